@@ -1,0 +1,251 @@
+//! What a deployment can choose.
+//!
+//! [`Config`] is the whole of it as plain values. `units` reads durations and sizes as people write
+//! them. Loading, layering and the errors that name key, file and line are in `load`.
+
+mod units;
+
+pub use units::ByteSize;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be configured; `config/default.toml` explains each key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where and for whom the server listens.
+    pub server: ServerConfig,
+    /// The site's Lua code.
+    pub lua: LuaConfig,
+    /// The site's HTML view templates.
+    pub viewdefs: ViewdefsConfig,
+    /// What a saved file reaches.
+    pub hotload: HotloadConfig,
+    /// How changes are noticed.
+    pub watch: WatchConfig,
+    /// How long sessions live and what each may use.
+    pub session: SessionConfig,
+    /// What is logged, and how.
+    pub logging: LoggingConfig,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address to listen on; a name is resolved.
+    pub host: String,
+    /// TCP port; 0 takes a free one.
+    pub port: u16,
+    /// Host names a request may be addressed to, beside loopback names and `host`.
+    pub allowed_hosts: Vec<String>,
+    /// Origins (`https://example.org`) a WebSocket may come from, beside the server's own.
+    pub allowed_origins: Vec<String>,
+    /// Largest frame taken from a browser.
+    pub max_frame: ByteSize,
+    /// How long one frame may take to be sent before the socket is given up.
+    #[serde(with = "units::duration")]
+    pub send_timeout: Duration,
+    /// Serve pages that show the inside of sessions; `--hotload` turns it on.
+    pub debug_pages: bool,
+}
+
+/// `[lua]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LuaConfig {
+    /// Directory of the Lua files, relative to the site.
+    pub path: PathBuf,
+    /// File that runs once when a session begins, relative to `path`.
+    pub main: PathBuf,
+    /// Watch the files and reload what is saved.
+    pub hotload: bool,
+}
+
+/// `[viewdefs]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ViewdefsConfig {
+    /// Directory of the templates `TYPE.NAMESPACE.html`, relative to the site.
+    pub path: PathBuf,
+}
+
+/// `[hotload]`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HotloadConfig {
+    /// Which sessions run a saved file.
+    pub scope: ReloadScope,
+}
+
+/// Which sessions run a saved file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReloadScope {
+    /// Those that have loaded it.
+    #[default]
+    Loaded,
+    /// Every active one.
+    All,
+}
+
+/// `[watch]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WatchConfig {
+    /// Name of the watch backend.
+    pub backend: String,
+    /// A change is acted on when nothing else happened for this long.
+    #[serde(with = "units::duration")]
+    pub quiet: Duration,
+    /// A change is acted on after this long at the latest, however much goes on.
+    #[serde(with = "units::duration")]
+    pub max_hold: Duration,
+    /// Names that are never looked at (`*` stands for any characters).
+    pub ignore: Vec<String>,
+    /// Directories that links may lead into, beside the site; empty: anywhere.
+    pub allowed_roots: Vec<PathBuf>,
+    /// Options of the notify backend.
+    pub notify: BackendOptions,
+}
+
+/// The table `[watch.NAME]` of one backend, as it stands; the backend checks it.
+pub type BackendOptions = BTreeMap<String, serde_json::Value>;
+
+/// `[session]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionConfig {
+    /// How long a session outlives its last socket; zero: for ever.
+    #[serde(with = "units::duration")]
+    pub timeout: Duration,
+    /// How many sessions there may be at once.
+    pub max: usize,
+    /// Threads that run Lua; 0: one per processor. More are added while scripts hog them.
+    pub threads: usize,
+    /// What one session may use.
+    pub budget: BudgetConfig,
+}
+
+/// `[session.budget]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// One batch of messages, one timer, one call from the host.
+    #[serde(with = "units::duration")]
+    pub handler: Duration,
+    /// Running one file, at first or when it is reloaded.
+    #[serde(with = "units::duration")]
+    pub load: Duration,
+    /// Reading one path for the browser.
+    #[serde(with = "units::duration")]
+    pub read: Duration,
+    /// Memory of the session's Lua state.
+    pub memory: ByteSize,
+    /// One string made by `string.rep` or `table.concat`.
+    pub string: ByteSize,
+    /// Timers that may be pending.
+    pub timers: usize,
+    /// Shortest interval of a repeating timer.
+    #[serde(with = "units::duration")]
+    pub interval: Duration,
+    /// Lines a session may log in a second.
+    pub log_lines: u32,
+}
+
+/// `[logging]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoggingConfig {
+    /// Least severe level that is logged: error, warn, info, debug or trace.
+    pub level: String,
+    /// Raises `level` by as many steps; what `-v` counts.
+    pub verbosity: u8,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port: 8080,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            max_frame: ByteSize::mib(1),
+            send_timeout: Duration::from_secs(10),
+            debug_pages: false,
+        }
+    }
+}
+
+impl Default for LuaConfig {
+    fn default() -> Self {
+        Self { path: "lua".into(), main: "main.lua".into(), hotload: false }
+    }
+}
+
+impl Default for ViewdefsConfig {
+    fn default() -> Self {
+        Self { path: "viewdefs".into() }
+    }
+}
+
+impl Default for WatchConfig {
+    fn default() -> Self {
+        let ignore = [".*", "*~", "#*#", "*.bak", "*.tmp", "*.swp", "4913", "*___jb_*", "node_modules"];
+        Self {
+            backend: "notify".into(),
+            quiet: Duration::from_millis(20),
+            max_hold: Duration::from_millis(500),
+            ignore: ignore.map(String::from).to_vec(),
+            allowed_roots: Vec::new(),
+            notify: BackendOptions::new(),
+        }
+    }
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(24 * 60 * 60),
+            max: 10_000,
+            threads: 0,
+            budget: BudgetConfig::default(),
+        }
+    }
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        Self {
+            handler: Duration::from_secs(2),
+            load: Duration::from_secs(5),
+            read: Duration::from_millis(250),
+            memory: ByteSize::mib(64),
+            string: ByteSize::mib(8),
+            timers: 1000,
+            interval: Duration::from_millis(10),
+            log_lines: 200,
+        }
+    }
+}
+
+impl Default for LoggingConfig {
+    fn default() -> Self {
+        Self { level: "info".into(), verbosity: 0, format: LogFormat::Pretty }
+    }
+}
