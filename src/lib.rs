@@ -3,4 +3,8 @@
 //! Stub: the map of the crate comes with its parts.
 
 pub mod config;
+pub mod reload;
+pub mod session;
+pub mod variables;
+mod vm;
 pub mod watch;

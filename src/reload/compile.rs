@@ -1,0 +1,201 @@
+//! A change set becomes a generation: every changed file is parsed once, for all sessions.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use mlua::{Lua, LuaOptions, StdLib, chunk::ChunkMode};
+
+use super::{Diagnostic, FileEntry, Generation, LUA_ROOT, SourceFile, VIEWDEF_ROOT, Viewdef, viewdef};
+use crate::watch::{Change, ChangeSet, Content};
+
+/// Where a site's files are, relative to the site: what people call them in messages.
+#[derive(Debug, Clone)]
+pub struct SiteLayout {
+    /// The Lua directory, `lua`.
+    pub lua: PathBuf,
+    /// The directory of the view templates, `viewdefs`.
+    pub viewdefs: PathBuf,
+}
+
+/// Compiles in a Lua state of its own, one that has no limits and runs nothing.
+#[derive(Debug)]
+pub struct Compiler {
+    layout: SiteLayout,
+    lua: Lua,
+}
+
+impl Compiler {
+    /// A compiler that names files by `layout`.
+    ///
+    /// # Errors
+    /// If there is no memory for a Lua state.
+    pub fn new(layout: SiteLayout) -> mlua::Result<Self> {
+        Ok(Self { layout, lua: Lua::new_with(StdLib::NONE, LuaOptions::new())? })
+    }
+
+    /// The generation after `last`, and how many of the changes could not be taken.
+    pub fn compile(&self, last: &Generation, changes: &ChangeSet) -> Generation {
+        let mut next = Generation {
+            number: last.number + 1,
+            files: last.files.clone(),
+            viewdefs: last.viewdefs.clone(),
+            viewdef_errors: last.viewdef_errors.clone(),
+            changed: Vec::new(),
+        };
+        for change in &changes.changes {
+            match change.root {
+                LUA_ROOT => self.take_lua(&mut next, change),
+                VIEWDEF_ROOT => self.take_viewdef(&mut next, change),
+                _ => {}
+            }
+        }
+        if let Err(error) = self.lua.gc_collect() {
+            tracing::debug!(%error, "collecting the compiler's garbage");
+        }
+        next
+    }
+
+    fn take_lua(&self, next: &mut Generation, change: &Change) {
+        let display = display(&self.layout.lua, &change.name);
+        next.changed.push(display.clone());
+        let Some(content) = change.content() else {
+            next.files.remove(&change.name);
+            return;
+        };
+        let entry = next.files.entry(change.name.clone()).or_default();
+        *entry = match self.compile_file(&display, content) {
+            Ok(bytecode) => {
+                let (path, hash, source) = (change.path.clone(), content.hash, content.bytes.clone());
+                let good = SourceFile { path, display, hash, bytecode, source };
+                FileEntry { good: Some(Arc::new(good)), failed: None }
+            }
+            Err(diagnostic) => FileEntry { good: entry.good.take(), failed: Some(Arc::new(diagnostic)) },
+        };
+    }
+
+    fn compile_file(&self, display: &str, content: &Content) -> Result<Vec<u8>, Diagnostic> {
+        let source = strip_head(&content.bytes);
+        let chunk = self.lua.load(source).set_name(format!("@{display}")).set_mode(ChunkMode::Text);
+        match chunk.into_function() {
+            Ok(function) => Ok(function.dump(false)),
+            Err(mlua::Error::SyntaxError { message, .. }) => {
+                let diagnostic = Diagnostic::from_lua(&message);
+                // Lua shortens long names; here the whole one is known.
+                Err(Diagnostic { file: display.to_owned(), ..diagnostic }.with_excerpt(&content.bytes))
+            }
+            Err(error) => Err(Diagnostic::about(display, None, error.to_string())),
+        }
+    }
+
+    fn take_viewdef(&self, next: &mut Generation, change: &Change) {
+        let display = display(&self.layout.viewdefs, &change.name);
+        next.changed.push(display.clone());
+        let Some(key) = viewdef::key(&change.name) else {
+            if change.content().is_some() {
+                let message =
+                    "not a view template: its name has to be TYPE.NAMESPACE.html, such as App.DEFAULT.html";
+                next.viewdef_errors.insert(change.name.clone(), Diagnostic::about(display, None, message));
+            } else {
+                next.viewdef_errors.remove(&change.name);
+            }
+            return;
+        };
+        match change.content().map(|content| Viewdef::parse(&display, content)) {
+            None => {
+                next.viewdefs.remove(key);
+                next.viewdef_errors.remove(&change.name);
+            }
+            Some(Ok(viewdef)) => {
+                next.viewdefs.insert(key.to_owned(), Arc::new(viewdef));
+                next.viewdef_errors.remove(&change.name);
+            }
+            Some(Err(diagnostic)) => {
+                next.viewdef_errors.insert(change.name.clone(), diagnostic);
+            }
+        }
+    }
+}
+
+fn display(directory: &Path, name: &Path) -> String {
+    directory.join(name).to_string_lossy().into_owned()
+}
+
+/// Lua's own loader of files passes over a byte order mark and a `#!` line; so do we, and keep the
+/// line's end so that line numbers hold.
+fn strip_head(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    if !bytes.starts_with(b"#") {
+        return bytes;
+    }
+    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
+    &bytes[end..]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::watch::{ChangeKind, RootId, Timing};
+
+    fn compiler() -> Compiler {
+        Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() }).unwrap()
+    }
+
+    fn change_set(root: RootId, name: &str, text: Option<&str>) -> ChangeSet {
+        let kind = match text {
+            Some(text) => ChangeKind::Modified(Content::new(text.as_bytes())),
+            None => ChangeKind::Removed,
+        };
+        let change = Change { root, name: name.into(), path: Path::new("/site").join(name), kind };
+        let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
+        ChangeSet { changes: vec![change], initial: false, timing }
+    }
+
+    #[test]
+    fn a_file_that_does_not_compile_keeps_its_last_good_version() {
+        let compiler = compiler();
+        let name = Path::new("a.lua");
+        let first = compiler.compile(&Generation::default(), &change_set(LUA_ROOT, "a.lua", Some("x = 1")));
+        let second = compiler.compile(&first, &change_set(LUA_ROOT, "a.lua", Some("\nfunction x(")));
+        assert_eq!(second.number, 2);
+        assert_eq!(second.file(name).unwrap().hash, first.file(name).unwrap().hash);
+        let diagnostic = second.diagnostics().next().unwrap();
+        assert_eq!(diagnostic.position(), "lua/a.lua:2");
+        assert_eq!(diagnostic.excerpt.last().unwrap().text, "function x(");
+        let third = compiler.compile(&second, &change_set(LUA_ROOT, "a.lua", Some("x = 2")));
+        assert_eq!(third.diagnostics().count(), 0);
+    }
+
+    #[test]
+    fn precompiled_code_is_not_taken() {
+        let generation =
+            compiler().compile(&Generation::default(), &change_set(LUA_ROOT, "a.lua", Some("\x1bLua")));
+        assert!(generation.file(Path::new("a.lua")).is_none());
+        assert_eq!(generation.diagnostics().count(), 1);
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_a_first_line_for_the_shell_are_passed_over() {
+        let text = "\u{feff}#!/usr/bin/lua\nreturn (";
+        let generation =
+            compiler().compile(&Generation::default(), &change_set(LUA_ROOT, "a.lua", Some(text)));
+        assert_eq!(generation.diagnostics().next().unwrap().line, Some(2));
+    }
+
+    #[test]
+    fn a_broken_template_keeps_the_old_one_until_it_is_mended_or_removed() {
+        let compiler = compiler();
+        let save =
+            |last: &Generation, text| compiler.compile(last, &change_set(VIEWDEF_ROOT, "A.B.html", text));
+        let good = save(&Generation::default(), Some("<template>1</template>"));
+        let broken = save(&good, Some("<template>2"));
+        assert_eq!(broken.viewdefs["A.B"].html, "<template>1</template>");
+        assert_eq!(broken.diagnostics().count(), 1);
+        let gone = save(&broken, None);
+        assert!(gone.viewdefs.is_empty());
+        assert_eq!(gone.diagnostics().count(), 0);
+    }
+}

@@ -1,0 +1,119 @@
+//! The state of all code at one moment: immutable, numbered, shared.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use super::{Diagnostic, ReloadReport, Viewdef};
+use crate::watch::ContentHash;
+
+/// All code and templates of a site as of one change set. Numbers only grow; a file that does not
+/// compile is here with its last good version, so every generation can be run.
+#[derive(Debug, Default)]
+pub struct Generation {
+    /// 1 for what was there at the start; 0 for the empty one before it.
+    pub number: u64,
+    /// Lua files by their name below the Lua directory, links not resolved.
+    pub files: BTreeMap<PathBuf, FileEntry>,
+    /// Good view templates by key, `TYPE.NAMESPACE`.
+    pub viewdefs: BTreeMap<String, Arc<Viewdef>>,
+    /// What is wrong with templates at the moment, by file.
+    pub viewdef_errors: BTreeMap<PathBuf, Diagnostic>,
+    /// As people know them (`lua/app.lua`), the files whose change led here.
+    pub changed: Vec<String>,
+}
+
+/// One name below the Lua directory: what can be run, and what is wrong with what cannot.
+#[derive(Debug, Clone, Default)]
+pub struct FileEntry {
+    /// The newest version that compiles, if there was one.
+    pub good: Option<Arc<SourceFile>>,
+    /// Why the version on disk is not the good one.
+    pub failed: Option<Arc<Diagnostic>>,
+}
+
+/// A Lua file that compiles.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// The real file, links resolved: the identity of the module.
+    pub path: PathBuf,
+    /// As people know it, relative to the site: `lua/app.lua`. Errors and tracebacks say it.
+    pub display: String,
+    /// Identity of the content.
+    pub hash: ContentHash,
+    /// Not stripped, so errors have lines.
+    pub bytecode: Vec<u8>,
+    /// For excerpts.
+    pub source: Arc<[u8]>,
+}
+
+impl Generation {
+    /// The file of that name below the Lua directory, if a version of it compiles.
+    pub fn file(&self, name: &Path) -> Option<&Arc<SourceFile>> {
+        self.files.get(name)?.good.as_ref()
+    }
+
+    /// Everything that does not compile at the moment.
+    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        let files = self.files.values().filter_map(|entry| entry.failed.as_deref());
+        files.chain(self.viewdef_errors.values())
+    }
+
+    /// The source of a file as an error message names it. Lua shortens long names to `...` and
+    /// their end.
+    pub fn source(&self, display: &str) -> Option<&Arc<SourceFile>> {
+        let good = || self.files.values().filter_map(|entry| entry.good.as_ref());
+        match display.strip_prefix("...") {
+            Some(end) => good().find(|file| file.display.ends_with(end)),
+            None => good().find(|file| file.display == display),
+        }
+    }
+}
+
+/// Where the newest generation is found by those who need one, without waiting.
+#[derive(Debug, Default)]
+pub struct Published {
+    generation: ArcSwap<Generation>,
+    good: ArcSwap<Generation>,
+    standing: ArcSwapOption<ReloadReport>,
+}
+
+impl Published {
+    /// The newest generation.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    /// The newest generation that ran in some session, or that no session had to try: what a new
+    /// session starts from.
+    pub fn good(&self) -> Arc<Generation> {
+        self.good.load_full()
+    }
+
+    /// The failure that stands: what a browser is told that connects now.
+    pub fn standing(&self) -> Option<Arc<ReloadReport>> {
+        self.standing.load_full()
+    }
+
+    /// The newest generation is this one; sessions have still to try it.
+    pub fn publish(&self, generation: Arc<Generation>) {
+        self.generation.store(generation);
+    }
+
+    /// New sessions start from this one.
+    pub fn publish_good(&self, generation: Arc<Generation>) {
+        if self.generation.load().number < generation.number {
+            self.generation.store(generation.clone());
+        }
+        self.good.store(generation);
+    }
+
+    /// A failure stands from now on, or none does.
+    pub fn set_standing(&self, report: Option<Arc<ReloadReport>>) {
+        self.standing.store(report);
+    }
+}

@@ -1,0 +1,34 @@
+//! From a [`ChangeSet`](crate::watch::ChangeSet) to code that sessions can run.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `compile` | change set + last generation → next [`Generation`]; each file parsed once for all sessions |
+//! | `generation` | the immutable state of all code that sessions start from and move to |
+//! | `viewdef` | checks and names of HTML view templates |
+//! | `diagnostic` | an error with file, line, excerpt and traceback |
+//! | `report` | what a reload did in all sessions: the log line and what browsers are told |
+//!
+//! This layer knows how to compile Lua and nothing of sessions: whoever owns Lua states implements
+//! [`SessionHost`].
+
+mod compile;
+mod diagnostic;
+mod generation;
+mod report;
+mod viewdef;
+
+pub use compile::{Compiler, SiteLayout};
+pub use diagnostic::{Diagnostic, ExcerptLine};
+pub use generation::{FileEntry, Generation, Published, SourceFile};
+pub use report::{Outcome, ReloadOutcome, ReloadReport, ReloadStatus};
+pub use viewdef::Viewdef;
+
+use crate::watch::RootId;
+
+/// The root of the site's Lua files.
+pub const LUA_ROOT: RootId = RootId("lua");
+/// The root of the site's view templates.
+pub const VIEWDEF_ROOT: RootId = RootId("viewdefs");
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,247 @@
+//! What a reload did in all sessions: for the log and for every browser.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Diagnostic;
+
+/// What one session made of a generation.
+#[derive(Debug)]
+pub struct ReloadOutcome {
+    /// The number of the generation it has now.
+    pub generation: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What the developer should know, one line each.
+    pub notes: Vec<String>,
+}
+
+/// What came of a generation in one session.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It ran these files, and has all of the generation.
+    Applied {
+        /// As people know them: `lua/app.lua`.
+        files: Vec<String>,
+    },
+    /// It has loaded none of the changed Lua files.
+    NothingToRun,
+    /// It kept everything as it was.
+    Kept {
+        /// Why.
+        diagnostic: Box<Diagnostic>,
+        /// It ran out of time or memory: others would, too.
+        exhausted: bool,
+    },
+    /// It ended before its turn.
+    Gone,
+}
+
+impl ReloadOutcome {
+    /// Why the session kept what it had, if it did.
+    pub fn kept(&self) -> Option<&Diagnostic> {
+        match &self.outcome {
+            Outcome::Kept { diagnostic, .. } => Some(diagnostic),
+            _ => None,
+        }
+    }
+
+    /// Whether it kept what it had because the new code ran out of time or memory.
+    pub fn is_exhaustion(&self) -> bool {
+        matches!(self.outcome, Outcome::Kept { exhausted: true, .. })
+    }
+}
+
+/// What a reload did in all sessions.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReloadReport {
+    /// The number of the generation.
+    pub generation: u64,
+    /// In one word.
+    pub status: ReloadStatus,
+    /// The changed files, as people know them.
+    pub files: Vec<String>,
+    /// From the first hint that something changed to the last session.
+    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
+    pub duration: Duration,
+    /// What the developer should know, one line each.
+    pub notes: Vec<String>,
+    /// What is wrong, the most widespread first.
+    pub errors: Vec<ErrorReport>,
+    /// Sessions that were asked.
+    #[serde(skip)]
+    pub sessions: usize,
+    /// Sessions that ran new code.
+    #[serde(skip)]
+    pub applied: usize,
+    /// Sessions that kept what they had because of an error.
+    #[serde(skip)]
+    pub kept: usize,
+}
+
+/// One error, however many sessions have it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorReport {
+    /// What and where.
+    #[serde(flatten)]
+    pub diagnostic: Diagnostic,
+    /// How many sessions keep the previous version because of it.
+    pub sessions: usize,
+}
+
+/// How a reload went, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReloadStatus {
+    /// Every session has the new generation.
+    Ok,
+    /// Some sessions kept the previous version.
+    Partial,
+    /// Nobody runs the new code.
+    Failed,
+}
+
+impl ReloadReport {
+    /// Sums up what `sessions` sessions made of a generation whose files `broken` do not compile.
+    pub fn new<'a>(
+        generation: u64,
+        files: Vec<String>,
+        sessions: usize,
+        broken: impl Iterator<Item = &'a Diagnostic>,
+        outcomes: &[ReloadOutcome],
+        duration: Duration,
+    ) -> Self {
+        let mut errors: Vec<ErrorReport> =
+            broken.map(|diagnostic| ErrorReport { diagnostic: diagnostic.clone(), sessions }).collect();
+        let mut notes: Vec<String> = Vec::new();
+        let (mut applied, mut kept) = (0, 0);
+        for outcome in outcomes {
+            match &outcome.outcome {
+                Outcome::Applied { .. } => applied += 1,
+                Outcome::Kept { diagnostic, .. } => {
+                    kept += 1;
+                    match errors.iter_mut().find(|error| error.diagnostic == **diagnostic) {
+                        Some(error) => error.sessions += 1,
+                        None => errors.push(ErrorReport { diagnostic: (**diagnostic).clone(), sessions: 1 }),
+                    }
+                }
+                Outcome::NothingToRun | Outcome::Gone => {}
+            }
+            notes.extend(
+                outcome.notes.iter().filter(|note| !notes.contains(note)).cloned().collect::<Vec<_>>(),
+            );
+        }
+        errors.sort_by_key(|error| std::cmp::Reverse(error.sessions));
+        let status = match (errors.is_empty(), applied) {
+            (true, _) => ReloadStatus::Ok,
+            (false, 0) => ReloadStatus::Failed,
+            (false, _) => ReloadStatus::Partial,
+        };
+        Self { generation, status, files, duration, notes, errors, sessions, applied, kept }
+    }
+
+    /// That a session could not start.
+    pub fn of_start(generation: u64, error: Diagnostic) -> Self {
+        let kept = Outcome::Kept { diagnostic: Box::new(error), exhausted: false };
+        let outcome = ReloadOutcome { generation, outcome: kept, notes: Vec::new() };
+        Self::new(generation, Vec::new(), 1, [].into_iter(), &[outcome], Duration::ZERO)
+    }
+
+    /// The frame that tells browsers.
+    pub fn frame(&self) -> String {
+        serde_json::json!([{ "type": "reload", "data": self }]).to_string()
+    }
+
+    /// One line (or, for errors, a few) for the log: who has what, and why.
+    pub fn log(&self) {
+        let (files, ms) = (list(&self.files), self.duration.as_millis());
+        for error in &self.errors {
+            let diagnostic = &error.diagnostic;
+            let kept = match error.sessions {
+                0 => "no session is affected yet".to_owned(),
+                1 => "1 session keeps the previous version".to_owned(),
+                n => format!("{n} sessions keep the previous version"),
+            };
+            tracing::error!(target: "hot", "[hot] ERROR {diagnostic}; {kept}{}", excerpt(diagnostic));
+        }
+        if self.applied > 0 {
+            let (applied, sessions) = (self.applied, self.sessions);
+            tracing::info!(target: "hot", "[hot] reloaded {files} in {applied}/{sessions} sessions, {ms} ms");
+        } else if self.errors.is_empty() {
+            let why = match self.sessions {
+                0 => "no session is active; new ones start with it",
+                _ => "nothing to run again; sessions have the new generation",
+            };
+            tracing::info!(target: "hot", "[hot] {files}: {why}, {ms} ms");
+        }
+        for note in &self.notes {
+            tracing::info!(target: "hot", "[hot] note {note}");
+        }
+    }
+}
+
+fn list(files: &[String]) -> String {
+    match files {
+        [] => "nothing".to_owned(),
+        files if files.len() <= 8 => files.join(", "),
+        files => format!("{}, and {} more", files[..8].join(", "), files.len() - 8),
+    }
+}
+
+fn excerpt(diagnostic: &Diagnostic) -> String {
+    let line = |excerpt: &super::ExcerptLine| {
+        let mark = if Some(excerpt.line) == diagnostic.line { '>' } else { ' ' };
+        format!("\n {mark} {:>4} | {}", excerpt.line, excerpt.text)
+    };
+    let trace = diagnostic.traceback.lines().map(|frame| format!("\n        {frame}"));
+    diagnostic.excerpt.iter().map(line).chain(trace).collect()
+}
+
+fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(message: &str) -> ReloadOutcome {
+        let diagnostic = Box::new(Diagnostic::about("lua/a.lua", Some(1), message));
+        let outcome = Outcome::Kept { diagnostic, exhausted: false };
+        ReloadOutcome { generation: 2, outcome, notes: vec!["n".into()] }
+    }
+
+    fn report(outcomes: &[ReloadOutcome]) -> ReloadReport {
+        let (files, sessions) = (vec!["lua/a.lua".into()], outcomes.len());
+        ReloadReport::new(2, files, sessions, [].into_iter(), outcomes, Duration::from_millis(14))
+    }
+
+    #[test]
+    fn equal_errors_are_told_once_with_the_number_of_sessions() {
+        let report = report(&[kept("a"), kept("b"), kept("b")]);
+        assert_eq!(report.status, ReloadStatus::Failed);
+        let counts: Vec<_> =
+            report.errors.iter().map(|e| (e.diagnostic.message.as_str(), e.sessions)).collect();
+        assert_eq!(counts, [("b", 2), ("a", 1)]);
+        assert_eq!(report.notes, ["n"]);
+    }
+
+    #[test]
+    fn some_sessions_with_new_code_make_it_partial() {
+        let applied =
+            ReloadOutcome { generation: 2, outcome: Outcome::Applied { files: vec![] }, notes: vec![] };
+        assert_eq!(report(&[kept("a"), applied]).status, ReloadStatus::Partial);
+    }
+
+    #[test]
+    fn the_frame_has_the_shape_of_the_protocol() {
+        let frame: serde_json::Value = serde_json::from_str(&report(&[kept("a")]).frame()).unwrap();
+        assert_eq!(frame[0]["type"], "reload");
+        let data = &frame[0]["data"];
+        assert_eq!((&data["status"], &data["durationMs"]), (&"failed".into(), &14.0.into()));
+        assert_eq!(data["errors"][0]["file"], "lua/a.lua");
+        assert_eq!(data["errors"][0]["sessions"], 1);
+    }
+}

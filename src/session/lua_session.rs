@@ -1,0 +1,376 @@
+//! [`LuaSession`]: what one unit of work can do, and what browsers hear of it afterwards.
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::{id::SessionId, registry::SessionSettings};
+use crate::{
+    reload::{Diagnostic, Generation, ReloadReport},
+    variables::{Batch, ErrorCode, Incoming, Objects, Outgoing, View},
+    vm::{Failure, Vm},
+};
+
+/// Changes that nobody waits for leave together after this long.
+const COALESCE: Duration = Duration::from_millis(10);
+/// When a browser does not take its frames, the next look at it comes after this long.
+const CONGESTED: Duration = Duration::from_millis(50);
+/// Notices that may wait for a browser that does not take its frames.
+const MAX_PENDING: usize = 10_000;
+/// Garbage of a reload is collected after this long, when browsers have been served.
+const COLLECT_AFTER: Duration = Duration::from_millis(250);
+
+/// A browser's socket, as sessions know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientId(u64);
+
+impl ClientId {
+    pub(super) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Relaxed))
+    }
+}
+
+/// One text frame for a browser: JSON, shared without a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame(Bytes);
+
+impl Frame {
+    /// Its bytes, valid UTF-8.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl From<String> for Frame {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+/// Where a session puts frames for a browser. Bounded: while it is full the session waits with what
+/// it has to say, and says then what is true then.
+pub type Outbox = mpsc::Sender<Frame>;
+
+struct Client {
+    id: ClientId,
+    outbox: Outbox,
+    view: View,
+    pending: Vec<Outgoing>,
+}
+
+/// When browsers hear of what has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Refresh {
+    No,
+    /// With what else changes in the next moment.
+    Soon,
+    Now,
+}
+
+/// One browser session: its Lua state and the browsers that look at it. One thread at a time has it.
+pub struct LuaSession {
+    id: SessionId,
+    pub(super) settings: Arc<SessionSettings>,
+    /// Their variables hold Lua values, so they are dropped before the state.
+    clients: Vec<Client>,
+    objects: Objects,
+    pub(super) start_error: Option<Diagnostic>,
+    refresh: Refresh,
+    refreshed: Instant,
+    refresh_at: Option<Instant>,
+    pub(super) collect_at: Option<Instant>,
+    /// Without a browser since.
+    lonely_since: Option<Instant>,
+    on_end: Option<Box<dyn FnOnce() + Send>>,
+    /// Last: everything above may hold values of it.
+    pub(super) vm: Vm,
+}
+
+impl LuaSession {
+    /// Makes the state and runs the main file. That may fail, and the session is there all the same.
+    pub(super) fn new(
+        id: SessionId,
+        settings: Arc<SessionSettings>,
+        on_end: Box<dyn FnOnce() + Send>,
+    ) -> mlua::Result<Self> {
+        let (vm, objects, error) = start(&id, &settings, settings.published.good())?;
+        let start_error = error.map(|failure| failure.diagnostic);
+        let now = Instant::now();
+        Ok(Self {
+            id,
+            settings,
+            clients: Vec::new(),
+            objects,
+            start_error,
+            refresh: Refresh::No,
+            refreshed: now.checked_sub(COALESCE).unwrap_or(now),
+            refresh_at: None,
+            collect_at: None,
+            lonely_since: Some(now),
+            on_end: Some(on_end),
+            vm,
+        })
+    }
+
+    /// Which session it is.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Why the main file failed, if it did.
+    pub fn start_error(&self) -> Option<&Diagnostic> {
+        self.start_error.as_ref()
+    }
+
+    /// The code it runs.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.vm.state(|state| state.generation.clone()).unwrap_or_default()
+    }
+
+    /// Bytes that its Lua state uses.
+    pub fn used_memory(&self) -> usize {
+        self.vm.used_memory()
+    }
+
+    /// Runs Lua code for the host, in the budget of a handler.
+    ///
+    /// # Errors
+    /// What the code raised, with file and line.
+    pub fn with_lua<R>(&mut self, work: impl FnOnce(&mlua::Lua) -> mlua::Result<R>) -> Result<R, Diagnostic> {
+        self.vm.run(self.vm.handler(), work).map_err(|failure| failure.diagnostic)
+    }
+
+    /// Runs the file with this real path, again if the session has loaded it. What it exports goes
+    /// into the tables that other code holds already. A failure is not undone here: a reload, which
+    /// may be of many files, undoes all of them together.
+    ///
+    /// # Errors
+    /// If no file of the generation has that path, or it fails.
+    pub fn load_file_absolute(&mut self, path: &Path) -> Result<(), Diagnostic> {
+        let generation = self.generation();
+        let found = generation.files.iter().find_map(|(file, entry)| {
+            let good = entry.good.as_ref()?;
+            (good.path == path).then_some((file, good))
+        });
+        let Some((file, source)) = found else {
+            let message = "this file is not one of the site's Lua files, or it does not compile";
+            return Err(Diagnostic::about(path.to_string_lossy(), None, message));
+        };
+        self.vm.reload(source, file).map_err(|failure| failure.diagnostic)
+    }
+
+    /// Begins anew, with the newest good code. Browsers render anew.
+    pub(super) fn restart(&mut self, generation: Arc<Generation>, reason: &str) -> mlua::Result<()> {
+        let (vm, objects, error) = start(&self.id, &self.settings, generation)?;
+        self.replace(vm, objects, error.map(|failure| failure.diagnostic), reason);
+        Ok(())
+    }
+
+    /// Puts a fresh state in the place of the old one.
+    pub(super) fn replace(
+        &mut self,
+        vm: Vm,
+        objects: Objects,
+        start_error: Option<Diagnostic>,
+        reason: &str,
+    ) {
+        for client in &mut self.clients {
+            client.view = View::new();
+            client.pending.clear();
+            client.pending.push(Outgoing::Restart { reason: reason.to_owned() });
+        }
+        (self.objects, self.start_error, self.vm) = (objects, start_error, vm);
+        self.refresh = Refresh::Now;
+    }
+
+    pub(super) fn attach(&mut self, id: ClientId, outbox: Outbox) {
+        if let Some(report) = self.settings.published.standing() {
+            let _ = outbox.try_send(report.frame().into());
+        } else if let Some(error) = &self.start_error {
+            let generation = self.generation();
+            let report = ReloadReport::of_start(generation.number, error.clone());
+            let _ = outbox.try_send(report.frame().into());
+        }
+        self.clients.push(Client { id, outbox, view: View::new(), pending: Vec::new() });
+        self.lonely_since = None;
+    }
+
+    pub(super) fn detach(&mut self, id: ClientId) {
+        self.clients.retain(|client| client.id != id);
+        if self.clients.is_empty() {
+            self.lonely_since = Some(Instant::now());
+        }
+    }
+
+    /// One frame of a browser: its messages in order.
+    pub(super) fn receive(&mut self, id: ClientId, text: &str) {
+        let batch = Batch::parse(text);
+        self.want(if batch.user_event { Refresh::Now } else { Refresh::Soon });
+        for message in batch.messages {
+            let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else { return };
+            match message {
+                Ok(Incoming::Restart) => {
+                    let good = self.settings.published.good();
+                    if let Err(error) = self.restart(good, "a browser asked for it") {
+                        tracing::error!(session = %self.id.short(), %error, "the session could not be restarted");
+                    }
+                }
+                Ok(message) => {
+                    client.view.receive(message, &self.vm, &mut self.objects, &mut client.pending);
+                }
+                Err(bad) => client.pending.push(Outgoing::Error {
+                    var_id: bad.id,
+                    code: ErrorCode::BadMessage,
+                    description: bad.description,
+                }),
+            }
+        }
+    }
+
+    /// Something is due: a timer, or a refresh.
+    pub(super) fn wake(&mut self) {
+        let now = Instant::now();
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.want(Refresh::Now);
+        }
+        if self.collect_at.is_some_and(|at| at <= now) {
+            self.collect_at = None;
+            self.vm.collect_garbage();
+        }
+        // One for each wake: the others are due at once, and what browsers ask for comes in between.
+        if let Some(handle) = self.vm.take_due_timer(now) {
+            if let Err(Failure { diagnostic, .. }) = self.vm.fire(handle) {
+                tracing::warn!(target: "lua", session = %self.id.short(), "a timer failed: {diagnostic}");
+            }
+            self.want(Refresh::Soon);
+        }
+    }
+
+    /// Browsers shall hear at once of what has changed.
+    pub fn refresh_now(&mut self) {
+        self.want(Refresh::Now);
+    }
+
+    /// A message of the session itself, after what has changed.
+    pub(super) fn tell_all(&mut self, message: impl Fn() -> Outgoing) {
+        for client in &mut self.clients {
+            client.pending.push(message());
+        }
+    }
+
+    /// A frame for all its browsers, as it is.
+    pub fn broadcast(&self, frame: &Frame) {
+        for client in &self.clients {
+            let _ = client.outbox.try_send(frame.clone());
+        }
+    }
+
+    pub(super) fn collect_later(&mut self) {
+        // Not all sessions at the same moment.
+        let [.., spread] = self.id.to_string().into_bytes()[..] else { return };
+        let spread = COLLECT_AFTER * u32::from(spread) / 64;
+        self.collect_at = Some(Instant::now() + COLLECT_AFTER + spread);
+    }
+
+    fn want(&mut self, refresh: Refresh) {
+        self.refresh = self.refresh.max(refresh);
+    }
+
+    /// Follows each unit of work. Says when to wake the session; `None` if it has ended.
+    pub(super) fn after_unit(&mut self) -> Option<Option<Instant>> {
+        let now = Instant::now();
+        match std::mem::replace(&mut self.refresh, Refresh::No) {
+            Refresh::No => {}
+            Refresh::Soon if now < self.refreshed + COALESCE => {
+                self.refresh_at.get_or_insert(self.refreshed + COALESCE);
+            }
+            Refresh::Soon | Refresh::Now => self.after_batch(now),
+        }
+        let expires = self.expires();
+        if expires.is_some_and(|at| at <= now) {
+            tracing::info!(session = %self.id.short(), "the session ends: no browser for session.timeout");
+            if let Some(on_end) = self.on_end.take() {
+                on_end();
+            }
+            return None;
+        }
+        Some([self.vm.next_timer(), self.refresh_at, self.collect_at, expires].into_iter().flatten().min())
+    }
+
+    fn expires(&self) -> Option<Instant> {
+        let timeout = self.settings.session.timeout;
+        self.lonely_since.filter(|_| !timeout.is_zero())?.checked_add(timeout)
+    }
+
+    /// The AfterBatch pass: what differs from what each browser has goes to it, as one frame.
+    fn after_batch(&mut self, now: Instant) {
+        (self.refreshed, self.refresh_at) = (now, None);
+        let generation = self.generation();
+        let mut congested = false;
+        for client in &mut self.clients {
+            if client.outbox.capacity() == 0 {
+                // It gets what is true when it takes frames again. The socket has a time limit.
+                congested = true;
+                continue;
+            }
+            let mut messages = client.view.after_batch(&self.vm, &mut self.objects, &generation);
+            messages.append(&mut client.pending);
+            if messages.is_empty() {
+                continue;
+            }
+            match serde_json::to_string(&messages) {
+                Ok(text) => drop(client.outbox.try_send(text.into())),
+                Err(error) => tracing::error!(%error, "a bug: a frame could not be written"),
+            }
+        }
+        self.clients.retain(|client| !client.outbox.is_closed() && client.pending.len() <= MAX_PENDING);
+        if self.clients.is_empty() {
+            self.lonely_since.get_or_insert(now);
+        }
+        if congested {
+            self.refresh_at = Some(now + CONGESTED);
+        }
+    }
+
+    pub(super) fn describe(&mut self) -> serde_json::Value {
+        let clients: Vec<_> = self.clients.iter().map(|client| client.view.describe()).collect();
+        serde_json::json!({
+            "session": self.id.short(),
+            "generation": self.generation().number,
+            "memory": self.used_memory(),
+            "startError": self.start_error,
+            "browsers": clients,
+        })
+    }
+}
+
+/// A fresh state that has run the main file.
+pub(super) fn start(
+    id: &SessionId,
+    settings: &SessionSettings,
+    generation: Arc<Generation>,
+) -> mlua::Result<(Vm, Objects, Option<Failure>)> {
+    let mut vm = Vm::new(id.short(), generation, Arc::new(settings.session.budget.clone()))?;
+    let objects = Objects::new(vm.lua())?;
+    let error = vm.load_first(&settings.lua.main).err();
+    if let Some(Failure { diagnostic, .. }) = &error {
+        tracing::error!(target: "lua", session = %id.short(), "the session can't start: {diagnostic}");
+    }
+    Ok((vm, objects, error))
+}
+
+impl fmt::Debug for LuaSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LuaSession").field("id", &self.id).finish_non_exhaustive()
+    }
+}

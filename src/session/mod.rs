@@ -1,0 +1,32 @@
+//! Sessions: one Lua state per browser session, run by a pool of threads, one owner at a time.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `registry` | [`LuaSessions`]: makes, finds and ends sessions |
+//! | `handle` | [`SessionHandle`]: the mailbox of a session; whoever has one can queue work |
+//! | `pool` | the threads that run Lua, and the watchdog that adds some while scripts hog them |
+//! | `clock` | wakes sessions for their timers |
+//! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
+//! | `reload` | a generation in one session: all of it or none of it |
+//! | `id` | what a session is known by |
+//!
+//! All work in a session is serialised: frames of browsers, timers, reloads and calls from the host
+//! wait in its mailbox. A thread takes the session out of the mailbox, does one unit of work, and
+//! puts it back; so there is no lock around a Lua state, and no Lua on an async worker.
+
+mod clock;
+mod handle;
+mod id;
+mod lua_session;
+mod pool;
+mod registry;
+mod reload;
+
+pub use handle::{SessionGone, SessionHandle};
+pub use id::{NotASessionId, SessionId};
+pub use lua_session::{ClientId, Frame, LuaSession, Outbox};
+pub use pool::PoolStats;
+pub use registry::{CreateError, LuaSessions, SessionSettings};
+
+#[cfg(test)]
+mod tests;

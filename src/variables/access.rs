@@ -1,0 +1,111 @@
+//! Follows a path through Lua objects: reads, calls, writes.
+//!
+//! Authors are trusted and browsers are not: a browser reaches fields and methods by name and
+//! nothing else. Everything here may run Lua code, so callers run it in a budget.
+
+use mlua::{Function, Table, Value};
+use thiserror::Error;
+
+use super::path::{Path, Step};
+
+/// Why a path could not be followed.
+#[derive(Debug, Error)]
+pub(crate) enum AccessError {
+    /// The path does not lead there.
+    #[error("{0}")]
+    Path(String),
+    /// It is there, and not to be had.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Lua code raised an error.
+    #[error(transparent)]
+    Lua(#[from] mlua::Error),
+}
+
+/// The value at the end of a path. `ancestors` are the parent's value, its parent's, and so on.
+pub(crate) fn read(path: &Path, ancestors: &dyn Fn(usize) -> Option<Value>) -> Result<Value, AccessError> {
+    let mut steps = path.steps.as_slice();
+    let mut value = start(&mut steps, ancestors);
+    for step in steps {
+        value = read_step(&value, step)?;
+    }
+    match value {
+        Value::Function(_) => Err(unauthorized(path, "is a function; call it with ()")),
+        value => Ok(value),
+    }
+}
+
+/// Writes to the end of a path, or calls the method there.
+pub(crate) fn write(
+    path: &Path,
+    ancestors: &dyn Fn(usize) -> Option<Value>,
+    value: Value,
+) -> Result<(), AccessError> {
+    let mut steps = path.steps.as_slice();
+    let mut target = start(&mut steps, ancestors);
+    let Some((last, before)) = steps.split_last() else {
+        return Err(AccessError::Path("the path has no element that could be written".into()));
+    };
+    for step in before {
+        target = read_step(&target, step)?;
+    }
+    let table = table(&target, last)?;
+    match last {
+        Step::Field(name) => {
+            if matches!(table.get::<Value>(&**name)?, Value::Function(_)) {
+                return Err(unauthorized(path, "is a function; it can't be replaced from a browser"));
+            }
+            table.set(&**name, value)?;
+        }
+        Step::Index(index) => table.set(index + 1, value)?,
+        Step::Call(name) | Step::CallWith(name) => method(table, name)?.call::<()>((table, value))?,
+        Step::Parent => return Err(AccessError::Path("the parent's value can't be written".into())),
+    }
+    Ok(())
+}
+
+fn start(steps: &mut &[Step], ancestors: &dyn Fn(usize) -> Option<Value>) -> Value {
+    let mut level = 0;
+    while let Some((Step::Parent, rest)) = steps.split_first() {
+        level += 1;
+        *steps = rest;
+    }
+    ancestors(level).unwrap_or(Value::Nil)
+}
+
+fn read_step(value: &Value, step: &Step) -> Result<Value, AccessError> {
+    let table = table(value, step)?;
+    Ok(match step {
+        Step::Field(name) => table.get(&**name)?,
+        Step::Index(index) => table.get(index + 1)?,
+        Step::Call(name) => method(table, name)?.call(table)?,
+        Step::CallWith(_) | Step::Parent => return Err(AccessError::Path("this path can't be read".into())),
+    })
+}
+
+fn table<'a>(value: &'a Value, step: &Step) -> Result<&'a Table, AccessError> {
+    match value {
+        Value::Table(table) => Ok(table),
+        other => {
+            let name = match step {
+                Step::Field(name) | Step::Call(name) | Step::CallWith(name) => name.to_string(),
+                Step::Index(index) => index.to_string(),
+                Step::Parent => "..".into(),
+            };
+            Err(AccessError::Path(format!("{name:?} is looked for in a {} value", other.type_name())))
+        }
+    }
+}
+
+fn method(table: &Table, name: &str) -> Result<Function, AccessError> {
+    match table.get::<Value>(name)? {
+        Value::Function(function) => Ok(function),
+        Value::Nil => Err(AccessError::Path(format!("the object has no method {name:?}"))),
+        other => Err(AccessError::Path(format!("{name:?} is a {}, not a method", other.type_name()))),
+    }
+}
+
+fn unauthorized(path: &Path, what: &str) -> AccessError {
+    let name = path.steps.last().map(|step| format!("{step:?}")).unwrap_or_default();
+    AccessError::Unauthorized(format!("{name} {what}"))
+}

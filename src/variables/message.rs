@@ -1,0 +1,292 @@
+//! The protocol's messages: lenient in what is taken, strict in what is sent.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::value::Encoded;
+use crate::reload::ReloadReport;
+
+/// A variable's id, as the browser numbers them.
+pub(crate) type VarId = i64;
+/// A variable's properties.
+pub(crate) type Properties = BTreeMap<String, String>;
+
+/// One frame of a browser.
+#[derive(Debug)]
+pub struct Batch {
+    /// A person did something and waits for what comes of it.
+    pub user_event: bool,
+    /// In order; a message that cannot be understood does not keep the rest from being done.
+    pub messages: Vec<Result<Incoming, BadMessage>>,
+}
+
+/// A message of a browser.
+#[derive(Debug, PartialEq)]
+pub enum Incoming {
+    /// Makes a variable.
+    Create {
+        /// Given by the browser.
+        id: VarId,
+        /// 0 or absent: none.
+        parent: Option<VarId>,
+        /// Its first value, if it has no path.
+        value: Option<Value>,
+        /// `path` and others.
+        properties: BTreeMap<String, String>,
+        /// Send its value and what becomes of it.
+        watch: bool,
+    },
+    /// Send its value and what becomes of it.
+    Watch(VarId),
+    /// No longer.
+    Unwatch(VarId),
+    /// Writes a value or properties.
+    Update {
+        /// Which one.
+        id: VarId,
+        /// `Some(Null)` is a value, too.
+        value: Option<Value>,
+        /// Those that change.
+        properties: BTreeMap<String, String>,
+    },
+    /// Ends it and its descendants.
+    Destroy(VarId),
+    /// The browser could not use what it got.
+    Error {
+        /// About which one.
+        id: VarId,
+        /// What is wrong.
+        description: String,
+    },
+    /// Begin the session anew.
+    Restart,
+}
+
+/// What is wrong with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{description}")]
+pub struct BadMessage {
+    /// The variable it was about, 0 if unknown.
+    pub id: VarId,
+    /// For the developer.
+    pub description: String,
+}
+
+/// A message to a browser.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", content = "data", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum Outgoing {
+    /// A value or properties are others than the browser has.
+    Update {
+        /// Which one.
+        var_id: VarId,
+        /// The whole value.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Encoded>,
+        /// Those that changed.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        properties: BTreeMap<String, String>,
+    },
+    /// It is gone.
+    Destroy {
+        /// Which one.
+        var_id: VarId,
+    },
+    /// Something about it failed; stands until the next success.
+    Error {
+        /// Which one.
+        var_id: VarId,
+        /// What kind of failure.
+        code: ErrorCode,
+        /// For the developer.
+        description: String,
+    },
+    /// How a reload went.
+    Reload(Box<ReloadReport>),
+    /// The session's state is a new one.
+    Restart {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Kinds of failures that a browser is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorCode {
+    /// A path leads nowhere, or a getter failed.
+    PathFailure,
+    /// There is no such variable.
+    NotFound,
+    /// Not to be had, or not to be written.
+    Unauthorized,
+    /// The message could not be understood.
+    BadMessage,
+    /// A handler raised an error.
+    HandlerFailed,
+    /// It ran too long.
+    Timeout,
+    /// It took too much.
+    Limit,
+}
+
+impl Batch {
+    /// Reads a frame: a batch, an array of messages, or one message.
+    pub fn parse(text: &str) -> Self {
+        let bad = |description: String| Self {
+            user_event: false,
+            messages: vec![Err(BadMessage { id: 0, description })],
+        };
+        let frame: Value = match serde_json::from_str(text) {
+            Ok(frame) => frame,
+            Err(error) => return bad(format!("not JSON: {error}")),
+        };
+        match frame {
+            Value::Array(messages) => Self { user_event: false, messages: parse_all(messages) },
+            Value::Object(mut batch) if batch.contains_key("messages") => {
+                let user_event = batch.get("userEvent").and_then(Value::as_bool).unwrap_or(false);
+                match batch.remove("messages") {
+                    Some(Value::Array(messages)) => Self { user_event, messages: parse_all(messages) },
+                    _ => bad("\"messages\" has to be an array".into()),
+                }
+            }
+            message @ Value::Object(_) => Self { user_event: false, messages: parse_all(vec![message]) },
+            _ => bad("a frame is a batch, an array of messages, or a message".into()),
+        }
+    }
+}
+
+fn parse_all(messages: Vec<Value>) -> Vec<Result<Incoming, BadMessage>> {
+    messages.into_iter().filter_map(|message| parse(message).transpose()).collect()
+}
+
+/// `None`: a type we don't know. Clients may be newer than we are.
+fn parse(message: Value) -> Result<Option<Incoming>, BadMessage> {
+    let Value::Object(mut message) = message else {
+        return Err(BadMessage { id: 0, description: "a message has to be an object".into() });
+    };
+    let kind = message.remove("type");
+    let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let mut data = match message.remove("data") {
+        Some(Value::Object(data)) => data,
+        None | Some(Value::Null) => Map::new(),
+        Some(_) => {
+            return Err(BadMessage { id: 0, description: format!("{kind:?}: \"data\" has to be an object") });
+        }
+    };
+    if kind == "restart" {
+        return Ok(Some(Incoming::Restart));
+    }
+    let name = if kind == "create" { "id" } else { "varId" };
+    let id = integer(&data, name);
+    let bad = |description: String| BadMessage {
+        id: id.unwrap_or(0),
+        description: format!("{kind}: {description}"),
+    };
+    let need_id = || id.ok_or_else(|| bad(format!("\"{name}\" has to be an integer")));
+    Ok(Some(match kind {
+        "create" => Incoming::Create {
+            id: need_id()?,
+            parent: integer(&data, "parentId").filter(|&parent| parent != 0),
+            value: data.remove("value"),
+            properties: properties(&mut data).map_err(bad)?,
+            watch: !flag(&data, "nowatch"),
+        },
+        "watch" => Incoming::Watch(need_id()?),
+        "unwatch" => Incoming::Unwatch(need_id()?),
+        "destroy" => Incoming::Destroy(need_id()?),
+        "update" => Incoming::Update {
+            id: need_id()?,
+            value: data.remove("value"),
+            properties: properties(&mut data).map_err(bad)?,
+        },
+        "error" => {
+            let description = data.get("description").and_then(Value::as_str).unwrap_or_default();
+            Incoming::Error { id: id.unwrap_or(0), description: description.chars().take(1000).collect() }
+        }
+        "" => return Err(bad("a message needs a \"type\"".into())),
+        unknown => {
+            let description = format!("unknown type {:?}", unknown.chars().take(50).collect::<String>());
+            return Err(BadMessage { id: id.unwrap_or(0), description });
+        }
+    }))
+}
+
+fn integer(data: &Map<String, Value>, name: &str) -> Option<VarId> {
+    let value = data.get(name)?;
+    value.as_i64().or_else(|| {
+        let float = value.as_f64()?;
+        #[allow(clippy::cast_possible_truncation)]
+        let integer = float as i64;
+        #[allow(clippy::cast_precision_loss)]
+        let exact = integer as f64 == float;
+        exact.then_some(integer)
+    })
+}
+
+fn flag(data: &Map<String, Value>, name: &str) -> bool {
+    data.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn properties(data: &mut Map<String, Value>) -> Result<Properties, String> {
+    match data.remove("properties") {
+        None | Some(Value::Null) => Ok(Properties::new()),
+        Some(Value::Object(properties)) => {
+            let text = |value| match value {
+                Value::String(text) => text,
+                Value::Null => String::new(),
+                other => other.to_string(),
+            };
+            Ok(properties.into_iter().map(|(name, value)| (name, text(value))).collect())
+        }
+        Some(_) => Err("\"properties\" has to be an object".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(text: &str) -> Vec<Result<Incoming, BadMessage>> {
+        Batch::parse(text).messages
+    }
+
+    #[test]
+    fn a_frame_is_a_batch_an_array_or_one_message() {
+        let message = r#"{"type":"watch","data":{"varId":1}}"#;
+        for text in [message, &format!("[{message}]"), &format!(r#"{{"messages":[{message}]}}"#)] {
+            assert_eq!(messages(text), [Ok(Incoming::Watch(1))], "{text}");
+        }
+        assert!(Batch::parse(r#"{"userEvent":true,"messages":[]}"#).user_event);
+    }
+
+    #[test]
+    fn a_bad_message_does_not_keep_the_next_from_being_read() {
+        let read = messages(
+            r#"[7, {"type":"watch","data":{"varId":"x"}}, {"type":"zap"}, {"type":"watch","data":{"varId":2.0}}]"#,
+        );
+        assert!(read[..3].iter().all(Result::is_err));
+        assert_eq!(read[3], Ok(Incoming::Watch(2)));
+    }
+
+    #[test]
+    fn whatever_comes_is_an_error_and_never_a_panic() {
+        for text in ["", "nul", "7", "{}", "[[]]", r#"{"messages":7}"#, r#"{"type":"create","data":[]}"#] {
+            assert!(messages(text).iter().all(Result::is_err), "{text}");
+        }
+    }
+
+    #[test]
+    fn messages_are_written_as_the_protocol_says() {
+        let update =
+            Outgoing::Update { var_id: 2, value: Some(Encoded::Object(7)), properties: BTreeMap::new() };
+        let error = Outgoing::Error { var_id: 3, code: ErrorCode::PathFailure, description: "x".into() };
+        assert_eq!(
+            serde_json::to_string(&[update, error]).unwrap(),
+            r#"[{"type":"update","data":{"varId":2,"value":{"obj":7}}},{"type":"error","data":{"varId":3,"code":"path-failure","description":"x"}}]"#
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! Lua values as the protocol writes them, and what a browser writes as Lua values.
+
+use mlua::{Lua, Table, Value};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+/// More elements than that are not sent: a browser would choke on them.
+const MAX_ARRAY: i64 = 100_000;
+/// Written values may be nested this deep.
+const MAX_DEPTH: usize = 32;
+
+/// A value as the protocol writes it. Comparing two tells whether a browser has to hear of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Encoded {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number without a fraction.
+    Integer(i64),
+    /// Finite.
+    Float(f64),
+    /// Text; invalid UTF-8 was replaced.
+    Text(Box<str>),
+    /// `{"obj": N}`: an object; its fields are never sent.
+    Object(u64),
+    /// Elements, none of them an array.
+    Array(Vec<Encoded>),
+}
+
+impl Serialize for Encoded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Integer(value) => serializer.serialize_i64(*value),
+            Self::Float(value) => serializer.serialize_f64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::Object(id) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("obj", id)?;
+                map.end()
+            }
+            Self::Array(elements) => {
+                let mut seq = serializer.serialize_seq(Some(elements.len()))?;
+                for element in elements {
+                    seq.serialize_element(element)?;
+                }
+                seq.end()
+            }
+        }
+    }
+}
+
+/// The numbers that objects are known by. Neither keeps an object alive.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    ids: Table,
+    by_id: Table,
+    last: u64,
+}
+
+impl Objects {
+    pub(crate) fn new(lua: &Lua) -> mlua::Result<Self> {
+        let weak = |mode| -> mlua::Result<Table> {
+            let (table, metatable) = (lua.create_table()?, lua.create_table()?);
+            metatable.raw_set("__mode", mode)?;
+            table.set_metatable(Some(metatable))?;
+            Ok(table)
+        };
+        Ok(Self { ids: weak("k")?, by_id: weak("v")?, last: 0 })
+    }
+
+    /// The number of an object, the same for as long as it lives.
+    pub(crate) fn id(&mut self, object: &Table) -> mlua::Result<u64> {
+        if let Some(id) = self.ids.raw_get::<Option<u64>>(object)? {
+            return Ok(id);
+        }
+        self.last += 1;
+        self.ids.raw_set(object, self.last)?;
+        self.by_id.raw_set(self.last, object)?;
+        Ok(self.last)
+    }
+
+    fn get(&self, id: u64) -> mlua::Result<Option<Table>> {
+        self.by_id.raw_get(id)
+    }
+
+    /// A Lua value as the protocol writes it. May call `__index` of objects, so it runs in a budget.
+    pub(crate) fn encode(&mut self, value: &Value) -> mlua::Result<Encoded> {
+        match value {
+            Value::Table(table) if is_array(table)? => self.encode_array(table),
+            value => self.encode_element(value),
+        }
+    }
+
+    fn encode_element(&mut self, value: &Value) -> mlua::Result<Encoded> {
+        Ok(match value {
+            Value::Nil => Encoded::Null,
+            Value::Boolean(value) => Encoded::Bool(*value),
+            Value::Integer(value) => Encoded::Integer(*value),
+            Value::Number(value) if value.is_finite() => float(*value),
+            Value::Number(value) => {
+                return Err(mlua::Error::runtime(format!("the number {value} can't be sent")));
+            }
+            Value::String(text) => Encoded::Text(text.to_string_lossy().into()),
+            Value::Table(table) => Encoded::Object(self.id(table)?),
+            other => return Err(mlua::Error::runtime(format!("a {} can't be sent", other.type_name()))),
+        })
+    }
+
+    fn encode_array(&mut self, table: &Table) -> mlua::Result<Encoded> {
+        let mut elements = Vec::with_capacity(table.raw_len());
+        for pair in table.pairs::<Value, Value>() {
+            let (Value::Integer(index), value) = pair? else { continue };
+            let Ok(at) = usize::try_from(index - 1) else { continue };
+            if index > MAX_ARRAY {
+                let message = format!("an array with index {index}; at most {MAX_ARRAY} elements are sent");
+                return Err(mlua::Error::runtime(message));
+            }
+            if elements.len() <= at {
+                elements.resize(at + 1, Encoded::Null);
+            }
+            if matches!(&value, Value::Table(inner) if is_array(inner)?) {
+                let message = format!("element {at} is an array itself; put it into an object with a type");
+                return Err(mlua::Error::runtime(message));
+            }
+            elements[at] = self.encode_element(&value)?;
+        }
+        Ok(Encoded::Array(elements))
+    }
+
+    /// What a browser wrote, as a Lua value.
+    pub(crate) fn decode(&self, lua: &Lua, value: &serde_json::Value) -> mlua::Result<Value> {
+        self.decode_at(lua, value, 0)
+    }
+
+    fn decode_at(&self, lua: &Lua, value: &serde_json::Value, depth: usize) -> mlua::Result<Value> {
+        if depth > MAX_DEPTH {
+            return Err(mlua::Error::runtime("the value is nested too deep"));
+        }
+        Ok(match value {
+            serde_json::Value::Null => Value::Nil,
+            serde_json::Value::Bool(value) => Value::Boolean(*value),
+            serde_json::Value::Number(value) => match value.as_i64() {
+                Some(integer) => Value::Integer(integer),
+                None => Value::Number(value.as_f64().unwrap_or_default()),
+            },
+            serde_json::Value::String(text) => Value::String(lua.create_string(text)?),
+            serde_json::Value::Array(elements) => {
+                let table = lua.create_table_with_capacity(elements.len(), 0)?;
+                for (element, index) in elements.iter().zip(1..) {
+                    table.raw_set(index, self.decode_at(lua, element, depth + 1)?)?;
+                }
+                Value::Table(table)
+            }
+            serde_json::Value::Object(fields) => {
+                if let (1, Some(id)) = (fields.len(), fields.get("obj").and_then(serde_json::Value::as_u64)) {
+                    return Ok(self.get(id)?.map_or(Value::Nil, Value::Table));
+                }
+                let table = lua.create_table_with_capacity(0, fields.len())?;
+                for (name, field) in fields {
+                    table.raw_set(name.as_str(), self.decode_at(lua, field, depth + 1)?)?;
+                }
+                Value::Table(table)
+            }
+        })
+    }
+}
+
+fn float(value: f64) -> Encoded {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    let integer = value as i64;
+    // Integers without a fraction, as far as a double holds them exactly.
+    #[allow(clippy::cast_precision_loss)]
+    if integer as f64 == value && value.abs() < 9_007_199_254_740_992.0 {
+        Encoded::Integer(integer)
+    } else {
+        Encoded::Float(value)
+    }
+}
+
+/// Number keys, no string keys but private ones, and no type. An empty table is an object.
+fn is_array(table: &Table) -> mlua::Result<bool> {
+    if !table.raw_get::<Value>("type")?.is_nil() {
+        return Ok(false);
+    }
+    let mut numbers = false;
+    for pair in table.pairs::<Value, Value>() {
+        match pair?.0 {
+            Value::Integer(_) => numbers = true,
+            Value::String(key) if !key.as_bytes().starts_with(b"_") => return Ok(false),
+            _ => {}
+        }
+    }
+    Ok(numbers && (table.metatable().is_none() || table.get::<Value>("type")?.is_nil()))
+}
+
+/// The name of an object's prototype.
+pub(crate) fn type_name(value: &Value) -> mlua::Result<Option<String>> {
+    let Value::Table(table) = value else { return Ok(None) };
+    Ok(match table.get::<Value>("type")? {
+        Value::String(name) => Some(name.to_string_lossy()),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(code: &str) -> Result<String, String> {
+        let lua = Lua::new();
+        let mut objects = Objects::new(&lua).unwrap();
+        let value: Value = lua.load(code).eval().unwrap();
+        let encoded = objects.encode(&value).map_err(|error| error.to_string())?;
+        Ok(serde_json::to_string(&encoded).unwrap())
+    }
+
+    #[test]
+    fn scalars_are_written_as_json() {
+        for (code, json) in [
+            ("nil", "null"),
+            ("true", "true"),
+            ("3", "3"),
+            ("3.0", "3"),
+            ("0.5", "0.5"),
+            ("1e300", "1e+300"),
+            ("'a\"b'", r#""a\"b""#),
+            ("'\\xff'", "\"\u{fffd}\""),
+        ] {
+            assert_eq!(encode(code).as_deref(), Ok(json), "{code}");
+        }
+        assert!(encode("0/0").is_err());
+        assert!(encode("print").is_err());
+    }
+
+    #[test]
+    fn a_table_with_number_keys_and_no_names_is_an_array() {
+        for (code, json) in [
+            ("{1, 'a', true}", r#"[1,"a",true]"#),
+            ("{1, nil, 3}", "[1,null,3]"),
+            ("{1, _private = 2}", "[1]"),
+            ("{{}, 1}", r#"[{"obj":1},1]"#),
+            ("{}", r#"{"obj":1}"#),
+            ("{1, name = 2}", r#"{"obj":1}"#),
+            ("setmetatable({1}, {__index = {type = 'T'}})", r#"{"obj":1}"#),
+        ] {
+            assert_eq!(encode(code).as_deref(), Ok(json), "{code}");
+        }
+        assert!(encode("{{1}}").unwrap_err().contains("is an array itself"));
+        assert!(encode("{[10000000] = 1}").unwrap_err().contains("at most"));
+    }
+
+    #[test]
+    fn an_object_keeps_its_number_and_is_found_by_it() {
+        let lua = Lua::new();
+        let mut objects = Objects::new(&lua).unwrap();
+        let object = lua.create_table().unwrap();
+        let id = objects.id(&object).unwrap();
+        assert_eq!(objects.id(&object).unwrap(), id);
+        let found = objects.decode(&lua, &serde_json::json!({ "obj": id })).unwrap();
+        assert_eq!(found, Value::Table(object));
+        assert_eq!(objects.decode(&lua, &serde_json::json!({ "obj": 99 })).unwrap(), Value::Nil);
+    }
+}

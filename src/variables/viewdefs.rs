@@ -1,0 +1,102 @@
+//! Which view templates a browser has, and which it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use crate::{reload::Generation, watch::ContentHash};
+
+/// The templates that one browser was sent.
+#[derive(Debug, Default)]
+pub(super) struct KnownViewdefs {
+    types: BTreeSet<String>,
+    hashes: BTreeMap<String, ContentHash>,
+    generation: u64,
+}
+
+impl KnownViewdefs {
+    /// The JSON text of what has to be sent before variables of `types` are: templates of types
+    /// that are new, and templates that changed since. `null` stands for one that is gone.
+    pub(super) fn to_send<'a>(
+        &mut self,
+        types: impl Iterator<Item = &'a str>,
+        generation: &Generation,
+    ) -> Option<String> {
+        let new: Vec<&str> = types.filter(|name| !name.is_empty() && !self.types.contains(*name)).collect();
+        if new.is_empty() && self.generation == generation.number {
+            return None;
+        }
+        self.types.extend(new.into_iter().map(str::to_owned));
+        self.generation = generation.number;
+        let mut changed = Map::new();
+        for name in &self.types {
+            for (key, viewdef) in of_type(generation, name) {
+                if self.hashes.get(key) != Some(&viewdef.hash) {
+                    self.hashes.insert(key.clone(), viewdef.hash);
+                    changed.insert(key.clone(), Value::String(viewdef.html.clone()));
+                }
+            }
+        }
+        self.hashes.retain(|key, _| {
+            let stays = generation.viewdefs.contains_key(key);
+            if !stays {
+                changed.insert(key.clone(), Value::Null);
+            }
+            stays
+        });
+        (!changed.is_empty()).then(|| Value::Object(changed).to_string())
+    }
+}
+
+/// Keys are `TYPE.NAMESPACE`, where TYPE may have dots and NAMESPACE has none.
+fn of_type<'a>(
+    generation: &'a Generation,
+    name: &'a str,
+) -> impl Iterator<Item = (&'a String, &'a std::sync::Arc<crate::reload::Viewdef>)> {
+    let prefix = format!("{name}.");
+    let from = prefix.clone();
+    generation
+        .viewdefs
+        .range(from..)
+        .take_while({
+            let prefix = prefix.clone();
+            move |(key, _)| key.starts_with(&prefix)
+        })
+        .filter(move |(key, _)| !key[prefix.len()..].contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{reload::Viewdef, watch::Content};
+
+    fn generation(number: u64, viewdefs: &[(&str, &str)]) -> Generation {
+        let viewdefs = viewdefs.iter().map(|(key, html)| {
+            let viewdef = Viewdef { html: (*html).into(), hash: Content::new(html.as_bytes()).hash };
+            ((*key).to_owned(), Arc::new(viewdef))
+        });
+        Generation { number, viewdefs: viewdefs.collect(), ..Generation::default() }
+    }
+
+    #[test]
+    fn a_types_templates_are_sent_once_and_then_only_what_changed() {
+        let mut known = KnownViewdefs::default();
+        let first = generation(1, &[("A.DEFAULT", "1"), ("A.list-item", "2"), ("A.B.DEFAULT", "3")]);
+        let sent = known.to_send(["A"].into_iter(), &first);
+        assert_eq!(sent.as_deref(), Some(r#"{"A.DEFAULT":"1","A.list-item":"2"}"#));
+        assert_eq!(known.to_send(["A"].into_iter(), &first), None);
+        let second = generation(2, &[("A.DEFAULT", "1"), ("A.list-item", "new"), ("A.B.DEFAULT", "x")]);
+        let sent = known.to_send([].into_iter(), &second);
+        assert_eq!(sent.as_deref(), Some(r#"{"A.list-item":"new"}"#));
+    }
+
+    #[test]
+    fn a_template_that_is_gone_is_taken_back() {
+        let mut known = KnownViewdefs::default();
+        known.to_send(["A"].into_iter(), &generation(1, &[("A.DEFAULT", "1")]));
+        let sent = known.to_send([].into_iter(), &generation(2, &[]));
+        assert_eq!(sent.as_deref(), Some(r#"{"A.DEFAULT":null}"#));
+    }
+}

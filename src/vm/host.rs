@@ -1,0 +1,172 @@
+//! What the prelude can ask of Rust, and the state that answers.
+//!
+//! The state is the Lua state's app data: whoever holds the `Lua` owns it, so there is no lock.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
+
+use super::timers::{TimerHandle, Timers};
+use crate::{config::BudgetConfig, reload::Generation, watch::ContentHash};
+
+/// The longest a timer may wait: beyond it, instants overflow on some systems.
+const MAX_TIMER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// What Rust knows of a Lua state.
+#[derive(Debug)]
+pub(crate) struct HostState {
+    /// How the session is called in the log.
+    pub(crate) name: String,
+    /// Where `require` finds its files.
+    pub(crate) generation: Arc<Generation>,
+    /// The files that this state has run, by real path.
+    pub(crate) loaded: HashMap<PathBuf, LoadedFile>,
+    pub(crate) timers: Timers,
+    budget: Arc<BudgetConfig>,
+    log_window: (Instant, u32),
+}
+
+/// A file that a Lua state has run.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadedFile {
+    /// Its name below the Lua directory.
+    pub(crate) file: PathBuf,
+    /// The content that ran.
+    pub(crate) hash: ContentHash,
+    /// Files that others require have smaller numbers.
+    pub(crate) order: usize,
+}
+
+impl HostState {
+    pub(crate) fn new(name: String, generation: Arc<Generation>, budget: Arc<BudgetConfig>) -> Self {
+        let log_window = (Instant::now(), 0);
+        Self { name, generation, loaded: HashMap::new(), timers: Timers::default(), budget, log_window }
+    }
+
+    fn resolve(&self, name: &str) -> Result<(PathBuf, PathBuf), String> {
+        let path = name.replace('.', "/");
+        if name.contains("..") || name.contains('\0') || name.starts_with('/') || name.is_empty() {
+            return Err(format!("module {name:?}: a name is made of parts with single dots between them"));
+        }
+        let candidates = [format!("{path}.lua"), format!("{path}/init.lua")].map(PathBuf::from);
+        for candidate in &candidates {
+            let Some(entry) = self.generation.files.get(candidate) else { continue };
+            if let Some(good) = &entry.good {
+                return Ok((good.path.clone(), candidate.clone()));
+            }
+            if let Some(failed) = &entry.failed {
+                return Err(format!("module '{name}' does not compile: {failed}"));
+            }
+        }
+        let [file, init] = candidates.map(|candidate| candidate.display().to_string());
+        Err(format!("module '{name}' not found: the Lua directory has neither {file} nor {init}"))
+    }
+
+    fn loaded(&mut self, path: PathBuf, file: PathBuf) {
+        let Some(source) = self.generation.file(&file) else { return };
+        let hash = source.hash;
+        let next = self.loaded.len();
+        let entry = self.loaded.entry(path);
+        let loaded = entry.or_insert(LoadedFile { file: file.clone(), hash, order: next });
+        (loaded.file, loaded.hash) = (file, hash);
+    }
+
+    fn start_timer(&mut self, ms: f64, once: bool) -> Result<TimerHandle, String> {
+        if self.timers.len() >= self.budget.timers {
+            return Err(format!("too many timers: session.budget.timers is {}", self.budget.timers));
+        }
+        // NaN and negative numbers are "at once", as in browsers.
+        let wait = Duration::try_from_secs_f64(ms / 1000.0).unwrap_or_default().min(MAX_TIMER);
+        let interval = (!once).then(|| wait.max(self.budget.interval));
+        Ok(self.timers.start(Instant::now() + interval.unwrap_or(wait), interval))
+    }
+
+    fn log(&mut self, level: &str, message: &str) {
+        let (began, lines) = &mut self.log_window;
+        if began.elapsed() >= Duration::from_secs(1) {
+            (*began, *lines) = (Instant::now(), 0);
+        }
+        *lines += 1;
+        let session = self.name.as_str();
+        match (*lines).cmp(&(self.budget.log_lines + 1)) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => {
+                let limit = self.budget.log_lines;
+                tracing::warn!(target: "lua", session, "more than {limit} lines in a second are dropped (session.budget.log_lines)");
+                return;
+            }
+            std::cmp::Ordering::Greater => return,
+        }
+        match level {
+            "error" => tracing::error!(target: "lua", session, "{message}"),
+            "warn" => tracing::warn!(target: "lua", session, "{message}"),
+            "debug" => tracing::debug!(target: "lua", session, "{message}"),
+            "trace" => tracing::trace!(target: "lua", session, "{message}"),
+            _ => tracing::info!(target: "lua", session, "{message}"),
+        }
+    }
+}
+
+/// The table of functions that the prelude gets as `P.host`.
+pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
+    let host = lua.create_table_with_capacity(0, 6)?;
+    host.raw_set("resolve", lua.create_function(|lua, name: LuaString| resolve(lua, &name))?)?;
+    host.raw_set("chunk", lua.create_function(|lua, file: LuaString| chunk(lua, &path(&file)))?)?;
+    let loaded = |lua: &Lua, (real, file): (LuaString, LuaString)| {
+        with(lua, |state| state.loaded(path(&real), path(&file)));
+        Ok(())
+    };
+    host.raw_set("loaded", lua.create_function(loaded)?)?;
+    let start_timer = |lua: &Lua, (ms, once): (f64, bool)| {
+        let started = with(lua, |state| state.start_timer(ms, once));
+        Ok(started.unwrap_or_else(|| Err("the session is ending".into())))
+    };
+    host.raw_set("start_timer", lua.create_function(start_timer)?)?;
+    let clear_timer = |lua: &Lua, handle: TimerHandle| {
+        with(lua, |state| state.timers.clear(handle));
+        Ok(())
+    };
+    host.raw_set("clear_timer", lua.create_function(clear_timer)?)?;
+    let log = |lua: &Lua, (level, message): (LuaString, LuaString)| {
+        let (level, message) = (level.to_string_lossy(), message.to_string_lossy());
+        with(lua, |state| state.log(&level, &message));
+        Ok(())
+    };
+    host.raw_set("log", lua.create_function(log)?)?;
+    Ok(host)
+}
+
+fn with<R>(lua: &Lua, f: impl FnOnce(&mut HostState) -> R) -> Option<R> {
+    lua.app_data_mut::<HostState>().map(|mut state| f(&mut state))
+}
+
+/// Real path and name below the Lua directory, or nil and why not.
+fn resolve(lua: &Lua, name: &LuaString) -> mlua::Result<MultiValue> {
+    let name = name.to_string_lossy();
+    match with(lua, |state| state.resolve(&name)) {
+        Some(Ok((real, file))) => {
+            let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
+            (text(&real)?, text(&file)?).into_lua_multi(lua)
+        }
+        Some(Err(problem)) => (mlua::Nil, problem).into_lua_multi(lua),
+        None => (mlua::Nil, "the session is ending").into_lua_multi(lua),
+    }
+}
+
+fn chunk(lua: &Lua, file: &Path) -> mlua::Result<Function> {
+    let source = with(lua, |state| state.generation.file(file).cloned()).flatten();
+    let source = source.ok_or_else(|| mlua::Error::runtime(format!("{} is gone", file.display())))?;
+    // Our own bytecode, made from this text in this process: it has the chunk's name inside.
+    lua.load(source.bytecode.as_slice()).set_mode(ChunkMode::Binary).into_function()
+}
+
+fn path(text: &LuaString) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(&text.as_bytes()))
+}

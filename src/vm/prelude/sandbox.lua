@@ -1,0 +1,84 @@
+-- Takes away what a session must not reach, and mends what would let a script escape its budget.
+-- Runs first, in a state where nothing of the user has run. `P` is the prelude's private table.
+local P = ...
+local G = _G
+local debug, error, getmetatable, rawget, select, tostring, type, pcall =
+  debug, error, getmetatable, rawget, select, tostring, type, pcall
+local concat, pack, rep, setmetatable = table.concat, table.pack, string.rep, setmetatable
+local load, collectgarbage = load, collectgarbage
+
+P.debug, P.globals = debug, G
+
+local function gone(name, instead)
+  return function() error(name .. " is not available in a session; " .. instead, 2) end
+end
+G.dofile = gone("dofile", "use require")
+G.loadfile = gone("loadfile", "use require")
+string.dump = nil
+G.os = { time = os.time, clock = os.clock, date = os.date, difftime = os.difftime }
+G.io = nil
+
+-- Bytecode can crash the interpreter, so only text is taken.
+function G.load(chunk, name, _, ...)
+  if select("#", ...) > 0 then return load(chunk, name, "t", (...)) end
+  return load(chunk, name, "t")
+end
+
+function G.collectgarbage(what, ...)
+  if what == nil or what == "collect" or what == "count" or what == "step" then
+    return collectgarbage(what, ...)
+  end
+  error("collectgarbage: only \"collect\", \"count\" and \"step\" are available", 2)
+end
+
+-- A finalizer runs where no deadline can stop it.
+function G.setmetatable(object, metatable)
+  if type(metatable) == "table" and rawget(metatable, "__gc") ~= nil then
+    error("__gc is not available in a session; use __close or hot.dispose", 2)
+  end
+  return setmetatable(object, metatable)
+end
+
+-- A message handler runs with hooks off and could never be stopped, so it runs after unwinding.
+local function handled(handler, ok, ...)
+  if ok then return true, ... end
+  return false, handler(...)
+end
+function G.xpcall(f, handler, ...) return handled(handler, pcall(f, ...)) end
+
+-- The real table is mended: ("x"):rep reaches it.
+function string.rep(text, n, separator)
+  local one = type(text) == "string" and type(n) == "number" and n > 0 and #text + #(separator or "")
+  local size = one and one * n or 0
+  if size > P.max_string then
+    error("string.rep: the result would be larger than session.budget.string (" .. P.max_string .. " bytes)", 2)
+  elseif size > 65536 and collectgarbage("count") * 1024 + size > P.max_memory then
+    -- Said here because Lua's own "not enough memory" comes without file and line.
+    error("not enough memory: session.budget.memory is " .. P.max_memory .. " bytes", 2)
+  end
+  return rep(text, n, separator)
+end
+
+-- Only what helps to read an error.
+local traceback, getinfo = debug.traceback, debug.getinfo
+G.debug = {
+  traceback = traceback,
+  getinfo = function(what, fields)
+    local info = getinfo(type(what) == "number" and what + 1 or what, fields or "nSlu")
+    if info then info.func, info.activelines = nil, nil end
+    return info
+  end,
+}
+getmetatable("").__metatable = false
+
+function G.print(...)
+  local parts = pack(...)
+  for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+  P.host.log("info", concat(parts, "\t", 1, parts.n))
+end
+
+-- What is left of the library never changes: a snapshot need not look into it.
+P.library = {}
+for _, name in ipairs { "string", "table", "math", "utf8", "coroutine", "os", "debug" } do
+  P.library[G[name]] = true
+end

@@ -1,0 +1,141 @@
+-- The global `session`: prototypes, the app, timers, log.
+local P = ...
+local debug, host = P.debug, P.host
+local error, next, rawequal, rawget, tostring, type = error, next, rawequal, rawget, tostring, type
+local setmetatable, set_user_metatable = debug.setmetatable, setmetatable
+
+local EMPTY = setmetatable({}, { __tostring = function() return "EMPTY" end })
+_G.EMPTY = EMPTY
+
+local session = { reloading = false }
+_G.session = session
+P.session = session
+
+---------------------------------------------------------------- prototypes
+-- name -> { prototype, declared }: `declared` are the fields as the source set them last.
+local prototypes = {}
+P.prototypes = prototypes
+-- prototype -> its info, to know one when it is met
+local info_of = setmetatable({}, { __mode = "k" })
+P.prototype_info = info_of
+local instances = setmetatable({}, { __mode = "k" })
+
+local automatic = { type = true, __index = true, new = true }
+
+local function declared_fields(init)
+  local fields = {}
+  for key, value in next, init do
+    if type(key) == "string" and not automatic[key] then fields[key] = P.copy_data(value) end
+  end
+  return fields
+end
+
+local function declare(name, init, base)
+  local prototype = init or {}
+  local info = { prototype = prototype, declared = declared_fields(prototype) }
+  for key, value in next, prototype do
+    if rawequal(value, EMPTY) then prototype[key] = nil end
+  end
+  prototype.type, prototype.__index = name, prototype
+  base = base or prototypes.Object and prototypes.Object.prototype
+  if base then setmetatable(prototype, base) end
+  if not base and rawget(prototype, "new") == nil then
+    prototype.new = function(self, instance) return session:create(self, instance or {}) end
+  end
+  prototypes[name], info_of[prototype] = info, info
+  return prototype
+end
+
+-- The same table with what the source says now; a field the source did not touch keeps its value.
+local function redeclare(info, init, base)
+  local prototype, before, now = info.prototype, info.declared, declared_fields(init)
+  for key, value in next, now do
+    if not P.same_data(before[key], value) then
+      prototype[key] = not rawequal(value, EMPTY) and init[key] or nil
+      if init[key] == false then prototype[key] = false end
+    end
+  end
+  for key in next, before do
+    if now[key] == nil then prototype[key] = nil end
+  end
+  if rawget(init, "new") ~= nil then prototype.new = init.new end
+  if base then setmetatable(prototype, base) end
+  info.declared = now
+end
+
+function session:prototype(name, init, base)
+  if type(name) ~= "string" then error("session:prototype: the name has to be a string", 2) end
+  if init ~= nil and type(init) ~= "table" then error("session:prototype: the fields have to be a table", 2) end
+  local info = prototypes[name]
+  if not info then return declare(name, init, base) end
+  if init and not rawequal(init, info.prototype) then redeclare(info, init, base) end
+  return info.prototype
+end
+
+function session:create(prototype, instance)
+  if type(prototype) ~= "table" then error("session:create: the prototype has to be a table", 2) end
+  instance = set_user_metatable(instance or {}, prototype)
+  instances[instance] = true
+  return instance
+end
+
+---------------------------------------------------------------- the app
+local function type_name(object) return type(object) == "table" and object.type or nil end
+
+function session:createAppVariable(object)
+  if type(object) ~= "table" then error("session:createAppVariable: the app has to be a table", 2) end
+  if P.app == nil or type_name(P.app) ~= type_name(object) then P.app = object end
+  return 1
+end
+
+function session:getApp() return P.app end
+
+---------------------------------------------------------------- timers
+-- handle -> { callback, object?, owner?, version?, once }
+P.timers = {}
+
+local function start(callback, method, ms, once)
+  local object
+  if type(method) == "string" then callback, object = method, callback else ms = method end
+  if not object and type(callback) ~= "function" then error("a timer needs a function", 3) end
+  local handle, problem = host.start_timer(ms or 0, once)
+  if not handle then error(problem, 3) end
+  local owner = P.loading()
+  P.timers[handle] = { callback = callback, object = object, owner = owner, version = owner and owner.version, once = once }
+  return handle
+end
+
+local function clear(_, handle)
+  if P.timers[handle] then
+    P.timers[handle] = nil
+    host.clear_timer(handle)
+  end
+end
+
+function session:setTimeout(callback, ms, more) return start(callback, ms, more, true) end
+function session:setInterval(callback, ms, more) return start(callback, ms, more, false) end
+function session:setImmediate(callback) return start(callback, 0, nil, true) end
+session.clearTimeout, session.clearInterval, session.clearImmediate = clear, clear, clear
+
+-- A timer is due.
+function P.fire(handle)
+  local timer = P.timers[handle]
+  if not timer then return end
+  if timer.once then P.timers[handle] = nil end
+  if timer.object then return timer.object[timer.callback](timer.object) end
+  timer.callback()
+end
+
+---------------------------------------------------------------- log
+local levels = { error = true, warn = true, info = true, debug = true, trace = true }
+function session:log(level, message)
+  if not levels[level] then error('session:log: the level is "error", "warn", "info", "debug" or "trace"', 2) end
+  host.log(level, tostring(message))
+end
+
+_G.ui = {
+  log = function(level, message)
+    if message == nil then level, message = "info", level end
+    session:log(level, message)
+  end,
+}
