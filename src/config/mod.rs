@@ -1,10 +1,33 @@
-//! What a deployment can choose.
+//! What a deployment can choose, and where each choice was made.
 //!
-//! [`Config`] is the whole of it as plain values. `units` reads durations and sizes as people write
-//! them. Loading, layering and the errors that name key, file and line are in `load`.
+//! [`Config`] is the whole of it as plain values, with the defaults. The way from the outside to it:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `load` | [`load`] and [`load_str`]: defaults, file, environment, flags, each over the one before |
+//! | `file`, `environment`, `flags` | the layers: each reads its source into `Setting`s |
+//! | `setting` | one value as one layer gives it, and its [`Origin`] |
+//! | `schema` | which keys there are, of which kind; the nearest to a wrong one |
+//! | `check` | what a type cannot say: ranges, names, one key against another |
+//! | `error` | [`ConfigError`]: key, value, file and line, and what would be right |
+//! | `units` | durations ("20ms") and sizes ("64MiB") |
 
+mod check;
+mod environment;
+mod error;
+mod file;
+mod flags;
+mod load;
+mod schema;
+mod setting;
+#[cfg(test)]
+mod tests;
 mod units;
 
+pub use error::{ConfigError, Problem, Reason};
+pub use flags::Overrides;
+pub use load::{FILE, load, load_str};
+pub use setting::Origin;
 pub use units::ByteSize;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};

@@ -1,0 +1,119 @@
+//! What the types cannot say: ranges, names, one key against another.
+
+use std::{
+    path::{Component, Path},
+    time::Duration,
+};
+
+use super::{ByteSize, Config};
+
+/// A key whose value cannot be, and what it must be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) key: &'static str,
+    pub(super) wanted: String,
+}
+
+/// Longest duration that is taken; beyond it, adding to a clock could overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+const MOST_THREADS: usize = 1024;
+/// The values of `logging.level`, least talkative first.
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+/// All findings. `backends` are the names `watch.backend` may have; `is_set` tells whether any layer
+/// over the defaults sets a key, so that of two keys that disagree the one that was written is named.
+pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str) -> bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut needs = |right: bool, key: &'static str, wanted: &str| {
+        if !right {
+            findings.push(Finding { key, wanted: wanted.to_owned() });
+        }
+    };
+    let Config { server, lua, viewdefs, hotload: _, watch, session, logging } = config;
+    let budget = &session.budget;
+
+    needs(!server.host.trim().is_empty(), "server.host", "an address or a host name, such as \"127.0.0.1\"");
+    needs(
+        server.allowed_hosts.iter().all(|host| is_host(host)),
+        "server.allowed_hosts",
+        "host names without scheme or path, such as [\"example.org\"]",
+    );
+    needs(
+        server.allowed_origins.iter().all(|origin| is_origin(origin)),
+        "server.allowed_origins",
+        "origins without a path, such as [\"https://example.org\"]",
+    );
+    for (key, path) in [("lua.path", &lua.path), ("lua.main", &lua.main), ("viewdefs.path", &viewdefs.path)] {
+        needs(!path.as_os_str().is_empty(), key, "a path, not empty");
+    }
+    needs(stays_below(&lua.main), "lua.main", "a path within lua.path: relative, without \"..\"");
+    needs(
+        watch.ignore.iter().all(|name| !name.is_empty() && !name.contains('/')),
+        "watch.ignore",
+        "names or patterns of names, such as [\"*.bak\"], not empty and without \"/\"",
+    );
+    needs(
+        watch.allowed_roots.iter().all(|root| !root.as_os_str().is_empty()),
+        "watch.allowed_roots",
+        "directories, not empty",
+    );
+    needs(backends.contains(&watch.backend.as_str()), "watch.backend", &one_of(backends, &watch.backend));
+    needs(session.max > 0, "session.max", "at least 1");
+    needs(session.threads <= MOST_THREADS, "session.threads", "at most 1024 (0: one per processor)");
+    needs(LEVELS.contains(&logging.level.as_str()), "logging.level", &one_of(&LEVELS, &logging.level));
+
+    for (key, duration, zero_is_fine) in [
+        ("server.send_timeout", server.send_timeout, false),
+        ("watch.quiet", watch.quiet, true),
+        ("watch.max_hold", watch.max_hold, true),
+        ("session.timeout", session.timeout, true),
+        ("session.budget.handler", budget.handler, false),
+        ("session.budget.load", budget.load, false),
+        ("session.budget.read", budget.read, false),
+        ("session.budget.interval", budget.interval, false),
+    ] {
+        needs(zero_is_fine || !duration.is_zero(), key, "longer than zero");
+        needs(duration <= LONGEST, key, "at most \"366d\"");
+    }
+    for (key, size) in [
+        ("server.max_frame", server.max_frame),
+        ("session.budget.memory", budget.memory),
+        ("session.budget.string", budget.string),
+    ] {
+        needs(size > ByteSize::bytes(0), key, "more than \"0B\"");
+    }
+
+    if watch.quiet > watch.max_hold {
+        let (quiet, max_hold) =
+            (humantime::format_duration(watch.quiet), humantime::format_duration(watch.max_hold));
+        if is_set("watch.quiet") {
+            needs(false, "watch.quiet", &format!("at most watch.max_hold, which is \"{max_hold}\""));
+        } else {
+            needs(false, "watch.max_hold", &format!("at least watch.quiet, which is \"{quiet}\""));
+        }
+    }
+    findings
+}
+
+/// "one of …", with the nearest first in mind.
+fn one_of(known: &[&str], given: &str) -> String {
+    let list = known.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, given));
+    match nearest.filter(|name| known.len() > 1 && strsim::damerau_levenshtein(name, given) <= 2) {
+        Some(nearest) => format!("one of {list}; did you mean {nearest:?}?"),
+        None if known.len() == 1 => format!("{list}, the only one there is"),
+        None => format!("one of {list}"),
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c == '/' || c == '@' || c.is_whitespace())
+}
+
+fn is_origin(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, host)| matches!(scheme, "http" | "https") && is_host(host))
+}
+
+fn stays_below(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
