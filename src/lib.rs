@@ -5,6 +5,7 @@
 pub mod config;
 pub mod reload;
 pub mod session;
+pub mod telemetry;
 pub mod variables;
 mod vm;
 pub mod watch;

@@ -1,0 +1,236 @@
+//! What `/metrics` counts.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// `Content-Type` of what [`Metrics::encode`] returns.
+pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The server's counters and gauges. Made once at the start and passed on as `Arc<Metrics>`; counting is
+/// an atomic addition and never blocks.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Sessions that live.
+    pub sessions: Gauge,
+    /// WebSockets that are open.
+    pub sockets: Gauge,
+    /// Threads that run Lua.
+    pub vm_threads: Gauge,
+    /// Threads given up because a script is stuck in C code that nothing can interrupt.
+    pub abandoned_threads: Counter,
+    /// Sets of changes that came out of the watched directories.
+    pub change_sets: Counter,
+    /// Times a backend may have missed something, so that the disk was looked through again.
+    pub lost_sync: Counter,
+    /// WebSocket frames that were sent.
+    pub frames_sent: Counter,
+    /// WebSockets given up because their browser took too long to take a frame.
+    pub dropped_sockets: Counter,
+    reloads: Family<Label, Counter>,
+    stages: Family<Label, Histogram>,
+    registry: Registry,
+}
+
+type Label = [(&'static str, &'static str); 1];
+
+/// How a reload went in the sessions it concerned; the words of the `reload` message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadStatus {
+    /// All run the new code.
+    Ok,
+    /// Some do.
+    Partial,
+    /// None does.
+    Failed,
+}
+
+/// The part of a change's way that took so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadStage {
+    /// First hint until it was quiet.
+    Settle,
+    /// Reading the disk.
+    Reconcile,
+    /// Parsing the files, once for all sessions.
+    Compile,
+    /// Running them in one session.
+    Apply,
+    /// Finding what one session's browser has to be told.
+    Refresh,
+    /// Handing it to a socket.
+    Deliver,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let metrics = Self {
+            sessions: Gauge::default(),
+            sockets: Gauge::default(),
+            vm_threads: Gauge::default(),
+            abandoned_threads: Counter::default(),
+            change_sets: Counter::default(),
+            lost_sync: Counter::default(),
+            frames_sent: Counter::default(),
+            dropped_sockets: Counter::default(),
+            reloads: Family::default(),
+            stages: Family::new_with_constructor(stage_histogram as fn() -> Histogram),
+            registry: Registry::default(),
+        };
+        // A rate of what never happened is 0 and not absent: alerts need the series from the start.
+        for status in [ReloadStatus::Ok, ReloadStatus::Partial, ReloadStatus::Failed] {
+            drop(metrics.reloads.get_or_create(&status.label()));
+        }
+        metrics.registered()
+    }
+
+    fn registered(mut self) -> Self {
+        let registry = self.registry.sub_registry_with_prefix("hotloader");
+        registry.register("sessions", "Sessions that live", self.sessions.clone());
+        registry.register("sockets", "WebSockets that are open", self.sockets.clone());
+        registry.register("vm_threads", "Threads that run Lua", self.vm_threads.clone());
+        registry.register(
+            "abandoned_threads",
+            "Threads given up because a script is stuck where nothing can interrupt it",
+            self.abandoned_threads.clone(),
+        );
+        registry.register("change_sets", "Sets of changes found on disk", self.change_sets.clone());
+        registry.register(
+            "lost_sync",
+            "Times a watch backend may have missed something and the disk was read again",
+            self.lost_sync.clone(),
+        );
+        registry.register("frames_sent", "WebSocket frames sent", self.frames_sent.clone());
+        registry.register(
+            "dropped_sockets",
+            "WebSockets given up because their browser did not take a frame in time",
+            self.dropped_sockets.clone(),
+        );
+        registry.register("reloads", "Reloads by how they went", self.reloads.clone());
+        registry.register_with_unit(
+            "reload_stage",
+            "Time a change spent in each stage of its way",
+            Unit::Seconds,
+            self.stages.clone(),
+        );
+        self
+    }
+
+    /// Counts one reload.
+    pub fn reload(&self, status: ReloadStatus) {
+        self.reloads.get_or_create(&status.label()).inc();
+    }
+
+    /// Counts the time one change spent in one stage.
+    pub fn stage(&self, stage: ReloadStage, took: Duration) {
+        self.stages.get_or_create(&stage.label()).observe(took.as_secs_f64());
+    }
+
+    /// All of it as OpenMetrics text, which Prometheus reads.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            // Only a metric that cannot be written as text could do this, and a string takes any.
+            tracing::error!("the metrics could not be encoded");
+        }
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ReloadStatus {
+    /// `ok`, `partial` or `failed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn label(self) -> Label {
+        [("status", self.as_str())]
+    }
+}
+
+impl ReloadStage {
+    fn label(self) -> Label {
+        let name = match self {
+            Self::Settle => "settle",
+            Self::Reconcile => "reconcile",
+            Self::Compile => "compile",
+            Self::Apply => "apply",
+            Self::Refresh => "refresh",
+            Self::Deliver => "deliver",
+        };
+        [("stage", name)]
+    }
+}
+
+/// From what compiling a file takes to what a budget ends.
+fn stage_histogram() -> Histogram {
+    Histogram::new([
+        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_in_the_text() {
+        let metrics = Metrics::new();
+        metrics.sessions.inc();
+        metrics.sessions.inc();
+        metrics.sessions.dec();
+        metrics.lost_sync.inc();
+        metrics.reload(ReloadStatus::Failed);
+        metrics.stage(ReloadStage::Compile, Duration::from_micros(300));
+
+        let text = metrics.encode();
+
+        for line in [
+            "hotloader_sessions 1",
+            "hotloader_lost_sync_total 1",
+            "hotloader_reloads_total{status=\"failed\"} 1",
+            "hotloader_reload_stage_seconds_bucket{le=\"0.00025\",stage=\"compile\"} 0",
+            "hotloader_reload_stage_seconds_bucket{le=\"0.0005\",stage=\"compile\"} 1",
+            "hotloader_reload_stage_seconds_count{stage=\"compile\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_series_without_a_stage_is_there_before_anything_happened() {
+        let text = Metrics::new().encode();
+        for series in [
+            "sessions",
+            "sockets",
+            "vm_threads",
+            "abandoned_threads_total",
+            "change_sets_total",
+            "lost_sync_total",
+            "frames_sent_total",
+            "dropped_sockets_total",
+            "reloads_total{status=\"ok\"}",
+            "reloads_total{status=\"partial\"}",
+            "reloads_total{status=\"failed\"}",
+        ] {
+            let line = format!("hotloader_{series} 0");
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
