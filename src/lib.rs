@@ -2,6 +2,7 @@
 //!
 //! Stub: the map of the crate comes with its parts.
 
+pub mod cli;
 pub mod config;
 pub mod reload;
 pub mod session;

@@ -15,12 +15,12 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The file cannot be read as text.
-    #[error("{}: the configuration file cannot be read", path.display())]
+    #[error("{}: the configuration file cannot be read: {reason}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What reading it said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The file is not TOML.
     #[error("{}:{line}:{column}: not valid TOML: {message}\n{excerpt}", path.display())]

@@ -32,13 +32,14 @@ pub fn load(
     flags: &Overrides,
     backends: &[&str],
 ) -> Result<Config, ConfigError> {
-    let path = file.map_or_else(|| site.join(FILE), Path::to_owned);
+    // "./" only makes messages longer.
+    let path = file.map_or_else(|| site.strip_prefix(".").unwrap_or(site).join(FILE), Path::to_owned);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         // Without a file the other layers are enough, but one that was asked for has to be there.
         Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => String::new(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ConfigError::Missing { path }),
-        Err(source) => return Err(ConfigError::Unreadable { path, source }),
+        Err(reason) => return Err(ConfigError::Unreadable { path, reason }),
     };
     layered(&path, &text, std::env::vars_os(), flags, backends)
 }

@@ -1,0 +1,72 @@
+//! Why a command failed, what that means to the caller of the program, and what helps.
+
+use std::{error::Error, io, path::PathBuf};
+
+use crate::{config::ConfigError, server::ServerError};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The configuration is wrong.
+    #[error("wrong configuration:\n{0}")]
+    Config(ConfigError),
+    /// `--dir` names no directory.
+    #[error("{}: no such directory; --dir needs the directory of a site, and `lua-hotloader new DIR` writes one", .0.display())]
+    NoSuchSite(PathBuf),
+    /// The sample could not be unpacked.
+    #[error("the built-in sample cannot be unpacked into a temporary directory; name a site with --dir")]
+    Sample(#[source] io::Error),
+    /// `new` does not write among what is there.
+    #[error("{}: not empty (there is {entry}); name a directory that is empty or does not exist", dir.display())]
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+        /// One thing that is in it.
+        entry: String,
+    },
+    /// `new` cannot write there.
+    #[error("{}: cannot be written", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system does not give what any server needs: threads, signals.
+    #[error("the system does not let the server start")]
+    System(#[source] io::Error),
+    /// The server did not start.
+    #[error("the server cannot start")]
+    Start(#[source] ServerError),
+}
+
+impl CliError {
+    /// Exit code of the program: 2 where its input is wrong, so that a supervisor need not try again,
+    /// 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::NoSuchSite(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// What helps, where the cause alone does not tell.
+    pub fn remedy(&self) -> Option<&'static str> {
+        let Self::Start(error) = self else { return None };
+        let first: &(dyn Error + 'static) = error;
+        let causes = std::iter::successors(Some(first), |&cause| cause.source());
+        let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        kinds.find_map(|kind| match kind {
+            io::ErrorKind::AddrInUse => Some(
+                "another program uses that port; stop it, or choose another port with --port N, \
+                 HOTLOADER_SERVER__PORT or server.port (0 takes a free one)",
+            ),
+            io::ErrorKind::AddrNotAvailable => Some(
+                "this machine has no such address; choose another with --host H, HOTLOADER_SERVER__HOST \
+                 or server.host",
+            ),
+            _ => None,
+        })
+    }
+}

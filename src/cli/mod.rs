@@ -1,0 +1,173 @@
+//! The command line: arguments to commands.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `serve` | `lua-hotloader serve`: one server from its start to its end |
+//! | `new` | `lua-hotloader new`: a site to begin with |
+//! | `site` | which directory is served: the one named, the current one, or a copy of the sample |
+//! | `sample` | the sample site inside this program |
+//! | `signals` | SIGINT and SIGTERM, and the bound on how long stopping may take |
+//! | `error` | [`CliError`], with exit code and remedy |
+
+mod error;
+mod new;
+mod sample;
+mod serve;
+mod signals;
+mod site;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Overrides;
+
+pub use error::CliError;
+
+/// Hot-reload server for Lua: save a file, every live session runs it and keeps its state.
+#[derive(Debug, Parser)]
+#[command(name = "lua-hotloader", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a site: --dir, else the current directory if it has lua/main.lua, else a built-in sample
+    Serve(ServeArgs),
+    /// Write the sample site into a new directory, to edit
+    New(NewArgs),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Directory of the site
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Configuration file, in place of config/config.toml of the site
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on [server.host]
+    #[arg(long, value_name = "H")]
+    host: Option<String>,
+    /// Port to listen on; 0 takes a free one [server.port]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+    /// Reload what is saved, and serve the debug pages [lua.hotload, server.debug_pages]
+    #[arg(long)]
+    hotload: bool,
+    /// Directory of the Lua files, relative to the site [lua.path]
+    #[arg(long, value_name = "P")]
+    lua_path: Option<String>,
+    /// How changes are noticed [watch.backend]
+    #[arg(long, value_name = "NAME")]
+    watch_backend: Option<String>,
+    /// How a log line looks: pretty or json [logging.format]
+    #[arg(long, value_name = "FORMAT", value_parser = ["pretty", "json"])]
+    log_format: Option<String>,
+    /// Log more; up to -vvvv [logging.verbosity]
+    #[arg(short, action = clap::ArgAction::Count)]
+    verbosity: u8,
+}
+
+#[derive(Debug, Args)]
+struct NewArgs {
+    /// Directory to write into; it is made if it does not exist, and must be empty if it does
+    dir: PathBuf,
+}
+
+/// Does what the arguments ask for; `serve` returns when the server has stopped.
+///
+/// # Errors
+///
+/// [`CliError`], which knows the exit code.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::New(args) => new::run(&args.dir),
+    }
+}
+
+impl ServeArgs {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            host: self.host.clone(),
+            port: self.port,
+            hotload: self.hotload,
+            lua_path: self.lua_path.clone(),
+            watch_backend: self.watch_backend.clone(),
+            log_format: self.log_format.clone(),
+            verbosity: self.verbosity,
+        }
+    }
+}
+
+/// Writes a line to stdout, at once. A reader that went away is no reason to stop serving.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        tracing::debug!("stdout is gone: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn serve(args: &[&str]) -> ServeArgs {
+        let cli = Cli::try_parse_from([&["lua-hotloader", "serve"], args].concat()).unwrap();
+        let Command::Serve(args) = cli.command else { panic!("not serve") };
+        args
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_serve_reaches_the_configuration() {
+        let args = serve(&[
+            "--dir",
+            "d",
+            "--config",
+            "c.toml",
+            "--host",
+            "::1",
+            "--port",
+            "0",
+            "--hotload",
+            "--lua-path",
+            "src",
+            "--watch-backend",
+            "notify",
+            "--log-format",
+            "json",
+            "-vvvv",
+        ]);
+        assert_eq!((args.dir.clone(), args.config.clone()), (Some("d".into()), Some("c.toml".into())));
+        assert_eq!(
+            args.overrides(),
+            Overrides {
+                host: Some("::1".into()),
+                port: Some(0),
+                hotload: true,
+                lua_path: Some("src".into()),
+                watch_backend: Some("notify".into()),
+                log_format: Some("json".into()),
+                verbosity: 4,
+            }
+        );
+    }
+
+    #[test]
+    fn without_flags_nothing_is_overridden() {
+        assert_eq!(serve(&[]).overrides(), Overrides::default());
+    }
+}

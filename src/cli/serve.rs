@@ -1,0 +1,91 @@
+//! `lua-hotloader serve`: one server from its start to its end.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use tokio::{runtime, sync::oneshot};
+
+use super::{CliError, ServeArgs, say, signals, site::Site};
+use crate::{config, server::Server, telemetry};
+
+/// How long stopping may take; the process is gone within 2 s of a signal, whatever happens.
+const STOPPING: Duration = Duration::from_millis(1500);
+/// Names that `watch.backend` may have.
+const BACKENDS: [&str; 1] = ["notify"];
+
+pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
+    let flags = args.overrides();
+    let is_meant = args.config.is_some() || args.lua_path.is_some();
+    let site = Site::choose(args.dir.as_deref(), Path::new("."), is_meant, |path| {
+        config::load(path, args.config.as_deref(), &flags, &BACKENDS)
+    })?;
+    telemetry::init(&site.config.logging);
+
+    let stop = signals::first(STOPPING).map_err(CliError::System)?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
+    let result = runtime.block_on(serve(&site, stop));
+    // Does not wait for what is stuck; the end of the process is near.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(site: &Site, mut stop: oneshot::Receiver<()>) -> Result<(), CliError> {
+    announce_site(site);
+    let server = tokio::select! {
+        biased;
+        _ = &mut stop => return Ok(()),
+        started = Server::start(&site.path, site.config.clone()) => started.map_err(CliError::Start)?,
+    };
+    say(&format!("listening on {}", url(server.local_addr())));
+    // An error means that the thread of the signals is gone: stopping is all that is left then, too.
+    let _ = stop.await;
+    tracing::info!("stopping");
+    server.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn announce_site(site: &Site) {
+    let path = site.path.display();
+    if site.is_sample() {
+        say(&format!(
+            "there is no lua/main.lua here, so this is a copy of the built-in sample site, in {path} until the \
+             server stops\nto get one that stays, to edit: lua-hotloader new DIR"
+        ));
+    } else if !site.main_file().is_file() {
+        tracing::warn!(
+            "{}: no such file; sessions begin with it. Create it, name another with lua.path and lua.main, or \
+             let `lua-hotloader new DIR` write a site",
+            site.main_file().display()
+        );
+    }
+    let hotload = if site.config.lua.hotload { "on" } else { "off (--hotload turns it on)" };
+    tracing::info!("serving {path}, hot loading {hotload}");
+}
+
+/// An address to click: one that stands for all addresses is shown as this machine's own.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{address}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_printed_can_be_opened() {
+        for (address, expected) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            ("0.0.0.0:80", "http://127.0.0.1:80/"),
+            ("[::1]:8080", "http://[::1]:8080/"),
+            ("[::]:8080", "http://[::1]:8080/"),
+        ] {
+            assert_eq!(url(address.parse().unwrap()), expected);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The program from outside: what it prints, and with which code it ends.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// The program in directory `dir`, out of reach of the environment of whoever runs the tests.
+fn program(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lua-hotloader"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HOTLOADER_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(dir).args(args).stdin(Stdio::null());
+    command
+}
+
+fn ended(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
+    result(&program(dir, args).output().unwrap())
+}
+
+fn result(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8(output.stderr.clone()).unwrap())
+}
+
+fn site(config: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [("lua/main.lua", ""), ("config/config.toml", config)] {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+/// A server that is ended with the test.
+struct Serving {
+    child: Child,
+    stdout: Vec<String>,
+}
+
+impl Serving {
+    fn start(mut command: Command) -> Self {
+        let child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut serving = Self { child, stdout: Vec::new() };
+        for line in BufReader::new(serving.child.stdout.take().unwrap()).lines() {
+            serving.stdout.push(line.unwrap());
+            if serving.stdout.last().unwrap().starts_with("listening on ") {
+                return serving;
+            }
+        }
+        panic!("it ended without serving: {:?}", serving.stdout);
+    }
+
+    fn stopped_by(mut self, signal: Signal) -> Option<i32> {
+        let start = Instant::now();
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+        status.code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_and_tells_every_mistake_with_its_place() {
+    let site = site("[server]\nprot = 8081\nhost = 127\n");
+    let output = program(site.path(), &["serve", "--watch-backend", "notfy"])
+        .env("HOTLOADER_WATCH__QUIET", "20")
+        .output()
+        .unwrap();
+    let expected = r#"lua-hotloader: wrong configuration:
+config/config.toml:2: unknown key server.prot; did you mean server.port?
+config/config.toml:3: server.host = 127: must be text in quotes
+environment variable HOTLOADER_WATCH__QUIET: watch.quiet = "20": must be a duration such as "20ms", "5s" or "24h"
+"#;
+    let (code, stderr) = result(&output);
+    assert_eq!(code, Some(2));
+    let (first, last) = stderr.split_at(expected.len());
+    assert_eq!(first, expected);
+    // Which other backends there are is not this test's to know.
+    assert!(last.starts_with("--watch-backend: watch.backend = \"notfy\": must be "), "{last}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn text_that_is_not_toml_is_shown_with_a_mark_under_the_place() {
+    let site = site("[server]\nport 8081\n");
+    let (code, stderr) = ended(site.path(), &["serve"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("config/config.toml:2:"), "{stderr}");
+    assert!(stderr.contains("\n2 | port 8081\n  | "), "{stderr}");
+}
+
+#[test]
+fn files_and_directories_that_are_named_must_exist() {
+    let site = site("");
+    for args in [&["serve", "--config", "other.toml"][..], &["serve", "--dir", "other"]] {
+        let (code, stderr) = ended(site.path(), args);
+        assert_eq!(code, Some(2));
+        assert!(stderr.contains(args[2]), "{stderr}");
+    }
+}
+
+#[test]
+fn a_port_in_use_ends_with_1_and_says_how_to_take_another() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let site = site("");
+    let (code, stderr) = ended(site.path(), &["serve", "--port", &port]);
+    assert_eq!(code, Some(1));
+    for part in [port.as_str(), "--port N", "HOTLOADER_SERVER__PORT", "server.port"] {
+        assert!(stderr.contains(part), "{part} is not in {stderr}");
+    }
+}
+
+#[test]
+fn a_signal_ends_the_server_with_0_within_two_seconds() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let site = site("server.port = 0");
+        let serving = Serving::start(program(site.path(), &["serve"]));
+        let [line] = &serving.stdout[..] else { panic!("{:?}", serving.stdout) };
+        let port = line.strip_prefix("listening on http://127.0.0.1:").unwrap().strip_suffix('/').unwrap();
+        assert_ne!(port.parse::<u16>().unwrap(), 0);
+        assert_eq!(serving.stopped_by(signal), Some(0));
+    }
+}
+
+#[test]
+fn outside_a_site_the_sample_is_served_and_new_is_named() {
+    let (empty, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copies = || {
+        let names = fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("lua-hotloader-")).count()
+    };
+    let mut command = program(empty.path(), &["serve", "--port", "0"]);
+    command.env("TMPDIR", temporary.path());
+    let serving = Serving::start(command);
+    assert!(serving.stdout.concat().contains("lua-hotloader new DIR"), "{:?}", serving.stdout);
+    assert_eq!(copies(), 1);
+    assert_eq!(serving.stopped_by(Signal::TERM), Some(0));
+    assert_eq!(copies(), 0, "the copy is removed");
+}
+
+#[test]
+fn a_new_site_can_be_served_and_is_not_written_over() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = program(parent.path(), &["new", "mine"]).output().unwrap();
+    assert_eq!(result(&output), (Some(0), String::new()));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("lua-hotloader serve --dir mine --hotload"));
+
+    let (code, stderr) = ended(parent.path(), &["new", "mine"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("mine: not empty"), "{stderr}");
+
+    let serving = Serving::start(program(parent.path(), &["serve", "--dir", "mine", "--port", "0"]));
+    assert_eq!(serving.stdout.len(), 1);
+    assert_eq!(serving.stopped_by(Signal::TERM), Some(0));
+}
