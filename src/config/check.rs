@@ -95,7 +95,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
     findings
 }
 
-/// "one of …", with the nearest first in mind.
+/// "one of …", and which of them was probably meant.
 fn one_of(known: &[&str], given: &str) -> String {
     let list = known.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
     let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, given));

@@ -319,12 +319,12 @@ fn a_file_that_is_not_text_is_unreadable_not_absent() {
 
 /// Read at run time: these are the files a reader sees.
 fn shipped(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
 #[test]
 fn the_file_of_defaults_says_what_the_code_does_for_every_key() {
-    let text = shipped("default.toml");
+    let text = shipped("config/default.toml");
     assert_eq!(load_str(Path::new("default.toml"), &text, &BACKENDS).unwrap(), Config::default());
 
     let schema = Schema::new().unwrap();
@@ -338,9 +338,37 @@ fn the_file_of_defaults_says_what_the_code_does_for_every_key() {
 
 #[test]
 fn the_other_shipped_files_are_valid() {
-    let sample = load_str(Path::new("config.toml"), &shipped("config.toml"), &BACKENDS).unwrap();
+    let sample = load_str(Path::new("config.toml"), &shipped("config/config.toml"), &BACKENDS).unwrap();
     assert_eq!(sample.viewdefs.path, Path::new("lua/viewdefs"));
-    let production = load_str(Path::new("production.toml"), &shipped("production.toml"), &BACKENDS).unwrap();
+    let production =
+        load_str(Path::new("production.toml"), &shipped("config/production.toml"), &BACKENDS).unwrap();
     assert!(!production.lua.hotload && !production.watch.allowed_roots.is_empty());
     assert_eq!(production.logging.format, LogFormat::Json);
+}
+
+#[test]
+fn the_page_on_configuration_tells_of_every_key() {
+    let page = shipped("docs/configuration.md");
+    for key in Schema::new().unwrap().paths(false) {
+        let (section, name) = key.rsplit_once('.').unwrap();
+        let row = |name: &str| page.contains(&format!("\n| `{name}` | "));
+        assert!(row(&key) || (page.contains(&format!("[{section}]")) && row(name)), "{key}");
+    }
+}
+
+#[test]
+fn the_errors_on_that_page_are_the_real_ones() {
+    let page = shipped("docs/configuration.md");
+    let flags = Overrides { watch_backend: Some("notfy".into()), ..Overrides::default() };
+    let name = Path::new("config/config.toml");
+    for (text, variables) in [
+        (
+            "[server]\nprot = 1\nhost = 127\n\n\n[watch]\nquiet = \"2s\"",
+            vec![("HOTLOADER_WATCH__MAXHOLD".into(), "1s".into())],
+        ),
+        ("[server]\nport 8081", vec![]),
+    ] {
+        let error = layered(name, text, variables, &flags, &["notify"]).unwrap_err().to_string();
+        assert!(page.contains(&format!("wrong configuration:\n{error}\n```")), "{error}");
+    }
 }
