@@ -1,0 +1,98 @@
+// A server that serves the client and says over the WebSocket what a test tells it to.
+
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname } from "node:path";
+
+export const SESSION = "0123456789abcdef0123456789abcdef";
+const CLIENT = new URL("../../src/web/client/", import.meta.url);
+const TYPES = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+// As strict as a site may want it: no inline script, no inline style.
+const POLICY = "default-src 'self'; base-uri 'none'; object-src 'none'";
+
+export async function startFakeServer() {
+  const state = { sockets: new Set(), batches: [], onBatch: () => {}, onOpen: () => {}, sessionGone: false };
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url, "http://x");
+    response.setHeader("Content-Security-Policy", POLICY);
+    if (pathname.startsWith("/_client/")) {
+      const name = pathname.slice("/_client/".length);
+      response.setHeader("Content-Type", TYPES[extname(name)] ?? "text/plain");
+      response.end(await readFile(new URL(name, CLIENT)));
+    } else {
+      response.statusCode = state.sessionGone ? 404 : 200;
+      response.setHeader("Content-Type", "text/html");
+      response.end(await readFile(new URL("index.html", CLIENT)));
+    }
+  });
+  server.on("upgrade", (request, socket) => {
+    if (state.sessionGone || request.url !== `/ws/${SESSION}`) {
+      socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
+      return;
+    }
+    const key = request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    const accept = createHash("sha1").update(key).digest("base64");
+    socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      + `Sec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    state.sockets.add(socket);
+    socket.on("close", () => state.sockets.delete(socket));
+    socket.on("error", () => {});
+    state.onOpen();
+    let buffer = Buffer.alloc(0);
+    socket.on("data", (data) => {
+      buffer = Buffer.concat([buffer, data]);
+      for (let frame; (frame = readFrame(buffer)); ) {
+        buffer = buffer.subarray(frame.size);
+        if (frame.opcode === 8) socket.end();
+        if (frame.opcode !== 1) continue;
+        const batch = JSON.parse(frame.text);
+        state.batches.push(batch);
+        state.onBatch(batch);
+      }
+    });
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+
+  return {
+    state,
+    url: `http://127.0.0.1:${server.address().port}/${SESSION}`,
+    /** Sends one frame to every socket. */
+    send(...messages) {
+      for (const socket of state.sockets) socket.write(writeFrame(JSON.stringify(messages)));
+    },
+    /** Cuts every socket, as a network that fails. */
+    cut() {
+      for (const socket of state.sockets) socket.destroy();
+    },
+    async close() {
+      this.cut();
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}
+
+/** The first whole frame in `buffer` (browsers mask what they send, and do not split these). */
+function readFrame(buffer) {
+  if (buffer.length < 6) return null;
+  let length = buffer[1] & 127;
+  let at = 2;
+  if (length === 126) {
+    length = buffer.readUInt16BE(2);
+    at = 4;
+  }
+  const size = at + 4 + length;
+  if (buffer.length < size) return null;
+  const mask = buffer.subarray(at, at + 4);
+  const text = Buffer.from(buffer.subarray(at + 4, size).map((byte, i) => byte ^ mask[i % 4])).toString();
+  return { opcode: buffer[0] & 15, text, size };
+}
+
+function writeFrame(text) {
+  const body = Buffer.from(text);
+  const head = body.length < 126
+    ? Buffer.from([0x81, body.length])
+    : Buffer.from([0x81, 126, body.length >> 8, body.length & 255]);
+  return Buffer.concat([head, body]);
+}
