@@ -37,6 +37,7 @@ export async function startFakeServer() {
       + `Sec-WebSocket-Accept: ${accept}\r\n\r\n`);
     state.sockets.add(socket);
     socket.on("close", () => state.sockets.delete(socket));
+    socket.on("end", () => socket.destroy());
     socket.on("error", () => {});
     state.onOpen();
     let buffer = Buffer.alloc(0);
@@ -44,7 +45,7 @@ export async function startFakeServer() {
       buffer = Buffer.concat([buffer, data]);
       for (let frame; (frame = readFrame(buffer)); ) {
         buffer = buffer.subarray(frame.size);
-        if (frame.opcode === 8) socket.end();
+        if (frame.opcode === 8) socket.destroy();
         if (frame.opcode !== 1) continue;
         const batch = JSON.parse(frame.text);
         state.batches.push(batch);

@@ -1,41 +1,31 @@
 // ui-action and ui-event-NAME: something happens here, a method runs there.
 
-import { commitEdit, readControl } from "./value.js";
-import { bindVariable, listen } from "./scope.js";
 import { variableProperties } from "./paths.js";
+import { bindVariable, listen } from "./scope.js";
+import { commitEdit, readControl } from "./value.js";
 
-/** @typedef {import("./scope.js").Context} Context */
+/** @typedef {import("./scope.js").Family} Family */
 
 /** Clicks that an inner ui-action has taken: the one around it leaves them alone. */
 const taken = new WeakSet();
 
-/**
- * `ui-action="path()"`: a click calls it.
- * @param {HTMLElement} element
- * @param {string} text
- * @param {Context} context
- */
+/** `ui-action="path()"`: a click calls it. @type {Family} */
 export function bindAction(element, text, context) {
-  const variable = actionVariable(element, "ui-action", text, context);
+  const variable = bindVariable(context, element, "ui-action", variableProperties(text, { access: "action" }));
   listen(context, element, "click", (event) => {
     if (taken.has(event)) return;
     taken.add(event);
     // A link would leave the page, and a button in a form submit it.
-    if (element.closest("a") || /** @type {any} */ (element).type === "submit") event.preventDefault();
+    if (element.closest("a") || element.type === "submit") event.preventDefault();
     context.store.update(variable, argumentOf(element));
   });
 }
 
-/**
- * `ui-event-NAME="path()"`, and `ui-event-keypress-[ctrl-|shift-|alt-|meta-]KEY="path()"`.
- * @param {HTMLElement} element
- * @param {string} text
- * @param {Context} context
- * @param {string} name what follows `ui-event-`
- */
+/** `ui-event-NAME`, and `ui-event-keypress-[ctrl-|shift-|alt-|meta-]KEY`. @type {Family} */
 export function bindEvent(element, text, context, name) {
-  const variable = actionVariable(element, `ui-event-${name}`, text, context);
-  const key = name.startsWith("keypress-") ? parseKey(name.slice("keypress-".length)) : null;
+  const properties = variableProperties(text, { access: "action" });
+  const variable = bindVariable(context, element, `ui-event-${name}`, properties);
+  const key = /^keypress-(.+)/.exec(name)?.[1];
   listen(context, element, key ? "keydown" : name, (event) => {
     if (key && !matchesKey(key, event)) return;
     if (key || name === "submit") event.preventDefault();
@@ -45,53 +35,20 @@ export function bindEvent(element, text, context, name) {
   });
 }
 
-/**
- * @typedef {{key: string, ctrl: boolean, shift: boolean, alt: boolean, meta: boolean}} Key
- * @param {string} text such as `ctrl-enter`
- * @returns {Key}
- */
-export function parseKey(text) {
-  const key = { key: text, ctrl: false, shift: false, alt: false, meta: false };
-  for (let match; (match = /^(ctrl|shift|alt|meta)-(.+)$/.exec(key.key)); ) {
-    key[/** @type {"ctrl"} */ (match[1])] = true;
-    key.key = match[2];
-  }
-  return key;
-}
+/** What is easier to write than the browser's name for it. @type {Record<string, string>} */
+const KEYS = { esc: "escape", space: " ", left: "arrowleft", right: "arrowright", up: "arrowup", down: "arrowdown" };
 
-/** Names that are easier to write than what the browser calls them. */
-const KEY_NAMES = /** @type {Record<string, string>} */ ({
-  esc: "escape", space: " ", left: "arrowleft", right: "arrowright", up: "arrowup", down: "arrowdown",
-});
-
-/**
- * @param {Key} key
- * @param {Pick<KeyboardEvent, "key" | "ctrlKey" | "shiftKey" | "altKey" | "metaKey">} event
- */
-export function matchesKey(key, event) {
+/** @param {string} wanted such as `ctrl-enter` @param {any} event */
+export function matchesKey(wanted, event) {
+  const [, modifiers, name] = /^((?:(?:ctrl|shift|alt|meta)-)*)(.+)$/.exec(wanted) ?? [];
   const pressed = event.key.toLowerCase();
-  const shiftMatters = pressed.length > 1 || key.shift; // "?" needs shift on most keyboards
-  return pressed === (KEY_NAMES[key.key] ?? key.key)
-    && event.ctrlKey === key.ctrl && event.altKey === key.alt && event.metaKey === key.meta
-    && (!shiftMatters || event.shiftKey === key.shift);
+  return pressed === (KEYS[name] ?? name) && ["ctrl", "shift", "alt", "meta"].every((modifier) =>
+    event[`${modifier}Key`] === modifiers.includes(modifier)
+      // On most keyboards a character such as ? takes shift anyway.
+      || (modifier === "shift" && event.shiftKey && pressed.length === 1));
 }
 
-/**
- * @param {Element} element
- * @param {string} attribute
- * @param {string} text
- * @param {Context} context
- */
-function actionVariable(element, attribute, text, context) {
-  return bindVariable(context, element, attribute, variableProperties(text, { access: "action" }));
-}
-
-/**
- * What `name(_)` is called with: the value of the control or button, else nil.
- * @param {any} element
- */
+/** What `name(_)` is called with: the value of the control or button, else nil. @param {any} element */
 function argumentOf(element) {
-  if (element instanceof HTMLButtonElement) return element.getAttribute("value");
-  if (element instanceof HTMLFormElement) return null;
   return readControl(element) ?? element.getAttribute("value");
 }

@@ -2,86 +2,68 @@
 // selection, what they are typing, and how far they have scrolled.
 
 import { variablesOf } from "./scope.js";
-import { editOf, readControl } from "./value.js";
+import { editOf } from "./value.js";
 
-/**
- * Runs `replace`, which renders the inside of `root` anew, and puts things back.
- * @param {Element} root
- * @param {() => void} replace
- */
+/** Runs `replace`, which renders the inside of `root` anew. @param {Element} root @param {() => void} replace */
 export function keepState(root, replace) {
-  if (!root.isConnected || !root.firstElementChild) {
-    replace();
-    return;
-  }
-  const active = /** @type {any} */ (document.activeElement);
-  const focused = active && active !== root && root.contains(active) ? describeFocus(active, root) : null;
-  const scrolled = [...root.querySelectorAll("*")]
-    .filter((element) => element.scrollTop || element.scrollLeft)
-    .map((element) => ({ where: locate(element, root), top: element.scrollTop, left: element.scrollLeft }));
-  const around = [];
+  if (!root.isConnected || !root.firstElementChild) return replace();
+  const restores = [...root.querySelectorAll("*")].filter(isScrolled).map((element) => keepScroll(element, locate(element, root)));
   for (let outer = /** @type {Element | null} */ (root); outer; outer = outer.parentElement) {
-    if (outer.scrollTop || outer.scrollLeft) around.push({ outer, top: outer.scrollTop, left: outer.scrollLeft });
+    const same = outer;
+    if (isScrolled(outer)) restores.push(keepScroll(outer, () => same));
   }
-
+  const active = document.activeElement;
+  if (active && active !== root && root.contains(active)) restores.push(keepFocus(active, locate(active, root)));
   replace();
-
-  for (const { where, top, left } of scrolled) find(where, root)?.scrollTo({ top, left, behavior: "instant" });
-  for (const { outer, top, left } of around) outer.scrollTo({ top, left, behavior: "instant" });
-  if (focused) restoreFocus(focused, root);
+  for (const restore of restores) restore();
 }
 
-/** @param {any} active @param {Element} root */
-function describeFocus(active, root) {
-  return {
-    where: locate(active, root),
-    draft: editOf(active)?.pending() ? readControl(active) : undefined,
-    start: active.selectionStart ?? null, // null where a control has no caret, as type=number
-    end: active.selectionEnd,
-    direction: active.selectionDirection,
+/** @param {Element} element */
+const isScrolled = (element) => element.scrollTop || element.scrollLeft;
+
+/** @param {Element} element @param {() => Element | undefined} find */
+function keepScroll({ scrollTop: top, scrollLeft: left }, find) {
+  return () => find()?.scrollTo({ top, left, behavior: "instant" });
+}
+
+/** @param {any} element @param {() => any} find */
+function keepFocus(element, find) {
+  const draft = editOf(element)?.draft();
+  const { selectionStart: start, selectionEnd: end, selectionDirection: direction } = element;
+  return () => {
+    const again = find();
+    if (!again) return;
+    if (draft !== undefined) editOf(again)?.resume(draft);
+    again.focus({ preventScroll: true });
+    // Where a control has no caret, as type=number, these are null.
+    if (Number.isInteger(start) && Number.isInteger(again.selectionStart)) again.setSelectionRange(start, end, direction);
   };
 }
 
-/** @param {ReturnType<typeof describeFocus>} focused @param {Element} root */
-function restoreFocus({ where, draft, start, end, direction }, root) {
-  const element = /** @type {any} */ (find(where, root));
-  if (!element) return;
-  if (draft !== undefined) editOf(element)?.resume(draft);
-  element.focus({ preventScroll: true });
-  if (start !== null && typeof element.selectionStart === "number") {
-    element.setSelectionRange(start, end, direction);
-  }
-}
-
 /**
- * Where an element is, in terms that outlive it: its id, its variables, its place.
- * @typedef {{id: string, variables: string, tag: string, steps: number[]}} Where
+ * Finds an element's successor: by its id, else by its variables, else by its place.
  * @param {Element} element
  * @param {Element} root
- * @returns {Where}
+ * @returns {() => Element | undefined}
  */
 function locate(element, root) {
+  const { id, tagName } = element;
+  const bound = signature(element);
+  /** @type {number[]} */
   const steps = [];
   for (let at = element; at !== root && at.parentElement; at = at.parentElement) {
     steps.unshift([...at.parentElement.children].indexOf(at));
   }
-  return { id: element.id, variables: signature(element), tag: element.tagName, steps };
-}
-
-/** @param {Where} where @param {Element} root @returns {Element | null} */
-function find({ id, variables, tag, steps }, root) {
-  const all = [...root.querySelectorAll("*")];
-  const same = (id && all.find((element) => element.id === id))
-    || (variables && all.find((element) => element.tagName === tag && signature(element) === variables));
-  if (same) return same;
-  let place = /** @type {Element | undefined} */ (root);
-  for (const step of steps) place = place?.children[step];
-  return place?.tagName === tag ? place : null;
+  return () => {
+    const all = [...root.querySelectorAll(tagName)];
+    const place = steps.reduce((/** @type {Element | undefined} */ at, step) => at?.children[step], root);
+    return all.find((each) => (id ? each.id === id : bound && signature(each) === bound))
+      ?? all.find((each) => each === place);
+  };
 }
 
 /** @param {Element} element */
 function signature(element) {
-  const value = variablesOf(element).get("ui-value");
-  if (value) return `value ${value.id}`; // further attributes may come and go
-  return [...variablesOf(element)].map(([attribute, { id }]) => `${attribute} ${id}`).join();
+  const value = variablesOf(element).get("ui-value"); // further attributes may come and go
+  return value ? `value ${value.id}` : [...variablesOf(element)].map(([name, { id }]) => name + id).join();
 }

@@ -4,56 +4,39 @@ import { variableProperties } from "./paths.js";
 import { bindVariable, Scope } from "./scope.js";
 import { View } from "./view.js";
 
-/** @typedef {import("./scope.js").Context} Context */
-
-/** What an item has to be inside these; elsewhere it is a <div>. */
-const ITEM_TAGS = /** @type {Record<string, string>} */ ({ UL: "li", OL: "li", MENU: "li", TABLE: "tr", TBODY: "tr" });
+/** What an item has to be inside these; elsewhere it is a <div>. @type {Record<string, string>} */
+const ITEM_TAGS = { UL: "li", OL: "li", MENU: "li", TABLE: "tr", TBODY: "tr" };
 
 /**
  * `ui-viewlist="path"`: element i is a child variable with the path `i`, rendered in the list's
- * namespace, else in `list-item`. Elements of the page stay while the list grows and shrinks.
- * @param {Element} element
- * @param {string} text
- * @param {Context} context
+ * namespace, else in `list-item`. The page's elements stay while the list grows and shrinks.
+ * @type {import("./scope.js").Family}
  */
 export function bindList(element, text, context) {
-  const properties = variableProperties(text, {
-    access: "r",
-    namespace: context.namespace,
-    fallbackNamespace: "list-item",
-  });
-  /** @type {{scope: Scope, element: Element}[]} */
+  const defaults = { access: "r", namespace: context.namespace, fallbackNamespace: "list-item" };
+  const { namespace, fallbackNamespace, ...rest } = variableProperties(text, defaults);
+  /** @type {{scope: Scope, item: Element}[]} */
   const items = [];
-  element.replaceChildren();
-
-  const list = bindVariable(context, element, "ui-viewlist", properties, (value, { id }) => {
-    // nil and the empty table are an empty list.
-    const length = Array.isArray(value) ? value.length : 0;
-    for (const { scope, element: item } of items.splice(length)) {
+  const shrink = (/** @type {number} */ length) => {
+    for (const { scope, item } of items.splice(length)) {
       scope.dispose();
       item.remove();
     }
-    while (items.length < length) items.push(addItem(id, items.length));
-  });
-  context.scope.add(() => {
-    for (const { scope } of items.splice(0)) scope.dispose();
-  });
+  };
 
-  /** @param {number} listId @param {number} index */
-  function addItem(listId, index) {
-    const scope = new Scope();
-    const item = document.createElement(ITEM_TAGS[element.tagName] ?? "div");
-    const here = { ...context, scope, parentId: listId };
-    /** @type {Record<string, string>} */
-    const { namespace, fallbackNamespace } = properties;
-    const path = variableProperties(String(index), { access: "r", namespace, fallbackNamespace });
-    /** @type {View | undefined} */
-    let view;
-    const variable = bindVariable(here, item, "ui-view", path, () => view?.refresh());
-    view = new View(item, variable, here);
-    element.append(item);
-    view.refresh();
-    return { scope, element: item };
-  }
-  return list;
+  element.replaceChildren();
+  context.scope.cleanups.push(() => items.forEach(({ scope }) => scope.dispose()));
+  bindVariable(context, element, "ui-viewlist", { ...rest, namespace, fallbackNamespace }, ({ id, value }) => {
+    const length = Array.isArray(value) ? value.length : 0; // nil and the empty table: an empty list
+    shrink(length);
+    while (items.length < length) {
+      const scope = new Scope();
+      const item = document.createElement(ITEM_TAGS[element.tagName] ?? "div");
+      const here = { ...context, scope, parentId: id };
+      const properties = { path: String(items.length), access: "r", namespace, fallbackNamespace };
+      items.push({ scope, item });
+      element.append(item);
+      new View(item, bindVariable(here, item, "ui-view", properties), here);
+    }
+  });
 }

@@ -32,16 +32,15 @@ function start(session) {
     const namespace = element.getAttribute("ui-namespace") ?? undefined;
     return new View(element, store.root, { ...context, namespace });
   });
-  store.root.watch(() => views.forEach((view) => view.refresh()));
 
-  store.handlers.set("reload", createOverlay());
-  store.handlers.set("restart", () => {
+  store.handlers.reload = createOverlay();
+  store.handlers.restart = () => {
     // The old page stays to be seen until the new state arrives on a socket of its own.
     views.forEach((view) => view.forget());
     store.reset();
     viewdefs.clear();
     connection.reopen();
-  });
+  };
 
   connection = new Connection(session, {
     open: () => store.resume(),

@@ -4,16 +4,9 @@
 
 /** Everything to be undone when a rendered piece goes: listeners, watchers, variables, views. */
 export class Scope {
-  constructor() {
-    this.abort = new AbortController();
-    /** @type {(() => void)[]} */
-    this.cleanups = [];
-  }
-
-  /** @param {() => void} cleanup */
-  add(cleanup) {
-    this.cleanups.push(cleanup);
-  }
+  abort = new AbortController();
+  /** @type {(() => void)[]} */
+  cleanups = [];
 
   dispose() {
     this.abort.abort();
@@ -31,16 +24,15 @@ export class Scope {
  * @property {number} parentId the variable that paths start from
  * @property {string} [namespace] of the nearest `ui-namespace`
  * @property {number} depth of views within views
+ *
+ * What binds one attribute; `suffix` is the NAME of `ui-attr-NAME` and its like.
+ * @typedef {(element: any, text: string, context: Context, suffix: string) => void} Family
  */
 
 /** @type {WeakMap<Element, Map<string, Variable>>} */
 const bound = new WeakMap();
 
-/**
- * The variables bound to an element, by attribute.
- * @param {Element} element
- * @returns {ReadonlyMap<string, Variable>}
- */
+/** The variables of an element, by attribute. @param {Element} element */
 export function variablesOf(element) {
   return bound.get(element) ?? new Map();
 }
@@ -50,23 +42,21 @@ export function variablesOf(element) {
  * @param {Context} context
  * @param {Element} element
  * @param {string} attribute
- * @param {Record<string, string>} properties
- * @param {(value: any, variable: Variable) => void} [apply] called with each value the server sends
- * @returns {Variable}
+ * @param {import("./store.js").Properties} properties
+ * @param {(variable: Variable) => void} [apply] called when there is a value, and when it changes
  */
-export function bindVariable(context, element, attribute, properties, apply) {
-  const variable = context.store.create(context.parentId, properties);
+export function bindVariable({ store, scope, parentId }, element, attribute, properties, apply) {
+  const variable = store.create(parentId, properties);
+  const variables = variablesOf(element).set(attribute, variable);
+  bound.set(element, variables);
   const refresh = () => {
-    markErrors(element);
-    if (variable.value !== undefined) apply?.(variable.value, variable);
+    markErrors(element, variables);
+    if (variable.value !== undefined) apply?.(variable);
   };
-  const variables = bound.get(element) ?? new Map();
-  bound.set(element, variables.set(attribute, variable));
   const unwatch = variable.watch(refresh);
-  context.scope.add(() => {
+  scope.cleanups.push(() => {
     unwatch();
-    variables.delete(attribute);
-    context.store.release(variable);
+    store.release(variable);
   });
   refresh();
   return variable;
@@ -79,22 +69,20 @@ export function bindVariable(context, element, attribute, properties, apply) {
  * @param {string} type
  * @param {(event: any) => void} listener
  */
-export function listen(context, target, type, listener) {
-  target.addEventListener(type, listener, { signal: context.scope.abort.signal });
+export function listen({ scope }, target, type, listener) {
+  target.addEventListener(type, listener, { signal: scope.abort.signal });
 }
 
-/** @param {Element} element */
-function markErrors(element) {
-  const text = [...variablesOf(element)]
-    .filter(([, variable]) => variable.error)
-    .map(([attribute, { initial, error }]) => `${attribute}="${initial.path}": ${error?.code}: ${error?.description}`)
+/** @param {Element} element @param {Map<string, Variable>} variables */
+function markErrors(element, variables) {
+  const text = [...variables].filter(([, { error }]) => error)
+    .map(([name, { initial, error }]) => `${name}="${initial.path}": ${error?.code}: ${error?.description}`)
     .join("\n");
-  const before = element.getAttribute("ui-error");
-  if (text === (before ?? "")) return;
+  const before = element.getAttribute("ui-error") ?? "";
+  if (text === before) return;
+  element.toggleAttribute("ui-error", Boolean(text));
   if (text) element.setAttribute("ui-error", text);
-  else element.removeAttribute("ui-error");
-  // The title is the author's if it was there before us.
-  const title = element.getAttribute("title");
-  if (text && (title === null || title === before)) element.setAttribute("title", text);
-  else if (!text && title === before) element.removeAttribute("title");
+  if ((element.getAttribute("title") ?? "") !== before) return; // the title is the author's
+  if (text) element.setAttribute("title", text);
+  else element.removeAttribute("title");
 }

@@ -1,16 +1,24 @@
-// A place of our own on the page: its styles and the site's do not meet.
+// Elements of our own on the page: its styles and the site's do not meet.
 
-/**
- * @param {string} name of the host element
- * @param {string} css
- * @returns {ShadowRoot}
- */
-export function shadowHost(name, css) {
+/** @param {string} name of the host element @param {string} css @param {Element} content */
+export function addToPage(name, css, content) {
   const host = document.createElement(name);
   const root = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet(); // a <style> would be stopped by a strict CSP
   sheet.replaceSync(css);
   root.adoptedStyleSheets = [sheet];
+  root.append(content);
   document.body.append(host);
-  return root;
+}
+
+/**
+ * @param {string} tag
+ * @param {Record<string, string>} attributes
+ * @param {...(Node | string)} children
+ */
+export function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
 }

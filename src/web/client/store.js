@@ -1,38 +1,28 @@
 // The variables of this page: what the server sent, who wants to know, and what goes out.
 
-/**
- * @typedef {{type: string, data: any}} Message
- * @typedef {{code: string, description: string, frame: number}} VariableError
- */
+/** The application's variable, which is there from the start. */
+export const ROOT = 1;
+
+/** @typedef {Record<string, string | undefined>} Properties */
 
 /** One variable. Its value is `undefined` until the server has sent one. */
 export class Variable {
-  /**
-   * @param {number} id
-   * @param {number} parentId
-   * @param {Record<string, string>} properties
-   */
-  constructor(id, parentId, properties) {
+  /** @param {number} id @param {number} parentId @param {Properties} initial as sent with `create` */
+  constructor(id, parentId, initial) {
     this.id = id;
     this.parentId = parentId;
-    /** As sent with `create`: a reconnect sends the same again. */
-    this.initial = properties;
-    this.properties = { ...properties };
-    /** @type {any} */
-    this.value = undefined;
-    /** @type {VariableError | null} */
+    this.initial = initial;
+    this.properties = { ...initial };
+    this.value = /** @type {any} */ (undefined);
+    /** @type {{code: string, description: string, frame: number} | null} */
     this.error = null;
     /** @type {Set<() => void>} */
     this.watchers = new Set();
-    /** @type {{value: any} | null} written while offline, not sent yet */
-    this.unsent = null;
+    /** Written while offline, and not sent yet. */
+    this.unsent = false;
   }
 
-  /**
-   * Calls `watcher` whenever value, properties or error may have changed.
-   * @param {() => void} watcher
-   * @returns {() => void} ends it
-   */
+  /** @param {() => void} watcher of value, properties and error @returns {() => void} ends it */
   watch(watcher) {
     this.watchers.add(watcher);
     return () => this.watchers.delete(watcher);
@@ -49,214 +39,163 @@ export class Variable {
   }
 }
 
-/** The id of the application's variable, which is there from the start. */
-export const ROOT = 1;
-
 export class Store {
+  /** @type {(text: string) => void} takes the JSON text of new viewdefs */
+  onViewdefs = () => {};
+  onFrameEnd = () => {};
+  /** @type {Record<string, (data: any) => void>} by type: messages that are not about a variable */
+  handlers = {};
+  #nextId = 2;
+  #frame = 0;
+  #flushing = false;
+  #userEvent = false;
+  /** @type {{type: string, data: any}[]} */
+  #outgoing = [];
+  /** @type {Map<string, Variable[]>} given up in this microtask, and free to be taken again */
+  #released = new Map();
+
   /** @param {(text: string) => boolean} transmit sends a frame; false when offline */
   constructor(transmit) {
     this.transmit = transmit;
     this.root = new Variable(ROOT, 0, {});
     /** @type {Map<number, Variable>} */
     this.variables = new Map([[ROOT, this.root]]);
-    /** @type {(text: string) => void} called with the JSON text of new viewdefs */
-    this.onViewdefs = () => {};
-    /** @type {Map<string, (data: any) => void>} messages that are not about a variable */
-    this.handlers = new Map();
-    this.onFrameEnd = () => {};
-    this.nextId = 2;
-    this.frame = 0;
-    /** @type {Message[]} */
-    this.outgoing = [];
-    this.userEvent = false;
-    this.flushing = false;
-    /** @type {Map<string, Variable[]>} given up in this microtask, and free to be taken again */
-    this.released = new Map();
   }
 
   /**
-   * A variable for a path below `parentId`. One with the same parent and properties that was
-   * released in this microtask is taken up again: so a re-render keeps its variables.
+   * A variable below `parentId`. One like it that was released in this microtask is taken up
+   * again: so a re-render keeps its variables.
    * @param {number} parentId
-   * @param {Record<string, string>} properties
-   * @returns {Variable}
+   * @param {Properties} properties
    */
   create(parentId, properties) {
-    const again = this.released.get(poolKey(parentId, properties))?.pop();
+    const again = this.#released.get(poolKey(parentId, properties))?.pop();
     if (again) return again;
-    const variable = new Variable(this.nextId++, parentId, properties);
+    const variable = new Variable(this.#nextId++, parentId, properties);
     this.variables.set(variable.id, variable);
-    this.#queue(createMessage(variable));
+    this.post("create", creation(variable));
     return variable;
   }
 
-  /**
-   * Gives a variable up. Unless somebody takes it up again in this microtask, it is destroyed.
-   * @param {Variable} variable
-   */
+  /** @param {Variable} variable is destroyed, unless somebody takes it up again in this microtask */
   release(variable) {
     if (this.variables.get(variable.id) !== variable) return;
     const key = poolKey(variable.parentId, variable.initial);
-    const pool = this.released.get(key);
-    if (pool) pool.push(variable);
-    else this.released.set(key, [variable]);
+    this.#released.set(key, [...(this.#released.get(key) ?? []), variable]);
     this.#schedule();
   }
 
-  /**
-   * Writes a variable.
-   * @param {Variable} variable
-   * @param {any} value
-   */
+  /** Writes a variable, for the person at the page. @param {Variable} variable @param {any} value */
   update(variable, value) {
-    const action = variable.properties.access === "action";
-    if (!action) variable.value = value;
-    variable.error = null; // the server says so again if it fails again
-    this.#queue({ type: "update", data: { varId: variable.id, value } });
-    this.userEvent = true;
+    if (variable.properties.access !== "action") variable.value = value;
+    variable.error = null; // if it fails again, the server says so again
+    this.#userEvent = true;
+    this.post("update", { varId: variable.id, value });
     variable.notify();
   }
 
-  /**
-   * Sends any other message with the batch of this microtask.
-   * @param {string} type
-   * @param {any} data
-   */
+  /** Sends a message, with all others of this microtask. @param {string} type @param {any} data */
   post(type, data) {
-    this.#queue({ type, data });
+    this.#outgoing.push({ type, data });
+    this.#schedule();
   }
 
-  /**
-   * Takes one frame of the server in.
-   * @param {unknown} messages
-   */
+  /** Takes in one frame of the server. @param {any} messages */
   receive(messages) {
-    this.frame++;
-    for (const message of Array.isArray(messages) ? messages : [messages]) {
-      const { type, data = {} } = message ?? {};
+    this.#frame++;
+    for (const { type, data } of [messages].flat()) {
       const variable = this.variables.get(data.varId);
       if (type === "update") {
         if (variable) this.#updated(variable, data);
       } else if (type === "error") {
         console.warn(`[ui] ${data.code}: ${data.description}`, variable?.initial.path ?? "");
-        if (!variable) continue;
-        variable.error = { code: data.code, description: data.description, frame: this.frame };
-        variable.notify();
+        if (variable) variable.error = { ...data, frame: this.#frame };
+        variable?.notify();
       } else if (type === "destroy") {
-        if (variable && variable !== this.root) this.#destroyed(variable);
+        if (!variable || variable === this.root) continue;
+        this.variables.delete(variable.id);
+        variable.value = null;
+        variable.notify();
       } else {
-        this.handlers.get(type)?.(data);
+        this.handlers[type]?.(data);
       }
     }
     this.onFrameEnd();
   }
 
-  /** A new socket knows nothing: tells it all we have, parents (lower ids) first. */
+  /** A new socket knows nothing: tells it all there is, parents (lower ids) first. */
   resume() {
-    this.#dropReleased();
-    this.outgoing = [{ type: "watch", data: { varId: ROOT } }];
-    const writes = [];
-    for (const variable of this.variables.values()) {
-      if (variable !== this.root) this.outgoing.push(createMessage(variable));
-      if (variable.unsent) {
-        writes.push({ type: "update", data: { varId: variable.id, value: variable.unsent.value } });
-        this.userEvent = true;
-      }
-      variable.unsent = null;
+    this.#takeReleased();
+    this.#outgoing = [];
+    this.post("watch", { varId: ROOT });
+    const [, ...variables] = this.variables.values();
+    for (const variable of variables) this.post("create", creation(variable));
+    for (const variable of variables.filter(({ unsent }) => unsent)) {
+      variable.unsent = false;
+      this.update(variable, variable.value);
     }
-    this.outgoing.push(...writes);
-    this.#flush();
   }
 
   /** Forgets everything but the root, without a word to the server: its state was replaced. */
   reset() {
-    this.root.value = undefined;
-    this.root.error = null;
-    this.root.properties = {};
+    Object.assign(this.root, { value: undefined, error: null, properties: {} });
     this.variables = new Map([[ROOT, this.root]]);
-    this.released.clear();
-    this.outgoing = [];
-    this.userEvent = false;
+    this.#released.clear();
+    this.#outgoing = [];
   }
 
-  /**
-   * @param {Variable} variable
-   * @param {any} data
-   */
+  /** @param {Variable} variable @param {any} data */
   #updated(variable, data) {
     for (const [name, value] of Object.entries(data.properties ?? {})) {
       const key = name.replace(/:(high|med|low)$/, "");
       if (variable === this.root && key === "viewdefs") this.onViewdefs(value);
-      else if (value === null) delete variable.properties[key];
-      else variable.properties[key] = value;
+      else variable.properties[key] = value ?? undefined;
     }
     if ("value" in data) variable.value = data.value;
-    // A failed path comes as an error and a null, in either order: the null is no recovery.
-    if (variable.error && variable.error.frame !== this.frame) variable.error = null;
+    // A failed path comes as an error and a null, in either order: that null is no recovery.
+    if (variable.error?.frame !== this.#frame) variable.error = null;
     variable.notify();
-  }
-
-  /** @param {Variable} variable */
-  #destroyed(variable) {
-    this.variables.delete(variable.id);
-    variable.value = null;
-    variable.notify();
-  }
-
-  /** @param {Message} message */
-  #queue(message) {
-    this.outgoing.push(message);
-    this.#schedule();
   }
 
   #schedule() {
-    if (this.flushing) return;
-    this.flushing = true;
+    if (this.#flushing) return;
+    this.#flushing = true;
     queueMicrotask(() => {
-      this.flushing = false;
-      const dropped = this.#dropReleased();
-      for (const id of dropped) this.outgoing.push({ type: "destroy", data: { varId: id } });
+      this.#flushing = false;
+      for (const varId of this.#takeReleased()) this.#outgoing.push({ type: "destroy", data: { varId } });
       this.#flush();
     });
   }
 
   #flush() {
-    const { outgoing: messages, userEvent } = this;
-    this.outgoing = [];
-    this.userEvent = false;
+    const messages = this.#outgoing;
+    const userEvent = this.#userEvent;
+    this.#outgoing = [];
+    this.#userEvent = false;
     if (!messages.length || this.transmit(JSON.stringify({ userEvent, messages }))) return;
-    // Offline: creates come again with `resume`, a click is lost (late ones would surprise),
-    // what was typed is kept.
+    // Offline. Creates come again with `resume`; what was typed is kept; a click is lost, since
+    // one that acts a minute late would surprise.
     for (const { type, data } of messages) {
-      const variable = type === "update" ? this.variables.get(data.varId) : undefined;
-      if (variable && variable.properties.access !== "action") {
-        variable.unsent = { value: data.value };
-      }
+      const variable = this.variables.get(data.varId);
+      if (variable && type === "update") variable.unsent = variable.properties.access !== "action";
     }
   }
 
-  /**
-   * Removes what nobody took up again, with everything below it.
-   * @returns {number[]} the topmost of them: the server destroys their descendants itself
-   */
-  #dropReleased() {
-    const dead = new Set([...this.released.values()].flat());
-    this.released.clear();
-    const top = [];
-    for (const variable of dead) {
-      if (!dead.has(/** @type {any} */ (this.variables.get(variable.parentId)))) top.push(variable.id);
-    }
-    for (const variable of dead) this.variables.delete(variable.id);
-    return top;
+  /** Removes what nobody took up again. @returns the topmost ids: the server does those below */
+  #takeReleased() {
+    const gone = [...this.#released.values()].flat();
+    this.#released.clear();
+    for (const { id } of gone) this.variables.delete(id);
+    return gone.filter(({ parentId }) => this.variables.has(parentId)).map(({ id }) => id);
   }
 }
 
-/** @param {Variable} variable @returns {Message} */
-function createMessage({ id, parentId, initial }) {
-  return { type: "create", data: { id, parentId, properties: initial } };
+/** @param {Variable} variable */
+function creation({ id, parentId, initial }) {
+  return { id, parentId, properties: initial };
 }
 
-/** @param {number} parentId @param {Record<string, string>} properties */
+/** @param {number} parentId @param {Properties} properties */
 function poolKey(parentId, properties) {
-  return `${parentId} ${JSON.stringify(properties)}`;
+  return parentId + JSON.stringify(properties);
 }

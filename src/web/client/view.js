@@ -7,25 +7,22 @@ import { textOf } from "./value.js";
 
 /** @typedef {import("./scope.js").Context} Context */
 
-/** Views within views: a template that shows itself is a mistake, and would never end. */
+/** A template that shows itself is a mistake, and would never end. */
 const DEEPEST = 64;
 
-/**
- * `ui-view="path"`.
- * @param {Element} element
- * @param {string} text
- * @param {Context} context
- */
+/** `ui-view="path"`. @type {import("./scope.js").Family} */
 export function bindView(element, text, context) {
   const properties = variableProperties(text, { access: "r", namespace: context.namespace });
-  const variable = bindVariable(context, element, "ui-view", properties, () => view.refresh());
-  const view = new View(element, variable, context);
-  view.refresh();
+  new View(element, bindVariable(context, element, "ui-view", properties), context);
 }
 
 export class View {
+  /** @type {string | null} the key of the viewdef that is shown */
+  key = null;
+  scope = new Scope();
+
   /**
-   * @param {Element} element is filled with the rendered template
+   * @param {Element} element is filled with what the variable holds
    * @param {import("./store.js").Variable} variable
    * @param {Context} context
    */
@@ -33,31 +30,37 @@ export class View {
     this.element = element;
     this.variable = variable;
     this.context = context;
-    /** @type {string | null} the viewdef that is shown */
-    this.key = null;
-    this.scope = new Scope();
-    context.viewdefs.views.add(this);
-    context.scope.add(() => {
-      context.viewdefs.views.delete(this);
-      this.scope.dispose();
-    });
+    const { views } = context.viewdefs;
+    views.add(this);
+    context.scope.cleanups.push(
+      () => this.scope.dispose(),
+      () => views.delete(this),
+      variable.watch(() => this.refresh()),
+    );
+    this.refresh();
   }
 
   /**
-   * Shows what the variable holds now. The same template over another object needs nothing: its
-   * variables bring the new values.
-   * @param {ReadonlySet<string>} [changed] viewdefs that have to be rendered again
+   * Shows what the variable holds now. If that is another object of the same type, nothing needs
+   * doing: the variables inside bring its values.
+   * @param {Set<string>} [changed] viewdefs to be rendered again
    */
   refresh(changed) {
+    const { element } = this;
     const { value, properties } = this.variable;
     if (value === undefined) return;
-    const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
     const { type, namespace, fallbackNamespace } = properties;
+    const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
     const key = isObject ? this.context.viewdefs.lookup(type, namespace, fallbackNamespace) : null;
-    if (isObject && !key) this.element.setAttribute("ui-missing", `${type ?? "(no type)"}.${namespace ?? "DEFAULT"}`);
-    else this.element.removeAttribute("ui-missing");
-    if (key === null) this.#showText(isObject ? "" : textOf(value));
-    else if (key !== this.key || changed?.has(key)) this.#render(key);
+    if (isObject && !key) element.setAttribute("ui-missing", `${type}.${namespace ?? "DEFAULT"}`);
+    else element.removeAttribute("ui-missing");
+    if (key) {
+      if (key !== this.key || changed?.has(key)) this.#render(key);
+    } else {
+      this.forget();
+      element.removeAttribute("ui-viewdef");
+      element.textContent = textOf(value);
+    }
   }
 
   /** Lets go of what is rendered, which stays on the page until the next refresh. */
@@ -67,32 +70,17 @@ export class View {
     this.key = null;
   }
 
-  /** @param {string} text */
-  #showText(text) {
-    this.forget();
-    this.element.removeAttribute("ui-viewdef");
-    if (this.element.textContent !== text || this.element.firstElementChild) this.element.textContent = text;
-  }
-
   /** @param {string} key */
   #render(key) {
     const { context, element, variable } = this;
-    if (context.depth >= DEEPEST) {
-      console.error(`[ui] ${key} is ${DEEPEST} views deep; does it show itself?`);
-      return;
-    }
+    if (context.depth > DEEPEST) throw new Error(`${key}: more than ${DEEPEST} views deep; does it show itself?`);
     keepState(element, () => {
       this.forget();
       this.key = key;
       const fragment = context.viewdefs.instantiate(key);
       const { namespace } = variable.properties;
-      context.bindTree(fragment, {
-        ...context,
-        scope: this.scope,
-        parentId: variable.id,
-        namespace,
-        depth: context.depth + 1,
-      });
+      const depth = context.depth + 1;
+      context.bindTree(fragment, { ...context, scope: this.scope, parentId: variable.id, namespace, depth });
       element.replaceChildren(fragment);
       element.setAttribute("ui-viewdef", key);
     });

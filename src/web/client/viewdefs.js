@@ -1,37 +1,30 @@
 // The templates the server has sent, and the views that show them.
 
-/**
- * @typedef {{content: DocumentFragment, sheet: CSSStyleSheet | null}} Viewdef
- */
-
 export class Viewdefs {
+  /** @type {Map<string, {content: DocumentFragment, sheet?: CSSStyleSheet}>} */
+  known = new Map();
+  /** @type {Set<import("./view.js").View>} outer before inner */
+  views = new Set();
+  /** @type {Set<string>} */
+  changed = new Set();
+
   /** @param {(description: string) => void} reject tells the server of a template that is none */
   constructor(reject) {
     this.reject = reject;
-    /** @type {Map<string, Viewdef>} */
-    this.known = new Map();
-    /** @type {Set<import("./view.js").View>} outer before inner */
-    this.views = new Set();
-    /** @type {Set<string>} */
-    this.changed = new Set();
   }
 
-  /**
-   * Takes in what came on variable 1.
-   * @param {string} text JSON of `{key: html}`; null removes
-   */
+  /** Takes in what came on variable 1. @param {string} text JSON of `{key: html}`; null removes */
   receive(text) {
     for (const [key, html] of Object.entries(JSON.parse(text))) {
       if (html === null) this.#remove(key);
       else this.#set(key, html);
-      this.changed.add(key);
     }
   }
 
-  /** Renders again what shows a changed viewdef, or now finds a better or another one. */
+  /** Renders again what shows a changed viewdef, or has to show another one now. */
   refresh() {
-    if (!this.changed.size) return;
     const { changed } = this;
+    if (!changed.size) return;
     this.changed = new Set();
     for (const view of [...this.views]) {
       if (this.views.has(view)) view.refresh(changed); // else it went with the one around it
@@ -39,24 +32,22 @@ export class Viewdefs {
   }
 
   /**
-   * @param {string | undefined} type
+   * The key of the viewdef to use, if there is one.
+   * @param {string} [type]
    * @param {string} [namespace]
    * @param {string} [fallbackNamespace]
-   * @returns {string | null} the key of the viewdef to use
    */
   lookup(type, namespace, fallbackNamespace) {
-    const names = [namespace, fallbackNamespace, "DEFAULT"].filter(Boolean);
-    return names.map((name) => `${type}.${name}`).find((key) => this.known.has(key)) ?? null;
+    return [namespace, fallbackNamespace, "DEFAULT"].map((name) => `${type}.${name}`).find((key) => this.known.has(key));
   }
 
-  /** @param {string} key @returns {DocumentFragment} */
+  /** @param {string} key one that `lookup` gave */
   instantiate(key) {
-    const viewdef = this.known.get(key);
-    return viewdef ? document.importNode(viewdef.content, true) : document.createDocumentFragment();
+    return document.importNode(/** @type {any} */ (this.known.get(key)).content, true);
   }
 
   clear() {
-    for (const key of [...this.known.keys()]) this.#remove(key);
+    for (const key of this.known.keys()) this.#remove(key);
     this.changed.clear();
   }
 
@@ -64,31 +55,30 @@ export class Viewdefs {
   #set(key, html) {
     const holder = document.createElement("template");
     holder.innerHTML = html;
-    const roots = holder.content.children;
-    if (roots.length !== 1 || !(roots[0] instanceof HTMLTemplateElement)) {
-      this.reject(`viewdef ${key}: has to have one root element, a <template>`);
+    const [root, ...others] = holder.content.children;
+    if (!(root instanceof HTMLTemplateElement) || others.length) {
+      this.reject(`viewdef ${key}: needs one root element, a <template>`);
       return;
     }
-    const { content } = roots[0];
-    // A <style> becomes a sheet of the page: once and not per item, replaced as it changes, and
+    // A <style> becomes a sheet of the page: once and not per item, replaced when it changes, and
     // good under a Content-Security-Policy that forbids inline styles.
-    const css = [...content.querySelectorAll("style")].map((style) => {
-      style.remove();
-      return style.textContent;
-    }).join("\n");
-    let sheet = this.known.get(key)?.sheet ?? null;
-    if (css && !sheet) {
+    const styles = [...root.content.querySelectorAll("style")];
+    let sheet = this.known.get(key)?.sheet;
+    if (styles.length && !sheet) {
       sheet = new CSSStyleSheet();
-      document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+      document.adoptedStyleSheets.push(sheet);
     }
-    sheet?.replaceSync(css);
-    this.known.set(key, { content, sheet });
+    sheet?.replaceSync(styles.map(({ textContent }) => textContent).join("\n"));
+    for (const style of styles) style.remove();
+    this.known.set(key, { content: root.content, sheet });
+    this.changed.add(key);
   }
 
   /** @param {string} key */
   #remove(key) {
     const sheet = this.known.get(key)?.sheet;
-    if (sheet) document.adoptedStyleSheets = document.adoptedStyleSheets.filter((each) => each !== sheet);
+    document.adoptedStyleSheets = document.adoptedStyleSheets.filter((each) => each !== sheet);
     this.known.delete(key);
+    this.changed.add(key);
   }
 }
