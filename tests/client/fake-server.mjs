@@ -12,7 +12,7 @@ const TYPES = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg
 const POLICY = "default-src 'self'; base-uri 'none'; object-src 'none'";
 
 export async function startFakeServer() {
-  const state = { sockets: new Set(), batches: [], onBatch: () => {}, onOpen: () => {}, sessionGone: false };
+  const state = { sockets: new Set(), batches: [], onBatch: () => {}, onOpen: () => {}, sessionGone: false, away: false };
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://x");
     response.setHeader("Content-Security-Policy", POLICY);
@@ -20,14 +20,17 @@ export async function startFakeServer() {
       const name = pathname.slice("/_client/".length);
       response.setHeader("Content-Type", TYPES[extname(name)] ?? "text/plain");
       response.end(await readFile(new URL(name, CLIENT)));
+    } else if (state.sessionGone) {
+      response.statusCode = 404;
+      response.setHeader("Content-Type", "text/html");
+      response.end("<h1>No such session</h1>");
     } else {
-      response.statusCode = state.sessionGone ? 404 : 200;
       response.setHeader("Content-Type", "text/html");
       response.end(await readFile(new URL("index.html", CLIENT)));
     }
   });
   server.on("upgrade", (request, socket) => {
-    if (state.sessionGone || request.url !== `/ws/${SESSION}`) {
+    if (state.away || state.sessionGone || request.url !== `/ws/${SESSION}`) {
       socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
       return;
     }

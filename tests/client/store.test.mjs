@@ -139,12 +139,3 @@ test("one failing binding does not keep the others from their values", (t) => {
   assert.deepEqual(seen, ["x"]);
   assert.equal(report.mock.callCount(), 1);
 });
-
-test("after a restart nothing of the old state is sent", async () => {
-  const a = store.create(1, { path: "a" });
-  store.release(a);
-  store.reset();
-  await microtask();
-  assert.deepEqual(sent, []);
-  assert.equal(store.create(1, { path: "a" }).id, 3, "ids are not used twice");
-});

@@ -1,16 +1,12 @@
 // ui-attr-NAME, ui-class-NAME, ui-style-NAME and ui-html: one way, from the server to the page.
 
 import { variableProperties } from "./paths.js";
-import { bindVariable } from "./scope.js";
+import { bindVariable, setAttribute } from "./scope.js";
 import { textOf } from "./value.js";
 
 /** @typedef {import("./scope.js").Family} Family */
 
-/**
- * @param {string} prefix
- * @param {(element: any, value: any, name: string) => void} apply
- * @returns {Family}
- */
+/** @param {string} prefix @param {(element: any, value: any, name: string) => void} apply @returns {Family} */
 function oneWay(prefix, apply) {
   return (element, text, context, name) => {
     const properties = variableProperties(text, { access: "r" });
@@ -21,8 +17,7 @@ function oneWay(prefix, apply) {
 /** nil and false remove the attribute, true sets it empty. */
 export const bindAttribute = oneWay("ui-attr-", (element, value, name) => {
   if (name.startsWith("on")) throw new Error(`${name}: code cannot come as data; use ui-event-`);
-  if (value === null || value === false) element.removeAttribute(name);
-  else element.setAttribute(name, value === true ? "" : textOf(value));
+  setAttribute(element, name, value === null || value === false ? null : value === true ? "" : textOf(value));
 });
 
 /** The class is there unless the value is nil, false, 0 or empty text. */

@@ -6,7 +6,6 @@ import { bindList } from "./list.js";
 import { bindValue } from "./value.js";
 import { bindView } from "./view.js";
 
-/** @type {Record<string, import("./scope.js").Family>} */
 const FAMILIES = {
   value: bindValue,
   view: bindView,

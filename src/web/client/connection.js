@@ -1,43 +1,28 @@
 // The WebSocket: which session, and staying connected to it.
 
-/**
- * The session of this page: the first segment of the path, else the cookie.
- * @param {string} pathname
- * @param {string} cookie `document.cookie`
- */
+/** The session: the first segment of the path, else the cookie. @param {string} pathname @param {string} cookie */
 export function sessionId(pathname, cookie) {
   const segment = pathname.split("/")[1];
   if (/^[0-9a-f]{32}$/.test(segment)) return segment;
   return /(?:^|;\s*)ui-session=([^;]+)/.exec(cookie)?.[1] ?? segment;
 }
 
-/**
- * Milliseconds until the next try: growing, and spread, so that a thousand browsers do not come
- * back all at once.
- * @param {number} attempt 0 for the first
- */
+/** Milliseconds until the next try: growing, and spread over many browsers. @param {number} attempt from 0 */
 export function retryDelay(attempt, random = Math.random()) {
   return Math.min(8000, 200 * 1.7 ** attempt) * (0.6 + 0.8 * random);
 }
 
 export class Connection {
-  /** @type {WebSocket | undefined} */
   #socket;
   #attempt = 0;
   #timer = 0;
 
-  /**
-   * @param {string} session
-   * @param {Object} listener
-   * @param {() => void} listener.open a new socket, which knows nothing of this page
-   * @param {(messages: any) => void} listener.message
-   * @param {(state: "online" | "offline" | "ended") => void} listener.state
-   */
+  /** @param {string} session @param {{open(): void, message(messages: any): void, state(online: boolean): void}} listener */
   constructor(session, listener) {
     this.session = session;
     this.listener = listener;
     addEventListener("online", () => this.#socket || this.reopen());
-    // A browser may keep a page one has left, to come back to, and its socket with it.
+    // A browser may keep a page that one has left, and its socket with it.
     addEventListener("pagehide", () => this.#leave());
     addEventListener("pageshow", ({ persisted }) => persisted && this.reopen());
     this.reopen();
@@ -50,7 +35,6 @@ export class Connection {
     return true;
   }
 
-  /** Leaves the present socket, if there is one, for a new one. */
   reopen() {
     this.#leave();
     const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/ws/${this.session}`);
@@ -60,7 +44,7 @@ export class Connection {
       if (socket !== this.#socket) return;
       opened = true;
       this.#attempt = 0;
-      this.listener.state("online");
+      this.listener.state(true);
       this.listener.open();
     };
     socket.onmessage = ({ data }) => {
@@ -69,7 +53,7 @@ export class Connection {
     socket.onclose = () => {
       if (socket !== this.#socket) return;
       this.#socket = undefined;
-      this.listener.state("offline");
+      this.listener.state(false);
       this.#timer = setTimeout(() => this.reopen(), retryDelay(this.#attempt++));
       if (!opened) this.#checkSession();
     };
@@ -82,11 +66,9 @@ export class Connection {
     old?.close();
   }
 
-  /** A refused socket does not say why. If the page is gone as well, the session is. */
+  /** A refused socket does not say why. If the page is gone too, the session is. */
   async #checkSession() {
     const answer = await fetch(`/${this.session}`, { cache: "no-store" }).catch(() => null);
-    if (answer?.status !== 404) return;
-    clearTimeout(this.#timer);
-    this.listener.state("ended");
+    if (answer?.status === 404) location.assign(`/${this.session}`); // the server says so, and offers a new one
   }
 }

@@ -4,29 +4,22 @@
 import { variablesOf } from "./scope.js";
 import { editOf } from "./value.js";
 
-/** Runs `replace`, which renders the inside of `root` anew. @param {Element} root @param {() => void} replace */
+/** @param {Element} root @param {() => void} replace renders its inside anew */
 export function keepState(root, replace) {
   if (!root.isConnected || !root.firstElementChild) return replace();
-  const restores = [...root.querySelectorAll("*")].filter(isScrolled).map((element) => keepScroll(element, locate(element, root)));
-  for (let outer = /** @type {Element | null} */ (root); outer; outer = outer.parentElement) {
-    const same = outer;
-    if (isScrolled(outer)) restores.push(keepScroll(outer, () => same));
-  }
+  const restores = [...root.querySelectorAll("*")]
+    .filter(({ scrollTop, scrollLeft }) => scrollTop || scrollLeft)
+    .map((element) => keepScroll(element, locate(element, root)));
   const active = document.activeElement;
   if (active && active !== root && root.contains(active)) restores.push(keepFocus(active, locate(active, root)));
   replace();
   for (const restore of restores) restore();
 }
 
-/** @param {Element} element */
-const isScrolled = (element) => element.scrollTop || element.scrollLeft;
-
-/** @param {Element} element @param {() => Element | undefined} find */
 function keepScroll({ scrollTop: top, scrollLeft: left }, find) {
   return () => find()?.scrollTo({ top, left, behavior: "instant" });
 }
 
-/** @param {any} element @param {() => any} find */
 function keepFocus(element, find) {
   const draft = editOf(element)?.draft();
   const { selectionStart: start, selectionEnd: end, selectionDirection: direction } = element;
@@ -35,34 +28,26 @@ function keepFocus(element, find) {
     if (!again) return;
     if (draft !== undefined) editOf(again)?.resume(draft);
     again.focus({ preventScroll: true });
-    // Where a control has no caret, as type=number, these are null.
-    if (Number.isInteger(start) && Number.isInteger(again.selectionStart)) again.setSelectionRange(start, end, direction);
+    if (Number.isInteger(start)) again.setSelectionRange?.(start, end, direction); // null: it has no caret
   };
 }
 
-/**
- * Finds an element's successor: by its id, else by its variables, else by its place.
- * @param {Element} element
- * @param {Element} root
- * @returns {() => Element | undefined}
- */
+/** Finds an element's successor: by id, else by variables, else by place. */
 function locate(element, root) {
   const { id, tagName } = element;
   const bound = signature(element);
-  /** @type {number[]} */
   const steps = [];
   for (let at = element; at !== root && at.parentElement; at = at.parentElement) {
     steps.unshift([...at.parentElement.children].indexOf(at));
   }
   return () => {
     const all = [...root.querySelectorAll(tagName)];
-    const place = steps.reduce((/** @type {Element | undefined} */ at, step) => at?.children[step], root);
+    const place = steps.reduce((at, step) => at?.children[step], root);
     return all.find((each) => (id ? each.id === id : bound && signature(each) === bound))
-      ?? all.find((each) => each === place);
+      ?? (all.includes(place) ? place : undefined);
   };
 }
 
-/** @param {Element} element */
 function signature(element) {
   const value = variablesOf(element).get("ui-value"); // further attributes may come and go
   return value ? `value ${value.id}` : [...variablesOf(element)].map(([name, { id }]) => name + id).join();

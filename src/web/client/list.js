@@ -8,16 +8,14 @@ import { View } from "./view.js";
 const ITEM_TAGS = { UL: "li", OL: "li", MENU: "li", TABLE: "tr", TBODY: "tr" };
 
 /**
- * `ui-viewlist="path"`: element i is a child variable with the path `i`, rendered in the list's
- * namespace, else in `list-item`. The page's elements stay while the list grows and shrinks.
- * @type {import("./scope.js").Family}
+ * `ui-viewlist="path"`: element i is a child variable with the path `i`. The page's elements stay
+ * while the list grows and shrinks. @type {import("./scope.js").Family}
  */
 export function bindList(element, text, context) {
   const defaults = { access: "r", namespace: context.namespace, fallbackNamespace: "list-item" };
   const { namespace, fallbackNamespace, ...rest } = variableProperties(text, defaults);
-  /** @type {{scope: Scope, item: Element}[]} */
   const items = [];
-  const shrink = (/** @type {number} */ length) => {
+  const shrink = (length) => {
     for (const { scope, item } of items.splice(length)) {
       scope.dispose();
       item.remove();

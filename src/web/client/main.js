@@ -6,7 +6,7 @@ import { createNotice } from "./notice.js";
 import { createOverlay } from "./overlay.js";
 import { Scope, variablesOf } from "./scope.js";
 import { Store, ROOT } from "./store.js";
-import { commitEdit, readControl, showInControl } from "./value.js";
+import { commitEdit, readControl } from "./value.js";
 import { View } from "./view.js";
 import { Viewdefs } from "./viewdefs.js";
 
@@ -14,9 +14,7 @@ const session = sessionId(location.pathname, document.cookie);
 if (!session) location.assign("/"); // the server starts one and sends us there
 else start(session);
 
-/** @param {string} session */
 function start(session) {
-  /** @type {Connection} */
   let connection;
   const store = new Store((text) => connection.send(text));
   const viewdefs = new Viewdefs((description) => {
@@ -26,21 +24,13 @@ function start(session) {
   store.onViewdefs = (text) => viewdefs.receive(text);
   store.onFrameEnd = () => viewdefs.refresh();
 
-  const scope = new Scope();
-  const context = { store, viewdefs, bindTree, scope, parentId: ROOT, depth: 0 };
-  const views = [...document.querySelectorAll("[ui-app]")].map((element) => {
-    const namespace = element.getAttribute("ui-namespace") ?? undefined;
-    return new View(element, store.root, { ...context, namespace });
-  });
+  const context = { store, viewdefs, bindTree, scope: new Scope(), parentId: ROOT, depth: 0 };
+  for (const element of document.querySelectorAll("[ui-app]")) {
+    new View(element, store.root, { ...context, namespace: element.getAttribute("ui-namespace") ?? undefined });
+  }
 
   store.handlers.reload = createOverlay();
-  store.handlers.restart = () => {
-    // The old page stays to be seen until the new state arrives on a socket of its own.
-    views.forEach((view) => view.forget());
-    store.reset();
-    viewdefs.clear();
-    connection.reopen();
-  };
+  store.handlers.restart = () => location.reload();
 
   connection = new Connection(session, {
     open: () => store.resume(),
@@ -48,20 +38,15 @@ function start(session) {
     state: createNotice(),
   });
 
-  /** For the site's own scripts, and for the console. */
-  /** @type {any} */ (window).uiApp = {
+  // For the site's own scripts.
+  window.uiApp = {
     getStore: () => store,
-    getBinding: () => ({ viewdefs, views, variablesOf, commitEdit }),
-    /**
-     * Writes the variable bound to an element with `ui-value`.
-     * @param {string} elementId
-     * @param {any} [value] what the control shows, if left out
-     */
+    getBinding: () => ({ viewdefs, variablesOf, commitEdit }),
+    /** @param {string} elementId of a ui-value @param {any} [value] what it shows, if left out */
     updateValue(elementId, value) {
       const element = document.getElementById(elementId);
-      const variable = element && variablesOf(element).get("ui-value");
-      if (!element || !variable) throw new Error(`no ui-value on an element with the id ${elementId}`);
-      if (value !== undefined) showInControl(element, value);
+      const variable = variablesOf(element).get("ui-value");
+      if (!variable) throw new Error(`no element #${elementId} with a ui-value`);
       store.update(variable, value === undefined ? readControl(element, variable.value) : value);
     },
   };

@@ -6,23 +6,17 @@ const STYLE = `
   p { position: fixed; inset: auto 0 1rem; margin: auto; width: fit-content; z-index: 2147483646;
     padding: .4rem .9rem; border-radius: 2rem; background: #222; color: #fff;
     font: 14px system-ui, sans-serif; box-shadow: 0 2px 12px #0006; }
-  p:empty { display: none; }
-  a { color: #9db8ff; }`;
+  p:empty { display: none; }`;
 
-/** @returns {(state: "online" | "offline" | "ended") => void} */
+/** @returns {(online: boolean) => void} */
 export function createNotice() {
   const text = make("p", { role: "status" });
   addToPage("ui-notice", STYLE, text);
   let timer = 0;
-  return (state) => {
-    if (state === "offline") {
-      // A reconnect within half a second is nobody's business.
-      timer ||= setTimeout(() => text.append("Offline. Trying to reconnect…"), 500);
-      return;
-    }
+  return (online) => {
     clearTimeout(timer);
-    timer = 0;
-    text.replaceChildren();
-    if (state === "ended") text.append("This session has ended. ", make("a", { href: "/" }, "Start a new one"));
+    if (online) text.textContent = "";
+    // A reconnect within half a second is nobody's business.
+    else timer = setTimeout(() => (text.textContent = "Offline. Trying to reconnect…"), 500);
   };
 }

@@ -2,31 +2,14 @@
 
 import { addToPage, make } from "./shadow.js";
 
-/**
- * @typedef {Object} ReloadError
- * @property {string} [file]
- * @property {number} [line]
- * @property {string} message
- * @property {{line: number, text: string}[]} [excerpt]
- * @property {string} [traceback]
- * @property {number} [sessions] how many kept the previous version
- *
- * @typedef {Object} Report
- * @property {"ok" | "failed" | "partial"} status
- * @property {string[]} [files]
- * @property {number} [durationMs]
- * @property {string[]} [notes]
- * @property {ReloadError[]} [errors]
- */
-
 const STYLE = `
   section { position: fixed; inset: auto 1rem 1rem; max-width: 60rem; max-height: 45vh; margin: auto;
-    overflow: auto; z-index: 2147483647; box-sizing: border-box; padding: .9rem 1.1rem;
-    border-radius: .6rem; border-left: .35rem solid #e5484d; background: #1b1d23; color: #e8eaf0;
+    overflow: auto; z-index: 2147483647; padding: 1rem; border-radius: .6rem;
+    border-left: .35rem solid #e5484d; background: #1b1d23; color: #e8eaf0;
     font: 14px/1.5 system-ui, sans-serif; box-shadow: 0 8px 40px #0008; }
   header { display: flex; gap: 1rem; align-items: baseline; }
   h2 { flex: 1; margin: 0; font-size: 1rem; }
-  button { border: 1px solid #555; border-radius: .35rem; background: none; color: inherit; cursor: pointer; }
+  button { border: 1px solid #555; border-radius: .35rem; background: none; color: inherit; }
   p { margin: .3rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
   .where { margin-top: .6rem; color: #ffb4a8; font-weight: 600; }
   .note, summary { color: #a9aec0; }
@@ -36,7 +19,7 @@ const STYLE = `
   mark { background: #5a1d22; color: inherit; }
   i { display: inline-block; min-width: 3.5em; color: #8b90a0; font-style: normal; user-select: none; }`;
 
-/** @returns {(report: Report) => void} shows a failed reload, and takes a good one as the all-clear */
+/** @returns {(report: any) => void} takes the data of a `reload` message; a good one is the all-clear */
 export function createOverlay() {
   // Live regions are announced only if they were there before their text.
   const live = make("div", { role: "alert", "aria-live": "assertive" });
@@ -46,8 +29,7 @@ export function createOverlay() {
     if (key === "Escape") hide();
   });
 
-  return (report) => {
-    const { status, files = [], durationMs, notes = [], errors = [] } = report;
+  return ({ status, files = [], durationMs, notes = [], errors = [] }) => {
     if (status === "ok") {
       console.info([`[hot] reloaded ${files.join(", ")}, ${durationMs} ms`, ...notes].join("\n"));
       hide();
@@ -56,21 +38,19 @@ export function createOverlay() {
     const close = make("button", {}, "Hide (Esc)");
     close.addEventListener("click", hide);
     live.replaceChildren(make("section", {},
-      make("header", {}, make("h2", {}, headline(report)), close),
+      make("header", {}, make("h2", {}, headline(status, errors)), close),
       ...errors.flatMap(describe),
       ...notes.map((note) => make("p", { class: "note" }, note)),
     ));
   };
 }
 
-/** @param {Report} report */
-export function headline({ status, errors = [] }) {
+function headline(status, errors) {
   const count = Math.max(0, ...errors.map(({ sessions }) => sessions ?? 0));
   const kept = count === 1 ? "1 session keeps" : `${count || "all"} sessions keep`;
   return `${status === "partial" ? "Reloaded in part" : "Not reloaded"}: ${kept} the previous version`;
 }
 
-/** @param {ReloadError} error */
 function describe({ file, line, message, excerpt, traceback }) {
   const parts = [make("p", {}, message)];
   if (file) parts.unshift(make("p", { class: "where" }, line ? `${file}:${line}` : file));

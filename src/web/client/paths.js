@@ -6,18 +6,14 @@
  */
 export function parsePath(text) {
   const cut = text.search(/\?|$/);
-  const properties = /** @type {Record<string, string>} */ ({});
+  const properties = {};
   for (const [, key, value = "true"] of text.slice(cut + 1).matchAll(/([^=&]+)(?:=([^&]*))?/g)) {
     properties[key.trim()] = value;
   }
   return { path: text.slice(0, cut).trim(), properties };
 }
 
-/**
- * What a `create` message says of a variable.
- * @param {string} text
- * @param {Record<string, string | undefined>} [defaults] where the attribute says nothing
- */
+/** For a `create` message. @param {string} text @param {Record<string, string | undefined>} [defaults] */
 export function variableProperties(text, defaults) {
   const { path, properties } = parsePath(text);
   return { path, ...defaults, ...properties };

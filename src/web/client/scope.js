@@ -2,10 +2,9 @@
 
 /** @typedef {import("./store.js").Variable} Variable */
 
-/** Everything to be undone when a rendered piece goes: listeners, watchers, variables, views. */
+/** What has to be undone when a rendered piece goes. */
 export class Scope {
   abort = new AbortController();
-  /** @type {(() => void)[]} */
   cleanups = [];
 
   dispose() {
@@ -15,21 +14,13 @@ export class Scope {
 }
 
 /**
- * Where a binding stands.
- * @typedef {Object} Context
- * @property {import("./store.js").Store} store
- * @property {import("./viewdefs.js").Viewdefs} viewdefs
- * @property {(root: ParentNode, context: Context) => void} bindTree
- * @property {Scope} scope
- * @property {number} parentId the variable that paths start from
- * @property {string} [namespace] of the nearest `ui-namespace`
- * @property {number} depth of views within views
- *
+ * Where a binding stands: paths start from `parentId`, `depth` counts views within views.
+ * @typedef {{store: import("./store.js").Store, viewdefs: import("./viewdefs.js").Viewdefs, scope: Scope,
+ *   bindTree: Function, parentId: number, namespace?: string, depth: number}} Context
  * What binds one attribute; `suffix` is the NAME of `ui-attr-NAME` and its like.
  * @typedef {(element: any, text: string, context: Context, suffix: string) => void} Family
  */
 
-/** @type {WeakMap<Element, Map<string, Variable>>} */
 const bound = new WeakMap();
 
 /** The variables of an element, by attribute. @param {Element} element */
@@ -39,11 +30,8 @@ export function variablesOf(element) {
 
 /**
  * Makes the variable of one attribute, for as long as the scope lives.
- * @param {Context} context
- * @param {Element} element
- * @param {string} attribute
- * @param {import("./store.js").Properties} properties
- * @param {(variable: Variable) => void} [apply] called when there is a value, and when it changes
+ * @param {Context} context @param {Element} element @param {string} attribute
+ * @param {object} properties @param {(variable: Variable) => void} [apply] whenever there is a value
  */
 export function bindVariable({ store, scope, parentId }, element, attribute, properties, apply) {
   const variable = store.create(parentId, properties);
@@ -62,27 +50,23 @@ export function bindVariable({ store, scope, parentId }, element, attribute, pro
   return variable;
 }
 
-/**
- * Listens for as long as the scope lives.
- * @param {Context} context
- * @param {EventTarget} target
- * @param {string} type
- * @param {(event: any) => void} listener
- */
+/** Listens as long as the scope lives. @type {(context: Context, ...listener: any) => void} */
 export function listen({ scope }, target, type, listener) {
   target.addEventListener(type, listener, { signal: scope.abort.signal });
 }
 
-/** @param {Element} element @param {Map<string, Variable>} variables */
 function markErrors(element, variables) {
   const text = [...variables].filter(([, { error }]) => error)
-    .map(([name, { initial, error }]) => `${name}="${initial.path}": ${error?.code}: ${error?.description}`)
+    .map(([name, { initial, error }]) => `${name}="${initial.path}": ${error.code}: ${error.description}`)
     .join("\n");
   const before = element.getAttribute("ui-error") ?? "";
   if (text === before) return;
-  element.toggleAttribute("ui-error", Boolean(text));
-  if (text) element.setAttribute("ui-error", text);
-  if ((element.getAttribute("title") ?? "") !== before) return; // the title is the author's
-  if (text) element.setAttribute("title", text);
-  else element.removeAttribute("title");
+  if ((element.getAttribute("title") ?? "") === before) setAttribute(element, "title", text || null); // else the author's
+  setAttribute(element, "ui-error", text || null);
+}
+
+/** @param {Element} element @param {string} name @param {string | null} text null removes it */
+export function setAttribute(element, name, text) {
+  if (text === null) element.removeAttribute(name);
+  else element.setAttribute(name, text);
 }

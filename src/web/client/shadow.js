@@ -11,11 +11,7 @@ export function addToPage(name, css, content) {
   document.body.append(host);
 }
 
-/**
- * @param {string} tag
- * @param {Record<string, string>} attributes
- * @param {...(Node | string)} children
- */
+/** @param {string} tag @param {Record<string, string>} attributes @param {...(Node | string)} children */
 export function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);

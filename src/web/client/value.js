@@ -3,36 +3,28 @@
 import { variableProperties } from "./paths.js";
 import { bindVariable, listen } from "./scope.js";
 
-/** While somebody types into a ?keypress field, answers to older keys wait this long (ms). */
+/** How long (ms) answers to older keys wait while somebody types into a ?keypress field. */
 const TYPING_PAUSE = 400;
 
 /**
- * What a person is changing in a control.
- * @typedef {Object} Edit
- * @property {() => any} draft what is not sent yet; undefined if there is nothing
- * @property {(draft: any) => void} resume takes it over from the control this one replaces
- * @property {() => void} commit sends it
+ * What a person is changing: the draft, if any, to be sent or resumed in the control's successor.
+ * @type {WeakMap<Element, {draft(): any, resume(draft: any): void, commit(): void}>}
  */
-
-/** @type {WeakMap<Element, Edit>} */
 const edits = new WeakMap();
 
-/** @param {Element} control */
 export const editOf = (control) => edits.get(control);
 
-/** @param {Element} control whose draft, if there is one, is sent now */
 export const commitEdit = (control) => editOf(control)?.commit();
 
 /** `ui-value="path"`. @type {import("./scope.js").Family} */
 export function bindValue(element, text, context) {
   if (isControl(element)) return bindControl(element, text, context);
-  const property = /^(PROGRESS|METER)$/.test(element.tagName) ? "value" : "textContent";
   bindVariable(context, element, "ui-value", variableProperties(text, { access: "r" }), ({ value }) => {
-    element[property] = property === "value" ? Number(value) : textOf(value);
+    if (element.matches("progress, meter")) element.value = Number(value);
+    else element.textContent = textOf(value);
   });
 }
 
-/** @param {any} control @param {string} text @param {import("./scope.js").Context} context */
 function bindControl(control, text, context) {
   const properties = variableProperties(text);
   if (properties.path.endsWith("(_)")) properties.access ??= "w"; // a call with the value cannot be read
@@ -82,13 +74,11 @@ function bindControl(control, text, context) {
   });
 }
 
-/** @param {Element} element */
 const isControl = (element) => element.matches("input, textarea, select");
 
 /**
  * The value of a control as Lua should get it; undefined if it has none to give.
- * @param {any} control
- * @param {any} [before] the present value: where one picks, what was a number stays one
+ * @param {any} control @param {any} [before] where one picks, what was a number stays one
  */
 export function readControl(control, before) {
   const { type, value } = control;
@@ -113,7 +103,7 @@ export function showInControl(control, value) {
   }
 }
 
-/** A value as text. Objects have none: the path has to name a field. @param {any} value @returns {string} */
+/** A value as text; an object has none. @param {any} value @returns {string} */
 export function textOf(value) {
   if (Array.isArray(value)) return value.map(textOf).join(", ");
   return value === null || typeof value === "object" ? "" : String(value);

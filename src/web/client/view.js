@@ -2,7 +2,7 @@
 
 import { keepState } from "./keep.js";
 import { variableProperties } from "./paths.js";
-import { bindVariable, Scope } from "./scope.js";
+import { bindVariable, Scope, setAttribute } from "./scope.js";
 import { textOf } from "./value.js";
 
 /** @typedef {import("./scope.js").Context} Context */
@@ -21,11 +21,7 @@ export class View {
   key = null;
   scope = new Scope();
 
-  /**
-   * @param {Element} element is filled with what the variable holds
-   * @param {import("./store.js").Variable} variable
-   * @param {Context} context
-   */
+  /** @param {Element} element to fill @param {import("./scope.js").Variable} variable @param {Context} context */
   constructor(element, variable, context) {
     this.element = element;
     this.variable = variable;
@@ -41,46 +37,43 @@ export class View {
   }
 
   /**
-   * Shows what the variable holds now. If that is another object of the same type, nothing needs
-   * doing: the variables inside bring its values.
-   * @param {Set<string>} [changed] viewdefs to be rendered again
+   * Shows what the variable holds now. For another object of the same type nothing needs doing: the
+   * variables inside bring its values.
+   * @param {Set<string>} [changed] viewdefs to render again
    */
   refresh(changed) {
-    const { element } = this;
+    const { element, context } = this;
     const { value, properties } = this.variable;
     if (value === undefined) return;
-    const { type, namespace, fallbackNamespace } = properties;
+    const { type, namespace = context.namespace, fallbackNamespace } = properties;
     const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
-    const key = isObject ? this.context.viewdefs.lookup(type, namespace, fallbackNamespace) : null;
-    if (isObject && !key) element.setAttribute("ui-missing", `${type}.${namespace ?? "DEFAULT"}`);
-    else element.removeAttribute("ui-missing");
+    const key = isObject ? context.viewdefs.lookup(type, namespace, fallbackNamespace) : null;
+    setAttribute(element, "ui-missing", isObject && !key ? `${type}.${namespace ?? "DEFAULT"}` : null);
     if (key) {
       if (key !== this.key || changed?.has(key)) this.#render(key);
     } else {
-      this.forget();
+      this.#turnTo(null);
       element.removeAttribute("ui-viewdef");
       element.textContent = textOf(value);
     }
   }
 
-  /** Lets go of what is rendered, which stays on the page until the next refresh. */
-  forget() {
+  #turnTo(key) {
     this.scope.dispose();
     this.scope = new Scope();
-    this.key = null;
+    this.key = key;
   }
 
-  /** @param {string} key */
   #render(key) {
     const { context, element, variable } = this;
-    if (context.depth > DEEPEST) throw new Error(`${key}: more than ${DEEPEST} views deep; does it show itself?`);
+    if (context.depth > DEEPEST) throw new Error(`${key} is ${DEEPEST} views deep; does it show itself?`);
     keepState(element, () => {
-      this.forget();
-      this.key = key;
+      this.#turnTo(key);
       const fragment = context.viewdefs.instantiate(key);
-      const { namespace } = variable.properties;
-      const depth = context.depth + 1;
-      context.bindTree(fragment, { ...context, scope: this.scope, parentId: variable.id, namespace, depth });
+      const { namespace = context.namespace } = variable.properties;
+      context.bindTree(fragment, {
+        ...context, scope: this.scope, parentId: variable.id, namespace, depth: context.depth + 1,
+      });
       element.replaceChildren(fragment);
       element.setAttribute("ui-viewdef", key);
     });

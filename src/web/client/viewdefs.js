@@ -5,7 +5,6 @@ export class Viewdefs {
   known = new Map();
   /** @type {Set<import("./view.js").View>} outer before inner */
   views = new Set();
-  /** @type {Set<string>} */
   changed = new Set();
 
   /** @param {(description: string) => void} reject tells the server of a template that is none */
@@ -31,27 +30,16 @@ export class Viewdefs {
     }
   }
 
-  /**
-   * The key of the viewdef to use, if there is one.
-   * @param {string} [type]
-   * @param {string} [namespace]
-   * @param {string} [fallbackNamespace]
-   */
-  lookup(type, namespace, fallbackNamespace) {
-    return [namespace, fallbackNamespace, "DEFAULT"].map((name) => `${type}.${name}`).find((key) => this.known.has(key));
+  /** The key to use, if any. @param {string} type @param {(string | undefined)[]} namespaces */
+  lookup(type, ...namespaces) {
+    return [...namespaces, "DEFAULT"].map((name) => `${type}.${name}`).find((key) => this.known.has(key));
   }
 
   /** @param {string} key one that `lookup` gave */
   instantiate(key) {
-    return document.importNode(/** @type {any} */ (this.known.get(key)).content, true);
+    return document.importNode(this.known.get(key).content, true);
   }
 
-  clear() {
-    for (const key of this.known.keys()) this.#remove(key);
-    this.changed.clear();
-  }
-
-  /** @param {string} key @param {string} html */
   #set(key, html) {
     const holder = document.createElement("template");
     holder.innerHTML = html;
@@ -74,7 +62,6 @@ export class Viewdefs {
     this.changed.add(key);
   }
 
-  /** @param {string} key */
   #remove(key) {
     const sheet = this.known.get(key)?.sheet;
     document.adoptedStyleSheets = document.adoptedStyleSheets.filter((each) => each !== sheet);
