@@ -38,7 +38,7 @@ export function bindEvent(element, text, context, name) {
 /** What is easier to write than the browser's name for it. @type {Record<string, string>} */
 const KEYS = { esc: "escape", space: " ", left: "arrowleft", right: "arrowright", up: "arrowup", down: "arrowdown" };
 
-/** @param {string} wanted such as `ctrl-enter` @param {any} event */
+/** @param {string} wanted such as `ctrl-enter` @param {KeyboardEvent} event */
 export function matchesKey(wanted, event) {
   const [, modifiers, name] = /^((?:(?:ctrl|shift|alt|meta)-)*)(.+)$/.exec(wanted) ?? [];
   const pressed = event.key.toLowerCase();
@@ -48,7 +48,7 @@ export function matchesKey(wanted, event) {
       || (modifier === "shift" && event.shiftKey && pressed.length === 1));
 }
 
-/** What `name(_)` is called with: the value of the control or button, else nil. @param {any} element */
+/** What `name(_)` is called with: the value of the control or button, else nil. */
 function argumentOf(element) {
   return readControl(element) ?? element.getAttribute("value");
 }

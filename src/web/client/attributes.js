@@ -4,9 +4,7 @@ import { variableProperties } from "./paths.js";
 import { bindVariable, setAttribute } from "./scope.js";
 import { textOf } from "./value.js";
 
-/** @typedef {import("./scope.js").Family} Family */
-
-/** @param {string} prefix @param {(element: any, value: any, name: string) => void} apply @returns {Family} */
+/** @param {string} prefix @param {(element: any, value: any, name: string) => void} apply */
 function oneWay(prefix, apply) {
   return (element, text, context, name) => {
     const properties = variableProperties(text, { access: "r" });

@@ -15,18 +15,14 @@ export function bindList(element, text, context) {
   const defaults = { access: "r", namespace: context.namespace, fallbackNamespace: "list-item" };
   const { namespace, fallbackNamespace, ...rest } = variableProperties(text, defaults);
   const items = [];
-  const shrink = (length) => {
-    for (const { scope, item } of items.splice(length)) {
-      scope.dispose();
-      item.remove();
-    }
-  };
-
   element.replaceChildren();
   context.scope.cleanups.push(() => items.forEach(({ scope }) => scope.dispose()));
   bindVariable(context, element, "ui-viewlist", { ...rest, namespace, fallbackNamespace }, ({ id, value }) => {
     const length = Array.isArray(value) ? value.length : 0; // nil and the empty table: an empty list
-    shrink(length);
+    for (const { scope, item } of items.splice(length)) {
+      scope.dispose();
+      item.remove();
+    }
     while (items.length < length) {
       const scope = new Scope();
       const item = document.createElement(ITEM_TAGS[element.tagName] ?? "div");

@@ -19,7 +19,7 @@ const STYLE = `
   mark { background: #5a1d22; color: inherit; }
   i { display: inline-block; min-width: 3.5em; color: #8b90a0; font-style: normal; user-select: none; }`;
 
-/** @returns {(report: any) => void} takes the data of a `reload` message; a good one is the all-clear */
+/** @returns {(report: object) => void} takes what a `reload` message says */
 export function createOverlay() {
   // Live regions are announced only if they were there before their text.
   const live = make("div", { role: "alert", "aria-live": "assertive" });
@@ -36,7 +36,7 @@ export function createOverlay() {
       return;
     }
     const close = make("button", {}, "Hide (Esc)");
-    close.addEventListener("click", hide);
+    close.onclick = hide;
     live.replaceChildren(make("section", {},
       make("header", {}, make("h2", {}, headline(status, errors)), close),
       ...errors.flatMap(describe),

@@ -50,7 +50,7 @@ export function bindVariable({ store, scope, parentId }, element, attribute, pro
   return variable;
 }
 
-/** Listens as long as the scope lives. @type {(context: Context, ...listener: any) => void} */
+/** Listens for as long as the scope lives. */
 export function listen({ scope }, target, type, listener) {
   target.addEventListener(type, listener, { signal: scope.abort.signal });
 }
@@ -65,7 +65,7 @@ function markErrors(element, variables) {
   setAttribute(element, "ui-error", text || null);
 }
 
-/** @param {Element} element @param {string} name @param {string | null} text null removes it */
+/** null removes it. @param {Element} element @param {string} name @param {string | null} text */
 export function setAttribute(element, name, text) {
   if (text === null) element.removeAttribute(name);
   else element.setAttribute(name, text);

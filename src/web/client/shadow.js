@@ -1,6 +1,6 @@
 // Elements of our own on the page: its styles and the site's do not meet.
 
-/** @param {string} name of the host element @param {string} css @param {Element} content */
+/** @param {string} name of the host @param {string} css @param {Element} content */
 export function addToPage(name, css, content) {
   const host = document.createElement(name);
   const root = host.attachShadow({ mode: "open" });
@@ -11,7 +11,7 @@ export function addToPage(name, css, content) {
   document.body.append(host);
 }
 
-/** @param {string} tag @param {Record<string, string>} attributes @param {...(Node | string)} children */
+/** @param {string} tag @param {object} attributes @param {...(Node | string)} children */
 export function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);

@@ -3,10 +3,8 @@
 /** The application's variable, which is there from the start. */
 export const ROOT = 1;
 
-/** @typedef {Record<string, string | undefined>} Properties */
-
 export class Variable {
-  /** @param {number} id @param {number} parentId @param {Properties} initial as sent with `create` */
+  /** @param {number} id @param {number} parentId @param {object} initial as sent with `create` */
   constructor(id, parentId, initial) {
     this.id = id;
     this.parentId = parentId;
@@ -39,15 +37,13 @@ export class Variable {
 export class Store {
   onViewdefs = (_json) => {};
   onFrameEnd = () => {};
-  /** @type {Record<string, (data: any) => void>} of messages that are not about a variable */
-  handlers = {};
+  handlers = {}; // by type: for messages that are not about a variable
   #nextId = 2;
   #frame = 0;
   #flushing = false;
   #userEvent = false;
   #outgoing = [];
-  /** @type {Map<string, Variable[]>} given up in this microtask */
-  #released = new Map();
+  #released = new Map(); // given up in this microtask, by poolKey
 
   /** @param {(text: string) => boolean} transmit sends a frame; false when offline */
   constructor(transmit) {
@@ -58,7 +54,7 @@ export class Store {
 
   /**
    * A new variable, or one like it released in this microtask: so a re-render keeps its own.
-   * @param {number} parentId @param {Properties} properties
+   * @param {number} parentId @param {object} properties
    */
   create(parentId, properties) {
     const again = this.#released.get(poolKey(parentId, properties))?.pop();

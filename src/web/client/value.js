@@ -91,7 +91,6 @@ export function readControl(control, before) {
   return picks && typeof before === "number" && !Number.isNaN(number) ? number : value;
 }
 
-/** @param {any} control @param {any} value */
 export function showInControl(control, value) {
   if (control.type === "checkbox") control.checked = Boolean(value);
   else if (control.type === "radio") control.checked = control.value === textOf(value);
@@ -103,7 +102,7 @@ export function showInControl(control, value) {
   }
 }
 
-/** A value as text; an object has none. @param {any} value @returns {string} */
+/** A value as text; an object has none. */
 export function textOf(value) {
   if (Array.isArray(value)) return value.map(textOf).join(", ");
   return value === null || typeof value === "object" ? "" : String(value);

@@ -35,7 +35,6 @@ export class Viewdefs {
     return [...namespaces, "DEFAULT"].map((name) => `${type}.${name}`).find((key) => this.known.has(key));
   }
 
-  /** @param {string} key one that `lookup` gave */
   instantiate(key) {
     return document.importNode(this.known.get(key).content, true);
   }
