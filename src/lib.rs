@@ -10,3 +10,4 @@ pub mod telemetry;
 pub mod variables;
 mod vm;
 pub mod watch;
+pub mod web;

@@ -1,0 +1,111 @@
+//! HTTP and WebSockets: the way from a session to its browsers and back.
+//!
+//! | file | decides |
+//! |---|---|
+//! | `http` | how connections are accepted, and how the server stops |
+//! | `origin`, `authority` | which Host and Origin reach it at all |
+//! | `routes` | which address is answered by what |
+//! | `files` | which file of `html/` a path may name |
+//! | `pages`, `replies` | what the server's own pages and answers look like |
+//! | `upgrade` | whether a request is a WebSocket handshake |
+//! | `socket` | how one socket reads, writes, pings and closes |
+//! | `endpoint` | which socket belongs to which session; all of them together |
+//! | `client/` | the browser's side, embedded in the binary |
+
+mod authority;
+mod endpoint;
+mod files;
+mod http;
+mod origin;
+mod pages;
+mod replies;
+mod routes;
+mod socket;
+mod upgrade;
+
+#[cfg(test)]
+mod tests;
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+pub use endpoint::{ExecuteError, SocketCounters, WebSocketEndpoint};
+pub use http::WebServer;
+pub use origin::OriginConfigError;
+
+use crate::{config::ServerConfig, session::LuaSessions};
+use files::SiteFiles;
+use origin::OriginPolicy;
+use routes::{WebState, routes};
+
+/// Makes the text of `/metrics`, in the OpenMetrics format.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the web layer is told at its start.
+pub struct WebSettings {
+    /// The site's directory.
+    pub site: PathBuf,
+    /// Its static files; need not exist.
+    pub html: PathBuf,
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `watch.allowed_roots`: where links in `html` may lead, beside the site; empty: anywhere.
+    pub allowed_roots: Vec<PathBuf>,
+    /// For `/readyz`.
+    pub readiness: watch::Receiver<Readiness>,
+    /// For `/metrics`.
+    pub metrics: MetricsText,
+    /// Counts sockets; whoever makes the metrics reads it.
+    pub sockets: Arc<SocketCounters>,
+}
+
+/// Whether the server does what it is there for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// Changes of files will be noticed.
+    pub ready: bool,
+    /// In words, for people.
+    pub detail: String,
+}
+
+/// Why the web layer cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key of the configuration cannot be understood.
+    #[error(transparent)]
+    Origin(#[from] OriginConfigError),
+    /// The listener is unusable.
+    #[error("the listener has no address: {0}")]
+    Listener(#[source] io::Error),
+}
+
+/// Serves the sessions on the listener, from now until the [`WebServer`] is shut down or dropped.
+///
+/// # Errors
+/// See [`StartError`]. Nothing is served then.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub fn start(
+    listener: TcpListener,
+    settings: WebSettings,
+    sessions: LuaSessions,
+) -> Result<(WebSocketEndpoint, WebServer), StartError> {
+    let WebSettings { site, html, server, allowed_roots, readiness, metrics, sockets } = settings;
+    let policy = OriginPolicy::new(&server)?;
+    let stop = CancellationToken::new();
+    let endpoint = WebSocketEndpoint::new(sessions, &server, sockets, stop.child_token());
+    let state = Arc::new(WebState {
+        endpoint: endpoint.clone(),
+        policy,
+        files: SiteFiles { site, html, allowed_roots },
+        debug_pages: server.debug_pages,
+        readiness,
+        metrics,
+    });
+    let server = WebServer::start(listener, routes(state), endpoint.clone(), stop);
+    let server = server.map_err(StartError::Listener)?;
+    Ok((endpoint, server))
+}

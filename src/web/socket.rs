@@ -1,0 +1,312 @@
+//! One browser's socket: a single task that reads, writes, pings and closes.
+//!
+//! It knows neither sessions nor HTTP. Frames of the browser go to a function that takes them, frames for
+//! the browser come from a channel. One task and small buffers keep an idle socket at some 6 KiB.
+
+use std::{future::Future, pin::pin, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        protocol::{
+            CloseFrame, WebSocketConfig,
+            frame::{
+                Frame as WireFrame,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::session::{Frame, SessionGone};
+
+/// Frames of one browser that may be waiting for their session; then its socket is not read.
+pub(super) const MAX_OUTSTANDING: usize = 16;
+/// How often the server pings.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// A socket that was silent for this long is given up: at least one pong should have come.
+const SILENCE: Duration = Duration::from_secs(75);
+/// How long a farewell may take, the browser's answer included.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Longer frames leave in fragments of this size, since the buffer of a socket never shrinks again. The
+/// browser sees one message.
+const FRAGMENT: usize = 16 << 10;
+/// Size of the buffers for reading and writing.
+const BUFFER: usize = 4 << 10;
+
+/// What a socket is allowed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SocketLimits {
+    /// Largest frame and largest message, in bytes.
+    pub(super) max_frame: usize,
+    /// How long sending one frame may take.
+    pub(super) send_timeout: Duration,
+}
+
+impl SocketLimits {
+    /// For tungstenite, which otherwise allocates 128 KiB for every socket at once.
+    pub(super) fn websocket_config(&self) -> WebSocketConfig {
+        WebSocketConfig::default()
+            .read_buffer_size(BUFFER)
+            .write_buffer_size(BUFFER)
+            .max_frame_size(Some(self.max_frame))
+            .max_message_size(Some(self.max_frame))
+    }
+}
+
+/// Why a socket is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The browser said goodbye.
+    ClosedByBrowser,
+    /// The connection broke.
+    Lost,
+    /// The browser took nothing for longer than the send timeout.
+    Stalled,
+    /// The browser did not even answer pings.
+    Silent,
+    /// The browser broke a rule of WebSocket, or sent a frame that is too large.
+    Violation(u16),
+    /// The session ended, or let this socket go because it was too slow.
+    SessionEnded,
+    /// The server stops.
+    Stopped,
+}
+
+/// Runs the socket until it is closed, and closes it.
+///
+/// `receive` takes one text of the browser. Its futures are first polled in the order of the texts, so
+/// what they queue at their first poll is in order; up to [`MAX_OUTSTANDING`] of them are pending at once.
+pub(super) async fn run<S, R, F>(
+    mut socket: WebSocketStream<S>,
+    mut outbox: mpsc::Receiver<Frame>,
+    receive: R,
+    stop: CancellationToken,
+    limits: SocketLimits,
+) -> Left
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    R: Fn(String) -> F,
+    F: Future<Output = Result<(), SessionGone>>,
+{
+    let left = converse(&mut socket, &mut outbox, receive, &stop, limits.send_timeout).await;
+    // From here on the session need not wait for this socket.
+    drop(outbox);
+    match farewell(left) {
+        Some((code, reason)) => say_goodbye(socket, code, reason).await,
+        // What is left to say is tungstenite's own answer to a Close.
+        None => drop(timeout(FAREWELL, socket.flush()).await),
+    }
+    left
+}
+
+async fn converse<S, R, F>(
+    socket: &mut WebSocketStream<S>,
+    outbox: &mut mpsc::Receiver<Frame>,
+    receive: R,
+    stop: &CancellationToken,
+    send_timeout: Duration,
+) -> Left
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    R: Fn(String) -> F,
+    F: Future<Output = Result<(), SessionGone>>,
+{
+    let mut outstanding = FuturesUnordered::new();
+    let mut heard = Instant::now();
+    let mut pinged = Instant::now();
+    loop {
+        let reading = outstanding.len() < MAX_OUTSTANDING;
+        // Who is not read cannot be heard.
+        let silent_at = if reading { heard + SILENCE } else { Instant::now() + SILENCE };
+        let wake = silent_at.min(pinged + PING_EVERY);
+        let to_send = tokio::select! {
+            // In this order: what was received is polled before anything else is read, which keeps the
+            // order of the browser's frames; and a browser that sends without pause is still answered.
+            biased;
+            () = stop.cancelled() => return Left::Stopped,
+            Some(done) = outstanding.next() => match done {
+                Ok(()) => {
+                    if !reading {
+                        heard = Instant::now();
+                    }
+                    continue;
+                }
+                Err(SessionGone) => return Left::SessionEnded,
+            },
+            frame = outbox.recv() => match frame {
+                Some(frame) => Outgoing::Frames(frame),
+                None => return Left::SessionEnded,
+            },
+            message = socket.next(), if reading => {
+                heard = Instant::now();
+                match incoming(message) {
+                    Incoming::Text(text) => {
+                        outstanding.push(receive(text));
+                        continue;
+                    }
+                    Incoming::Nothing => continue,
+                    Incoming::Unreadable => Outgoing::BadMessage,
+                    Incoming::Left(left) => return left,
+                }
+            },
+            () = sleep_until(wake) => {
+                if wake == silent_at {
+                    return Left::Silent;
+                }
+                pinged = Instant::now();
+                Outgoing::Ping
+            },
+        };
+        let sending = send(socket, outbox, to_send, send_timeout);
+        let sent = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Left::Stopped,
+            sent = sending => sent,
+        };
+        if let Err(left) = sent {
+            return left;
+        }
+    }
+}
+
+enum Incoming {
+    Text(String),
+    /// A binary frame that is not text.
+    Unreadable,
+    /// Ping and pong: tungstenite answers by itself.
+    Nothing,
+    Left(Left),
+}
+
+fn incoming(message: Option<Result<Message, Error>>) -> Incoming {
+    match message {
+        Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
+        Some(Ok(Message::Binary(bytes))) => {
+            String::from_utf8(bytes.into()).map_or(Incoming::Unreadable, Incoming::Text)
+        }
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Nothing,
+        Some(Ok(Message::Close(_))) => Incoming::Left(Left::ClosedByBrowser),
+        Some(Err(error)) => Incoming::Left(match error {
+            Error::Capacity(_) => Left::Violation(CloseCode::Size.into()),
+            Error::Utf8(_) => Left::Violation(CloseCode::Invalid.into()),
+            Error::Protocol(
+                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+            ) => Left::Lost,
+            Error::Protocol(_) => Left::Violation(CloseCode::Protocol.into()),
+            _ => Left::Lost,
+        }),
+        None => Incoming::Left(Left::Lost),
+    }
+}
+
+enum Outgoing {
+    /// This one and all that are queued behind it.
+    Frames(Frame),
+    Ping,
+    BadMessage,
+}
+
+/// Sends and flushes. One flush for all that is queued: 30 small frames are one packet.
+async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    outbox: &mut mpsc::Receiver<Frame>,
+    what: Outgoing,
+    limit: Duration,
+) -> Result<(), Left> {
+    match what {
+        Outgoing::Frames(first) => {
+            let mut next = Some(first);
+            while let Some(frame) = next {
+                within(limit, feed(socket, frame.bytes())).await?;
+                next = outbox.try_recv().ok();
+            }
+        }
+        Outgoing::Ping => within(limit, socket.feed(Message::Ping(Bytes::new()))).await?,
+        Outgoing::BadMessage => {
+            let error = serde_json::json!([{"type": "error", "data": {
+                "varId": 1,
+                "code": "bad-message",
+                "description": "a binary frame that is not UTF-8 text; send JSON text",
+            }}]);
+            within(limit, feed(socket, &error.to_string().into())).await?;
+        }
+    }
+    within(limit, socket.flush()).await
+}
+
+async fn within(limit: Duration, sending: impl Future<Output = Result<(), Error>>) -> Result<(), Left> {
+    match timeout(limit, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Left::Lost),
+        Err(_) => Err(Left::Stalled),
+    }
+}
+
+/// Queues one message, in fragments if it is long. The text is known to be valid and not looked at again.
+async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    text: &Bytes,
+) -> Result<(), Error> {
+    let mut rest = text.clone();
+    let mut kind = Data::Text;
+    loop {
+        let fragment = rest.split_to(rest.len().min(FRAGMENT));
+        let frame = WireFrame::message(fragment, OpCode::Data(kind), rest.is_empty());
+        socket.feed(Message::Frame(frame)).await?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        kind = Data::Continue;
+    }
+}
+
+fn farewell(left: Left) -> Option<(CloseCode, &'static str)> {
+    match left {
+        Left::Stopped => Some((CloseCode::Away, "server stopping")),
+        Left::SessionEnded => Some((CloseCode::Away, "session ended")),
+        Left::Violation(code) => Some((code.into(), violation(code))),
+        // Nobody there who would read it.
+        Left::Lost | Left::Stalled | Left::Silent => None,
+        Left::ClosedByBrowser => None,
+    }
+}
+
+fn violation(code: u16) -> &'static str {
+    match CloseCode::from(code) {
+        CloseCode::Size => "the frame is larger than server.max_frame",
+        CloseCode::Invalid => "text must be UTF-8",
+        _ => "not a valid WebSocket frame",
+    }
+}
+
+/// Sends a Close and hears the browser out: a socket that is closed while data is unread is reset by the
+/// kernel, and the browser might never see why.
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(
+    mut socket: WebSocketStream<S>,
+    code: CloseCode,
+    reason: &'static str,
+) {
+    let until = Instant::now() + FAREWELL;
+    let close = CloseFrame { code, reason: reason.into() };
+    if !matches!(timeout_at(until, socket.close(Some(close))).await, Ok(Ok(()))) {
+        return;
+    }
+    let mut stream = socket.into_inner();
+    let hear_out = pin!(async move {
+        stream.shutdown().await?;
+        let mut scrap = [0; 512];
+        while stream.read(&mut scrap).await? > 0 {}
+        std::io::Result::Ok(())
+    });
+    drop(timeout_at(until, hear_out).await);
+}

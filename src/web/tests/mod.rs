@@ -1,0 +1,110 @@
+//! The web layer as a whole, over real connections.
+
+mod memory;
+mod routes;
+mod socket;
+mod websocket;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
+
+use super::{MetricsText, Readiness, SocketCounters, WebServer, WebSettings, WebSocketEndpoint, start};
+use crate::{
+    config::ServerConfig,
+    session::{LuaSessions, SessionId},
+};
+
+/// A server on a port of its own, with an empty site.
+struct Running {
+    addr: SocketAddr,
+    endpoint: WebSocketEndpoint,
+    server: WebServer,
+    sockets: Arc<SocketCounters>,
+    readiness: watch::Sender<Readiness>,
+    site: tempfile::TempDir,
+}
+
+async fn running(config: ServerConfig) -> Running {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let site = tempfile::tempdir().expect("a directory");
+    let starting = Readiness { ready: false, detail: "the watcher is not armed yet".into() };
+    let (readiness, receiver) = watch::channel(starting);
+    let sockets = Arc::new(SocketCounters::default());
+    let metrics: MetricsText = Arc::new(|| "# EOF\n".into());
+    let settings = WebSettings {
+        site: site.path().into(),
+        html: site.path().join("html"),
+        server: config,
+        allowed_roots: Vec::new(),
+        readiness: receiver,
+        metrics,
+        sockets: Arc::clone(&sockets),
+    };
+    let (endpoint, server) = start(listener, settings, LuaSessions::default()).expect("started");
+    Running { addr: server.local_addr(), endpoint, server, sockets, readiness, site }
+}
+
+impl Running {
+    async fn session(&self) -> SessionId {
+        self.endpoint.sessions().create().await.expect("a session").id()
+    }
+
+    /// One request on a connection of its own; the whole answer, headers in lower case.
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\n");
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request += &format!("Host: {}\r\n", self.addr);
+        }
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += "Connection: close\r\n\r\n";
+        let mut stream = TcpStream::connect(self.addr).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("asked");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("answered");
+        let answer = String::from_utf8(answer).expect("text");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[]).await
+    }
+
+    /// A browser's WebSocket, with the given headers instead of a browser's own.
+    async fn connect(
+        &self,
+        session: SessionId,
+        headers: &[(&'static str, &str)],
+    ) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
+        use tungstenite::client::IntoClientRequest;
+        let mut request =
+            format!("ws://{}/ws/{session}", self.addr).into_client_request().expect("a request");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a value"));
+        }
+        let stream = TcpStream::connect(self.addr).await.expect("connected");
+        client_async(request, stream).await.map(|(socket, _)| socket)
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
