@@ -146,16 +146,17 @@ impl WebSocketEndpoint {
         self.stop.is_cancelled()
     }
 
-    /// Serves a socket of the session, from its 101 to its end, in a task of its own.
+    /// Serves a socket of the session, from its 101 to its end.
     pub(super) fn adopt(&self, upgrade: OnUpgrade, session: SessionHandle) {
-        let Self { limits, counters, stop, .. } = self.clone();
+        let Self { limits, counters, stop, tasks, .. } = self.clone();
         self.tasks.spawn(async move {
             let completed = tokio::select! {
                 completed = upgrade::complete(upgrade, limits.websocket_config()) => completed,
                 () = stop.cancelled() => return,
             };
             match completed {
-                Ok(stream) => connect(stream, session, limits, &counters, stop).await,
+                // In a task of its own: this one would keep the room for the handshake until the end.
+                Ok(stream) => drop(tasks.spawn(connect(Box::new(stream), session, limits, counters, stop))),
                 Err(error) => tracing::debug!(%error, "a browser left during the WebSocket handshake"),
             }
         });
@@ -163,10 +164,10 @@ impl WebSocketEndpoint {
 }
 
 async fn connect(
-    stream: upgrade::BrowserStream,
+    stream: Box<upgrade::BrowserStream>,
     session: SessionHandle,
     limits: SocketLimits,
-    counters: &SocketCounters,
+    counters: Arc<SocketCounters>,
     stop: CancellationToken,
 ) {
     counters.opened.fetch_add(1, Ordering::AcqRel);

@@ -37,11 +37,12 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(75);
 /// How long a farewell may take, the browser's answer included.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Longer frames leave in fragments of this size, since the buffer of a socket never shrinks again. The
-/// browser sees one message.
-const FRAGMENT: usize = 16 << 10;
-/// Size of the buffers for reading and writing.
-const BUFFER: usize = 4 << 10;
+/// Longer frames leave in fragments of this size, since tungstenite's buffer for writing never shrinks
+/// again. The browser sees one message.
+const FRAGMENT: usize = 4 << 10;
+/// Size of the buffers for reading and writing. What is larger is read and written in more than one step;
+/// a browser's batch seldom is.
+const BUFFER: usize = 2 << 10;
 
 /// What a socket is allowed.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +88,8 @@ pub(super) enum Left {
 /// `receive` takes one text of the browser. Its futures are first polled in the order of the texts, so
 /// what they queue at their first poll is in order; up to [`MAX_OUTSTANDING`] of them are pending at once.
 pub(super) async fn run<S, R, F>(
-    mut socket: WebSocketStream<S>,
+    // In a box, since a future holds what it is given twice: as given, and as used.
+    mut socket: Box<WebSocketStream<S>>,
     mut outbox: mpsc::Receiver<Frame>,
     receive: R,
     stop: CancellationToken,
@@ -102,7 +104,7 @@ where
     // From here on the session need not wait for this socket.
     drop(outbox);
     match farewell(left) {
-        Some((code, reason)) => say_goodbye(socket, code, reason).await,
+        Some((code, reason)) => Box::pin(say_goodbye(socket, code, reason)).await,
         // What is left to say is tungstenite's own answer to a Close.
         None => drop(timeout(FAREWELL, socket.flush()).await),
     }
@@ -167,7 +169,8 @@ where
                 Outgoing::Ping
             },
         };
-        let sending = send(socket, outbox, to_send, send_timeout);
+        // Boxed, as the farewell: an idle socket need not hold the room for it.
+        let sending = Box::pin(send(socket, outbox, to_send, send_timeout));
         let sent = tokio::select! {
             biased;
             () = stop.cancelled() => return Left::Stopped,
@@ -292,19 +295,19 @@ fn violation(code: u16) -> &'static str {
 /// Sends a Close and hears the browser out: a socket that is closed while data is unread is reset by the
 /// kernel, and the browser might never see why.
 async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(
-    mut socket: WebSocketStream<S>,
+    mut socket: Box<WebSocketStream<S>>,
     code: CloseCode,
     reason: &'static str,
 ) {
     let until = Instant::now() + FAREWELL;
     let close = CloseFrame { code, reason: reason.into() };
-    if !matches!(timeout_at(until, socket.close(Some(close))).await, Ok(Ok(()))) {
+    if !matches!(timeout_at(until, socket.send(Message::Close(Some(close)))).await, Ok(Ok(()))) {
         return;
     }
     let mut stream = socket.into_inner();
     let hear_out = pin!(async move {
         stream.shutdown().await?;
-        let mut scrap = [0; 512];
+        let mut scrap = [0; 4 << 10];
         while stream.read(&mut scrap).await? > 0 {}
         std::io::Result::Ok(())
     });

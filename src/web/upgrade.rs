@@ -44,7 +44,7 @@ pub(super) enum HandshakeError {
 /// The answer that completes a handshake: 101 with the accept key.
 ///
 /// # Errors
-/// What is wrong with the request; its [`HandshakeError::reply`] is the answer then.
+/// What is wrong with the request; [`HandshakeError::status`] and its text are the answer then.
 pub(super) fn accept(method: &Method, headers: &HeaderMap) -> Result<Response, HandshakeError> {
     if method != Method::GET {
         return Err(HandshakeError::Method);

@@ -202,3 +202,17 @@ async fn every_answer_carries_the_security_headers() {
         assert_eq!(answer.header("x-frame-options"), Some("SAMEORIGIN"), "{path}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_asks_nothing_is_closed() {
+    let web = running(ServerConfig::default()).await;
+    let whole = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", web.addr);
+    for (what, request) in [("nothing", ""), ("half a header", "GET / HTTP/1.1\r\nHost"), ("idle", &whole)] {
+        let mut stream = TcpStream::connect(web.addr).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let start = tokio::time::Instant::now();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("closed");
+        assert_eq!(start.elapsed().as_secs(), 15, "{what}");
+    }
+}
