@@ -49,10 +49,19 @@ pub(super) fn plain(title: &str, text: &str) -> String {
     page(title, &format!("<p>{}</p>", escape(text)))
 }
 
-/// `main.lua` failed. The page loads the client, which brings it to life when the file is mended;
-/// `data-start-error` tells it that there is nothing yet to keep.
+/// On the page of a failed start: the client listens, and once a reload went well, or the state was made
+/// anew, the application's own page is asked for.
+const COME_ALIVE: &str = r#"<script type="module" src="/_client/main.js"></script>
+<script type="module">
+  const handlers = window.uiApp?.getStore().handlers ?? {};
+  const { reload } = handlers;
+  handlers.restart = () => location.reload();
+  handlers.reload = (report) => report.status === "ok" ? location.reload() : reload?.(report);
+</script>"#;
+
+/// `main.lua` failed. The page comes alive when the file is mended.
 pub(super) fn start_error(error: &Diagnostic) -> String {
-    let mut body = String::from("<div data-start-error>\n<p><strong>");
+    let mut body = String::from("<p><strong>");
     body.push_str(&escape(&error.file));
     if let Some(line) = error.line {
         // Writing to a String cannot fail.
@@ -75,10 +84,8 @@ pub(super) fn start_error(error: &Diagnostic) -> String {
         let traceback = escape(&error.traceback);
         let _ = writeln!(body, "<details><summary>Traceback</summary><pre>{traceback}</pre></details>");
     }
-    body.push_str(
-        "<p>The page appears as soon as the file is mended and saved.</p>\n</div>\n<div ui-app></div>\n",
-    );
-    body.push_str("<script type=\"module\" src=\"/_client/main.js\"></script>");
+    body.push_str("<p>The application appears as soon as the file is mended and saved.</p>\n");
+    body.push_str(COME_ALIVE);
     page("The application could not start", &body)
 }
 
