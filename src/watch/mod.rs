@@ -1,7 +1,30 @@
 //! From a file system that changes to a [`ChangeSet`]: settle, reconcile, and what has to be watched.
 //!
 //! This layer knows no Lua: it works on roots, names and bytes.
+//!
+//! - `watcher`: the task that leads a change through all this; [`start`] and [`WatchHandle`].
+//! - `registry`: which backends there are ([`Registry`]).
+//! - `settle`: when it is quiet enough to look.
+//! - `reconcile`: what really changed, by content; what is not believed at first sight.
+//! - `tree` and `walk`: which logical names there are, over which real files; what has to be watched.
+//! - `links`: where a path really leads. `ignore`: names nobody wants. `read`: reading what may be
+//!   written meanwhile.
+//! - `change`: what comes out.
 
 mod change;
+mod ignore;
+mod links;
+mod read;
+mod reconcile;
+mod registry;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod walk;
+mod watcher;
 
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing};
+pub use reconcile::LinkView;
+pub use registry::{Registry, UnknownBackend};
+pub use watcher::{Health, WatchError, WatchHandle, scan_once, start};

@@ -1,0 +1,128 @@
+//! Reading a file that somebody may be writing, or that is no file at all.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use rustix::{
+    fs::{FileType, Mode, OFlags, Stat, fstat, open},
+    io::Errno,
+};
+
+use super::Content;
+
+/// Larger files are not for us.
+pub(crate) const MAX_SIZE: usize = 8 << 20;
+
+/// How often a file may change under the reader before it is left for later.
+const TRIES: usize = 3;
+
+/// What reading a path came to.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// The whole file, as it was at one moment.
+    Content(Content),
+    /// There is nothing, or something that is not on the way to a file.
+    Gone,
+    /// A pipe, a device, a directory: never read.
+    NotAFile,
+    /// More than [`MAX_SIZE`].
+    TooLarge,
+    /// It kept changing.
+    Unstable,
+    /// Anything else: what was known still counts, and one looks again.
+    Failed(io::Error),
+}
+
+/// Reads a regular file whole. Never waits for a pipe's other end, never takes a terminal.
+pub(crate) fn read_stable(path: &Path) -> Read {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let mut file = match open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Read::Gone,
+        // A socket, or a device without a driver.
+        Err(Errno::NXIO | Errno::NODEV) => return Read::NotAFile,
+        Err(error) => return Read::Failed(error.into()),
+    };
+    for _ in 0..TRIES {
+        match read_once(&mut file) {
+            Ok(Read::Unstable) => {}
+            Ok(read) => return read,
+            Err(error) => return Read::Failed(error),
+        }
+        if let Err(error) = io::Seek::rewind(&mut file) {
+            return Read::Failed(error);
+        }
+    }
+    Read::Unstable
+}
+
+fn read_once(file: &mut File) -> io::Result<Read> {
+    let before = fstat(&*file)?;
+    if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+        return Ok(Read::NotAFile);
+    }
+    // The size is a guess: some file systems lie. Only the end of the file tells.
+    let guess = usize::try_from(before.st_size).unwrap_or(0);
+    if guess > MAX_SIZE {
+        return Ok(Read::TooLarge);
+    }
+    let mut bytes = Vec::with_capacity(guess + 1);
+    file.by_ref().take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_SIZE {
+        return Ok(Read::TooLarge);
+    }
+    let after = fstat(&*file)?;
+    Ok(if moment(&before) == moment(&after) { Read::Content(Content::new(bytes)) } else { Read::Unstable })
+}
+
+/// What changes whenever the content does.
+fn moment(stat: &Stat) -> impl PartialEq + use<> {
+    (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        fs::write(&path, "text").unwrap();
+        assert!(matches!(read_stable(&path), Read::Content(content) if &*content.bytes == b"text"));
+        fs::write(&path, "").unwrap();
+        assert!(matches!(read_stable(&path), Read::Content(content) if content.bytes.is_empty()));
+    }
+
+    #[test]
+    fn what_is_no_file_is_told_apart_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert!(matches!(read_stable(&pipe), Read::NotAFile));
+        assert!(matches!(read_stable(dir.path()), Read::NotAFile));
+        assert!(matches!(read_stable(Path::new("/dev/zero")), Read::NotAFile));
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        assert!(matches!(read_stable(&dir.path().join("socket")), Read::NotAFile));
+        assert!(matches!(read_stable(&dir.path().join("nothing")), Read::Gone));
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(matches!(read_stable(&dir.path().join("file/below")), Read::Gone));
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_whatever_size_it_claims() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(read_stable(&path), Read::TooLarge));
+        // Says 0 bytes, has some.
+        assert!(
+            matches!(read_stable(Path::new("/proc/self/limits")), Read::Content(content) if !content.bytes.is_empty())
+        );
+    }
+}

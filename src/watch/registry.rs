@@ -1,0 +1,93 @@
+//! Which watch backends there are: a name and how to make one.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use hotloader_backend::{BackendFailure, FileWatchBackend};
+use hotloader_notify::NotifyBackend;
+use thiserror::Error;
+
+use crate::config::WatchConfig;
+
+pub(crate) type Constructor =
+    Arc<dyn Fn(&WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure> + Send + Sync>;
+
+/// The backends that `watch.backend` can name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    constructors: BTreeMap<&'static str, Constructor>,
+}
+
+/// `watch.backend` names no backend.
+#[derive(Debug, Error)]
+#[error("watch.backend = \"{name}\": there is no such backend{}; there are: {}",
+    nearest.map(|name| format!("; do you mean \"{name}\"?")).unwrap_or_default(), names.join(", "))]
+pub struct UnknownBackend {
+    name: String,
+    nearest: Option<&'static str>,
+    names: Vec<&'static str>,
+}
+
+impl Registry {
+    /// Those that come with the server.
+    pub fn with_builtin() -> Self {
+        let mut registry = Self::default();
+        registry.register(hotloader_notify::NAME, |settings| {
+            Ok(Box::new(NotifyBackend::from_options(&settings.notify)?))
+        });
+        registry
+    }
+
+    /// Adds a backend, or replaces the one of that name. The constructor is called at each start of
+    /// the backend and checks its options.
+    pub fn register(
+        &mut self,
+        name: &'static str,
+        constructor: impl Fn(&WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        self.constructors.insert(name, Arc::new(constructor));
+    }
+
+    /// The names that can be chosen.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.constructors.keys().copied()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Result<Constructor, UnknownBackend> {
+        self.constructors.get(name).cloned().ok_or_else(|| UnknownBackend {
+            name: name.to_owned(),
+            nearest: self
+                .names()
+                .map(|known| (strsim::damerau_levenshtein(known, name), known))
+                .filter(|&(distance, _)| distance <= 3)
+                .min()
+                .map(|(_, known)| known),
+            names: self.names().collect(),
+        })
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones_and_the_nearest() {
+        let mut registry = Registry::with_builtin();
+        registry.register("mine", |_| Err(BackendFailure::fatal("never made")));
+        let error = registry.find("notfy").err().unwrap().to_string();
+        assert!(error.contains("do you mean \"notify\"?"), "{error}");
+        assert!(error.contains("there are: mine, notify"), "{error}");
+        let error = registry.find("watchman").err().unwrap().to_string();
+        assert!(!error.contains("do you mean"), "{error}");
+        assert!(registry.find("mine").is_ok());
+    }
+}

@@ -1,0 +1,183 @@
+//! When it is quiet enough to look: the debounce, as a value without a clock.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use hotloader_backend::{HintSet, Phase};
+
+/// While a file is still open for writing, one waits at least this long, even if `quiet` is zero.
+const WRITING_QUIET: Duration = Duration::from_millis(20);
+
+/// Gathers hints until nothing happened for `quiet`, or the first is `max_hold` old.
+#[derive(Debug)]
+pub(crate) struct Settle {
+    quiet: Duration,
+    max_hold: Duration,
+    held: Option<Held>,
+    rechecks: BTreeMap<PathBuf, Instant>,
+}
+
+#[derive(Debug)]
+struct Held {
+    hints: HintSet,
+    first: Instant,
+    last: Instant,
+}
+
+/// A set of places to look at now.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// Where.
+    pub(crate) hints: HintSet,
+    /// When the first hint came in.
+    pub(crate) first: Instant,
+}
+
+impl Settle {
+    pub(crate) fn new(quiet: Duration, max_hold: Duration) -> Self {
+        Self { quiet, max_hold, held: None, rechecks: BTreeMap::new() }
+    }
+
+    /// Takes in hints that came in between `first` and `last`.
+    pub(crate) fn add(&mut self, hints: HintSet, first: Instant, last: Instant) {
+        if hints.is_empty() {
+            return;
+        }
+        match &mut self.held {
+            Some(held) => {
+                held.hints.merge(hints);
+                held.last = held.last.max(last);
+            }
+            None => self.held = Some(Held { hints, first, last }),
+        }
+    }
+
+    /// Asks for another look at a place at some time, whatever happens.
+    pub(crate) fn recheck(&mut self, path: PathBuf, at: Instant) {
+        let earliest = self.rechecks.entry(path).or_insert(at);
+        *earliest = at.min(*earliest);
+    }
+
+    /// When there will be something to look at.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.held_due().into_iter().chain(self.rechecks.values().copied()).min()
+    }
+
+    /// What is to be looked at now, if it is time.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Settled> {
+        let ripe = self.held_due().is_some_and(|due| due <= now);
+        let held = if ripe { self.held.take() } else { None };
+        let mut settled = held.map(|held| Settled { hints: held.hints, first: held.first });
+        self.rechecks.retain(|path, &mut at| {
+            if at <= now {
+                let into = settled.get_or_insert_with(|| Settled { hints: HintSet::new(), first: at });
+                into.hints.insert(path, Phase::Complete);
+            }
+            at > now
+        });
+        settled
+    }
+
+    /// What is held, whether it is quiet or not.
+    pub(crate) fn take_now(&mut self, now: Instant) -> Option<Settled> {
+        let held = self.held.take().map(|held| Settled { hints: held.hints, first: held.first });
+        match (held, self.take(now)) {
+            (Some(mut held), Some(rechecks)) => {
+                held.hints.merge(rechecks.hints);
+                Some(held)
+            }
+            (held, rechecks) => held.or(rechecks),
+        }
+    }
+
+    fn held_due(&self) -> Option<Instant> {
+        let held = self.held.as_ref()?;
+        let quiet = if held.hints.any_writing() { self.quiet.max(WRITING_QUIET) } else { self.quiet };
+        Some((held.last + quiet).min(held.first + self.max_hold))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn settle() -> (Settle, Instant) {
+        (Settle::new(20 * MS, 500 * MS), Instant::now())
+    }
+
+    fn hint(settle: &mut Settle, path: &str, phase: Phase, at: Instant) {
+        let mut hints = HintSet::new();
+        hints.insert(path, phase);
+        settle.add(hints, at, at);
+    }
+
+    #[test]
+    fn a_second_save_within_the_quiet_time_extends_it() {
+        let (mut settle, start) = settle();
+        assert_eq!(settle.due(), None);
+        hint(&mut settle, "/a", Phase::Complete, start);
+        assert!(settle.take(start + 19 * MS).is_none());
+        hint(&mut settle, "/b", Phase::Complete, start + 19 * MS);
+        assert!(settle.take(start + 38 * MS).is_none());
+        assert_eq!(settle.due(), Some(start + 39 * MS));
+        let settled = settle.take(start + 39 * MS).unwrap();
+        assert_eq!(settled.hints.len(), 2);
+        assert_eq!(settled.first, start);
+        assert_eq!(settle.due(), None);
+    }
+
+    #[test]
+    fn constant_writes_do_not_starve_it() {
+        let (mut settle, start) = settle();
+        let mut looks = Vec::new();
+        for i in 0..2000 {
+            let now = start + i * MS;
+            hint(&mut settle, "/a", Phase::Writing, now);
+            if let Some(settled) = settle.take(now) {
+                assert!(now - settled.first <= 500 * MS);
+                looks.push(i);
+            }
+        }
+        assert_eq!(looks, [500, 1001, 1502]);
+    }
+
+    #[test]
+    fn an_open_writer_is_waited_for_even_without_a_quiet_time() {
+        let start = Instant::now();
+        let mut settle = Settle::new(Duration::ZERO, 500 * MS);
+        hint(&mut settle, "/a", Phase::Writing, start);
+        assert_eq!(settle.due(), Some(start + 20 * MS));
+        hint(&mut settle, "/a", Phase::Complete, start + MS);
+        assert_eq!(settle.due(), Some(start + MS));
+    }
+
+    #[test]
+    fn a_recheck_comes_at_its_time_and_holds_nothing_up() {
+        let (mut settle, start) = settle();
+        settle.recheck("/gone".into(), start + 60 * MS);
+        settle.recheck("/gone".into(), start + 90 * MS);
+        hint(&mut settle, "/a", Phase::Complete, start);
+        let first = settle.take(start + 20 * MS).unwrap();
+        assert!(!first.hints.covers("/gone".as_ref()));
+        assert_eq!(settle.due(), Some(start + 60 * MS));
+        hint(&mut settle, "/b", Phase::Complete, start + 59 * MS);
+        let second = settle.take(start + 60 * MS).unwrap();
+        assert!(second.hints.covers("/gone".as_ref()) && !second.hints.covers("/b".as_ref()));
+        assert_eq!(settle.due(), Some(start + 79 * MS));
+    }
+
+    #[test]
+    fn nothing_is_held_back_when_all_is_wanted_at_once() {
+        let (mut settle, start) = settle();
+        hint(&mut settle, "/a", Phase::Writing, start);
+        settle.recheck("/later".into(), start + 60 * MS);
+        let all = settle.take_now(start).unwrap();
+        assert!(all.hints.covers("/a".as_ref()) && !all.hints.covers("/later".as_ref()));
+        assert!(settle.take_now(start).is_none());
+    }
+}

@@ -1,0 +1,510 @@
+//! The task that leads a change from the backend to a [`ChangeSet`], and the handle to it.
+//!
+//! It owns the backend, the settle stage and the reconciler, and talks by channels only. Change sets
+//! leave through a channel of one: while the consumer is busy, hints go on folding in the backend's
+//! sink, so nothing is lost and nothing grows.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hotloader_backend::{
+    BackendFailure, BackendHandle, Collected, HintSet, Phase, ReportStream, Skipped, WatchPlan, spawn,
+};
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
+    time::{sleep, sleep_until, timeout},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    ChangeSet, Root, Timing,
+    reconcile::{LinkView, Look, Outcome, Reconciler, scan},
+    registry::{Constructor, Registry, UnknownBackend},
+    settle::{Settle, Settled},
+};
+use crate::config::WatchConfig;
+
+/// A backend that takes longer to pass a barrier is not well.
+const BARRIER: Duration = Duration::from_secs(5);
+
+/// How long to wait before a failed backend is started again: at first, and at most.
+const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Why there is no watcher.
+#[derive(Debug, Error)]
+pub enum WatchError {
+    /// `watch.backend` names none.
+    #[error(transparent)]
+    Unknown(#[from] UnknownBackend),
+    /// The backend cannot work here.
+    #[error("watch backend \"{backend}\": {failure}")]
+    Backend {
+        /// Its name.
+        backend: String,
+        /// Why not.
+        #[source]
+        failure: BackendFailure,
+    },
+    /// A directory has no absolute path.
+    #[error("cannot tell the absolute path of {}: {source}; give it as an absolute path", path.display())]
+    Path {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The watcher has ended.
+    #[error("the file watcher is stopped")]
+    Stopped,
+    /// The thread that looks at the disk panicked.
+    #[error("looking at the watched files panicked; please report it as a bug")]
+    Panicked,
+    /// A barrier was not passed.
+    #[error("the watch backend did not confirm within {BARRIER:?} that all changes were seen: {0}")]
+    Barrier(String),
+}
+
+/// How the watcher is.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The backend at work.
+    pub backend: &'static str,
+    /// When it was started.
+    pub since: Instant,
+    /// Whether everything that should be is watched.
+    pub armed: bool,
+    /// When a barrier was passed last: proof of life.
+    pub last_barrier: Option<Instant>,
+    /// Why the backend failed last, if it has.
+    pub last_failure: Option<String>,
+}
+
+/// The holder's end of a running watcher. Dropping it stops the watcher.
+#[derive(Debug)]
+pub struct WatchHandle {
+    commands: mpsc::Sender<Command>,
+    links: watch::Receiver<Arc<LinkView>>,
+    health: watch::Receiver<Health>,
+    stop: DropGuard,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Barrier(oneshot::Sender<Result<(), WatchError>>),
+    Rescan,
+}
+
+/// Starts to watch. When this returns, everything is watched and the first change set, which names
+/// all there is, is in the channel; a root that does not exist is waited for.
+///
+/// # Errors
+///
+/// When there is no such backend, or it cannot work here.
+pub async fn start(
+    settings: &WatchConfig,
+    roots: Vec<Root>,
+    registry: &Registry,
+) -> Result<(WatchHandle, mpsc::Receiver<ChangeSet>), WatchError> {
+    let begun = Instant::now();
+    let (settings, roots) = absolute(settings, roots)?;
+    let construct = registry.find(&settings.backend)?;
+    let failed = |failure| WatchError::Backend { backend: settings.backend.clone(), failure };
+    let (backend, reports) = spawn(construct(&settings).map_err(failed)?);
+    let (changes, receiver) = mpsc::channel(1);
+    let (commands, command_inbox) = mpsc::channel(16);
+    let (links, links_view) = watch::channel(Arc::default());
+    let (health, health_view) = watch::channel(Health {
+        backend: backend.name(),
+        since: begun,
+        armed: false,
+        last_barrier: None,
+        last_failure: None,
+    });
+    let stop = CancellationToken::new();
+    let mut watcher = Watcher {
+        construct,
+        backend,
+        reports,
+        reconciler: Some(Box::new(Reconciler::new(&settings, roots.clone()))),
+        settle: Settle::new(settings.quiet, settings.max_hold),
+        plan: WatchPlan::default(),
+        settings: settings.clone(),
+        roots,
+        changes,
+        commands: command_inbox,
+        links,
+        health,
+        stop: stop.clone(),
+    };
+    if let Err(end) = watcher.begin(begun).await {
+        watcher.backend.stop().await;
+        return Err(match end {
+            End::Stopped => WatchError::Stopped,
+            End::Panicked => WatchError::Panicked,
+            End::Failed(failure) => failed(failure),
+        });
+    }
+    let task = tokio::spawn(watcher.run());
+    let handle =
+        WatchHandle { commands, links: links_view, health: health_view, stop: stop.drop_guard(), task };
+    Ok((handle, receiver))
+}
+
+/// Reads everything there is once, without watching it: for a server without hot loading.
+///
+/// # Errors
+///
+/// When a directory has no absolute path.
+pub async fn scan_once(settings: &WatchConfig, roots: Vec<Root>) -> Result<ChangeSet, WatchError> {
+    let begun = Instant::now();
+    let (settings, roots) = absolute(settings, roots)?;
+    let changes = spawn_blocking(move || scan(&settings, roots)).await.map_err(|_| WatchError::Panicked)?;
+    let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
+    Ok(ChangeSet { changes, initial: true, timing })
+}
+
+fn absolute(settings: &WatchConfig, mut roots: Vec<Root>) -> Result<(WatchConfig, Vec<Root>), WatchError> {
+    let mut settings = settings.clone();
+    for path in roots.iter_mut().map(|root| &mut root.dir).chain(&mut settings.allowed_roots) {
+        *path = std::path::absolute(&*path)
+            .map_err(|source| WatchError::Path { path: std::mem::take(path), source })?;
+    }
+    Ok((settings, roots))
+}
+
+impl WatchHandle {
+    /// Returns when everything that changed before the call is in the channel of change sets, without
+    /// waiting for it to be quiet. So the channel must be read meanwhile. What is not waited for is
+    /// what is not believed at first sight: a file that is gone or empty is reported some 60 ms later.
+    ///
+    /// # Errors
+    ///
+    /// When the backend does not answer, or the watcher has ended.
+    pub async fn barrier(&self) -> Result<(), WatchError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Barrier(reply)).await.map_err(|_| WatchError::Stopped)?;
+        answer.await.map_err(|_| WatchError::Stopped)?
+    }
+
+    /// Has everything looked at again, as soon as it is quiet.
+    ///
+    /// # Errors
+    ///
+    /// When the watcher has ended.
+    pub async fn rescan(&self) -> Result<(), WatchError> {
+        self.commands.send(Command::Rescan).await.map_err(|_| WatchError::Stopped)
+    }
+
+    /// The links of the tree, and the directories that are watched.
+    pub fn links(&self) -> Arc<LinkView> {
+        self.links.borrow().clone()
+    }
+
+    /// How the watcher is.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Stops the watcher. When this returns its tasks have ended and its descriptors are closed.
+    pub async fn stop(self) {
+        drop(self.stop);
+        if self.task.await.is_err() {
+            tracing::error!(target: "watch", "the watcher panicked while it was stopped; please report it as a bug");
+        }
+    }
+}
+
+/// Why work broke off.
+enum End {
+    Stopped,
+    Panicked,
+    Failed(BackendFailure),
+}
+
+struct Watcher {
+    construct: Constructor,
+    settings: WatchConfig,
+    roots: Vec<Root>,
+    backend: BackendHandle,
+    reports: ReportStream,
+    /// `None` only while a blocking thread has it.
+    reconciler: Option<Box<Reconciler>>,
+    settle: Settle,
+    plan: WatchPlan,
+    changes: mpsc::Sender<ChangeSet>,
+    commands: mpsc::Receiver<Command>,
+    links: watch::Sender<Arc<LinkView>>,
+    health: watch::Sender<Health>,
+    stop: CancellationToken,
+}
+
+impl Watcher {
+    async fn begin(&mut self, begun: Instant) -> Result<(), End> {
+        let outcome = self.look(HintSet::new()).await?;
+        match timeout(BARRIER, self.backend.barrier()).await {
+            Ok(Ok(())) => self.passed_barrier(),
+            Ok(Err(_)) => return Err(End::Failed(self.backend.failed().await)),
+            Err(_) => {
+                return Err(End::Failed(BackendFailure::next_backend(format!(
+                    "it does not say within {BARRIER:?} that it is ready; choose another one with watch.backend"
+                ))));
+            }
+        }
+        tracing::info!(target: "watch",
+            backend = self.backend.name(), dirs = self.plan.dirs.len(), files = outcome.changes.len(),
+            ms = begun.elapsed().as_millis() as u64, "watching");
+        let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
+        self.send(ChangeSet { changes: outcome.changes, initial: true, timing }).await
+    }
+
+    async fn run(mut self) {
+        loop {
+            let end = match self.step().await {
+                Ok(()) => continue,
+                Err(End::Failed(failure)) => self.restart(failure).await,
+                Err(End::Panicked) => {
+                    tracing::error!(target: "watch", "{}", WatchError::Panicked);
+                    self.begin_anew();
+                    Ok(())
+                }
+                Err(End::Stopped) => Err(End::Stopped),
+            };
+            if end.is_err() {
+                break;
+            }
+        }
+        self.backend.stop().await;
+    }
+
+    async fn step(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if let Some(settled) = self.settle.take(now) {
+            return self.act(settled, now).await;
+        }
+        let due = self.settle.due();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(End::Stopped),
+            failure = self.backend.failed() => Err(End::Failed(failure)),
+            Some(command) = self.commands.recv() => self.obey(command).await,
+            Some(collected) = self.reports.next() => {
+                self.take_in(collected);
+                Ok(())
+            }
+            () = until(due) => Ok(()),
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), End> {
+        match command {
+            Command::Rescan => self.look_everywhere(),
+            Command::Barrier(reply) => {
+                let passed = tokio::select! {
+                    () = self.stop.cancelled() => return Err(End::Stopped),
+                    passed = timeout(BARRIER, self.backend.barrier()) => passed,
+                };
+                match passed {
+                    Ok(Ok(())) => {
+                        self.passed_barrier();
+                        if let Some(collected) = self.reports.take() {
+                            self.take_in(collected);
+                        }
+                        let now = Instant::now();
+                        if let Some(settled) = self.settle.take_now(now) {
+                            self.act(settled, now).await?;
+                        }
+                        // Whoever asked may have gone.
+                        let _ = reply.send(Ok(()));
+                    }
+                    Ok(Err(error)) => {
+                        let _ = reply.send(Err(WatchError::Barrier(error.to_string())));
+                    }
+                    Err(_) => {
+                        let _ = reply.send(Err(WatchError::Barrier("no answer".into())));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, collected: Collected) {
+        let Collected { mut hints, armed, lost, first, last } = collected;
+        for lost in lost {
+            tracing::warn!(target: "watch", scope = ?lost.scope, cause = ?lost.cause, "changes may have been missed; looking again");
+        }
+        for Skipped { dir, reason } in armed.into_iter().flat_map(|armed| armed.skipped) {
+            tracing::debug!(target: "watch", ?dir, reason, "cannot be watched");
+        }
+        if let Some(reconciler) = &self.reconciler {
+            reconciler.keep_concerning(&mut hints);
+        }
+        self.settle.add(hints, first, last);
+    }
+
+    fn look_everywhere(&mut self) {
+        let now = Instant::now();
+        self.settle.add(HintSet::everywhere(), now, now);
+    }
+
+    fn begin_anew(&mut self) {
+        self.reconciler = Some(Box::new(Reconciler::new(&self.settings, self.roots.clone())));
+        self.look_everywhere();
+    }
+
+    fn passed_barrier(&self) {
+        self.health.send_modify(|health| health.last_barrier = Some(Instant::now()));
+    }
+
+    async fn act(&mut self, settled: Settled, now: Instant) -> Result<(), End> {
+        let initial = self.reconciler.as_ref().is_some_and(|reconciler| reconciler.is_new());
+        let outcome = self.look(settled.hints).await?;
+        let timing = Timing {
+            first_hint: settled.first,
+            settle: now.saturating_duration_since(settled.first),
+            reconcile: now.elapsed(),
+        };
+        if outcome.changes.is_empty() && !initial {
+            return Ok(());
+        }
+        tracing::debug!(target: "watch",
+            names = ?outcome.changes.iter().map(|change| &change.name).collect::<Vec<_>>(),
+            settle_us = timing.settle.as_micros() as u64, reconcile_us = timing.reconcile.as_micros() as u64,
+            "changed");
+        self.send(ChangeSet { changes: outcome.changes, initial, timing }).await
+    }
+
+    async fn send(&mut self, set: ChangeSet) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(End::Stopped),
+            // Without a consumer there is nothing to do but to wait for the stop.
+            _ = self.changes.send(set) => Ok(()),
+        }
+    }
+
+    /// Looks until there is nothing that is listed but not watched.
+    async fn look(&mut self, mut hints: HintSet) -> Result<Outcome, End> {
+        loop {
+            let Some(mut reconciler) = self.reconciler.take() else { return Err(End::Panicked) };
+            let watched = std::mem::take(&mut self.plan.dirs);
+            let (reconciler, watched, look) = spawn_blocking(move || {
+                let look = reconciler.look(&hints, &watched, Instant::now());
+                (reconciler, watched, look)
+            })
+            .await
+            .map_err(|_| End::Panicked)?;
+            self.plan.dirs = watched;
+            let links = || reconciler.links();
+            match look {
+                Look::Arm(new) => {
+                    let links = links();
+                    self.reconciler = Some(reconciler);
+                    self.update_symlink_watches(links).await?;
+                    hints = HintSet::new();
+                    new.into_iter().for_each(|dir| hints.insert(dir, Phase::Complete));
+                }
+                Look::Done(outcome) => {
+                    let links = outcome.walked.then(links);
+                    self.reconciler = Some(reconciler);
+                    if let Some(links) = links {
+                        self.update_symlink_watches(links).await?;
+                    }
+                    for (path, at) in &outcome.rechecks {
+                        self.settle.recheck(path.clone(), *at);
+                    }
+                    return Ok(outcome);
+                }
+            }
+        }
+    }
+
+    /// Publishes the links, and has the backend watch what they need; waits until it does if there is
+    /// anything new.
+    async fn update_symlink_watches(&mut self, links: LinkView) -> Result<(), End> {
+        let dirs = &links.watched_dirs;
+        let (same, grown) = (*dirs == self.plan.dirs, !dirs.is_subset(&self.plan.dirs));
+        let dirs = dirs.clone();
+        self.links.send_if_modified(|known| {
+            let modified = **known != links;
+            if modified {
+                *known = Arc::new(links);
+            }
+            modified
+        });
+        if !same {
+            self.plan = WatchPlan { revision: self.plan.revision + 1, dirs };
+            self.backend.set_plan(self.plan.clone());
+        }
+        if grown { self.armed().await } else { Ok(()) }
+    }
+
+    async fn armed(&mut self) -> Result<(), End> {
+        self.health.send_modify(|health| health.armed = false);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(End::Stopped),
+                failure = self.backend.failed() => return Err(End::Failed(failure)),
+                Some(collected) = self.reports.next() => {
+                    let armed = collected.armed.as_ref().is_some_and(|armed| armed.revision >= self.plan.revision);
+                    self.take_in(collected);
+                    if armed {
+                        self.health.send_modify(|health| health.armed = true);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts the backend again, however often it takes, and then looks everywhere: nobody watched
+    /// in between.
+    async fn restart(&mut self, mut failure: BackendFailure) -> Result<(), End> {
+        let (mut delay, longest) = RESTART;
+        loop {
+            tracing::error!(target: "watch", backend = self.backend.name(), %failure,
+                retry_ms = delay.as_millis() as u64, "the watch backend failed; changes are not seen until it works again");
+            self.health.send_modify(|health| {
+                health.armed = false;
+                health.last_failure = Some(failure.to_string());
+            });
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(End::Stopped),
+                () = sleep(delay) => {}
+            }
+            delay = (delay * 2).min(longest);
+            match (self.construct)(&self.settings) {
+                Ok(backend) => (self.backend, self.reports) = spawn(backend),
+                Err(why) => {
+                    failure = why;
+                    continue;
+                }
+            }
+            self.plan.revision += 1;
+            self.backend.set_plan(self.plan.clone());
+            match self.armed().await {
+                Ok(()) => break,
+                Err(End::Failed(why)) => failure = why,
+                Err(end) => return Err(end),
+            }
+        }
+        self.health.send_modify(|health| health.since = Instant::now());
+        tracing::info!(target: "watch", backend = self.backend.name(), "the watch backend works again; looking everywhere");
+        self.look_everywhere();
+        Ok(())
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
