@@ -2,5 +2,7 @@
 //! notices that one it knows has changed (<https://github.com/Michael-F-Bryan/include_dir/issues/120>).
 
 fn main() {
-    println!("cargo::rerun-if-changed=lua");
+    for folder in ["lua", "src/web/client"] {
+        println!("cargo::rerun-if-changed={folder}");
+    }
 }

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod reload;
+pub mod server;
 pub mod session;
 pub mod telemetry;
 pub mod variables;

@@ -7,6 +7,7 @@
 //! | `viewdef` | checks and names of HTML view templates |
 //! | `diagnostic` | an error with file, line, excerpt and traceback |
 //! | `report` | what a reload did in all sessions: the log line and what browsers are told |
+//! | `hot_loader` | [`HotLoader`]: takes change sets, compiles, hands generations to sessions, reports |
 //!
 //! This layer knows how to compile Lua and nothing of sessions: whoever owns Lua states implements
 //! [`SessionHost`].
@@ -14,13 +15,15 @@
 mod compile;
 mod diagnostic;
 mod generation;
+mod hot_loader;
 mod report;
 mod viewdef;
 
 pub use compile::{Compiler, SiteLayout};
 pub use diagnostic::{Diagnostic, ExcerptLine};
 pub use generation::{FileEntry, Generation, Published, SourceFile};
-pub use report::{Outcome, ReloadOutcome, ReloadReport, ReloadStatus};
+pub use hot_loader::{HotLoader, HotLoaderError, OutcomeSender, SessionHost};
+pub use report::{ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
 pub use viewdef::Viewdef;
 
 use crate::watch::RootId;

@@ -70,6 +70,9 @@ pub struct ReloadReport {
     pub notes: Vec<String>,
     /// What is wrong, the most widespread first.
     pub errors: Vec<ErrorReport>,
+    /// Where the time went.
+    #[serde(skip)]
+    pub stages: Stages,
     /// Sessions that were asked.
     #[serde(skip)]
     pub sessions: usize,
@@ -79,6 +82,19 @@ pub struct ReloadReport {
     /// Sessions that kept what they had because of an error.
     #[serde(skip)]
     pub kept: usize,
+}
+
+/// Where the time of a reload went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stages {
+    /// First hint until it was quiet.
+    pub settle: Duration,
+    /// Reading the disk.
+    pub reconcile: Duration,
+    /// Parsing, once for all sessions.
+    pub compile: Duration,
+    /// In sessions, until the last one is done.
+    pub apply: Duration,
 }
 
 /// One error, however many sessions have it.
@@ -101,6 +117,17 @@ pub enum ReloadStatus {
     Partial,
     /// Nobody runs the new code.
     Failed,
+}
+
+impl ReloadStatus {
+    /// `ok`, `partial` or `failed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl ReloadReport {
@@ -139,7 +166,8 @@ impl ReloadReport {
             (false, 0) => ReloadStatus::Failed,
             (false, _) => ReloadStatus::Partial,
         };
-        Self { generation, status, files, duration, notes, errors, sessions, applied, kept }
+        let stages = Stages::default();
+        Self { generation, status, files, duration, notes, errors, stages, sessions, applied, kept }
     }
 
     /// That a session could not start.

@@ -18,7 +18,7 @@ use super::{
     pool::RunQueue,
     registry::Seed,
 };
-use crate::reload::Diagnostic;
+use crate::reload::{Diagnostic, Generation, OutcomeSender};
 
 /// One unit of work in a session.
 type Work = Box<dyn FnOnce(&mut LuaSession) + Send>;
@@ -79,13 +79,13 @@ impl SessionHandle {
     /// `outbox` when it ends, and when the browser does not take what is sent.
     pub fn attach(&self, outbox: Outbox) -> ClientId {
         let client = ClientId::next();
-        let _ = self.execute(move |session| session.attach(client, outbox));
+        let _ = self.queue(move |session| session.attach(client, outbox));
         client
     }
 
     /// The socket is gone.
     pub fn detach(&self, client: ClientId) {
-        let _ = self.execute(move |session| session.detach(client));
+        let _ = self.queue(move |session| session.detach(client));
     }
 
     /// One frame of a browser. It is queued when this is called; the future resolves when it has
@@ -106,6 +106,23 @@ impl SessionHandle {
     /// # Errors
     /// If the session has ended.
     pub fn execute(&self, work: impl FnOnce(&mut LuaSession) + Send + 'static) -> Result<(), SessionGone> {
+        self.queue(move |session| {
+            work(session);
+            session.refresh_now();
+        })
+    }
+
+    /// Queues the move to a generation, or a later one. Browsers hear of it with the next refresh.
+    ///
+    /// # Errors
+    /// If the session has ended.
+    pub fn reload(&self, target: Arc<Generation>, outcomes: OutcomeSender) -> Result<(), SessionGone> {
+        self.queue(move |session| {
+            let _ = outcomes.send(session.reload(&target));
+        })
+    }
+
+    fn queue(&self, work: impl FnOnce(&mut LuaSession) + Send + 'static) -> Result<(), SessionGone> {
         let mut mailbox = self.mailbox();
         if matches!(mailbox.slot, Slot::Ended) {
             return Err(SessionGone);
@@ -122,7 +139,7 @@ impl SessionHandle {
         F: FnOnce(&mut LuaSession) -> R + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let queued = self.execute(move |session| {
+        let queued = self.queue(move |session| {
             let _ = sender.send(work(session));
         });
         async move {
@@ -147,7 +164,7 @@ impl SessionHandle {
     /// A timer is due.
     pub(super) fn wake(&self) {
         self.mailbox().alarm = None;
-        let _ = self.execute(LuaSession::wake);
+        let _ = self.queue(LuaSession::wake);
     }
 
     /// Ends the session: its sockets are closed, what is queued is dropped.

@@ -36,7 +36,6 @@ impl LuaSession {
         } else {
             self.run_changes(newest.clone())
         };
-        self.refresh_now();
         if newest.diagnostics().next().is_none() && !matches!(outcome, Outcome::Kept { .. }) {
             // In the frame with what changed, so that a browser hears of both at once.
             let report = self.own_report(&newest, &notes, began.elapsed());

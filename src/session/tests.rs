@@ -56,6 +56,7 @@ impl Site {
         let generation = Arc::new(testing::save(&self.published.generation(), files));
         self.published.publish(generation.clone());
         let outcome = self.session.reload(&generation).outcome;
+        self.session.refresh_now();
         self.session.after_unit();
         outcome
     }

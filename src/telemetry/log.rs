@@ -79,8 +79,9 @@ fn directives(config: &LoggingConfig) -> String {
         _ => LevelFilter::DEBUG,
     }
     .min(ours);
-    // Targets match by their beginning: `lua` is the server and what sites print, `hotloader` the backends.
-    format!("{theirs},lua={ours},hotloader={ours}")
+    // Targets match by their beginning: `lua` is the server and what sites print, `hot` the reloads and
+    // the backends.
+    format!("{theirs},lua={ours},hot={ours},watch={ours},web={ours}")
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::reload::{ReloadReport, ReloadStatus};
+
 /// `Content-Type` of what [`Metrics::encode`] returns.
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -21,16 +23,12 @@ pub struct Metrics {
     pub sockets: Gauge,
     /// Threads that run Lua.
     pub vm_threads: Gauge,
-    /// Threads given up because a script is stuck in C code that nothing can interrupt.
-    pub abandoned_threads: Counter,
+    /// Units of work that are, or were, stuck in C code that nothing can interrupt.
+    pub stuck_threads: Gauge,
     /// Sets of changes that came out of the watched directories.
     pub change_sets: Counter,
-    /// Times a backend may have missed something, so that the disk was looked through again.
-    pub lost_sync: Counter,
-    /// WebSocket frames that were sent.
-    pub frames_sent: Counter,
     /// WebSockets given up because their browser took too long to take a frame.
-    pub dropped_sockets: Counter,
+    pub dropped_sockets: Gauge,
     reloads: Family<Label, Counter>,
     stages: Family<Label, Histogram>,
     registry: Registry,
@@ -38,32 +36,17 @@ pub struct Metrics {
 
 type Label = [(&'static str, &'static str); 1];
 
-/// How a reload went in the sessions it concerned; the words of the `reload` message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReloadStatus {
-    /// All run the new code.
-    Ok,
-    /// Some do.
-    Partial,
-    /// None does.
-    Failed,
-}
-
 /// The part of a change's way that took so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReloadStage {
+enum ReloadStage {
     /// First hint until it was quiet.
     Settle,
     /// Reading the disk.
     Reconcile,
     /// Parsing the files, once for all sessions.
     Compile,
-    /// Running them in one session.
+    /// Running them, until the last session is done.
     Apply,
-    /// Finding what one session's browser has to be told.
-    Refresh,
-    /// Handing it to a socket.
-    Deliver,
 }
 
 impl Metrics {
@@ -73,18 +56,16 @@ impl Metrics {
             sessions: Gauge::default(),
             sockets: Gauge::default(),
             vm_threads: Gauge::default(),
-            abandoned_threads: Counter::default(),
+            stuck_threads: Gauge::default(),
             change_sets: Counter::default(),
-            lost_sync: Counter::default(),
-            frames_sent: Counter::default(),
-            dropped_sockets: Counter::default(),
+            dropped_sockets: Gauge::default(),
             reloads: Family::default(),
             stages: Family::new_with_constructor(stage_histogram as fn() -> Histogram),
             registry: Registry::default(),
         };
         // A rate of what never happened is 0 and not absent: alerts need the series from the start.
         for status in [ReloadStatus::Ok, ReloadStatus::Partial, ReloadStatus::Failed] {
-            drop(metrics.reloads.get_or_create(&status.label()));
+            drop(metrics.reloads.get_or_create(&label(status)));
         }
         metrics.registered()
     }
@@ -95,17 +76,11 @@ impl Metrics {
         registry.register("sockets", "WebSockets that are open", self.sockets.clone());
         registry.register("vm_threads", "Threads that run Lua", self.vm_threads.clone());
         registry.register(
-            "abandoned_threads",
-            "Threads given up because a script is stuck where nothing can interrupt it",
-            self.abandoned_threads.clone(),
+            "stuck_threads",
+            "Units of work that ran longer than any budget allows, since the start",
+            self.stuck_threads.clone(),
         );
         registry.register("change_sets", "Sets of changes found on disk", self.change_sets.clone());
-        registry.register(
-            "lost_sync",
-            "Times a watch backend may have missed something and the disk was read again",
-            self.lost_sync.clone(),
-        );
-        registry.register("frames_sent", "WebSocket frames sent", self.frames_sent.clone());
         registry.register(
             "dropped_sockets",
             "WebSockets given up because their browser did not take a frame in time",
@@ -121,13 +96,19 @@ impl Metrics {
         self
     }
 
-    /// Counts one reload.
-    pub fn reload(&self, status: ReloadStatus) {
-        self.reloads.get_or_create(&status.label()).inc();
+    /// Counts one reload, and the time it spent in each stage.
+    pub fn reload(&self, report: &ReloadReport) {
+        self.change_sets.inc();
+        self.reloads.get_or_create(&label(report.status)).inc();
+        let stages = &report.stages;
+        self.stage(ReloadStage::Settle, stages.settle);
+        self.stage(ReloadStage::Reconcile, stages.reconcile);
+        self.stage(ReloadStage::Compile, stages.compile);
+        self.stage(ReloadStage::Apply, stages.apply);
     }
 
     /// Counts the time one change spent in one stage.
-    pub fn stage(&self, stage: ReloadStage, took: Duration) {
+    fn stage(&self, stage: ReloadStage, took: Duration) {
         self.stages.get_or_create(&stage.label()).observe(took.as_secs_f64());
     }
 
@@ -148,19 +129,9 @@ impl Default for Metrics {
     }
 }
 
-impl ReloadStatus {
-    /// `ok`, `partial` or `failed`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn label(self) -> Label {
-        [("status", self.as_str())]
-    }
+/// `status`, in the words of the `reload` message.
+fn label(status: ReloadStatus) -> Label {
+    [("status", status.as_str())]
 }
 
 impl ReloadStage {
@@ -170,8 +141,6 @@ impl ReloadStage {
             Self::Reconcile => "reconcile",
             Self::Compile => "compile",
             Self::Apply => "apply",
-            Self::Refresh => "refresh",
-            Self::Deliver => "deliver",
         };
         [("stage", name)]
     }

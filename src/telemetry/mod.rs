@@ -4,4 +4,4 @@ mod log;
 mod metrics;
 
 pub use log::init;
-pub use metrics::{METRICS_CONTENT_TYPE, Metrics, ReloadStage, ReloadStatus};
+pub use metrics::{METRICS_CONTENT_TYPE, Metrics};

@@ -100,16 +100,17 @@ impl SocketCounters {
 }
 
 impl WebSocketEndpoint {
-    /// Its sockets are told to leave when `stop` is cancelled.
-    pub(super) fn new(
-        sessions: LuaSessions,
-        config: &ServerConfig,
-        counters: Arc<SocketCounters>,
-        stop: CancellationToken,
-    ) -> Self {
+    /// Connects browsers to `sessions`, within the limits of `[server]`.
+    pub fn new(sessions: LuaSessions, config: &ServerConfig) -> Self {
+        let (counters, stop) = (Arc::default(), CancellationToken::new());
         let limits =
             SocketLimits { max_frame: config.max_frame.as_usize(), send_timeout: config.send_timeout };
         Self { sessions, limits, counters, stop, tasks: TaskTracker::new() }
+    }
+
+    /// Counts its sockets.
+    pub fn counters(&self) -> &SocketCounters {
+        &self.counters
     }
 
     /// The sessions it connects browsers to.
@@ -128,7 +129,7 @@ impl WebSocketEndpoint {
         work: impl FnOnce(&mut LuaSession) + Send + 'static,
     ) -> Result<(), ExecuteError> {
         let session = self.sessions.get(id).ok_or(ExecuteError::Unknown(id))?;
-        session.execute(Box::new(work)).map_err(|_| ExecuteError::Gone(id))
+        session.execute(work).map_err(|_| ExecuteError::Gone(id))
     }
 
     /// Tells every socket that the server stops (Close 1001) and waits for them, 1.5 s at most. New ones
@@ -178,9 +179,9 @@ async fn connect(
     let (session, client) = (attached.session.id(), attached.client);
     match left {
         Left::Stalled | Left::Silent | Left::Violation(_) => {
-            tracing::warn!(%session, ?client, ?left, "a WebSocket was given up");
+            tracing::warn!(?session, ?client, ?left, "a WebSocket was given up");
         }
-        _ => tracing::debug!(%session, ?client, ?left, "a WebSocket was closed"),
+        _ => tracing::debug!(?session, ?client, ?left, "a WebSocket was closed"),
     }
 }
 

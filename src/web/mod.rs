@@ -35,7 +35,7 @@ pub use endpoint::{ExecuteError, SocketCounters, WebSocketEndpoint};
 pub use http::WebServer;
 pub use origin::OriginConfigError;
 
-use crate::{config::ServerConfig, session::LuaSessions};
+use crate::config::ServerConfig;
 use files::SiteFiles;
 use origin::OriginPolicy;
 use routes::{WebState, routes};
@@ -57,8 +57,6 @@ pub struct WebSettings {
     pub readiness: watch::Receiver<Readiness>,
     /// For `/metrics`.
     pub metrics: MetricsText,
-    /// Counts sockets; whoever makes the metrics reads it.
-    pub sockets: Arc<SocketCounters>,
 }
 
 /// Whether the server does what it is there for.
@@ -81,7 +79,7 @@ pub enum StartError {
     Listener(#[source] io::Error),
 }
 
-/// Serves the sessions on the listener, from now until the [`WebServer`] is shut down or dropped.
+/// Serves the endpoint's sessions on the listener, from now until the [`WebServer`] is shut down or dropped.
 ///
 /// # Errors
 /// See [`StartError`]. Nothing is served then.
@@ -91,12 +89,11 @@ pub enum StartError {
 pub fn start(
     listener: TcpListener,
     settings: WebSettings,
-    sessions: LuaSessions,
-) -> Result<(WebSocketEndpoint, WebServer), StartError> {
-    let WebSettings { site, html, server, allowed_roots, readiness, metrics, sockets } = settings;
+    endpoint: WebSocketEndpoint,
+) -> Result<WebServer, StartError> {
+    let WebSettings { site, html, server, allowed_roots, readiness, metrics } = settings;
     let policy = OriginPolicy::new(&server)?;
     let stop = CancellationToken::new();
-    let endpoint = WebSocketEndpoint::new(sessions, &server, sockets, stop.child_token());
     let state = Arc::new(WebState {
         endpoint: endpoint.clone(),
         policy,
@@ -105,7 +102,5 @@ pub fn start(
         readiness,
         metrics,
     });
-    let server = WebServer::start(listener, routes(state), endpoint.clone(), stop);
-    let server = server.map_err(StartError::Listener)?;
-    Ok((endpoint, server))
+    WebServer::start(listener, routes(state), endpoint, stop).map_err(StartError::Listener)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::session::{Diagnostic, SessionId};
+use crate::{reload::Diagnostic, session::SessionId};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;\
     color:#222;background:#fff}h1{font-size:1.4rem}pre{background:#f4f4f4;padding:1rem;overflow:auto}\

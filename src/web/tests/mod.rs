@@ -35,7 +35,6 @@ async fn running(config: ServerConfig) -> Running {
     let site = tempfile::tempdir().expect("a directory");
     let starting = Readiness { ready: false, detail: "the watcher is not armed yet".into() };
     let (readiness, receiver) = watch::channel(starting);
-    let sockets = Arc::new(SocketCounters::default());
     let metrics: MetricsText = Arc::new(|| "# EOF\n".into());
     let settings = WebSettings {
         site: site.path().into(),
@@ -44,7 +43,6 @@ async fn running(config: ServerConfig) -> Running {
         allowed_roots: Vec::new(),
         readiness: receiver,
         metrics,
-        sockets: Arc::clone(&sockets),
     };
     let (endpoint, server) = start(listener, settings, LuaSessions::default()).expect("started");
     Running { addr: server.local_addr(), endpoint, server, sockets, readiness, site }

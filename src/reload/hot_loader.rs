@@ -1,0 +1,392 @@
+//! [`HotLoader`]: the actor that turns change sets into running code.
+//!
+//! It owns the watcher and the compiler. Per change set it makes a generation, lets two sessions try
+//! it, gives it to all others, and tells what came of it. It never waits for a slow session before
+//! it takes the next change set: a session that is behind goes straight to the newest generation.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Compiler, Generation, Outcome, Published, ReloadOutcome, ReloadReport, ReloadStatus, SiteLayout, Stages,
+};
+use crate::{
+    config::WatchConfig,
+    watch::{self, ChangeSet, Registry, Root, Timing, WatchError, WatchHandle},
+};
+
+/// How many sessions run a new generation before all others get it. An endless loop then costs
+/// their budget, not everybody's.
+const CANARIES: usize = 2;
+/// An error is told to browsers after this long even if other sessions are still at work.
+const FIRST_WORD: Duration = Duration::from_millis(100);
+
+/// Whoever owns Lua states. The server does; a program that embeds the loader does it its own way.
+pub trait SessionHost: Send + Sync + 'static {
+    /// A handle of one session.
+    type Session: Send + Sync + 'static;
+    /// What tells sessions apart.
+    type Id: Eq + std::hash::Hash + Send + 'static;
+
+    /// All active sessions.
+    fn lua_sessions(&self) -> Vec<Self::Session>;
+    /// Which one it is.
+    fn id(&self, session: &Self::Session) -> Self::Id;
+    /// Whether it would begin at once if it were asked for something.
+    fn is_idle(&self, session: &Self::Session) -> bool;
+    /// Queues the move to a generation: all of it or none of it. The session sends what came of it.
+    fn reload(&self, session: &Self::Session, target: &Arc<Generation>, outcomes: &OutcomeSender);
+    /// Queues an empty function in the session, so that AfterBatch runs and pushes what changed.
+    fn refresh(&self, session: &Self::Session);
+    /// Tells every browser of an error.
+    fn announce(&self, report: &ReloadReport);
+    /// A reload has ended in every session; for those who count.
+    fn reloaded(&self, report: &ReloadReport);
+}
+
+/// Where sessions say what came of a generation.
+pub type OutcomeSender = mpsc::UnboundedSender<ReloadOutcome>;
+
+/// Why hot loading could not start.
+#[derive(Debug, Error)]
+pub enum HotLoaderError {
+    /// Nothing can be watched or read.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// No Lua state for the compiler.
+    #[error("no Lua state for compiling: {0}")]
+    Compiler(#[from] mlua::Error),
+    /// The watcher ended before it had listed the site.
+    #[error("the watcher of {0} ended before it had listed the files")]
+    NoListing(PathBuf),
+}
+
+/// Reloads what is saved in every session of a host. Dropping it without [`stop`](Self::stop) lets
+/// the tasks end on their own.
+#[derive(Debug)]
+pub struct HotLoader {
+    lua_dir: PathBuf,
+    watch: WatchHandle,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl HotLoader {
+    /// Watches `roots`, publishes what is there as the first generation, and from then on hands
+    /// every change to the sessions of `host`. When this returns, no later change is missed.
+    ///
+    /// # Errors
+    /// If the backend is unknown or cannot watch, or a root cannot be listed.
+    pub async fn start<H: SessionHost>(
+        settings: &WatchConfig,
+        registry: &Registry,
+        lua_dir: PathBuf,
+        roots: Vec<Root>,
+        layout: SiteLayout,
+        published: Arc<Published>,
+        host: Arc<H>,
+    ) -> Result<Self, HotLoaderError> {
+        let compiler = Compiler::new(layout)?;
+        let (watch, mut changes) = watch::start(settings, roots, registry).await?;
+        let initial = changes.recv().await.ok_or_else(|| HotLoaderError::NoListing(lua_dir.clone()))?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let mut actor = Actor { compiler: Some(compiler), published, host, tasks: tasks.clone(), stop: stop.clone() };
+        actor.publish_first(initial).await;
+        let (stopped, tracker) = (stop.clone(), tasks.clone());
+        tracker.spawn(async move {
+            loop {
+                let changes = tokio::select! {
+                    () = stopped.cancelled() => break,
+                    changes = changes.recv() => changes,
+                };
+                match changes {
+                    Some(changes) => actor.handle_file_change(changes).await,
+                    None => break,
+                }
+            }
+        });
+        tasks.close();
+        Ok(Self { lua_dir, watch, stop, tasks })
+    }
+
+    /// Reads and compiles what is there now, without watching: for a server without hot loading.
+    ///
+    /// # Errors
+    /// If a root cannot be listed.
+    pub async fn load_once(
+        settings: &WatchConfig,
+        roots: Vec<Root>,
+        layout: SiteLayout,
+        published: &Published,
+    ) -> Result<(), HotLoaderError> {
+        let compiler = Compiler::new(layout)?;
+        let initial = watch::scan_once(settings, roots).await?;
+        let (_, generation) = compile(compiler, published.generation(), initial).await;
+        log_broken(&generation);
+        published.publish_good(generation);
+        Ok(())
+    }
+
+    /// The Lua directory that is watched.
+    pub fn lua_dir(&self) -> &Path {
+        &self.lua_dir
+    }
+
+    /// Every link that is followed now, with the real file or directory behind it.
+    pub fn symlink_targets(&self) -> BTreeMap<PathBuf, PathBuf> {
+        self.watch.links().symlink_targets.clone()
+    }
+
+    /// Every real directory that is watched now.
+    pub fn watched_dirs(&self) -> BTreeSet<PathBuf> {
+        self.watch.links().watched_dirs.clone()
+    }
+
+    /// Looks at everything again, resolves all links and brings the watches in line. Nobody needs
+    /// to call it after a change: the watcher does so by itself.
+    ///
+    /// # Errors
+    /// If the watcher has ended.
+    pub async fn update_symlink_watches(&self) -> Result<(), WatchError> {
+        self.watch.rescan().await
+    }
+
+    /// The watcher: its health, and barriers.
+    pub fn watch(&self) -> &WatchHandle {
+        &self.watch
+    }
+
+    /// Ends it: pending reloads are dropped, and no task, thread or watch is left.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.watch.stop().await;
+        self.tasks.wait().await;
+    }
+}
+
+struct Actor<H: SessionHost> {
+    /// Away only while a compilation runs on a blocking thread.
+    compiler: Option<Compiler>,
+    published: Arc<Published>,
+    host: Arc<H>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl<H: SessionHost> Actor<H> {
+    async fn publish_first(&mut self, initial: ChangeSet) {
+        if let Some(generation) = self.compile(initial).await {
+            log_broken(&generation);
+            self.published.publish_good(generation);
+        }
+    }
+
+    /// A settled set of changes: compile it once, publish it, and roll it out.
+    async fn handle_file_change(&mut self, changes: ChangeSet) {
+        let (timing, compiling) = (changes.timing, Instant::now());
+        let Some(generation) = self.compile(changes).await else { return };
+        let compile = compiling.elapsed();
+        let Timing { first_hint: began, settle, reconcile } = timing;
+        self.published.publish(generation.clone());
+        let rollout = Rollout {
+            generation,
+            published: self.published.clone(),
+            host: self.host.clone(),
+            began,
+            stages: Stages { settle, reconcile, compile, apply: Duration::ZERO },
+        };
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! { () = stop.cancelled() => {}, () = rollout.run() => {} }
+        });
+    }
+
+    async fn compile(&mut self, changes: ChangeSet) -> Option<Arc<Generation>> {
+        let compiler = self.compiler.take()?;
+        let (compiler, generation) = compile(compiler, self.published.generation(), changes).await;
+        self.compiler = compiler;
+        Some(generation)
+    }
+}
+
+/// Compiles on a thread where it may take its time. The compiler is lost only with the runtime.
+async fn compile(
+    compiler: Compiler,
+    last: Arc<Generation>,
+    changes: ChangeSet,
+) -> (Option<Compiler>, Arc<Generation>) {
+    let fallback = last.clone();
+    let job = tokio::task::spawn_blocking(move || {
+        let generation = Arc::new(compiler.compile(&last, &changes));
+        (compiler, generation)
+    });
+    match job.await {
+        Ok((compiler, generation)) => (Some(compiler), generation),
+        Err(_) => (None, fallback),
+    }
+}
+
+fn log_broken(generation: &Generation) {
+    for diagnostic in generation.diagnostics() {
+        tracing::error!(target: "hot", "[hot] ERROR {diagnostic}; it can't be loaded until it is mended");
+    }
+}
+
+/// One generation on its way into all sessions.
+struct Rollout<H: SessionHost> {
+    generation: Arc<Generation>,
+    published: Arc<Published>,
+    host: Arc<H>,
+    began: Instant,
+    stages: Stages,
+}
+
+impl<H: SessionHost> Rollout<H> {
+    async fn run(self) {
+        let applying = Instant::now();
+        let mut sessions = self.host.lua_sessions();
+        // Idle ones first: a busy one would be a slow canary through no fault of the new code.
+        sessions.sort_by_key(|session| !self.host.is_idle(session));
+        let asked: HashSet<H::Id> = sessions.iter().map(|session| self.host.id(session)).collect();
+        let total = sessions.len();
+        let rest = sessions.split_off(sessions.len().min(CANARIES));
+
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        let mut progress = Progress { outcomes, done: Vec::new(), told: false };
+        self.reload_files(&sessions, &sender);
+        let mut exhausted = false;
+        if !rest.is_empty() {
+            exhausted = self.canaries_exhausted(&mut progress, sessions.len()).await;
+            if !exhausted {
+                self.reload_files(&rest, &sender);
+            }
+        }
+        drop(sender);
+        self.collect(&mut progress, total).await;
+        if exhausted {
+            let spared = total - sessions.len();
+            progress.done.extend(self.spared(&progress.done, spared));
+        }
+        let mut report = self.report(&progress.done, total);
+        report.stages = Stages { apply: applying.elapsed(), ..self.stages };
+        report.log();
+        self.host.reloaded(&report);
+        self.conclude(&report, &asked);
+    }
+
+    /// Moves each session to the generation, then refreshes its browsers.
+    fn reload_files(&self, sessions: &[H::Session], outcomes: &OutcomeSender) {
+        for session in sessions {
+            self.reload_file(session, outcomes);
+            self.trigger_session_refresh(session);
+        }
+    }
+
+    fn reload_file(&self, session: &H::Session, outcomes: &OutcomeSender) {
+        self.host.reload(session, &self.generation, outcomes);
+    }
+
+    fn trigger_session_refresh(&self, session: &H::Session) {
+        self.host.refresh(session);
+    }
+
+    /// Whether all canaries ran out of time or memory. The first one that did not clears the way.
+    async fn canaries_exhausted(&self, progress: &mut Progress, canaries: usize) -> bool {
+        let mut exhausted = 0;
+        while exhausted < canaries {
+            match progress.next(self, canaries).await {
+                Some(outcome) if outcome.is_exhaustion() => exhausted += 1,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    async fn collect(&self, progress: &mut Progress, total: usize) {
+        while progress.next(self, total).await.is_some() {}
+    }
+
+    /// What to say of sessions that were not even asked.
+    fn spared(&self, done: &[ReloadOutcome], sessions: usize) -> Vec<ReloadOutcome> {
+        let Some(diagnostic) = done.iter().find_map(ReloadOutcome::kept) else { return Vec::new() };
+        let one = || ReloadOutcome {
+            generation: self.generation.number,
+            outcome: Outcome::Kept { diagnostic: Box::new(diagnostic.clone()), exhausted: true },
+            notes: Vec::new(),
+        };
+        (0..sessions).map(|_| one()).collect()
+    }
+
+    fn report(&self, outcomes: &[ReloadOutcome], total: usize) -> ReloadReport {
+        let files = self.generation.changed.clone();
+        let broken = self.generation.diagnostics();
+        ReloadReport::new(self.generation.number, files, total, broken, outcomes, self.began.elapsed())
+    }
+
+    /// Lets browsers know, and decides what new sessions start from.
+    fn conclude(&self, report: &ReloadReport, asked: &HashSet<H::Id>) {
+        // A newer generation is on its way: it speaks for itself.
+        if self.published.generation().number != self.generation.number {
+            return;
+        }
+        if report.status == ReloadStatus::Ok || report.kept < report.sessions || report.sessions == 0 {
+            self.published.publish_good(self.generation.clone());
+            let (sender, _) = mpsc::unbounded_channel();
+            let newcomers = self.host.lua_sessions().into_iter();
+            let newcomers: Vec<_> =
+                newcomers.filter(|session| !asked.contains(&self.host.id(session))).collect();
+            self.reload_files(&newcomers, &sender);
+        }
+        self.tell(report);
+    }
+
+    /// An error that stands is told to everybody, now and when they connect; a good reload is told
+    /// by each session itself, in the frame with what changed.
+    fn tell(&self, report: &ReloadReport) {
+        if self.published.generation().number != self.generation.number {
+            return;
+        }
+        if report.errors.is_empty() {
+            self.published.set_standing(None);
+        } else {
+            self.published.set_standing(Some(Arc::new(report.clone())));
+            self.host.announce(report);
+        }
+    }
+}
+
+/// The outcomes that have come in.
+struct Progress {
+    outcomes: mpsc::UnboundedReceiver<ReloadOutcome>,
+    done: Vec<ReloadOutcome>,
+    told: bool,
+}
+
+impl Progress {
+    /// The next outcome. When it takes long and there is an error already, that is told meanwhile.
+    async fn next<H: SessionHost>(&mut self, rollout: &Rollout<H>, total: usize) -> Option<&ReloadOutcome> {
+        let failed = self.done.iter().any(|outcome| outcome.kept().is_some());
+        let outcome = if failed && !self.told {
+            match tokio::time::timeout(FIRST_WORD, self.outcomes.recv()).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    self.told = true;
+                    rollout.tell(&rollout.report(&self.done, total));
+                    self.outcomes.recv().await
+                }
+            }
+        } else {
+            self.outcomes.recv().await
+        };
+        self.done.push(outcome?);
+        self.done.last()
+    }
+}
