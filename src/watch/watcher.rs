@@ -32,6 +32,9 @@ use crate::config::WatchConfig;
 /// A backend that takes longer to pass a barrier is not well.
 const BARRIER: Duration = Duration::from_secs(5);
 
+/// The grain of tokio's timers.
+const TICK: Duration = Duration::from_millis(1);
+
 /// How long to wait before a failed backend is started again: at first, and at most.
 const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -502,9 +505,16 @@ impl Watcher {
     }
 }
 
+/// Waits until then to some 0.1 ms. tokio's timers fire up to a millisecond late, which would be the
+/// greatest part of what a save takes beyond the quiet time, so the last millisecond is slept exactly.
 async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due.into()).await,
-        None => std::future::pending().await,
+    let Some(due) = due else { return std::future::pending().await };
+    if let Some(before) = due.checked_sub(TICK) {
+        sleep_until(before.into()).await;
+    }
+    let rest = due.saturating_duration_since(Instant::now());
+    if !rest.is_zero() {
+        // Can only fail when the runtime shuts down.
+        let _ = spawn_blocking(move || std::thread::sleep(rest)).await;
     }
 }

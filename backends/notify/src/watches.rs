@@ -74,6 +74,7 @@ impl Watches {
         if dirs.is_empty() {
             return Ok(());
         }
+        let mut not_dirs = Vec::new();
         let mut batch = self.watcher.paths_mut();
         for dir in dirs {
             match batch.add(dir, RecursiveMode::NonRecursive).and_then(|()| Ok(identity(dir)?)) {
@@ -83,12 +84,18 @@ impl Watches {
                 }
                 Err(error) => {
                     let reason = skip_or_fail(error, dir)?;
+                    not_dirs.push(dir);
                     self.armed.remove(dir);
                     self.skipped.insert(dir.clone(), reason);
                 }
             }
         }
-        batch.commit().map_err(|error| failure(error, Path::new("/")))
+        batch.commit().map_err(|error| failure(error, Path::new("/")))?;
+        for dir in not_dirs {
+            // The kernel watches files as well: where one took the place of a directory.
+            let _ = self.watcher.unwatch(dir);
+        }
+        Ok(())
     }
 
     /// Forgets watches. Returns the paths that are still wanted but shared a kernel watch with a

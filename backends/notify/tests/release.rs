@@ -1,5 +1,7 @@
 //! What the process holds is counted, so this test has a process of its own.
 
+#![allow(clippy::unwrap_used)] // in the helpers too, not only in test functions
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -1,0 +1,81 @@
+//! The watcher as a service: delivery, failure, and doing without it.
+
+use super::*;
+
+#[tokio::test]
+async fn a_save_arrives_without_a_barrier_and_a_busy_consumer_gets_the_newest() {
+    let mut site = Site::with(|base| write(&base.join("lua/x.lua"), "0")).await;
+    let file = site.root.join("x.lua");
+    for i in 1..=50 {
+        write(&file, &i.to_string());
+    }
+    site.wait_for(&[("x.lua", "50")]).await;
+    assert!(site.handle.health().armed);
+    site.handle.rescan().await.unwrap();
+    assert!(site.sync().await.is_empty());
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_backend_is_started_again_and_nothing_is_missed() {
+    use hotloader_backend::{BackendFailure, BackendInputs, FileWatchBackend};
+    use std::{future::Future, pin::Pin, sync::Arc};
+    use tokio::sync::Notify;
+
+    struct Mortal(Box<dyn FileWatchBackend>, Arc<Notify>);
+
+    impl FileWatchBackend for Mortal {
+        fn name(&self) -> &'static str {
+            "mortal"
+        }
+
+        fn run(
+            self: Box<Self>,
+            inputs: BackendInputs,
+        ) -> Pin<Box<dyn Future<Output = Result<(), BackendFailure>> + Send>> {
+            Box::pin(async move {
+                tokio::select! {
+                    result = self.0.run(inputs) => result,
+                    () = self.1.notified() => panic!("on purpose"),
+                }
+            })
+        }
+    }
+
+    let death = Arc::new(Notify::new());
+    let mut registry = Registry::with_builtin();
+    let bell = death.clone();
+    let notify = registry.find("notify").unwrap();
+    registry.register("mortal", move |settings| Ok(Box::new(Mortal(notify(settings)?, bell.clone()))));
+
+    let keep = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(keep.path()).unwrap();
+    write(&root.join("x.lua"), "1");
+    let settings = WatchConfig { backend: "mortal".into(), ..settings() };
+    let (handle, mut sets) = start(&settings, vec![lua_root(&root)], &registry).await.unwrap();
+    assert!(sets.recv().await.unwrap().initial);
+    death.notify_one();
+    let deadline = Instant::now() + DEADLINE;
+    while handle.health().last_failure.is_none() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    write(&root.join("x.lua"), "2");
+    let set = timeout(DEADLINE, sets.recv()).await.unwrap().unwrap();
+    assert!(!set.initial);
+    assert_eq!(&*set.changes[0].content().unwrap().bytes, b"2");
+    handle.barrier().await.unwrap();
+    handle.stop().await;
+}
+
+#[tokio::test]
+async fn without_watching_everything_is_read_once() {
+    let keep = tempfile::tempdir().unwrap();
+    write(&keep.path().join("lua/sub/x.lua"), "1");
+    write(&keep.path().join("lua/empty.lua"), "");
+    let set = scan_once(&settings(), vec![lua_root(&keep.path().join("lua"))]).await.unwrap();
+    assert!(set.initial);
+    let names: Vec<_> = set.changes.iter().map(|change| change.name.to_str().unwrap()).collect();
+    assert_eq!(names, ["empty.lua", "sub/x.lua"]);
+    assert!(set.get(LUA, Path::new("sub/x.lua")).is_some());
+}
