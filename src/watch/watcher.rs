@@ -45,16 +45,15 @@ pub enum WatchError {
     #[error(transparent)]
     Unknown(#[from] UnknownBackend),
     /// The backend cannot work here.
-    #[error("watch backend \"{backend}\": {failure}")]
+    #[error("watch backend \"{backend}\": {}", failure.explain())]
     Backend {
         /// Its name.
         backend: String,
         /// Why not.
-        #[source]
         failure: BackendFailure,
     },
     /// A directory has no absolute path.
-    #[error("cannot tell the absolute path of {}: {source}; give it as an absolute path", path.display())]
+    #[error("cannot tell the absolute path of {}; give it as an absolute path", path.display())]
     Path {
         /// The directory.
         path: PathBuf,
@@ -472,16 +471,14 @@ impl Watcher {
     async fn restart(&mut self, mut failure: BackendFailure) -> Result<(), End> {
         let (mut delay, longest) = RESTART;
         loop {
-            tracing::error!(target: "watch", backend = self.backend.name(), %failure,
+            let why = failure.explain();
+            tracing::error!(target: "watch", backend = self.backend.name(), failure = why,
                 retry_ms = delay.as_millis() as u64, "the watch backend failed; changes are not seen until it works again");
             self.health.send_modify(|health| {
                 health.armed = false;
-                health.last_failure = Some(failure.to_string());
+                health.last_failure = Some(why.clone());
             });
-            tokio::select! {
-                () = self.stop.cancelled() => return Err(End::Stopped),
-                () = sleep(delay) => {}
-            }
+            self.pause(delay, &why).await?;
             delay = (delay * 2).min(longest);
             match (self.construct)(&self.settings) {
                 Ok(backend) => (self.backend, self.reports) = spawn(backend),
@@ -502,6 +499,23 @@ impl Watcher {
         tracing::info!(target: "watch", backend = self.backend.name(), "the watch backend works again; looking everywhere");
         self.look_everywhere();
         Ok(())
+    }
+
+    /// Waits, and tells who asks meanwhile that there is no backend. A rescan need not be told: all is
+    /// looked at when there is one.
+    async fn pause(&mut self, delay: Duration, why: &str) -> Result<(), End> {
+        let pause = sleep(delay);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(End::Stopped),
+                Some(command) = self.commands.recv() => if let Command::Barrier(reply) = command {
+                    let _ = reply.send(Err(WatchError::Barrier(why.to_owned())));
+                },
+                () = &mut pause => return Ok(()),
+            }
+        }
     }
 }
 

@@ -72,6 +72,17 @@ impl BackendFailure {
         self
     }
 
+    /// The message and all that was underneath, in one line.
+    pub fn explain(&self) -> String {
+        let mut text = self.to_string();
+        let mut error = self.source();
+        while let Some(underneath) = error {
+            text = format!("{text}: {underneath}");
+            error = underneath.source();
+        }
+        text
+    }
+
     /// What helps.
     pub fn class(&self) -> FailureClass {
         match self {
@@ -79,5 +90,17 @@ impl BackendFailure {
             Self::NextBackend { .. } => FailureClass::NextBackend,
             Self::Fatal { .. } => FailureClass::Fatal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explanation_goes_down_to_the_first_cause() {
+        let failure = BackendFailure::retry("it ended").because(std::io::Error::other("the disk is on fire"));
+        assert_eq!(failure.explain(), "it ended: the disk is on fire");
+        assert_eq!(failure.class(), FailureClass::Retry);
     }
 }
