@@ -141,11 +141,10 @@ impl Reconciler {
         let touched = std::mem::take(&mut self.touched);
         let mut look: BTreeSet<Name> =
             touched.files.iter().flat_map(|real| self.tree.names_of(real)).cloned().collect();
-        if walked {
-            self.compare_names(&mut look);
-        }
-        if walked || self.any_gone {
-            self.find_gone(&mut outcome, now);
+        let gone = if walked { self.compare_names(&mut look) } else { self.still_gone() };
+        self.any_gone = false;
+        for name in gone {
+            self.gone(&name, &mut outcome, now);
         }
         self.read(look, &mut outcome, now);
         self.initial = false;
@@ -169,35 +168,44 @@ impl Reconciler {
         }
     }
 
-    /// Takes over the names of the walk; those that are new or lead elsewhere are to be read.
-    fn compare_names(&mut self, look: &mut BTreeSet<Name>) {
+    /// Takes over the names of the walk; those that are new or lead elsewhere are to be read. Returns
+    /// those that are gone. Both sides are in order, so one pass does.
+    fn compare_names(&mut self, look: &mut BTreeSet<Name>) -> Vec<Name> {
+        let mut gone = Vec::new();
+        let mut new = Vec::new();
+        let mut known = self.entries.iter_mut().peekable();
         for (name, place) in &self.tree.walked().names {
-            match self.entries.get_mut(name) {
-                Some(entry) => {
-                    if entry.place.real != place.real || entry.gone_since.is_some() || entry.shown.is_none() {
-                        look.insert(name.clone());
-                    }
-                    if entry.place != *place {
-                        entry.place = place.clone();
-                    }
-                }
-                None => {
-                    let entry =
-                        Entry { place: place.clone(), shown: None, gone_since: None, empty_since: None };
-                    self.entries.insert(name.clone(), entry);
-                    look.insert(name.clone());
-                }
+            while let Some((before, _)) = known.next_if(|(known, _)| *known < name) {
+                gone.push(before.clone());
+            }
+            let Some((_, entry)) = known.next_if(|(known, _)| *known == name) else {
+                new.push((name, place));
+                continue;
+            };
+            if entry.place.real != place.real || entry.gone_since.is_some() || entry.shown.is_none() {
+                look.insert(name.clone());
+            }
+            if entry.place != *place {
+                entry.place = place.clone();
             }
         }
+        gone.extend(known.map(|(name, _)| name.clone()));
+        for (name, place) in new {
+            let entry = Entry { place: place.clone(), shown: None, gone_since: None, empty_since: None };
+            self.entries.insert(name.clone(), entry);
+            look.insert(name.clone());
+        }
+        gone
     }
 
-    fn find_gone(&mut self, outcome: &mut Outcome, now: Instant) {
-        self.any_gone = false;
-        let names = &self.tree.walked().names;
-        let gone: Vec<Name> = self.entries.keys().filter(|name| !names.contains_key(name)).cloned().collect();
-        for name in gone {
-            self.gone(&name, outcome, now);
+    /// The names that were gone at the last look, without a sign of them since.
+    fn still_gone(&self) -> Vec<Name> {
+        if !self.any_gone {
+            return Vec::new();
         }
+        let names = &self.tree.walked().names;
+        let gone = self.entries.iter().filter(|(_, entry)| entry.gone_since.is_some());
+        gone.map(|(name, _)| name).filter(|name| !names.contains_key(*name)).cloned().collect()
     }
 
     fn gone(&mut self, name: &Name, outcome: &mut Outcome, now: Instant) {

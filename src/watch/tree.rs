@@ -210,10 +210,13 @@ impl Tree {
                 self.passing.entry(waypoint.clone()).or_default().push(way.clone());
             }
         }
-        self.behind.clear();
-        for (name, place) in &walked.names {
-            self.behind.entry(place.real.clone()).or_default().push(name.clone());
-        }
+        let mut behind: Vec<(&Path, &Name)> =
+            walked.names.iter().map(|(name, place)| (place.real.as_path(), name)).collect();
+        behind.sort();
+        let same_file = behind.chunk_by(|a, b| a.0 == b.0);
+        self.behind = same_file
+            .map(|names| (names[0].0.to_owned(), names.iter().map(|&(_, name)| name.clone()).collect()))
+            .collect();
         self.walked = walked;
         &self.walked
     }
