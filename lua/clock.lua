@@ -1,7 +1,7 @@
 -- A clock that runs on the server. main.lua calls tick() once a second.
 
 local Clock = session:prototype("Clock", {
-  beats = 0, -- seconds since this session began; saving does not turn it back
+  beats = 0, -- ticks since this session began; saving does not turn it back
 })
 
 function Clock:tick()

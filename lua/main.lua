@@ -47,7 +47,7 @@ end
 
 -- A timer that starts while a file loads belongs to that version of the file: saving stops the
 -- old one and starts this one. So there is always exactly one, and it must be outside the `if`.
--- try: 100 instead of 1000, with "%H:%M:%S" in clock.lua replaced by self.beats.
+-- try: 100 instead of 1000, and see the count under the clock run.
 session:setInterval(session:getApp().clock, "tick", 1000)
 
 print("the board is ready with " .. #session:getApp().board.cards .. " cards")

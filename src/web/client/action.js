@@ -15,7 +15,7 @@ export function bindAction(element, text, context) {
   listen(context, element, "click", (event) => {
     if (taken.has(event)) return;
     taken.add(event);
-    // A link would leave the page, and a button in a form submit it.
+    // A link would leave the page, a button in a form submit it.
     if (element.closest("a") || element.type === "submit") event.preventDefault();
     context.store.update(variable, argumentOf(element));
   });

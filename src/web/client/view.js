@@ -5,8 +5,6 @@ import { variableProperties } from "./paths.js";
 import { bindVariable, Scope, setAttribute } from "./scope.js";
 import { textOf } from "./value.js";
 
-/** @typedef {import("./scope.js").Context} Context */
-
 /** A template that shows itself is a mistake, and would never end. */
 const DEEPEST = 64;
 
@@ -21,7 +19,7 @@ export class View {
   key = null;
   scope = new Scope();
 
-  /** @param {Element} element to fill @param {import("./scope.js").Variable} variable @param {Context} context */
+  /** @param {Element} element to fill @param {import("./scope.js").Variable} variable @param {import("./scope.js").Context} context */
   constructor(element, variable, context) {
     this.element = element;
     this.variable = variable;
