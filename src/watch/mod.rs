@@ -2,7 +2,8 @@
 //!
 //! This layer knows no Lua: it works on roots, names and bytes.
 //!
-//! - `watcher`: the task that leads a change through all this; [`start`] and [`WatchHandle`].
+//! - `watcher`: the task that leads a change through all this; [`start`] and [`scan_once`].
+//! - `handle`: the other end of that task, [`WatchHandle`].
 //! - `registry`: which backends there are ([`Registry`]).
 //! - `settle`: when it is quiet enough to look.
 //! - `reconcile`: what really changed, by content; what is not believed at first sight.
@@ -12,6 +13,7 @@
 //! - `change`: what comes out.
 
 mod change;
+mod handle;
 mod ignore;
 mod links;
 mod read;
@@ -25,6 +27,7 @@ mod walk;
 mod watcher;
 
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing};
+pub use handle::{Health, WatchError, WatchHandle};
 pub use reconcile::LinkView;
 pub use registry::{Registry, UnknownBackend};
-pub use watcher::{Health, WatchError, WatchHandle, scan_once, start};
+pub use watcher::{scan_once, start};

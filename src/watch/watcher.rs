@@ -1,11 +1,10 @@
-//! The task that leads a change from the backend to a [`ChangeSet`], and the handle to it.
+//! The task that leads a change from the backend to a [`ChangeSet`].
 //!
 //! It owns the backend, the settle stage and the reconciler, and talks by channels only. Change sets
 //! leave through a channel of one: while the consumer is busy, hints go on folding in the backend's
 //! sink, so nothing is lost and nothing grows.
 
 use std::{
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,18 +12,18 @@ use std::{
 use hotloader_backend::{
     BackendFailure, BackendHandle, Collected, HintSet, Phase, ReportStream, Skipped, WatchPlan, spawn,
 };
-use thiserror::Error;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::{JoinHandle, spawn_blocking},
+    sync::{mpsc, watch},
+    task::spawn_blocking,
     time::{sleep, sleep_until, timeout},
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeSet, Root, Timing,
+    handle::{Command, Health, WatchError, WatchHandle},
     reconcile::{LinkView, Look, Outcome, Reconciler, scan},
-    registry::{Constructor, Registry, UnknownBackend},
+    registry::{Constructor, Registry},
     settle::{Settle, Settled},
 };
 use crate::config::WatchConfig;
@@ -37,70 +36,6 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// How long to wait before a failed backend is started again: at first, and at most.
 const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-
-/// Why there is no watcher.
-#[derive(Debug, Error)]
-pub enum WatchError {
-    /// `watch.backend` names none.
-    #[error(transparent)]
-    Unknown(#[from] UnknownBackend),
-    /// The backend cannot work here.
-    #[error("watch backend \"{backend}\": {}", failure.explain())]
-    Backend {
-        /// Its name.
-        backend: String,
-        /// Why not.
-        failure: BackendFailure,
-    },
-    /// A directory has no absolute path.
-    #[error("cannot tell the absolute path of {}; give it as an absolute path", path.display())]
-    Path {
-        /// The directory.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The watcher has ended.
-    #[error("the file watcher is stopped")]
-    Stopped,
-    /// The thread that looks at the disk panicked.
-    #[error("looking at the watched files panicked; please report it as a bug")]
-    Panicked,
-    /// A barrier was not passed.
-    #[error("the watch backend did not confirm within {BARRIER:?} that all changes were seen: {0}")]
-    Barrier(String),
-}
-
-/// How the watcher is.
-#[derive(Debug, Clone)]
-pub struct Health {
-    /// The backend at work.
-    pub backend: &'static str,
-    /// When it was started.
-    pub since: Instant,
-    /// Whether everything that should be is watched.
-    pub armed: bool,
-    /// When a barrier was passed last: proof of life.
-    pub last_barrier: Option<Instant>,
-    /// Why the backend failed last, if it has.
-    pub last_failure: Option<String>,
-}
-
-/// The holder's end of a running watcher. Dropping it stops the watcher.
-#[derive(Debug)]
-pub struct WatchHandle {
-    commands: mpsc::Sender<Command>,
-    links: watch::Receiver<Arc<LinkView>>,
-    health: watch::Receiver<Health>,
-    stop: DropGuard,
-    task: JoinHandle<()>,
-}
-
-#[derive(Debug)]
-enum Command {
-    Barrier(oneshot::Sender<Result<(), WatchError>>),
-    Rescan,
-}
 
 /// Starts to watch. When this returns, everything is watched and the first change set, which names
 /// all there is, is in the channel; a root that does not exist is waited for.
@@ -178,48 +113,6 @@ fn absolute(settings: &WatchConfig, mut roots: Vec<Root>) -> Result<(WatchConfig
             .map_err(|source| WatchError::Path { path: std::mem::take(path), source })?;
     }
     Ok((settings, roots))
-}
-
-impl WatchHandle {
-    /// Returns when everything that changed before the call is in the channel of change sets, without
-    /// waiting for it to be quiet. So the channel must be read meanwhile. What is not waited for is
-    /// what is not believed at first sight: a file that is gone or empty is reported some 60 ms later.
-    ///
-    /// # Errors
-    ///
-    /// When the backend does not answer, or the watcher has ended.
-    pub async fn barrier(&self) -> Result<(), WatchError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Barrier(reply)).await.map_err(|_| WatchError::Stopped)?;
-        answer.await.map_err(|_| WatchError::Stopped)?
-    }
-
-    /// Has everything looked at again, as soon as it is quiet.
-    ///
-    /// # Errors
-    ///
-    /// When the watcher has ended.
-    pub async fn rescan(&self) -> Result<(), WatchError> {
-        self.commands.send(Command::Rescan).await.map_err(|_| WatchError::Stopped)
-    }
-
-    /// The links of the tree, and the directories that are watched.
-    pub fn links(&self) -> Arc<LinkView> {
-        self.links.borrow().clone()
-    }
-
-    /// How the watcher is.
-    pub fn health(&self) -> Health {
-        self.health.borrow().clone()
-    }
-
-    /// Stops the watcher. When this returns its tasks have ended and its descriptors are closed.
-    pub async fn stop(self) {
-        drop(self.stop);
-        if self.task.await.is_err() {
-            tracing::error!(target: "watch", "the watcher panicked while it was stopped; please report it as a bug");
-        }
-    }
 }
 
 /// Why work broke off.

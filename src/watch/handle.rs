@@ -1,0 +1,122 @@
+//! The holder's end of a running watcher: what can be asked of it, and what can go wrong.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use hotloader_backend::BackendFailure;
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::DropGuard;
+
+use super::{reconcile::LinkView, registry::UnknownBackend};
+
+/// Why there is no watcher.
+#[derive(Debug, Error)]
+pub enum WatchError {
+    /// `watch.backend` names none.
+    #[error(transparent)]
+    Unknown(#[from] UnknownBackend),
+    /// The backend cannot work here.
+    #[error("watch backend \"{backend}\": {}", failure.explain())]
+    Backend {
+        /// Its name.
+        backend: String,
+        /// Why not.
+        failure: BackendFailure,
+    },
+    /// A directory has no absolute path.
+    #[error("cannot tell the absolute path of {}; give it as an absolute path", path.display())]
+    Path {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The watcher has ended.
+    #[error("the file watcher is stopped")]
+    Stopped,
+    /// The thread that looks at the disk panicked.
+    #[error("looking at the watched files panicked; please report it as a bug")]
+    Panicked,
+    /// A barrier was not passed.
+    #[error("the watch backend did not confirm that all changes were seen: {0}")]
+    Barrier(String),
+}
+
+/// How the watcher is.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The backend at work.
+    pub backend: &'static str,
+    /// When it was started.
+    pub since: Instant,
+    /// Whether everything that should be is watched.
+    pub armed: bool,
+    /// When a barrier was passed last: proof of life.
+    pub last_barrier: Option<Instant>,
+    /// Why the backend failed last, if it has.
+    pub last_failure: Option<String>,
+}
+
+/// The holder's end of a running watcher. Dropping it stops the watcher.
+#[derive(Debug)]
+pub struct WatchHandle {
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) links: watch::Receiver<Arc<LinkView>>,
+    pub(super) health: watch::Receiver<Health>,
+    pub(super) stop: DropGuard,
+    pub(super) task: JoinHandle<()>,
+}
+
+/// What a handle asks of the task.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Deliver everything up to now, then answer.
+    Barrier(oneshot::Sender<Result<(), WatchError>>),
+    /// Look at everything again.
+    Rescan,
+}
+
+impl WatchHandle {
+    /// Returns when everything that changed before the call is in the channel of change sets, without
+    /// waiting for it to be quiet. So the channel must be read meanwhile. What is not waited for is
+    /// what is not believed at first sight: a file that is gone or empty is reported some 60 ms later.
+    ///
+    /// # Errors
+    ///
+    /// When the backend does not answer, or the watcher has ended.
+    pub async fn barrier(&self) -> Result<(), WatchError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Barrier(reply)).await.map_err(|_| WatchError::Stopped)?;
+        answer.await.map_err(|_| WatchError::Stopped)?
+    }
+
+    /// Has everything looked at again, as soon as it is quiet.
+    ///
+    /// # Errors
+    ///
+    /// When the watcher has ended.
+    pub async fn rescan(&self) -> Result<(), WatchError> {
+        self.commands.send(Command::Rescan).await.map_err(|_| WatchError::Stopped)
+    }
+
+    /// The links of the tree, and the directories that are watched.
+    pub fn links(&self) -> Arc<LinkView> {
+        self.links.borrow().clone()
+    }
+
+    /// How the watcher is.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Stops the watcher. When this returns its tasks have ended and its descriptors are closed.
+    pub async fn stop(self) {
+        drop(self.stop);
+        if self.task.await.is_err() {
+            tracing::error!(target: "watch", "the watcher panicked while it was stopped; please report it as a bug");
+        }
+    }
+}
