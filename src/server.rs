@@ -90,14 +90,17 @@ impl Server {
                 recursive: false,
             },
         ];
+        let mut watch = config.watch.clone();
+        watch.allowed_roots = allowed_roots(site, &config);
         let hot_loader = if config.lua.hotload {
             let host = ServerSessions { endpoint: endpoint.clone(), metrics: metrics.clone() };
-            let (watch, registry) = (&config.watch, Registry::with_builtin());
+            let registry = Registry::with_builtin();
             let loader =
-                HotLoader::start(watch, &registry, lua_dir, roots, layout, published, Arc::new(host)).await?;
+                HotLoader::start(&watch, &registry, lua_dir, roots, layout, published, Arc::new(host))
+                    .await?;
             Some(Arc::new(loader))
         } else {
-            HotLoader::load_once(&config.watch, roots, layout, &published).await?;
+            HotLoader::load_once(&watch, roots, layout, &published).await?;
             None
         };
 
@@ -106,7 +109,7 @@ impl Server {
         let settings = WebSettings {
             site: site.to_owned(),
             html: site.join("html"),
-            allowed_roots: allowed_roots(site, &config),
+            allowed_roots: watch.allowed_roots,
             server: config.server,
             readiness: ready,
             metrics: metrics_text(metrics, endpoint.clone()),
@@ -151,8 +154,12 @@ async fn bind(config: &Config) -> Result<TcpListener, ServerError> {
     TcpListener::bind((host, port)).await.map_err(failed)
 }
 
+/// Where links may lead: what is configured, and the site itself. None: anywhere.
 fn allowed_roots(site: &Path, config: &Config) -> Vec<PathBuf> {
-    config.watch.allowed_roots.iter().map(|root| site.join(root)).collect()
+    match config.watch.allowed_roots.as_slice() {
+        [] => Vec::new(),
+        roots => roots.iter().map(|root| site.join(root)).chain([site.to_owned()]).collect(),
+    }
 }
 
 fn readiness(loader: Option<&HotLoader>) -> Readiness {

@@ -35,7 +35,7 @@ impl Compiler {
         Ok(Self { layout, lua: Lua::new_with(StdLib::NONE, LuaOptions::new())? })
     }
 
-    /// The generation after `last`, and how many of the changes could not be taken.
+    /// The generation after `last`.
     pub fn compile(&self, last: &Generation, changes: &ChangeSet) -> Generation {
         let mut next = Generation {
             number: last.number + 1,
@@ -44,6 +44,13 @@ impl Compiler {
             viewdef_errors: last.viewdef_errors.clone(),
             changed: Vec::new(),
         };
+        if changes.initial {
+            // It names everything there is: what it does not name is gone.
+            next.files.retain(|name, _| changes.get(LUA_ROOT, name).is_some());
+            next.viewdefs
+                .retain(|key, _| changes.get(VIEWDEF_ROOT, Path::new(&format!("{key}.html"))).is_some());
+            next.viewdef_errors.clear();
+        }
         for change in &changes.changes {
             match change.root {
                 LUA_ROOT => self.take_lua(&mut next, change),

@@ -98,7 +98,8 @@ impl HotLoader {
         let (watch, mut changes) = watch::start(settings, roots, registry).await?;
         let initial = changes.recv().await.ok_or_else(|| HotLoaderError::NoListing(lua_dir.clone()))?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mut actor = Actor { compiler: Some(compiler), published, host, tasks: tasks.clone(), stop: stop.clone() };
+        let mut actor =
+            Actor { compiler: Some(compiler), published, host, tasks: tasks.clone(), stop: stop.clone() };
         actor.publish_first(initial).await;
         let (stopped, tracker) = (stop.clone(), tasks.clone());
         tracker.spawn(async move {

@@ -59,10 +59,8 @@ fn check_root(html: &str) -> Result<(), (usize, String)> {
                 }
                 open.push(tag.span.start);
             }
-            Token::EndTag(tag) if tag.name.as_slice() == b"template" => {
-                if open.pop().is_none() {
-                    return Err((tag.span.start, "</template> closes nothing".into()));
-                }
+            Token::EndTag(tag) if tag.name.as_slice() == b"template" && open.pop().is_none() => {
+                return Err((tag.span.start, "</template> closes nothing".into()));
             }
             Token::StartTag(tag) if open.is_empty() => {
                 let name = String::from_utf8_lossy(&tag.name).into_owned();

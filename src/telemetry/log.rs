@@ -127,15 +127,16 @@ mod tests {
 
     #[test]
     fn verbosity_raises_our_level_first_and_that_of_libraries_later() {
-        for (level, verbosity, expected) in [
-            ("info", 0, "warn,lua=info,hotloader=info"),
-            ("info", 1, "warn,lua=debug,hotloader=debug"),
-            ("info", 2, "warn,lua=trace,hotloader=trace"),
-            ("info", 3, "info,lua=trace,hotloader=trace"),
-            ("info", 4, "debug,lua=trace,hotloader=trace"),
-            ("error", 0, "error,lua=error,hotloader=error"),
-            ("error", 255, "debug,lua=trace,hotloader=trace"),
+        for (level, verbosity, theirs, ours) in [
+            ("info", 0, "warn", "info"),
+            ("info", 1, "warn", "debug"),
+            ("info", 2, "warn", "trace"),
+            ("info", 3, "info", "trace"),
+            ("info", 4, "debug", "trace"),
+            ("error", 0, "error", "error"),
+            ("error", 255, "debug", "trace"),
         ] {
+            let expected = format!("{theirs},lua={ours},hot={ours},watch={ours},web={ours}");
             assert_eq!(directives(&config(level, verbosity, LogFormat::Pretty)), expected);
         }
     }

@@ -156,6 +156,7 @@ fn stage_histogram() -> Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reload::Diagnostic;
 
     #[test]
     fn what_was_counted_is_in_the_text() {
@@ -163,15 +164,16 @@ mod tests {
         metrics.sessions.inc();
         metrics.sessions.inc();
         metrics.sessions.dec();
-        metrics.lost_sync.inc();
-        metrics.reload(ReloadStatus::Failed);
-        metrics.stage(ReloadStage::Compile, Duration::from_micros(300));
+        let error = Diagnostic::about("lua/a.lua", Some(1), "no");
+        let mut report = ReloadReport::of_start(1, error);
+        report.stages.compile = Duration::from_micros(300);
+        metrics.reload(&report);
 
         let text = metrics.encode();
 
         for line in [
             "hotloader_sessions 1",
-            "hotloader_lost_sync_total 1",
+            "hotloader_change_sets_total 1",
             "hotloader_reloads_total{status=\"failed\"} 1",
             "hotloader_reload_stage_seconds_bucket{le=\"0.00025\",stage=\"compile\"} 0",
             "hotloader_reload_stage_seconds_bucket{le=\"0.0005\",stage=\"compile\"} 1",
@@ -188,11 +190,9 @@ mod tests {
             "sessions",
             "sockets",
             "vm_threads",
-            "abandoned_threads_total",
+            "stuck_threads",
             "change_sets_total",
-            "lost_sync_total",
-            "frames_sent_total",
-            "dropped_sockets_total",
+            "dropped_sockets",
             "reloads_total{status=\"ok\"}",
             "reloads_total{status=\"partial\"}",
             "reloads_total{status=\"failed\"}",

@@ -99,7 +99,7 @@ impl View {
             Outgoing::Update { properties, .. } => properties.get("type").map(String::as_str),
             _ => None,
         });
-        if let Some(json) = self.viewdefs.to_send(types, generation) {
+        if let Some(json) = self.viewdefs.take_changed(types, generation) {
             let properties = Properties::from([("viewdefs".to_owned(), json)]);
             out.insert(0, Outgoing::Update { var_id: ROOT, value: None, properties });
         }

@@ -17,7 +17,7 @@ pub(super) struct KnownViewdefs {
 impl KnownViewdefs {
     /// The JSON text of what has to be sent before variables of `types` are: templates of types
     /// that are new, and templates that changed since. `null` stands for one that is gone.
-    pub(super) fn to_send<'a>(
+    pub(super) fn take_changed<'a>(
         &mut self,
         types: impl Iterator<Item = &'a str>,
         generation: &Generation,
@@ -84,19 +84,19 @@ mod tests {
     fn a_types_templates_are_sent_once_and_then_only_what_changed() {
         let mut known = KnownViewdefs::default();
         let first = generation(1, &[("A.DEFAULT", "1"), ("A.list-item", "2"), ("A.B.DEFAULT", "3")]);
-        let sent = known.to_send(["A"].into_iter(), &first);
+        let sent = known.take_changed(["A"].into_iter(), &first);
         assert_eq!(sent.as_deref(), Some(r#"{"A.DEFAULT":"1","A.list-item":"2"}"#));
-        assert_eq!(known.to_send(["A"].into_iter(), &first), None);
+        assert_eq!(known.take_changed(["A"].into_iter(), &first), None);
         let second = generation(2, &[("A.DEFAULT", "1"), ("A.list-item", "new"), ("A.B.DEFAULT", "x")]);
-        let sent = known.to_send([].into_iter(), &second);
+        let sent = known.take_changed([].into_iter(), &second);
         assert_eq!(sent.as_deref(), Some(r#"{"A.list-item":"new"}"#));
     }
 
     #[test]
     fn a_template_that_is_gone_is_taken_back() {
         let mut known = KnownViewdefs::default();
-        known.to_send(["A"].into_iter(), &generation(1, &[("A.DEFAULT", "1")]));
-        let sent = known.to_send([].into_iter(), &generation(2, &[]));
+        known.take_changed(["A"].into_iter(), &generation(1, &[("A.DEFAULT", "1")]));
+        let sent = known.take_changed([].into_iter(), &generation(2, &[]));
         assert_eq!(sent.as_deref(), Some(r#"{"A.DEFAULT":null}"#));
     }
 }

@@ -108,6 +108,11 @@ impl WebSocketEndpoint {
         Self { sessions, limits, counters, stop, tasks: TaskTracker::new() }
     }
 
+    /// Cancelled when its sockets shall leave; the server that serves them stops with it.
+    pub(super) fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Counts its sockets.
     pub fn counters(&self) -> &SocketCounters {
         &self.counters

@@ -29,7 +29,6 @@ mod tests;
 use std::{io, path::PathBuf, sync::Arc};
 
 use tokio::{net::TcpListener, sync::watch};
-use tokio_util::sync::CancellationToken;
 
 pub use endpoint::{ExecuteError, SocketCounters, WebSocketEndpoint};
 pub use http::WebServer;
@@ -93,7 +92,7 @@ pub fn start(
 ) -> Result<WebServer, StartError> {
     let WebSettings { site, html, server, allowed_roots, readiness, metrics } = settings;
     let policy = OriginPolicy::new(&server)?;
-    let stop = CancellationToken::new();
+    let stop = endpoint.stop_token();
     let state = Arc::new(WebState {
         endpoint: endpoint.clone(),
         policy,

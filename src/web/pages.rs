@@ -101,7 +101,7 @@ pub(super) fn variables(id: SessionId, tree: &serde_json::Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::ExcerptLine;
+    use crate::reload::ExcerptLine;
 
     #[test]
     fn nothing_of_an_error_becomes_markup() {

@@ -14,18 +14,25 @@ use tokio::{
 };
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
 
-use super::{MetricsText, Readiness, SocketCounters, WebServer, WebSettings, WebSocketEndpoint, start};
+use super::{MetricsText, Readiness, WebServer, WebSettings, WebSocketEndpoint, start};
 use crate::{
-    config::ServerConfig,
-    session::{LuaSessions, SessionId},
+    config::{LuaConfig, ReloadScope, ServerConfig, SessionConfig},
+    reload::{Generation, Published, testing},
+    session::{LuaSessions, SessionId, SessionSettings},
 };
+
+/// A site whose main file is this.
+fn site_of(main: &str) -> Arc<Published> {
+    let published = Arc::new(Published::default());
+    published.publish_good(Arc::new(testing::save(&Generation::default(), &[("main.lua", Some(main))])));
+    published
+}
 
 /// A server on a port of its own, with an empty site.
 struct Running {
     addr: SocketAddr,
     endpoint: WebSocketEndpoint,
     server: WebServer,
-    sockets: Arc<SocketCounters>,
     readiness: watch::Sender<Readiness>,
     site: tempfile::TempDir,
 }
@@ -44,8 +51,15 @@ async fn running(config: ServerConfig) -> Running {
         readiness: receiver,
         metrics,
     };
-    let (endpoint, server) = start(listener, settings, LuaSessions::default()).expect("started");
-    Running { addr: server.local_addr(), endpoint, server, sockets, readiness, site }
+    let sessions = SessionSettings {
+        session: SessionConfig::default(),
+        lua: LuaConfig::default(),
+        scope: ReloadScope::Loaded,
+        published: site_of(""),
+    };
+    let endpoint = WebSocketEndpoint::new(LuaSessions::start(sessions).expect("threads"), &settings.server);
+    let server = start(listener, settings, endpoint.clone()).expect("started");
+    Running { addr: server.local_addr(), endpoint, server, readiness, site }
 }
 
 impl Running {

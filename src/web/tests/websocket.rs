@@ -49,9 +49,9 @@ async fn a_browser_and_a_program_may_connect() {
     let own = format!("http://{}", web.addr);
     for headers in [&[("origin", own.as_str())][..], &[]] {
         let mut socket = web.connect(id, headers).await.expect("connected");
-        until("open", || web.sockets.open() == 1).await;
+        until("open", || web.endpoint.counters().open() == 1).await;
         socket.close(None).await.expect("closed");
-        until("closed", || web.sockets.open() == 0).await;
+        until("closed", || web.endpoint.counters().open() == 0).await;
     }
 }
 
@@ -69,7 +69,7 @@ async fn strangers_and_wrong_handshakes_are_refused() {
     assert_eq!(refused(web.connect(id, &[("upgrade", "h2c")]).await).0, 426);
     assert_eq!(web.get(&format!("/ws/{id}")).await.status, 426);
     assert_eq!(web.ask("POST", &format!("/ws/{id}"), &[]).await.status, 405);
-    assert_eq!(web.sockets.opened(), 0);
+    assert_eq!(web.endpoint.counters().opened(), 0);
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_frame_that_is_too_large_closes_with_1009() {
     let (code, reason) = close_code(&mut socket).await;
     assert_eq!(code, CloseCode::Size);
     assert!(reason.contains("server.max_frame"), "{reason}");
-    until("counted", || web.sockets.violations() == 1).await;
+    until("counted", || web.endpoint.counters().violations() == 1).await;
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_stopping_server_tells_every_socket_and_ends() {
     for _ in 0..20 {
         sockets.push(web.connect(id, &[]).await.expect("connected"));
     }
-    until("open", || web.sockets.open() == 20).await;
+    until("open", || web.endpoint.counters().open() == 20).await;
     let idle = TcpStream::connect(web.addr).await.expect("connected");
     let farewells = tokio::spawn(async move {
         for socket in &mut sockets {
@@ -115,7 +115,7 @@ async fn a_stopping_server_tells_every_socket_and_ends() {
     });
     timeout(Duration::from_secs(2), web.server.shutdown()).await.expect("within 2 s");
     farewells.await.expect("all were told");
-    assert_eq!(web.sockets.open(), 0);
+    assert_eq!(web.endpoint.counters().open(), 0);
     assert!(TcpStream::connect(web.addr).await.is_err(), "nobody listens any more");
     drop(idle);
 }
@@ -128,7 +128,7 @@ async fn browsers_that_never_answer_do_not_hold_up_the_stop() {
     for _ in 0..5 {
         silent.push(web.connect(id, &[]).await.expect("connected"));
     }
-    until("open", || web.sockets.open() == 5).await;
+    until("open", || web.endpoint.counters().open() == 5).await;
     timeout(Duration::from_secs(2), web.server.shutdown()).await.expect("within 2 s");
 }
 
@@ -136,7 +136,7 @@ async fn browsers_that_never_answer_do_not_hold_up_the_stop() {
 async fn a_dropped_server_lets_go_of_its_sockets() {
     let web = running(ServerConfig::default()).await;
     let mut socket = web.connect(web.session().await, &[]).await.expect("connected");
-    until("open", || web.sockets.open() == 1).await;
+    until("open", || web.endpoint.counters().open() == 1).await;
     drop(web.server);
     assert_eq!(close_code(&mut socket).await.0, CloseCode::Away);
 }
