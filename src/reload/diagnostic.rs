@@ -100,7 +100,8 @@ fn split_position(text: &str) -> Option<(&str, Option<u32>, &str)> {
 /// Keeps the frames that are in files of the user: `[C]` and the loader's own say nothing to them.
 fn tidy_traceback(text: &str) -> String {
     let frames = text.lines().map(str::trim).filter(|line| {
-        !line.is_empty() && !line.starts_with("[C]") && !line.starts_with("=") && !line.starts_with("[hot]")
+        // `?` is the prelude, which has no debug information.
+        !line.is_empty() && !line.starts_with("[C]") && !line.starts_with("?:") && !line.starts_with("(...")
     });
     frames.take(20).collect::<Vec<_>>().join("\n")
 }

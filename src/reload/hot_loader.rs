@@ -321,6 +321,7 @@ impl<H: SessionHost> Rollout<H> {
         let one = || ReloadOutcome {
             generation: self.generation.number,
             outcome: Outcome::Kept { diagnostic: Box::new(diagnostic.clone()), exhausted: true },
+            unchanged: Vec::new(),
             notes: Vec::new(),
         };
         (0..sessions).map(|_| one()).collect()

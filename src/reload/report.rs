@@ -1,10 +1,13 @@
 //! What a reload did in all sessions: for the log and for every browser.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
 
 use super::Diagnostic;
+
+/// So many files are named in a line of the log.
+const SHOWN: usize = 8;
 
 /// What one session made of a generation.
 #[derive(Debug)]
@@ -13,6 +16,8 @@ pub struct ReloadOutcome {
     pub generation: u64,
     /// What came of it.
     pub outcome: Outcome,
+    /// Changed files that it had run in this very version, as people know them.
+    pub unchanged: Vec<String>,
     /// What the developer should know, one line each.
     pub notes: Vec<String>,
 }
@@ -73,6 +78,12 @@ pub struct ReloadReport {
     /// Where the time went.
     #[serde(skip)]
     pub stages: Stages,
+    /// Changed Lua files that ran in some session.
+    #[serde(skip)]
+    pub ran: BTreeSet<String>,
+    /// Changed Lua files that some session had run in this very version.
+    #[serde(skip)]
+    pub unchanged: BTreeSet<String>,
     /// Sessions that were asked.
     #[serde(skip)]
     pub sessions: usize,
@@ -144,9 +155,13 @@ impl ReloadReport {
             broken.map(|diagnostic| ErrorReport { diagnostic: diagnostic.clone(), sessions }).collect();
         let mut notes: Vec<String> = Vec::new();
         let (mut applied, mut kept) = (0, 0);
+        let (mut ran, mut unchanged) = (BTreeSet::new(), BTreeSet::new());
         for outcome in outcomes {
             match &outcome.outcome {
-                Outcome::Applied { .. } => applied += 1,
+                Outcome::Applied { files } => {
+                    applied += 1;
+                    add_new(&mut ran, files);
+                }
                 Outcome::Kept { diagnostic, .. } => {
                     kept += 1;
                     match errors.iter_mut().find(|error| error.diagnostic == **diagnostic) {
@@ -156,6 +171,7 @@ impl ReloadReport {
                 }
                 Outcome::NothingToRun | Outcome::Gone => {}
             }
+            add_new(&mut unchanged, &outcome.unchanged);
             notes.extend(
                 outcome.notes.iter().filter(|note| !notes.contains(note)).cloned().collect::<Vec<_>>(),
             );
@@ -167,13 +183,26 @@ impl ReloadReport {
             (false, _) => ReloadStatus::Partial,
         };
         let stages = Stages::default();
-        Self { generation, status, files, duration, notes, errors, stages, sessions, applied, kept }
+        Self {
+            generation,
+            status,
+            files,
+            duration,
+            notes,
+            errors,
+            stages,
+            ran,
+            unchanged,
+            sessions,
+            applied,
+            kept,
+        }
     }
 
     /// That a session could not start.
     pub fn of_start(generation: u64, error: Diagnostic) -> Self {
         let kept = Outcome::Kept { diagnostic: Box::new(error), exhausted: false };
-        let outcome = ReloadOutcome { generation, outcome: kept, notes: Vec::new() };
+        let outcome = ReloadOutcome { generation, outcome: kept, unchanged: Vec::new(), notes: Vec::new() };
         Self::new(generation, Vec::new(), 1, [].into_iter(), &[outcome], Duration::ZERO)
     }
 
@@ -184,7 +213,6 @@ impl ReloadReport {
 
     /// One line (or, for errors, a few) for the log: who has what, and why.
     pub fn log(&self) {
-        let (files, ms) = (list(&self.files), self.duration.as_millis());
         for error in &self.errors {
             let diagnostic = &error.diagnostic;
             let kept = match error.sessions {
@@ -194,15 +222,30 @@ impl ReloadReport {
             };
             tracing::error!(target: "hot", "[hot] ERROR {diagnostic}; {kept}{}", excerpt(diagnostic));
         }
-        if self.applied > 0 {
-            let (applied, sessions) = (self.applied, self.sessions);
-            tracing::info!(target: "hot", "[hot] reloaded {files} in {applied}/{sessions} sessions, {ms} ms");
-        } else if self.errors.is_empty() {
-            let why = match self.sessions {
-                0 => "no session is active; new ones start with it",
-                _ => "nothing to run again; sessions have the new generation",
-            };
-            tracing::info!(target: "hot", "[hot] {files}: {why}, {ms} ms");
+        let ms = self.duration.as_millis();
+        let (applied, sessions) = (self.applied, self.sessions);
+        if !self.ran.is_empty() {
+            let ran = list(self.ran.iter());
+            tracing::info!(target: "hot", "[hot] reloaded {ran} in {applied}/{sessions} sessions, {ms} ms");
+        }
+        let broken = |file: &String| self.errors.iter().any(|error| error.diagnostic.file == *file);
+        let rest: Vec<&String> =
+            self.files.iter().filter(|file| !self.ran.contains(*file) && !broken(file)).collect();
+        let (templates, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|file| file.ends_with(".html"));
+        if !templates.is_empty() {
+            let templates = list(templates.into_iter());
+            tracing::info!(target: "hot", "[hot] {templates}: sent where it is shown, in {sessions} sessions, {ms} ms");
+        }
+        // A batch with an error is undone as a whole: the error says why these did not run.
+        if self.errors.is_empty() {
+            for file in rest {
+                let why = match (self.unchanged.contains(file), sessions) {
+                    (true, _) => "sessions run this very version",
+                    (false, 0) => "no session is active; new ones start with it",
+                    (false, _) => "not loaded by any session",
+                };
+                tracing::info!(target: "hot", "[hot] skipped {file}: {why}");
+            }
         }
         for note in &self.notes {
             tracing::info!(target: "hot", "[hot] note {note}");
@@ -210,11 +253,21 @@ impl ReloadReport {
     }
 }
 
-fn list(files: &[String]) -> String {
-    match files {
-        [] => "nothing".to_owned(),
-        files if files.len() <= 8 => files.join(", "),
-        files => format!("{}, and {} more", files[..8].join(", "), files.len() - 8),
+fn list<'a>(files: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let more = files.len().saturating_sub(SHOWN);
+    let shown: Vec<&str> = files.take(SHOWN).map(String::as_str).collect();
+    match more {
+        0 => shown.join(", "),
+        more => format!("{}, and {more} more", shown.join(", ")),
+    }
+}
+
+/// A thousand sessions say the same: only what is new is copied.
+fn add_new(set: &mut BTreeSet<String>, files: &[String]) {
+    for file in files {
+        if !set.contains(file) {
+            set.insert(file.clone());
+        }
     }
 }
 
@@ -238,7 +291,7 @@ mod tests {
     fn kept(message: &str) -> ReloadOutcome {
         let diagnostic = Box::new(Diagnostic::about("lua/a.lua", Some(1), message));
         let outcome = Outcome::Kept { diagnostic, exhausted: false };
-        ReloadOutcome { generation: 2, outcome, notes: vec!["n".into()] }
+        ReloadOutcome { generation: 2, outcome, unchanged: vec![], notes: vec!["n".into()] }
     }
 
     fn report(outcomes: &[ReloadOutcome]) -> ReloadReport {
@@ -258,8 +311,12 @@ mod tests {
 
     #[test]
     fn some_sessions_with_new_code_make_it_partial() {
-        let applied =
-            ReloadOutcome { generation: 2, outcome: Outcome::Applied { files: vec![] }, notes: vec![] };
+        let applied = ReloadOutcome {
+            generation: 2,
+            outcome: Outcome::Applied { files: vec![] },
+            unchanged: vec![],
+            notes: vec![],
+        };
         assert_eq!(report(&[kept("a"), applied]).status, ReloadStatus::Partial);
     }
 

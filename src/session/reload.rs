@@ -41,7 +41,16 @@ impl LuaSession {
             let report = self.own_report(&newest, &notes, began.elapsed());
             self.tell_all(|| Outgoing::Reload(Box::new(report.clone())));
         }
-        ReloadOutcome { generation: number, outcome, notes }
+        ReloadOutcome { generation: number, outcome, unchanged: self.unchanged(&newest), notes }
+    }
+
+    /// Files that were saved with the content that has run here: after an error, say.
+    fn unchanged(&self, newest: &Generation) -> Vec<String> {
+        let same = |loaded: &LoadedFile| {
+            let source = newest.file(&loaded.file).filter(|source| source.hash == loaded.hash)?;
+            newest.changed.contains(&source.display).then(|| source.display.clone())
+        };
+        self.vm.state(|state| state.loaded.values().filter_map(same).collect()).unwrap_or_default()
     }
 
     fn own_report(&self, generation: &Generation, notes: &[String], took: Duration) -> ReloadReport {
