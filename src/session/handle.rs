@@ -12,16 +12,18 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::{
-    clock::Clock,
+    clock::{Clock, Sleeper},
     id::SessionId,
     lua_session::{ClientId, LuaSession, Outbox},
-    pool::RunQueue,
-    registry::Seed,
+    pool::{RunQueue, Task},
 };
 use crate::reload::{Diagnostic, Generation, OutcomeSender};
 
 /// One unit of work in a session.
 type Work = Box<dyn FnOnce(&mut LuaSession) + Send>;
+
+/// Makes the session, on a thread of the pool.
+pub(super) type Make = Box<dyn FnOnce() -> mlua::Result<LuaSession> + Send>;
 
 /// The session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -36,8 +38,8 @@ struct Shared {
     id: SessionId,
     /// Guards the queue only: the session itself is taken out of it to be worked in.
     mailbox: Mutex<Mailbox>,
-    run_queue: RunQueue,
-    clock: Clock,
+    run_queue: RunQueue<SessionHandle>,
+    clock: Clock<SessionHandle>,
 }
 
 struct Mailbox {
@@ -51,7 +53,7 @@ struct Mailbox {
 /// Where the session is.
 enum Slot {
     /// Not made yet; a thread of the pool will.
-    New(Box<Seed>),
+    New(Make),
     Here(Box<LuaSession>),
     /// With the thread that works in it.
     Away,
@@ -59,8 +61,8 @@ enum Slot {
 }
 
 impl SessionHandle {
-    pub(super) fn new(id: SessionId, seed: Seed, run_queue: RunQueue, clock: Clock) -> Self {
-        let slot = Slot::New(Box::new(seed));
+    pub(super) fn new(id: SessionId, make: Make, run_queue: RunQueue<Self>, clock: Clock<Self>) -> Self {
+        let slot = Slot::New(make);
         let mailbox = Mailbox { work: VecDeque::new(), slot, scheduled: false, alarm: None };
         Self(Arc::new(Shared { id, mailbox: Mutex::new(mailbox), run_queue, clock }))
     }
@@ -161,12 +163,6 @@ impl SessionHandle {
         self.ask(|session| session.describe()).await
     }
 
-    /// A timer is due.
-    pub(super) fn wake(&self) {
-        self.mailbox().alarm = None;
-        let _ = self.queue(LuaSession::wake);
-    }
-
     /// Ends the session: its sockets are closed, what is queued is dropped.
     pub(super) fn end(&self) {
         let mut mailbox = self.mailbox();
@@ -179,8 +175,52 @@ impl SessionHandle {
         drop((slot, work));
     }
 
-    /// Does one unit of work. Called by the threads of the pool.
-    pub(super) fn run_one(&self) {
+    /// Begins to make the session, before anybody asks something of it.
+    pub(super) fn start(&self) {
+        self.schedule(&mut self.mailbox());
+    }
+
+    fn schedule(&self, mailbox: &mut Mailbox) {
+        if !mailbox.scheduled {
+            mailbox.scheduled = true;
+            self.0.run_queue.push(self.clone());
+        }
+    }
+
+    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        // Nothing that can panic runs under the lock.
+        self.0.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn work_in(slot: Slot, work: Option<Work>) -> (Slot, Option<Instant>) {
+    let mut session = match slot {
+        Slot::Here(session) => session,
+        Slot::New(make) => match make() {
+            Ok(session) => Box::new(session),
+            Err(error) => {
+                tracing::error!(%error, "a session could not be made");
+                return (Slot::Ended, None);
+            }
+        },
+        other => return (other, None),
+    };
+    if let Some(work) = work {
+        work(&mut session);
+    }
+    match session.after_unit() {
+        Some(alarm) => (Slot::Here(session), alarm),
+        None => (Slot::Ended, None),
+    }
+}
+
+impl Task for SessionHandle {
+    fn name(&self) -> String {
+        self.0.id.short()
+    }
+
+    /// Does one unit of work.
+    fn run(&self) {
         let mut mailbox = self.mailbox();
         let slot = std::mem::replace(&mut mailbox.slot, Slot::Away);
         let work = match slot {
@@ -217,43 +257,19 @@ impl SessionHandle {
             self.0.clock.set(self.clone(), alarm);
         }
     }
-
-    /// Begins to make the session, before anybody asks something of it.
-    pub(super) fn start(&self) {
-        self.schedule(&mut self.mailbox());
-    }
-
-    fn schedule(&self, mailbox: &mut Mailbox) {
-        if !mailbox.scheduled {
-            mailbox.scheduled = true;
-            self.0.run_queue.push(self.clone());
-        }
-    }
-
-    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
-        // Nothing that can panic runs under the lock.
-        self.0.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn work_in(slot: Slot, work: Option<Work>) -> (Slot, Option<Instant>) {
-    let mut session = match slot {
-        Slot::Here(session) => session,
-        Slot::New(seed) => match seed.grow() {
-            Ok(session) => Box::new(session),
-            Err(error) => {
-                tracing::error!(%error, "a session could not be made");
-                return (Slot::Ended, None);
-            }
-        },
-        other => return (other, None),
-    };
-    if let Some(work) = work {
-        work(&mut session);
+impl Sleeper for SessionHandle {
+    type Id = SessionId;
+
+    fn id(&self) -> SessionId {
+        self.0.id
     }
-    match session.after_unit() {
-        Some(alarm) => (Slot::Here(session), alarm),
-        None => (Slot::Ended, None),
+
+    /// A timer is due.
+    fn wake(&self) {
+        self.mailbox().alarm = None;
+        let _ = self.queue(LuaSession::wake);
     }
 }
 

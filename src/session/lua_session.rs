@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{id::SessionId, registry::SessionSettings};
+use super::{id::SessionId, settings::SessionSettings};
 use crate::{
     reload::{Diagnostic, Generation, ReloadReport},
     variables::{Batch, ErrorCode, Incoming, Objects, Outgoing, View},

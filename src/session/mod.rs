@@ -8,6 +8,7 @@
 //! | `clock` | wakes sessions for their timers |
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
 //! | `reload` | a generation in one session: all of it or none of it |
+//! | `settings` | what all sessions have in common |
 //! | `id` | what a session is known by |
 //!
 //! All work in a session is serialised: frames of browsers, timers, reloads and calls from the host
@@ -21,12 +22,14 @@ mod lua_session;
 mod pool;
 mod registry;
 mod reload;
+mod settings;
 
 pub use handle::{SessionGone, SessionHandle};
 pub use id::{NotASessionId, SessionId};
 pub use lua_session::{ClientId, Frame, LuaSession, Outbox};
 pub use pool::PoolStats;
-pub use registry::{CreateError, LuaSessions, SessionSettings};
+pub use registry::{CreateError, LuaSessions};
+pub use settings::SessionSettings;
 
 #[cfg(test)]
 mod tests;

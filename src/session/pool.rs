@@ -16,8 +16,6 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
-use super::{handle::SessionHandle, id::SessionId};
-
 /// A unit of work that takes longer than that hogs its thread.
 const LONG: Duration = Duration::from_millis(10);
 /// The watchdog looks that often while there is work, and more rarely when there is none.
@@ -28,12 +26,20 @@ const LINGER: Duration = Duration::from_secs(5);
 /// So many threads at most: beyond it, sessions wait for each other.
 const MAX_THREADS: usize = 64;
 
+/// What the threads run: a session that has work.
+pub(super) trait Task: Clone + Send + 'static {
+    /// For the log.
+    fn name(&self) -> String;
+    /// Does one unit of work.
+    fn run(&self);
+}
+
 /// Where sessions wait for a thread; each is in it at most once.
 #[derive(Debug, Clone)]
-pub(super) struct RunQueue(Sender<SessionHandle>);
+pub(super) struct RunQueue<T>(Sender<T>);
 
-impl RunQueue {
-    pub(super) fn push(&self, session: SessionHandle) {
+impl<T: Task> RunQueue<T> {
+    pub(super) fn push(&self, session: T) {
         // Without the pool the process is ending.
         let _ = self.0.send(session);
     }
@@ -51,32 +57,32 @@ pub struct PoolStats {
 
 /// The threads that run Lua. They end with the last [`RunQueue`].
 #[derive(Debug, Clone)]
-pub(super) struct Pool(Arc<Shared>);
+pub(super) struct Pool<T>(Arc<Shared<T>>);
 
 #[derive(Debug)]
-struct Shared {
-    queue: Receiver<SessionHandle>,
+struct Shared<T> {
+    queue: Receiver<T>,
     base: usize,
     /// A unit of work that takes longer than this is stuck.
     limit: Duration,
     threads: AtomicUsize,
-    workers: Mutex<Vec<Arc<Worker>>>,
+    workers: Mutex<Vec<Arc<Worker<T>>>>,
     stuck: AtomicUsize,
 }
 
 /// What the watchdog sees of a thread.
 #[derive(Debug)]
-struct Worker {
+struct Worker<T> {
     began: Instant,
     /// Nanoseconds after `began` at which the unit of work began, plus one; 0: none.
     busy: AtomicU64,
-    session: Mutex<Option<SessionId>>,
+    session: Mutex<Option<T>>,
     reported: AtomicU64,
 }
 
-impl Pool {
+impl<T: Task> Pool<T> {
     /// Starts the threads; `limit` is the longest that any unit of work may take.
-    pub(super) fn start(threads: usize, limit: Duration) -> io::Result<(Self, RunQueue)> {
+    pub(super) fn start(threads: usize, limit: Duration) -> io::Result<(Self, RunQueue<T>)> {
         let base = match threads {
             0 => thread::available_parallelism().map_or(2, usize::from),
             n => n,
@@ -157,13 +163,13 @@ impl Pool {
         busy > 0
     }
 
-    fn report(&self, worker: &Worker, time: Duration) {
+    fn report(&self, worker: &Worker<T>, time: Duration) {
         let since = worker.busy.load(Relaxed);
         if worker.reported.swap(since, Relaxed) == since {
             return;
         }
         self.0.stuck.fetch_add(1, Relaxed);
-        let session = worker.session.lock().unwrap_or_else(PoisonError::into_inner).map(|id| id.short());
+        let session = worker.session.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(T::name);
         let session = session.unwrap_or_default();
         tracing::error!(
             target: "lua", session, seconds = time.as_secs(),
@@ -171,13 +177,13 @@ impl Pool {
         );
     }
 
-    fn workers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Worker>>> {
+    fn workers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Worker<T>>>> {
         self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Worker {
-    fn run(&self, shared: &Shared) {
+impl<T: Task> Worker<T> {
+    fn run(&self, shared: &Shared<T>) {
         loop {
             match shared.queue.recv_timeout(LINGER) {
                 Ok(session) => self.work(&session),
@@ -194,12 +200,17 @@ impl Worker {
         }
     }
 
-    fn work(&self, session: &SessionHandle) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.id());
+    fn work(&self, session: &T) {
+        self.show(Some(session.clone()));
         let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
         self.busy.store(now + 1, Relaxed);
-        session.run_one();
+        session.run();
         self.busy.store(0, Relaxed);
+        self.show(None);
+    }
+
+    fn show(&self, session: Option<T>) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
     fn busy_for(&self) -> Option<Duration> {
@@ -208,9 +219,58 @@ impl Worker {
     }
 }
 
-impl Shared {
+impl<T> Shared<T> {
     fn leave_if_additional(&self) -> bool {
         let fewer = |threads| (threads > self.base).then(|| threads - 1);
         self.threads.fetch_update(Relaxed, Relaxed, fewer).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Tells that it runs, and ends when it is told to.
+    #[derive(Clone)]
+    struct Wait(mpsc::Sender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
+
+    impl Task for Wait {
+        fn name(&self) -> String {
+            "wait".into()
+        }
+
+        fn run(&self) {
+            self.0.send(()).unwrap();
+            let _ = self.1.lock().unwrap().recv();
+        }
+    }
+
+    #[test]
+    fn a_thread_is_added_while_all_are_hogged_and_stuck_work_is_counted_once() {
+        let (pool, queue) = Pool::start(1, Duration::from_millis(30)).unwrap();
+        let (running, ran) = mpsc::channel();
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            let (end, ended) = mpsc::channel();
+            ends.push(end);
+            queue.push(Wait(running.clone(), Arc::new(Mutex::new(ended))));
+        }
+        for _ in 0..3 {
+            ran.recv_timeout(Duration::from_secs(10)).expect("all of them run at the same time");
+        }
+        assert_eq!(pool.stats().threads, 3);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while pool.stats().stuck < 3 {
+            assert!(Instant::now() < deadline, "{:?}", pool.stats());
+            thread::yield_now();
+        }
+        drop((ends, queue));
+        while pool.stats().threads > 0 {
+            assert!(Instant::now() < deadline, "the threads end with the queue");
+            thread::yield_now();
+        }
+        assert_eq!(pool.stats().stuck, 3);
     }
 }

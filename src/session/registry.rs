@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, PoisonError, RwLock, Weak},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,25 +15,8 @@ use super::{
     id::SessionId,
     lua_session::LuaSession,
     pool::{Pool, PoolStats, RunQueue},
+    settings::SessionSettings,
 };
-use crate::{
-    config::{LuaConfig, ReloadScope, SessionConfig},
-    reload::Published,
-};
-
-/// What all sessions have in common.
-#[derive(Debug)]
-pub struct SessionSettings {
-    /// Limits and budgets.
-    pub session: SessionConfig,
-    /// Where the main file is.
-    pub lua: LuaConfig,
-    /// Which sessions run a saved file.
-    pub scope: ReloadScope,
-    /// The code they run.
-    pub published: Arc<Published>,
-}
-
 /// Why there is no new session.
 #[derive(Debug, Error)]
 pub enum CreateError {
@@ -60,31 +43,9 @@ struct Shared {
     /// Read at every request, written when a session begins or ends.
     sessions: RwLock<HashMap<SessionId, SessionHandle>>,
     settings: Arc<SessionSettings>,
-    pool: Pool,
-    run_queue: RunQueue,
-    clock: Clock,
-}
-
-/// What a session grows from, on a thread of the pool.
-pub(super) struct Seed {
-    id: SessionId,
-    settings: Arc<SessionSettings>,
-    registry: Weak<Shared>,
-}
-
-impl Seed {
-    pub(super) fn grow(self) -> mlua::Result<LuaSession> {
-        let (id, registry) = (self.id, self.registry);
-        LuaSession::new(
-            id,
-            self.settings,
-            Box::new(move || {
-                if let Some(registry) = registry.upgrade() {
-                    LuaSessions(registry).forget(id);
-                }
-            }),
-        )
-    }
+    pool: Pool<SessionHandle>,
+    run_queue: RunQueue<SessionHandle>,
+    clock: Clock<SessionHandle>,
 }
 
 impl LuaSessions {
@@ -115,9 +76,14 @@ impl LuaSessions {
     fn register(&self) -> Result<SessionHandle, CreateError> {
         let id = SessionId::random()?;
         let max = self.0.settings.session.max;
-        let registry = Arc::downgrade(&self.0);
-        let seed = Seed { id, settings: self.0.settings.clone(), registry };
-        let handle = SessionHandle::new(id, seed, self.0.run_queue.clone(), self.0.clock.clone());
+        let (settings, registry) = (self.0.settings.clone(), Arc::downgrade(&self.0));
+        let forget = move || {
+            if let Some(registry) = registry.upgrade() {
+                LuaSessions(registry).forget(id);
+            }
+        };
+        let make = move || LuaSession::new(id, settings, Box::new(forget));
+        let handle = SessionHandle::new(id, Box::new(make), self.0.run_queue.clone(), self.0.clock.clone());
         let mut sessions = self.0.sessions.write().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() >= max {
             return Err(CreateError::TooMany { max });
