@@ -35,3 +35,5 @@ pub const VIEWDEF_ROOT: RootId = RootId("viewdefs");
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

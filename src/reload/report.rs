@@ -39,8 +39,6 @@ pub enum Outcome {
         /// It ran out of time or memory: others would, too.
         exhausted: bool,
     },
-    /// It ended before its turn.
-    Gone,
 }
 
 impl ReloadOutcome {
@@ -169,7 +167,7 @@ impl ReloadReport {
                         None => errors.push(ErrorReport { diagnostic: (**diagnostic).clone(), sessions: 1 }),
                     }
                 }
-                Outcome::NothingToRun | Outcome::Gone => {}
+                Outcome::NothingToRun => {}
             }
             add_new(&mut unchanged, &outcome.unchanged);
             notes.extend(
