@@ -152,13 +152,16 @@ impl<T: Task> Pool<T> {
             }
         }
         let threads = self.0.threads.load(Relaxed);
-        if long >= threads && !self.0.queue.is_empty() && threads < MAX_THREADS {
-            match self.add_thread() {
-                Ok(()) => {
-                    tracing::debug!(target: "lua", threads = threads + 1, "all Lua threads are busy: one more")
+        if long >= threads {
+            // One for each that waits: adding them one by one would make the last wait longest.
+            for _ in 0..self.0.queue.len().min(MAX_THREADS.saturating_sub(threads)) {
+                if let Err(error) = self.add_thread() {
+                    tracing::error!(target: "lua", %error, "no further Lua thread; sessions wait");
+                    break;
                 }
-                Err(error) => tracing::error!(target: "lua", %error, "no further Lua thread; sessions wait"),
             }
+            let now = self.0.threads.load(Relaxed);
+            tracing::debug!(target: "lua", threads = now, "all Lua threads are busy");
         }
         busy > 0
     }
