@@ -1,0 +1,12 @@
+//! The whole program: the real binary on a temporary site, real files, real WebSockets.
+//!
+//! One test binary, so that it is linked once. A module for each kind of scenario; `client` is a browser
+//! without a browser. Nothing sleeps: whatever is waited for has a deadline.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
+
+mod client;
+mod http;
+mod saves;
+#[path = "../support/mod.rs"]
+mod support;

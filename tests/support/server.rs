@@ -1,0 +1,133 @@
+//! [`Server`]: the real program on a site, with its log.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{sync::watch, time::timeout};
+
+use super::{DEADLINE, until};
+
+/// A running server; the test's end is its end.
+pub(crate) struct Server {
+    child: Child,
+    addr: SocketAddr,
+    stdout: watch::Receiver<String>,
+    log: watch::Receiver<String>,
+}
+
+impl Server {
+    /// On `site`, with hot loading, on a free port.
+    pub(crate) async fn start(site: &Path) -> Self {
+        Self::with(site, &["--hotload"]).await
+    }
+
+    pub(crate) async fn with(site: &Path, flags: &[&str]) -> Self {
+        let mut command = program();
+        command.args(["serve", "--port", "0", "--dir"]).arg(site).args(flags);
+        Self::run(command).await
+    }
+
+    /// Any command that comes to listening.
+    pub(crate) async fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = follow(child.stdout.take().unwrap());
+        let mut said = stdout.clone();
+        let log = follow(child.stderr.take().unwrap());
+        let listens = said.wait_for(|text| text.contains("listening on http://") && text.ends_with('\n'));
+        let line = match timeout(DEADLINE, listens).await {
+            Ok(Ok(text)) => text.lines().last().unwrap().to_owned(),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("it does not serve:\n{}{}", *stdout.borrow(), *log.borrow());
+            }
+        };
+        let addr = line.trim_start_matches("listening on http://").trim_end_matches('/').parse().unwrap();
+        Self { child, addr, stdout, log }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.borrow().clone()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.borrow().clone()
+    }
+
+    /// Waits until the log has this text.
+    pub(crate) async fn logged(&self, text: &str) {
+        let mut log = self.log.clone();
+        let found = timeout(DEADLINE, log.wait_for(|log| log.contains(text))).await;
+        assert!(matches!(found, Ok(Ok(_))), "waited {DEADLINE:?} for {text:?} in the log:\n{}", self.log());
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end; gives how long that took, too.
+    pub(crate) async fn ended(&mut self) -> (ExitStatus, Duration) {
+        let start = Instant::now();
+        let status = until("the server to end", async || self.child.try_wait().unwrap()).await;
+        (status, start.elapsed())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.signal(Signal::TERM);
+            // Its own limit is two seconds.
+            let start = Instant::now();
+            while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(4) {
+                thread::sleep(Duration::from_millis(2));
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if thread::panicking() {
+            eprintln!("--- log of the server\n{}---", self.log());
+        }
+    }
+}
+
+/// The program, out of reach of the environment of whoever runs the tests.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lua-hotloader"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HOTLOADER_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Everything the pipe has said so far. A thread reads it, so that the program never waits for us.
+fn follow(pipe: impl Read + Send + 'static) -> watch::Receiver<String> {
+    let (sender, receiver) = watch::channel(String::new());
+    thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while pipe.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            sender.send_modify(|text| text.push_str(&String::from_utf8_lossy(&line)));
+            line.clear();
+        }
+    });
+    receiver
+}

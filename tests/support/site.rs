@@ -1,0 +1,149 @@
+//! [`Site`]: a directory with Lua files and viewdefs, and all the ways in which people save.
+
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+/// An application with a counter, a word from a module, and a label to edit.
+pub(crate) const MAIN: &str = r#"local words = require "words"
+local App = session:prototype("App", { count = 0 })
+function App:click() self.count = self.count + 1 end
+function App:label() return "first" end
+function App:word() return words.word() end
+function App:said() return words.said() end
+if not session:getApp() then session:createAppVariable(App:new {}) end
+"#;
+
+/// The module, with state of its own that it builds up at run time.
+pub(crate) const WORDS: &str = r#"local M = { times = 0 }
+function M.word() return "alpha" end
+function M.said() M.times = M.times + 1; return M.times end
+return M
+"#;
+
+pub(crate) const VIEWDEF: &str = "<template><p ui-value=\"label()\"></p></template>\n";
+
+/// A temporary site. A second directory beside it, [`outside`](Self::outside), is not part of it.
+pub(crate) struct Site {
+    dir: TempDir,
+}
+
+impl Site {
+    /// A site with these files and nothing else.
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
+        let site = Self { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(site.path("")).unwrap();
+        fs::create_dir_all(site.outside("")).unwrap();
+        for (name, text) in files {
+            site.save(name, text);
+        }
+        site
+    }
+
+    /// The application above, without any configuration.
+    pub(crate) fn new() -> Self {
+        Self::with(&[
+            ("lua/main.lua", MAIN),
+            ("lua/words.lua", WORDS),
+            ("viewdefs/App.DEFAULT.html", VIEWDEF),
+        ])
+    }
+
+    /// The same with a configuration file.
+    pub(crate) fn configured(config: &str) -> Self {
+        let site = Self::new();
+        site.save("config/config.toml", config);
+        site
+    }
+
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.path("")
+    }
+
+    /// A file of the site.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("site").join(name)
+    }
+
+    /// A file that is not in the site, for links to lead to.
+    pub(crate) fn outside(&self, name: &str) -> PathBuf {
+        self.dir.path().join("outside").join(name)
+    }
+
+    /// Writes into the file that is there, as most editors do; makes directories on the way.
+    pub(crate) fn save(&self, name: &str, text: &str) {
+        write(&self.path(name), text);
+    }
+
+    /// The same outside of the site.
+    pub(crate) fn save_outside(&self, name: &str, text: &str) {
+        write(&self.outside(name), text);
+    }
+
+    /// Puts a new file in the place of the old one, as careful editors do.
+    pub(crate) fn save_atomically(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        let fresh = path.with_extension("tmp");
+        fs::write(&fresh, text).unwrap();
+        fs::rename(fresh, path).unwrap();
+    }
+
+    /// Replaces one text by another in a file, and saves it.
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = self.read(name);
+        assert!(text.contains(from), "{name} has no {from:?}");
+        self.save(name, &text.replace(from, to));
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub(crate) fn delete(&self, name: &str) {
+        let path = self.path(name);
+        let gone = if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        };
+        gone.unwrap();
+    }
+
+    pub(crate) fn link(&self, name: &str, target: &Path) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+    }
+
+    /// Lets a link lead elsewhere, in one step.
+    pub(crate) fn retarget(&self, name: &str, target: &Path) {
+        let path = self.path(name);
+        let fresh = path.with_extension("tmp");
+        symlink(target, &fresh).unwrap();
+        fs::rename(fresh, path).unwrap();
+    }
+
+    /// Copies a directory of this checkout into the site.
+    pub(crate) fn copy(&self, from: &Path, name: &str) {
+        copy(from, &self.path(name)).unwrap();
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() { copy(&from, &to)? } else { fs::copy(&from, &to).map(drop)? }
+    }
+    Ok(())
+}
