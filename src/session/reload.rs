@@ -129,8 +129,10 @@ impl LuaSession {
         let mut changed: Vec<Changed> = Vec::new();
         for (path, LoadedFile { file, hash, order }) in &loaded {
             let Some(source) = newest.file(file) else {
-                if !newest.files.contains_key(file) && self.generation().files.contains_key(file) {
-                    let name = file.display();
+                if !newest.files.contains_key(file)
+                    && let Some(old) = self.generation().file(file)
+                {
+                    let name = &old.display;
                     notes.push(format!(
                         "{name} is gone: sessions that have it keep it, new ones will fail to require it"
                     ));
