@@ -6,7 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
 mod client;
+mod failures;
 mod http;
+mod lifecycle;
+mod links;
 mod saves;
 #[path = "../support/mod.rs"]
 mod support;
+mod web;

@@ -1,0 +1,310 @@
+//! A bad save changes nothing, says why with file and line, and costs nobody else anything.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{
+    client::{Browser, begin},
+    http,
+    support::{
+        server::Server,
+        site::{MAIN, Site, WORDS},
+    },
+};
+
+/// Loops end soon, so that these tests do.
+const QUICK: &str = "[session.budget]\nload = \"300ms\"\nmemory = \"16MiB\"\n";
+
+async fn three(server: &Server) -> Vec<Browser> {
+    let mut browsers = Vec::new();
+    for _ in 0..3 {
+        let mut browser = Browser::open_app(server).await;
+        browser.counts(1).await;
+        browsers.push(browser);
+    }
+    browsers
+}
+
+/// All of them are told of one error there, and go on as before.
+async fn all_are_told(browsers: &mut [Browser], place: (&str, u64), message: &str, count: i64) {
+    for browser in browsers {
+        let report = browser.reload("failed").await;
+        let error = &report["errors"][0];
+        assert_eq!(
+            (error["file"].as_str().unwrap(), error["line"].as_u64()),
+            (place.0, Some(place.1)),
+            "{report}"
+        );
+        assert!(error["message"].as_str().unwrap().contains(message), "{report}");
+        assert!(error["excerpt"].as_array().unwrap().iter().any(|line| line["line"] == place.1), "{report}");
+        assert_eq!(error["sessions"], 3);
+        browser.counts(count).await;
+        assert_eq!(browser.value("label()"), "first");
+    }
+}
+
+async fn all_see(browsers: &mut [Browser], label: &str, count: i64) {
+    for browser in browsers {
+        browser.sees("label()", label).await;
+        assert_eq!(browser.value("count"), count);
+        browser.reload("ok").await;
+    }
+}
+
+#[tokio::test]
+async fn a_syntax_error_reaches_nobody_and_the_fix_clears_it() {
+    let site = Site::new();
+    let server = Server::start(&site.dir()).await;
+    let mut browsers = three(&server).await;
+
+    site.save("lua/main.lua", &format!("print('ran')\n{}function x(\n", MAIN.replace("first", "second")));
+    all_are_told(&mut browsers, ("lua/main.lua", 9), "expected", 2).await;
+    server.logged("[hot] ERROR lua/main.lua:9: ").await;
+    server.logged("3 sessions keep the previous version").await;
+    assert!(!server.log().contains("ran"), "nobody runs anything");
+
+    site.save("lua/main.lua", &MAIN.replace("first", "second"));
+    all_see(&mut browsers, "second", 2).await;
+}
+
+#[tokio::test]
+async fn a_browser_that_connects_while_an_error_stands_is_told_and_one_after_the_fix_is_not() {
+    let site = Site::new();
+    let server = Server::start(&site.dir()).await;
+    let mut first = Browser::open_app(&server).await;
+    site.save("lua/words.lua", &WORDS.replace("\nreturn M\n", "\nreturn M M\n"));
+    first.reload("failed").await;
+
+    let mut late = Browser::open_app(&server).await;
+    let report = late.reload("failed").await;
+    assert_eq!(
+        (&report["errors"][0]["file"], &report["errors"][0]["line"]),
+        (&json!("lua/words.lua"), &json!(4))
+    );
+    late.counts(1).await;
+    let mut tab = Browser::tab(&server, &first.session).await;
+    tab.reload("failed").await;
+
+    site.save("lua/words.lua", WORDS);
+    for browser in [&mut first, &mut late, &mut tab] {
+        browser.reload("ok").await;
+    }
+    let mut after = Browser::open_app(&server).await;
+    after.counts(1).await;
+    assert_eq!(after.messages("reload").count(), 0, "{:?}", after.frames);
+}
+
+#[tokio::test]
+async fn an_error_half_way_is_undone() {
+    let site = Site::new();
+    let server = Server::start(&site.dir()).await;
+    let mut browsers = three(&server).await;
+    for browser in &mut browsers {
+        browser.frames.clear();
+    }
+    let bad = r#"
+made = "by the failed version"
+App.word = nil
+local app = session:getApp()
+app.count = 77
+app.more = {}
+session:setInterval(function() app.count = app.count + 1000 end, 10)
+local x = nil
+return x.name
+"#;
+    site.save("lua/main.lua", &format!("{}{bad}", MAIN.replace("first", "second")));
+    for browser in &mut browsers {
+        let report = browser.reload("failed").await;
+        assert_eq!(report["errors"][0]["line"], 16, "{report}");
+        assert!(report["errors"][0]["message"].as_str().unwrap().contains("index a nil value"), "{report}");
+    }
+    server.logged("[hot] ERROR lua/main.lua:16: attempt to index a nil value").await;
+    for browser in &mut browsers {
+        browser.counts(2).await;
+        browser.counts(3).await;
+        assert_eq!((browser.value("label()"), browser.value("word()")), (&json!("first"), &json!("alpha")));
+        let updates: Vec<&Value> = browser.messages("update").collect();
+        assert!(updates.iter().all(|data| data["varId"] == browser.id("count")), "{updates:?}");
+        assert_eq!(browser.messages("error").count(), 0);
+    }
+    site.save("lua/main.lua", &MAIN.replace("\"first\"", "tostring(made)"));
+    all_see(&mut browsers, "nil", 3).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_file_keeps_the_others_of_the_batch_back_until_it_is_mended() {
+    for bad in ["local x = nil\nx.y = 1\n", "function x(\n"] {
+        let site = Site::new();
+        let server = Server::start(&site.dir()).await;
+        let mut browser = Browser::open_app(&server).await;
+        site.save("lua/words.lua", &WORDS.replace("alpha", "beta"));
+        site.save("lua/main.lua", bad);
+        browser.reload("failed").await;
+        browser.counts(1).await;
+        assert_eq!(browser.value("word()"), "alpha", "{bad}");
+        site.save("lua/main.lua", &MAIN.replace("first", "second"));
+        browser.sees("label()", "second").await;
+        browser.sees("word()", "beta").await;
+    }
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_and_everybody_is_told() {
+    let site = Site::configured(QUICK);
+    let server = Server::start(&site.dir()).await;
+    let mut browsers = three(&server).await;
+    site.save("lua/main.lua", &format!("{}while true do end\n", MAIN.replace("first", "second")));
+    all_are_told(&mut browsers, ("lua/main.lua", 8), "ran longer than 300ms", 2).await;
+    server.logged("[hot] ERROR lua/main.lua:8: ").await;
+    site.save("lua/main.lua", &MAIN.replace("first", "second"));
+    all_see(&mut browsers, "second", 2).await;
+}
+
+#[tokio::test]
+async fn while_a_loop_runs_other_sessions_answer_at_once() {
+    let site = Site::configured("[session.budget]\nload = \"2s\"\n");
+    let server = Server::start(&site.dir()).await;
+    let mut browsers = Vec::new();
+    for _ in 0..5 {
+        browsers.push(Browser::open_app(&server).await);
+    }
+    site.save("lua/main.lua", &format!("{MAIN}print('looping')\nwhile true do pcall(function() end) end\n"));
+    server.logged("looping").await;
+    let mut answers: Vec<Duration> = Vec::new();
+    let clicks = browsers.iter_mut().map(async |browser| {
+        let start = Instant::now();
+        browser.counts(1).await;
+        start.elapsed()
+    });
+    answers.extend(futures_util::future::join_all(clicks).await);
+    answers.sort();
+    println!("clicks answered after {answers:?}");
+    // Two sessions have tried it, for two seconds.
+    assert!(answers[2] < Duration::from_secs(1), "{answers:?}");
+    for browser in &mut browsers {
+        browser.reload("failed").await;
+    }
+}
+
+#[tokio::test]
+async fn a_memory_bomb_ends_and_everybody_is_told() {
+    let site = Site::configured(QUICK);
+    let server = Server::start(&site.dir()).await;
+    let mut browsers = three(&server).await;
+    let bomb = "hoard = {}\nfor i = 1, 1e9 do hoard[i] = ('x'):rep(10000) .. i end\n";
+    site.save("lua/main.lua", &format!("{}{bomb}", MAIN.replace("first", "second")));
+    all_are_told(&mut browsers, ("lua/main.lua", 9), "used more than 16MiB", 2).await;
+    site.save("lua/main.lua", &MAIN.replace("\"first\"", "tostring(hoard)"));
+    all_see(&mut browsers, "nil", 2).await;
+}
+
+#[tokio::test]
+async fn one_disaster_after_another_leaves_all_sessions_clickable() {
+    let site = Site::configured(QUICK);
+    let server = Server::start(&site.dir()).await;
+    let mut browsers = three(&server).await;
+    let disasters = [
+        ("function x(", "near"),
+        ("error('half-way')", "half-way"),
+        ("while true do end", "ran longer than 300ms"),
+        ("t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", "used more than 16MiB"),
+    ];
+    let mut count = 1;
+    for (code, message) in disasters {
+        count += 1;
+        let text = MAIN.replace("first", "bad");
+        site.save("lua/main.lua", &format!("{text}{code}\n"));
+        for browser in &mut browsers {
+            let fits = |report: &Value| report["errors"].to_string().contains(message);
+            browser.told("reload", fits).await;
+            browser.frames.clear();
+            browser.counts(count).await;
+            assert_eq!(browser.value("label()"), "first");
+        }
+        server.logged(message).await;
+    }
+    site.save("lua/main.lua", &MAIN.replace("first", "second"));
+    all_see(&mut browsers, "second", count).await;
+    let lines = server.log();
+    let errors = lines.lines().filter(|line| line.contains("[hot] ERROR lua/main.lua:8: "));
+    assert_eq!(errors.count(), 4, "one line for all sessions, with file and line:\n{lines}");
+}
+
+#[tokio::test]
+async fn a_site_that_is_broken_at_the_start_says_so_on_the_page_and_comes_alive_when_mended() {
+    let site = Site::new();
+    site.save("lua/main.lua", "local app = nil\napp.start()\n");
+    let server = Server::start(&site.dir()).await;
+    let session = begin(server.addr()).await;
+    let page = http::get(server.addr(), &format!("/{session}")).await;
+    assert_eq!(page.status, 500);
+    assert!(page.body.contains("lua/main.lua") && page.body.contains(":2"), "{}", page.body);
+    let mut browser = Browser::tab(&server, &session).await;
+    let report = browser.reload("failed").await;
+    assert_eq!(report["errors"][0]["line"], 2);
+
+    site.save("lua/main.lua", MAIN);
+    browser.told("restart", |_| true).await;
+    browser.reload("ok").await;
+    browser.show(&["label()", "count"]).await;
+    browser.sees("label()", "first").await;
+    browser.counts(1).await;
+    assert_eq!(http::get(server.addr(), &format!("/{session}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_site_that_does_not_even_compile_at_the_start_comes_alive_too() {
+    let site = Site::new();
+    site.save("lua/main.lua", "function x(\n");
+    let server = Server::start(&site.dir()).await;
+    server.logged("[hot] ERROR lua/main.lua:").await;
+    let session = begin(server.addr()).await;
+    let page = http::get(server.addr(), &format!("/{session}")).await;
+    assert_eq!(page.status, 500);
+    assert!(page.body.contains("lua/main.lua"), "{}", page.body);
+    let mut browser = Browser::tab(&server, &session).await;
+    let report = browser.reload("failed").await;
+    assert_eq!(report["errors"][0]["file"], "lua/main.lua", "{report}");
+    site.save("lua/main.lua", MAIN);
+    browser.reload("ok").await;
+    browser.show(&["label()", "count"]).await;
+    browser.counts(1).await;
+}
+
+#[tokio::test]
+async fn a_broken_viewdef_keeps_the_old_one_and_is_told() {
+    let site = Site::new();
+    let server = Server::start(&site.dir()).await;
+    let mut browser = Browser::open_app(&server).await;
+    site.save("viewdefs/App.DEFAULT.html", "<p>no template</p>\n");
+    let report = browser.reload("failed").await;
+    assert_eq!(report["errors"][0]["file"], "viewdefs/App.DEFAULT.html");
+    server.logged("[hot] ERROR viewdefs/App.DEFAULT.html").await;
+    browser.counts(1).await;
+    site.save("viewdefs/App.DEFAULT.html", "<template><h1 ui-value=\"label()\"></h1></template>\n");
+    let fresh = |data: &Value| data["properties"]["viewdefs"].to_string().contains("<h1");
+    browser.told("update", fresh).await;
+    browser.reload("ok").await;
+}
+
+#[tokio::test]
+async fn a_handler_that_loops_costs_its_own_session_only() {
+    let site = Site::configured("[session.budget]\nhandler = \"300ms\"\n");
+    site.save(
+        "lua/main.lua",
+        &MAIN.replace("self.count = self.count + 1", "self.count = self.count + 1; while self.loop do end"),
+    );
+    let server = Server::start(&site.dir()).await;
+    let mut bad = Browser::open_app(&server).await;
+    let mut good = Browser::open_app(&server).await;
+    bad.show(&["loop"]).await;
+    let (id, click) = (bad.id("loop"), bad.id("loop") + 1);
+    bad.send(json!([{ "type": "update", "data": { "varId": id, "value": true } }])).await;
+    bad.click().await;
+    good.counts(1).await;
+    let error = bad.told("error", |_| true).await;
+    assert_eq!((&error["varId"], &error["code"]), (&json!(click), &json!("timeout")), "{error}");
+    bad.send(json!([{ "type": "update", "data": { "varId": id, "value": false } }])).await;
+    bad.counts(2).await;
+}

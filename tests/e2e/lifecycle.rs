@@ -1,0 +1,201 @@
+//! The program's own life: how it starts, what it watches, how it ends.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::{
+    client::{Browser, begin},
+    http,
+    support::{
+        server::{Server, program},
+        site::{MAIN, Site},
+        until,
+    },
+};
+
+#[tokio::test]
+async fn a_burst_of_saves_does_not_keep_it_from_stopping() {
+    let site = Site::new();
+    let mut server = Server::start(&site.dir()).await;
+    let mut browsers = Vec::new();
+    for _ in 0..3 {
+        browsers.push(Browser::open_app(&server).await);
+    }
+    // A process of its own, as an editor is; it ends with its standard input.
+    let script = "n=0; while :; do n=$((n+1)); printf '%s\\n-- %s\\n' \"$TEXT\" $n > lua/main.lua; \
+         printf '%s\\n-- %s\\n' \"$TEXT\" $n > lua/words.tmp; mv lua/words.tmp lua/more.lua; done";
+    let mut saver = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(site.dir())
+        .env("TEXT", MAIN.replace("first", "burst"))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    browsers[0].sees("label()", "burst").await;
+    server.signal(Signal::TERM);
+    let (status, took) = server.ended().await;
+    saver.kill().unwrap();
+    saver.wait().unwrap();
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    for browser in &mut browsers {
+        assert_eq!(browser.close_code().await, CloseCode::Away);
+    }
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn it_stops_in_time_while_a_script_loops_and_a_second_signal_ends_it_at_once() {
+    for signals in [1, 2] {
+        let site = Site::configured("[session.budget]\nload = \"60s\"\n");
+        let mut server = Server::start(&site.dir()).await;
+        let mut browser = Browser::open_app(&server).await;
+        site.save("lua/main.lua", &format!("{MAIN}print('looping')\nwhile true do end\n"));
+        server.logged("looping").await;
+        server.signal(Signal::TERM);
+        if signals == 2 {
+            server.logged("stopping").await;
+            server.signal(Signal::TERM);
+        }
+        let (status, took) = server.ended().await;
+        assert!(took < Duration::from_secs(2), "it took {took:?}");
+        match signals {
+            1 => assert_eq!(browser.close_code().await, CloseCode::Away),
+            // It may have stopped before the second one came.
+            _ => assert!(matches!(status.code(), Some(143 | 0)), "{status:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_hot_loading_an_edit_changes_nothing() {
+    let site = Site::new();
+    let server = Server::with(&site.dir(), &[]).await;
+    let mut browser = Browser::open_app(&server).await;
+    site.edit("lua/main.lua", "first", "second");
+    site.edit("viewdefs/App.DEFAULT.html", "<p", "<h1");
+    browser.counts(1).await;
+    let mut late = Browser::open_app(&server).await;
+    late.sees("label()", "first").await;
+    assert_eq!(browser.value("label()"), "first");
+    assert!(!server.log().contains("[hot]"), "{}", server.log());
+    let ready = http::get(server.addr(), "/readyz").await;
+    assert_eq!((ready.status, ready.body.trim()), (200, "hot loading is off"));
+    let page = http::get(server.addr(), &format!("/{}/variables", browser.session)).await;
+    assert_eq!(page.status, 404, "debug pages come with hot loading");
+}
+
+#[tokio::test]
+async fn an_unknown_backend_ends_it_with_2_and_a_suggestion() {
+    let site = Site::new();
+    let mut command = program();
+    command.args(["serve", "--port", "0", "--watch-backend", "notifi", "--dir"]).arg(site.dir());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("notifi") && stderr.contains("\"notify\""), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_lua_directory_that_is_deleted_and_made_again_is_watched_again() {
+    let site = Site::new();
+    let server = Server::start(&site.dir()).await;
+    let mut browser = Browser::open_app(&server).await;
+    browser.counts(1).await;
+    for label in ["second", "third"] {
+        site.delete("lua");
+        browser.click().await;
+        site.save("lua/words.lua", crate::support::site::WORDS);
+        site.save("lua/main.lua", &MAIN.replace("first", label));
+        browser.sees("label()", label).await;
+    }
+    browser.counts(4).await;
+    site.edit("lua/words.lua", "alpha", "beta");
+    browser.sees("word()", "beta").await;
+    let ready = async || (http::get(server.addr(), "/readyz").await.status == 200).then_some(());
+    until("readiness", ready).await;
+}
+
+#[tokio::test]
+async fn another_lua_directory_put_in_the_place_of_the_old_one_is_taken() {
+    let site = Site::new();
+    let server = Server::start(&site.dir()).await;
+    let mut browser = Browser::open_app(&server).await;
+    site.save("next/words.lua", crate::support::site::WORDS);
+    site.save("next/main.lua", &MAIN.replace("first", "second"));
+    fs::rename(site.path("lua"), site.path("old")).unwrap();
+    fs::rename(site.path("next"), site.path("lua")).unwrap();
+    browser.sees("label()", "second").await;
+    site.edit("lua/main.lua", "second", "third");
+    browser.sees("label()", "third").await;
+    site.edit("old/main.lua", "first", "old");
+    site.edit("lua/main.lua", "third", "fourth");
+    browser.sees("label()", "fourth").await;
+}
+
+#[tokio::test]
+async fn viewdefs_made_after_the_start_are_sent() {
+    let site = Site::new();
+    site.delete("viewdefs");
+    let server = Server::start(&site.dir()).await;
+    let mut browser = Browser::open_app(&server).await;
+    site.save("viewdefs/App.DEFAULT.html", "<template><h2 ui-value=\"label()\"></h2></template>\n");
+    let sent = |browser: &Browser| serde_json::json!(browser.frames).to_string().contains("<h2 ");
+    browser.wait_until("the viewdef", sent).await;
+}
+
+#[tokio::test]
+async fn a_new_site_is_served_and_edited() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = program().current_dir(parent.path()).args(["new", "mine"]).output().unwrap();
+    assert!(output.status.success());
+    let mine = parent.path().join("mine");
+    let server = Server::start(&mine).await;
+    let mut browser = Browser::open(&server).await;
+    browser.show(&["greeting()", "clicks"]).await;
+    browser.sees("greeting()", "Hello from Lua").await;
+    let main = mine.join("lua/main.lua");
+    let text = fs::read_to_string(&main).unwrap();
+    fs::write(&main, text.replace("Hello from Lua", "Hello from a test")).unwrap();
+    browser.sees("greeting()", "Hello from a test").await;
+}
+
+#[tokio::test]
+async fn in_an_empty_directory_the_sample_is_served_and_can_be_edited_where_it_says() {
+    let (empty, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut command = program();
+    command.current_dir(empty.path()).env("TMPDIR", temporary.path());
+    command.args(["serve", "--port", "0", "--hotload"]);
+    let server = Server::run(command).await;
+    assert!(server.stdout().contains("lua-hotloader new DIR"), "{}", server.stdout());
+    let mut browser = Browser::open(&server).await;
+    browser.show(&["greeting()"]).await;
+    browser.sees("greeting()", "Hello from Lua").await;
+    let copy = fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path());
+    let copy = copy.filter(|path| path.join("lua/main.lua").exists()).next().unwrap();
+    assert!(server.stdout().contains(copy.to_str().unwrap()), "{}", server.stdout());
+    let main = copy.join("lua/main.lua");
+    let text = fs::read_to_string(&main).unwrap();
+    fs::write(&main, text.replace("Hello from Lua", "Hello from a copy")).unwrap();
+    browser.sees("greeting()", "Hello from a copy").await;
+}
+
+#[tokio::test]
+async fn a_session_ends_when_no_browser_has_looked_at_it_for_its_timeout() {
+    let site = Site::configured("[session]\ntimeout = \"1s\"\n");
+    let server = Server::start(&site.dir()).await;
+    let mut kept = Browser::open_app(&server).await;
+    let left = begin(server.addr()).await;
+    let start = Instant::now();
+    let page = async |session: &str| http::get(server.addr(), &format!("/{session}")).await.status;
+    until("the end of the session", async || (page(&left).await == 404).then_some(())).await;
+    assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
+    assert_eq!(page(&kept.session).await, 200);
+    kept.counts(1).await;
+}
