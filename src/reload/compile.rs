@@ -89,8 +89,11 @@ impl Compiler {
             Ok(function) => Ok(function.dump(false)),
             Err(mlua::Error::SyntaxError { message, .. }) => {
                 let diagnostic = Diagnostic::from_lua(&message);
+                // Where something is missing at the end, Lua counts a line that nobody can go to.
+                let last = content.bytes.trim_ascii_end().split(|&byte| byte == b'\n').count();
+                let line = diagnostic.line.map(|line| line.min(u32::try_from(last).unwrap_or(line)));
                 // Lua shortens long names; here the whole one is known.
-                Err(Diagnostic { file: display.to_owned(), ..diagnostic }.with_excerpt(&content.bytes))
+                Err(Diagnostic { file: display.to_owned(), line, ..diagnostic }.with_excerpt(&content.bytes))
             }
             Err(error) => Err(Diagnostic::about(display, None, error.to_string())),
         }

@@ -97,11 +97,11 @@ fn split_position(text: &str) -> Option<(&str, Option<u32>, &str)> {
     None
 }
 
-/// Keeps the frames that are in files of the user: `[C]` and the loader's own say nothing to them.
+/// Keeps the frames that are in files of the user: `[C]` and the loader's own (`?`, as it has no
+/// debug information) say nothing to them.
 fn tidy_traceback(text: &str) -> String {
     let frames = text.lines().map(str::trim).filter(|line| {
-        // `?` is the prelude, which has no debug information.
-        !line.is_empty() && !line.starts_with("[C]") && !line.starts_with("?:") && !line.starts_with("(...")
+        !line.is_empty() && !["[C]", "?:", "(..."].iter().any(|start| line.starts_with(start))
     });
     frames.take(20).collect::<Vec<_>>().join("\n")
 }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_lua_error_is_split_into_file_line_message_and_traceback() {
-        let text = "lua/app.lua:42: attempt to index a nil value (local 'x')\nstack traceback:\n\t[C]: in ?\n\tlua/app.lua:42: in function 'f'";
+        let text = "lua/app.lua:42: attempt to index a nil value (local 'x')\nstack traceback:\n\t[C]: in ?\n\tlua/app.lua:42: in function 'f'\n\t?: in upvalue '?'";
         let diagnostic = Diagnostic::from_lua(text);
         assert_eq!(diagnostic.file, "lua/app.lua");
         assert_eq!(diagnostic.line, Some(42));
