@@ -151,6 +151,8 @@ impl ReloadReport {
     ) -> Self {
         let mut errors: Vec<ErrorReport> =
             broken.map(|diagnostic| ErrorReport { diagnostic: diagnostic.clone(), sessions }).collect();
+        // Those of files that do not compile count all sessions already.
+        let broken = errors.len();
         let mut notes: Vec<String> = Vec::new();
         let (mut applied, mut kept) = (0, 0);
         let (mut ran, mut unchanged) = (BTreeSet::new(), BTreeSet::new());
@@ -162,8 +164,9 @@ impl ReloadReport {
                 }
                 Outcome::Kept { diagnostic, .. } => {
                     kept += 1;
-                    match errors.iter_mut().find(|error| error.diagnostic == **diagnostic) {
-                        Some(error) => error.sessions += 1,
+                    match errors.iter().position(|error| error.diagnostic == **diagnostic) {
+                        Some(known) if known < broken => {}
+                        Some(known) => errors[known].sessions += 1,
                         None => errors.push(ErrorReport { diagnostic: (**diagnostic).clone(), sessions: 1 }),
                     }
                 }

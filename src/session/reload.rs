@@ -84,6 +84,9 @@ impl LuaSession {
     }
 
     fn run_changes(&mut self, newest: Arc<Generation>) -> (Outcome, Vec<String>) {
+        if let Some(diagnostic) = self.broken(&newest) {
+            return (Outcome::Kept { diagnostic: Box::new(diagnostic), exhausted: false }, Vec::new());
+        }
         let (changed, mut notes) = self.changed(&newest);
         let Some(before) = self.vm.state(|state| {
             let old = std::mem::replace(&mut state.generation, newest);
@@ -120,6 +123,13 @@ impl LuaSession {
         self.collect_later();
         let files = changed.into_iter().map(|changed| changed.source.display.clone()).collect();
         (Outcome::Applied { files }, notes)
+    }
+
+    /// Why a file that runs here does not compile. What was saved with it waits for it: files that are
+    /// saved together belong together.
+    fn broken(&self, newest: &Generation) -> Option<Diagnostic> {
+        let broken = |loaded: &LoadedFile| newest.files.get(&loaded.file)?.failed.as_deref().cloned();
+        self.vm.state(|state| state.loaded.values().find_map(broken))?
     }
 
     /// What has to run, dependencies first, and notes on what is gone.
