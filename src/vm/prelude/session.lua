@@ -18,7 +18,6 @@ P.prototypes = prototypes
 -- prototype -> its info, to know one when it is met
 local info_of = setmetatable({}, { __mode = "k" })
 P.prototype_info = info_of
-local instances = setmetatable({}, { __mode = "k" })
 
 local automatic = { type = true, __index = true, new = true }
 
@@ -51,8 +50,7 @@ local function redeclare(info, init, base)
   local prototype, before, now = info.prototype, info.declared, declared_fields(init)
   for key, value in next, now do
     if not P.same_data(before[key], value) then
-      prototype[key] = not rawequal(value, EMPTY) and init[key] or nil
-      if init[key] == false then prototype[key] = false end
+      if rawequal(value, EMPTY) then prototype[key] = nil else prototype[key] = init[key] end
     end
   end
   for key in next, before do
@@ -74,9 +72,7 @@ end
 
 function session:create(prototype, instance)
   if type(prototype) ~= "table" then error("session:create: the prototype has to be a table", 2) end
-  instance = set_user_metatable(instance or {}, prototype)
-  instances[instance] = true
-  return instance
+  return set_user_metatable(instance or {}, prototype)
 end
 
 ---------------------------------------------------------------- the app
