@@ -86,14 +86,7 @@ fn read_step(value: &Value, step: &Step) -> Result<Value, AccessError> {
 fn table<'a>(value: &'a Value, step: &Step) -> Result<&'a Table, AccessError> {
     match value {
         Value::Table(table) => Ok(table),
-        other => {
-            let name = match step {
-                Step::Field(name) | Step::Call(name) | Step::CallWith(name) => name.to_string(),
-                Step::Index(index) => index.to_string(),
-                Step::Parent => "..".into(),
-            };
-            Err(AccessError::Path(format!("{name:?} is looked for in a {} value", other.type_name())))
-        }
+        other => Err(AccessError::Path(format!("\"{step}\" is looked for in a {} value", other.type_name()))),
     }
 }
 
@@ -106,6 +99,6 @@ fn method(table: &Table, name: &str) -> Result<Function, AccessError> {
 }
 
 fn unauthorized(path: &Path, what: &str) -> AccessError {
-    let name = path.steps.last().map(|step| format!("{step:?}")).unwrap_or_default();
-    AccessError::Unauthorized(format!("{name} {what}"))
+    let name = path.steps.last().map(Step::to_string).unwrap_or_default();
+    AccessError::Unauthorized(format!("\"{name}\" {what}"))
 }

@@ -1,5 +1,7 @@
 //! Paths: how a variable says where its value is, seen from its parent.
 
+use std::fmt;
+
 use super::message::{ErrorCode, Properties};
 
 /// A path taken apart.
@@ -38,6 +40,19 @@ pub(crate) enum Access {
 pub(crate) struct PathError {
     pub(crate) code: ErrorCode,
     pub(crate) description: String,
+}
+
+impl fmt::Display for Step {
+    /// As it is written in a path.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(name) => f.write_str(name),
+            Self::Index(index) => write!(f, "{index}"),
+            Self::Call(name) => write!(f, "{name}()"),
+            Self::CallWith(name) => write!(f, "{name}(_)"),
+            Self::Parent => f.write_str(".."),
+        }
+    }
 }
 
 impl Path {
@@ -148,6 +163,13 @@ mod tests {
         assert_eq!(steps(""), Ok(vec![]));
         assert_eq!(steps(".."), Ok(vec![Step::Parent]));
         assert_eq!(steps("...x"), Ok(vec![Step::Parent, Step::Field("x".into())]));
+    }
+
+    #[test]
+    fn a_step_is_shown_as_it_was_written() {
+        for text in ["a", "0", "name()", "set(_)", ".."] {
+            assert_eq!(steps(text).unwrap()[0].to_string(), text);
+        }
     }
 
     #[test]
