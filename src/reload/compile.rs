@@ -43,6 +43,7 @@ impl Compiler {
             viewdefs: last.viewdefs.clone(),
             viewdef_errors: last.viewdef_errors.clone(),
             changed: Vec::new(),
+            removed: Vec::new(),
         };
         if changes.initial {
             // It names everything there is: what it does not name is gone.
@@ -66,11 +67,12 @@ impl Compiler {
 
     fn take_lua(&self, next: &mut Generation, change: &Change) {
         let display = display(&self.layout.lua, &change.name);
-        next.changed.push(display.clone());
         let Some(content) = change.content() else {
+            next.removed.push(display);
             next.files.remove(&change.name);
             return;
         };
+        next.changed.push(display.clone());
         let entry = next.files.entry(change.name.clone()).or_default();
         *entry = match self.compile_file(&display, content) {
             Ok(bytecode) => {
@@ -101,7 +103,8 @@ impl Compiler {
 
     fn take_viewdef(&self, next: &mut Generation, change: &Change) {
         let display = display(&self.layout.viewdefs, &change.name);
-        next.changed.push(display.clone());
+        let touched = if change.content().is_some() { &mut next.changed } else { &mut next.removed };
+        touched.push(display.clone());
         let Some(key) = viewdef::key(&change.name) else {
             if change.content().is_some() {
                 let message =

@@ -23,8 +23,10 @@ pub struct Generation {
     pub viewdefs: BTreeMap<String, Arc<Viewdef>>,
     /// What is wrong with templates at the moment, by file.
     pub viewdef_errors: BTreeMap<PathBuf, Diagnostic>,
-    /// As people know them (`lua/app.lua`), the files whose change led here.
+    /// As people know them (`lua/app.lua`), the files that were saved since the last one.
     pub changed: Vec<String>,
+    /// Likewise, the files that were removed.
+    pub removed: Vec<String>,
 }
 
 /// One name below the Lua directory: what can be run, and what is wrong with what cannot.
@@ -59,8 +61,17 @@ impl Generation {
 
     /// Everything that does not compile at the moment.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        let files = self.files.values().filter_map(|entry| entry.failed.as_deref());
-        files.chain(self.viewdef_errors.values())
+        self.file_errors().chain(self.viewdef_errors.values())
+    }
+
+    /// The Lua files that do not compile at the moment.
+    pub fn file_errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.files.values().filter_map(|entry| entry.failed.as_deref())
+    }
+
+    /// The files whose change led here, as people know them.
+    pub fn touched(&self) -> Vec<String> {
+        self.changed.iter().chain(&self.removed).cloned().collect()
     }
 
     /// The source of a file as an error message names it. Lua shortens long names to `...` and

@@ -94,12 +94,11 @@ impl HotLoader {
         published: Arc<Published>,
         host: Arc<H>,
     ) -> Result<Self, HotLoaderError> {
-        let compiler = Compiler::new(layout)?;
+        let compiler = Some(Compiler::new(layout.clone())?);
         let (watch, mut changes) = watch::start(settings, roots, registry).await?;
         let initial = changes.recv().await.ok_or_else(|| HotLoaderError::NoListing(lua_dir.clone()))?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mut actor =
-            Actor { compiler: Some(compiler), published, host, tasks: tasks.clone(), stop: stop.clone() };
+        let mut actor = Actor { compiler, layout, published, host, tasks: tasks.clone(), stop: stop.clone() };
         actor.publish_first(initial).await;
         let (stopped, tracker) = (stop.clone(), tasks.clone());
         tracker.spawn(async move {
@@ -130,9 +129,10 @@ impl HotLoader {
     ) -> Result<(), HotLoaderError> {
         let compiler = Compiler::new(layout)?;
         let initial = watch::scan_once(settings, roots).await?;
-        let (_, generation) = compile(compiler, published.generation(), initial).await;
-        log_broken(&generation);
-        published.publish_good(generation);
+        if let Some((_, generation)) = compile(compiler, published.generation(), initial).await {
+            log_broken(&generation);
+            published.publish_good(generation);
+        }
         Ok(())
     }
 
@@ -176,6 +176,7 @@ impl HotLoader {
 struct Actor<H: SessionHost> {
     /// Away only while a compilation runs on a blocking thread.
     compiler: Option<Compiler>,
+    layout: SiteLayout,
     published: Arc<Published>,
     host: Arc<H>,
     tasks: TaskTracker,
@@ -210,29 +211,35 @@ impl<H: SessionHost> Actor<H> {
         });
     }
 
+    /// `None`: the compiler failed, which is a bug; the log says so, and the next save is tried anew.
     async fn compile(&mut self, changes: ChangeSet) -> Option<Arc<Generation>> {
-        let compiler = self.compiler.take()?;
-        let (compiler, generation) = compile(compiler, self.published.generation(), changes).await;
-        self.compiler = compiler;
+        let compiler = match self.compiler.take() {
+            Some(compiler) => compiler,
+            None => Compiler::new(self.layout.clone())
+                .inspect_err(|error| tracing::error!(target: "hot", %error, "no Lua state for compiling"))
+                .ok()?,
+        };
+        let (compiler, generation) = compile(compiler, self.published.generation(), changes).await?;
+        self.compiler = Some(compiler);
         Some(generation)
     }
 }
 
-/// Compiles on a thread where it may take its time. The compiler is lost only with the runtime.
+/// Compiles on a thread where it may take its time.
 async fn compile(
     compiler: Compiler,
     last: Arc<Generation>,
     changes: ChangeSet,
-) -> (Option<Compiler>, Arc<Generation>) {
-    let fallback = last.clone();
+) -> Option<(Compiler, Arc<Generation>)> {
     let job = tokio::task::spawn_blocking(move || {
         let generation = Arc::new(compiler.compile(&last, &changes));
         (compiler, generation)
     });
-    match job.await {
-        Ok((compiler, generation)) => (Some(compiler), generation),
-        Err(_) => (None, fallback),
-    }
+    job.await
+        .inspect_err(
+            |error| tracing::error!(target: "hot", %error, "a bug: the compiler failed; this save is lost"),
+        )
+        .ok()
 }
 
 fn log_broken(generation: &Generation) {
@@ -328,9 +335,7 @@ impl<H: SessionHost> Rollout<H> {
     }
 
     fn report(&self, outcomes: &[ReloadOutcome], total: usize) -> ReloadReport {
-        let files = self.generation.changed.clone();
-        let broken = self.generation.diagnostics();
-        ReloadReport::new(self.generation.number, files, total, broken, outcomes, self.began.elapsed())
+        ReloadReport::new(&self.generation, total, outcomes, self.began.elapsed())
     }
 
     /// Lets browsers know, and decides what new sessions start from.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
 
-use super::Diagnostic;
+use super::{Diagnostic, Generation};
 
 /// So many files are named in a line of the log.
 const SHOWN: usize = 8;
@@ -76,6 +76,9 @@ pub struct ReloadReport {
     /// Where the time went.
     #[serde(skip)]
     pub stages: Stages,
+    /// Those of `files` that were removed.
+    #[serde(skip)]
+    pub removed: Vec<String>,
     /// Changed Lua files that ran in some session.
     #[serde(skip)]
     pub ran: BTreeSet<String>,
@@ -140,19 +143,31 @@ impl ReloadStatus {
 }
 
 impl ReloadReport {
-    /// Sums up what `sessions` sessions made of a generation whose files `broken` do not compile.
-    pub fn new<'a>(
-        generation: u64,
-        files: Vec<String>,
+    /// Sums up what `sessions` sessions made of a generation.
+    pub fn new(
+        generation: &Generation,
         sessions: usize,
-        broken: impl Iterator<Item = &'a Diagnostic>,
         outcomes: &[ReloadOutcome],
         duration: Duration,
     ) -> Self {
-        let mut errors: Vec<ErrorReport> =
-            broken.map(|diagnostic| ErrorReport { diagnostic: diagnostic.clone(), sessions }).collect();
-        // Those of files that do not compile count all sessions already.
-        let broken = errors.len();
+        // A template that is broken is old in every session; a Lua file, in those that have loaded it,
+        // and they say so.
+        let error = |sessions| {
+            move |diagnostic: &Diagnostic| ErrorReport { diagnostic: diagnostic.clone(), sessions }
+        };
+        let templates = generation.viewdef_errors.values().map(error(sessions));
+        let errors: Vec<ErrorReport> = generation.file_errors().map(error(0)).chain(templates).collect();
+        let (files, removed) = (generation.touched(), generation.removed.clone());
+        Self { files, removed, ..Self::sum_up(generation.number, errors, sessions, outcomes, duration) }
+    }
+
+    fn sum_up(
+        generation: u64,
+        mut errors: Vec<ErrorReport>,
+        sessions: usize,
+        outcomes: &[ReloadOutcome],
+        duration: Duration,
+    ) -> Self {
         let mut notes: Vec<String> = Vec::new();
         let (mut applied, mut kept) = (0, 0);
         let (mut ran, mut unchanged) = (BTreeSet::new(), BTreeSet::new());
@@ -164,9 +179,8 @@ impl ReloadReport {
                 }
                 Outcome::Kept { diagnostic, .. } => {
                     kept += 1;
-                    match errors.iter().position(|error| error.diagnostic == **diagnostic) {
-                        Some(known) if known < broken => {}
-                        Some(known) => errors[known].sessions += 1,
+                    match errors.iter_mut().find(|error| error.diagnostic == **diagnostic) {
+                        Some(error) => error.sessions += 1,
                         None => errors.push(ErrorReport { diagnostic: (**diagnostic).clone(), sessions: 1 }),
                     }
                 }
@@ -183,7 +197,7 @@ impl ReloadReport {
             (false, 0) => ReloadStatus::Failed,
             (false, _) => ReloadStatus::Partial,
         };
-        let stages = Stages::default();
+        let (files, removed, stages) = (Vec::new(), Vec::new(), Stages::default());
         Self {
             generation,
             status,
@@ -191,6 +205,7 @@ impl ReloadReport {
             duration,
             notes,
             errors,
+            removed,
             stages,
             ran,
             unchanged,
@@ -204,7 +219,7 @@ impl ReloadReport {
     pub fn of_start(generation: u64, error: Diagnostic) -> Self {
         let kept = Outcome::Kept { diagnostic: Box::new(error), exhausted: false };
         let outcome = ReloadOutcome { generation, outcome: kept, unchanged: Vec::new(), notes: Vec::new() };
-        Self::new(generation, Vec::new(), 1, [].into_iter(), &[outcome], Duration::ZERO)
+        Self::sum_up(generation, Vec::new(), 1, &[outcome], Duration::ZERO)
     }
 
     /// The frame that tells browsers.
@@ -230,10 +245,14 @@ impl ReloadReport {
             tracing::info!(target: "hot", "[hot] reloaded {ran} in {applied}/{sessions} sessions, {ms} ms");
         }
         let broken = |file: &String| self.errors.iter().any(|error| error.diagnostic.file == *file);
-        let rest: Vec<&String> =
-            self.files.iter().filter(|file| !self.ran.contains(*file) && !broken(file)).collect();
+        let rest = self.files.iter().filter(|file| !self.ran.contains(*file) && !broken(file));
+        let (gone, rest): (Vec<_>, Vec<_>) = rest.partition(|file| self.removed.contains(*file));
+        if !gone.is_empty() {
+            tracing::info!(target: "hot", "[hot] removed {}", list(gone.into_iter()));
+        }
         let (templates, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|file| file.ends_with(".html"));
-        if !templates.is_empty() {
+        // Where a session keeps its generation, its templates wait, too.
+        if !templates.is_empty() && self.kept == 0 {
             let templates = list(templates.into_iter());
             tracing::info!(target: "hot", "[hot] {templates}: sent where it is shown, in {sessions} sessions, {ms} ms");
         }
@@ -296,8 +315,8 @@ mod tests {
     }
 
     fn report(outcomes: &[ReloadOutcome]) -> ReloadReport {
-        let (files, sessions) = (vec!["lua/a.lua".into()], outcomes.len());
-        ReloadReport::new(2, files, sessions, [].into_iter(), outcomes, Duration::from_millis(14))
+        let generation = Generation { number: 2, changed: vec!["lua/a.lua".into()], ..Generation::default() };
+        ReloadReport::new(&generation, outcomes.len(), outcomes, Duration::from_millis(14))
     }
 
     #[test]

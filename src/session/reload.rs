@@ -54,8 +54,7 @@ impl LuaSession {
     }
 
     fn own_report(&self, generation: &Generation, notes: &[String], took: Duration) -> ReloadReport {
-        let mut report =
-            ReloadReport::new(generation.number, generation.changed.clone(), 1, [].into_iter(), &[], took);
+        let mut report = ReloadReport::new(generation, 1, &[], took);
         report.notes = notes.to_vec();
         report
     }

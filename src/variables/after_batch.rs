@@ -3,6 +3,8 @@
 //! Lua code changes its objects and tells nobody. After each unit of work every watched variable is
 //! read again, parents before children, and compared with what was sent last.
 
+use std::collections::HashSet;
+
 use mlua::Value;
 
 use super::{
@@ -33,11 +35,15 @@ impl View {
         generation: &Generation,
     ) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        let parents: std::collections::HashSet<u64> =
-            self.variables.values().filter_map(|variable| variable.parent).collect();
+        let parents: HashSet<u64> = self.variables.values().filter_map(|variable| variable.parent).collect();
         let keys: Vec<u64> = self.variables.keys().copied().collect();
+        let mut inactive = HashSet::new();
         for key in keys {
             let Some(variable) = self.variables.get(&key) else { continue };
+            if variable.inactive() || variable.parent.is_some_and(|parent| inactive.contains(&parent)) {
+                inactive.insert(key);
+                continue;
+            }
             if !variable.access.readable() || !(variable.watched || parents.contains(&key)) {
                 continue;
             }
@@ -112,7 +118,7 @@ impl Variable {
         self.value = reading.value;
         // A success ends an error: the browser is told even if the value is the same.
         let recovered = self.error.take().is_some();
-        if !self.watched || self.inactive() {
+        if !self.watched {
             return;
         }
         let same_value = self.sent.as_ref() == Some(&reading.encoded);
@@ -131,7 +137,7 @@ impl Variable {
 
     fn fail(&mut self, error: (ErrorCode, String), out: &mut Vec<Outgoing>) {
         self.value = Value::Nil;
-        if !self.watched || self.inactive() {
+        if !self.watched {
             return;
         }
         // Nothing stale is shown.
@@ -151,6 +157,7 @@ impl Variable {
     }
 
     fn inactive(&self) -> bool {
+        // Neither it nor its descendants are read or sent.
         self.properties.get("inactive").is_some_and(|value| !value.is_empty() && value != "false")
     }
 }

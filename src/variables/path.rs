@@ -60,7 +60,7 @@ impl Path {
     pub(crate) fn parse(text: &str, properties: &mut Properties) -> Result<Self, PathError> {
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (key, value) = pair.split_once('=').unwrap_or((pair, "true"));
             properties.insert(key.to_owned(), value.to_owned());
         }
         let mut steps = Vec::new();
@@ -176,7 +176,7 @@ mod tests {
     fn what_follows_the_question_mark_becomes_properties() {
         let mut properties = Properties::new();
         Path::parse("a?keypress&wrapper=lua.ViewList", &mut properties).unwrap();
-        assert_eq!(properties["keypress"], "");
+        assert_eq!(properties["keypress"], "true");
         assert_eq!(properties["wrapper"], "lua.ViewList");
     }
 

@@ -108,9 +108,6 @@ impl View {
             Incoming::Restart => return,
         };
         if let Err((code, description)) = done {
-            if let Some(variable) = self.ids.get(&id).and_then(|key| self.variables.get_mut(key)) {
-                variable.error = Some((code, description.clone()));
-            }
             out.push(Outgoing::Error { var_id: id, code, description });
         }
     }

@@ -83,6 +83,7 @@ impl Vm {
         let prelude = lua.create_table()?;
         prelude.raw_set("host", host::functions(&lua)?)?;
         prelude.raw_set("max_string", budget.string.as_usize())?;
+        prelude.raw_set("max_string_text", budget.string.to_string())?;
         prelude.raw_set("max_memory", budget.memory.as_usize())?;
         prelude.raw_set("max_snapshot", MAX_SNAPSHOT)?;
         for bytecode in PRELUDE.iter() {

@@ -34,7 +34,7 @@ end
 -- A finalizer runs where no deadline can stop it.
 function G.setmetatable(object, metatable)
   if type(metatable) == "table" and rawget(metatable, "__gc") ~= nil then
-    error("__gc is not available in a session; use __close or hot.dispose", 2)
+    error("__gc is not available in a session; use __close", 2)
   end
   return setmetatable(object, metatable)
 end
@@ -51,10 +51,10 @@ function string.rep(text, n, separator)
   local one = type(text) == "string" and type(n) == "number" and n > 0 and #text + #(separator or "")
   local size = one and one * n or 0
   if size > P.max_string then
-    error("string.rep: the result would be larger than session.budget.string (" .. P.max_string .. " bytes)", 2)
+    error("string.rep: the result would be larger than " .. P.max_string_text .. " (session.budget.string)", 2)
   elseif size > 65536 and collectgarbage("count") * 1024 + size > P.max_memory then
     -- Said here because Lua's own "not enough memory" comes without file and line.
-    error("not enough memory: session.budget.memory is " .. P.max_memory .. " bytes", 2)
+    error("not enough memory", 2)
   end
   return rep(text, n, separator)
 end

@@ -46,9 +46,10 @@ export function createOverlay() {
 }
 
 function headline(status, errors) {
-  const count = Math.max(0, ...errors.map(({ sessions }) => sessions ?? 0));
-  const kept = count === 1 ? "1 session keeps" : `${count || "all"} sessions keep`;
-  return `${status === "partial" ? "Reloaded in part" : "Not reloaded"}: ${kept} the previous version`;
+  const count = Math.max(...errors.map(({ sessions }) => sessions ?? 0));
+  const kept = count === 1 ? "1 session keeps" : `${count} sessions keep`;
+  const what = status === "partial" ? "Reloaded in part" : "Not reloaded";
+  return count > 0 ? `${what}: ${kept} the previous version` : `${what}; no session needs it yet`;
 }
 
 function describe({ file, line, message, excerpt, traceback }) {
