@@ -14,8 +14,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::http;
-use crate::support::{DEADLINE, server::Server};
+use crate::support::{DEADLINE, http, server::Server};
 
 pub(crate) type Socket = WebSocketStream<TcpStream>;
 

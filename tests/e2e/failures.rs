@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Browser, begin},
-    http,
     support::{
+        http,
         server::Server,
         site::{MAIN, Site, WORDS},
     },

@@ -11,8 +11,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{
     client::{Browser, begin},
-    http,
     support::{
+        http,
         server::{Server, program},
         site::{MAIN, Site},
         until,

@@ -7,7 +7,6 @@
 
 mod client;
 mod failures;
-mod http;
 mod lifecycle;
 mod links;
 mod saves;

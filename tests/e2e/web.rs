@@ -8,8 +8,8 @@ use tokio_tungstenite::tungstenite::{Error, protocol::frame::coding::CloseCode};
 
 use crate::{
     client::{Browser, begin, connect},
-    http,
     support::{
+        http,
         server::Server,
         site::{MAIN, Site},
         until,

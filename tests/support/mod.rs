@@ -1,5 +1,6 @@
 //! What tests of the whole program stand on: a site on disk, and the real server on it.
 
+pub(crate) mod http;
 pub(crate) mod server;
 pub(crate) mod site;
 

@@ -28,9 +28,13 @@ impl Server {
         Self::with(site, &["--hotload"]).await
     }
 
+    /// With these flags, on a free port unless they say another.
     pub(crate) async fn with(site: &Path, flags: &[&str]) -> Self {
         let mut command = program();
-        command.args(["serve", "--port", "0", "--dir"]).arg(site).args(flags);
+        command.args(["serve", "--dir"]).arg(site).args(flags);
+        if !flags.contains(&"--port") {
+            command.args(["--port", "0"]);
+        }
         Self::run(command).await
     }
 

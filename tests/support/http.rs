@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::DEADLINE;
+use super::DEADLINE;
 
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -30,23 +30,45 @@ pub(crate) async fn get(addr: SocketAddr, path: &str) -> Answer {
 
 /// With these headers, of which `Host` replaces the real one.
 pub(crate) async fn get_with(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let host = addr.to_string();
-    let own =
-        if headers.iter().any(|(name, _)| *name == "Host") { None } else { Some(("Host", host.as_str())) };
-    let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
-    for (name, value) in own.iter().chain(headers) {
+    ask(addr, "GET", path, headers, "").await
+}
+
+pub(crate) async fn ask(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request += &format!("Host: {addr}\r\n");
+    }
+    if !body.is_empty() {
+        request += &format!("Content-Length: {}\r\n", body.len());
+    }
+    for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
-    request += "\r\n";
+    request += &format!("\r\n{body}");
     let asking = async {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
+        // Some keep the connection open though they were told that it is the last request.
+        while !is_complete(&answer) && stream.read_buf(&mut answer).await.unwrap() > 0 {}
         String::from_utf8_lossy(&answer).into_owned()
     };
-    let answer = timeout(DEADLINE, asking).await.unwrap_or_else(|_| panic!("no answer to GET {path}"));
+    let answer = timeout(DEADLINE, asking).await.unwrap_or_else(|_| panic!("no answer to {method} {path}"));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
     Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Whether all that the head promises is there; without a length, the end of the connection says so.
+fn is_complete(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }

@@ -1,0 +1,146 @@
+//! [`Chromium`]: a headless browser, driven through chromedriver.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+
+use crate::support::{http, server::Server, until};
+
+/// A browser of one test. The driver ends with the test, and the browser with it.
+pub(crate) struct Chromium {
+    driver: Driver,
+    pub(crate) client: Client,
+}
+
+struct Driver {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Driver {
+    /// On a port of its own choice; `None` if there is no chromedriver.
+    fn start() -> Option<Self> {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = Self { child: command.spawn().ok()?, addr: ([127, 0, 0, 1], 0).into() };
+        let mut lines = BufReader::new(driver.child.stdout.take()?).lines();
+        let port = lines.find_map(|line| {
+            line.ok()?.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
+        driver.addr.set_port(port?);
+        // It would stop at a pipe that nobody reads.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(driver)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Chromium {
+    /// `None` where there is none, said aloud; with CI=true that is a failure.
+    pub(crate) async fn start() -> Option<Self> {
+        let Some(driver) = Driver::start() else {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "chromedriver is missing");
+            eprintln!("SKIPPED: chromedriver is missing (Debian package chromium-driver)");
+            return None;
+        };
+        let args = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            "--disable-gpu",
+            "--window-size=1200,800",
+            // It talks to this machine and to nobody else.
+            "--no-proxy-server",
+            "--disable-background-networking",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        ];
+        let capabilities =
+            json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" } });
+        let Value::Object(capabilities) = capabilities else { unreachable!() };
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://{}", driver.addr))
+            .await
+            .unwrap();
+        Some(Self { driver, client })
+    }
+
+    /// The page of a new session.
+    pub(crate) async fn open(&self, server: &Server) {
+        self.client.goto(&server.url()).await.unwrap();
+        self.run("window.marker = 'never reloaded'").await;
+    }
+
+    /// Runs the body of a function in the page.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    pub(crate) async fn find(&self, css: &str) -> Element {
+        self.client.find(Locator::Css(css)).await.unwrap()
+    }
+
+    pub(crate) async fn click(&self, css: &str) {
+        self.find(css).await.click().await.unwrap();
+    }
+
+    /// Waits until the function's body gives this.
+    pub(crate) async fn gives(&self, script: &str, expected: impl Into<Value>) {
+        let expected = expected.into();
+        let mut last = Value::Null;
+        let what = format!("{script} to give {expected}");
+        until(&what, async || {
+            last = self.run(script).await;
+            (last == expected).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the element shows the text.
+    pub(crate) async fn shows(&self, css: &str, text: &str) {
+        self.gives(&format!("return document.querySelector('{css}')?.textContent"), text).await;
+    }
+
+    /// Waits until the overlay says all of that; without words, until it is gone.
+    pub(crate) async fn overlay(&self, words: &[&str]) {
+        let text = "return document.querySelector('ui-overlay').shadowRoot.querySelector('section')?.textContent ?? ''";
+        until(&format!("an overlay with {words:?}"), async || {
+            let text = self.run(text).await;
+            let text = text.as_str()?;
+            let fits =
+                if words.is_empty() { text.is_empty() } else { words.iter().all(|word| text.contains(word)) };
+            fits.then_some(())
+        })
+        .await;
+    }
+
+    /// The page is the one that was opened, and its console has no errors. Ends the browser.
+    pub(crate) async fn is_well(self) {
+        assert_eq!(self.run("return window.marker").await, "never reloaded");
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let path = format!("/session/{session}/se/log");
+        let json = [("Content-Type", "application/json")];
+        let log = http::ask(self.driver.addr, "POST", &path, &json, r#"{"type":"browser"}"#).await;
+        let entries: Value = serde_json::from_str(&log.body).unwrap();
+        let errors: Vec<&Value> =
+            entries["value"].as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE").collect();
+        assert!(errors.is_empty(), "the console: {errors:?}");
+        self.end().await;
+    }
+
+    pub(crate) async fn end(self) {
+        self.client.close().await.unwrap();
+    }
+}

@@ -1,0 +1,205 @@
+//! The sample site in a real browser: what a person sees who saves a file.
+//!
+//! With UPDATE_SCREENSHOTS=1 the pictures of the README are made anew.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
+
+mod chromium;
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{fs, path::Path};
+
+use chromium::Chromium;
+use serde_json::json;
+use support::{server::Server, site::Site};
+
+const CLICK: &str = ".counter button.main";
+const COUNT: &str = ".count";
+
+/// The sample site, to be edited.
+fn sample() -> Site {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let site = Site::with(&[]);
+    site.copy(&checkout.join("lua"), "lua");
+    site.copy(&checkout.join("config"), "config");
+    site
+}
+
+#[tokio::test]
+async fn an_edit_is_seen_with_the_old_count_on_the_same_page() {
+    let Some(browser) = Chromium::start().await else { return };
+    let site = sample();
+    let server = Server::start(&site.dir()).await;
+    browser.open(&server).await;
+    browser.shows("h1", "Hello from Lua").await;
+    browser.click(CLICK).await;
+    browser.click(CLICK).await;
+    browser.shows(COUNT, "Clicked 2 times").await;
+
+    site.edit("lua/main.lua", "Hello from Lua", "Edited");
+    browser.shows("h1", "Edited").await;
+    browser.shows(COUNT, "Clicked 2 times").await;
+    site.edit("lua/main.lua", "\"Clicked \"", "\"Pressed \"");
+    browser.shows(COUNT, "Pressed 2 times").await;
+    browser.click(CLICK).await;
+    browser.shows(COUNT, "Pressed 3 times").await;
+    // A module: the cards on the page are the same ones.
+    site.edit("lua/card.lua", "★", "+");
+    browser.shows(".card .stars", "").await;
+    browser
+        .gives(
+            "return [...document.querySelectorAll('.stars')].map((e) => e.textContent)",
+            json!(["", "", "++", "+++"]),
+        )
+        .await;
+    browser.is_well().await;
+}
+
+#[tokio::test]
+async fn a_broken_save_shows_the_overlay_over_a_page_that_lives_and_the_fix_takes_it_away() {
+    let Some(browser) = Chromium::start().await else { return };
+    let site = sample();
+    let server = Server::start(&site.dir()).await;
+    browser.open(&server).await;
+    browser.click(CLICK).await;
+    browser.shows(COUNT, "Clicked 1 time").await;
+    let good = site.read("lua/board.lua");
+    let line = good.lines().count();
+
+    site.save("lua/board.lua", &good.replace("\nreturn Board", "\nreturn Board Board"));
+    browser.overlay(&["Not reloaded", &format!("lua/board.lua:{line}"), "return Board Board"]).await;
+    browser.click(CLICK).await;
+    browser.shows(COUNT, "Clicked 2 times").await;
+    site.save("lua/board.lua", &good.replace("\nreturn Board", "\nlocal x = nil; x.y = 1"));
+    browser.overlay(&[&format!("lua/board.lua:{line}"), "attempt to index a nil value"]).await;
+    site.save("lua/board.lua", &good.replace("\"%d of %d open", "\"%d/%d open"));
+    browser.overlay(&[]).await;
+    browser.shows("aside p", "3/4 open, 5 votes").await;
+    browser.shows(COUNT, "Clicked 2 times").await;
+    browser.is_well().await;
+}
+
+#[tokio::test]
+async fn an_edited_viewdef_keeps_what_is_typed_and_the_focus() {
+    let Some(browser) = Chromium::start().await else { return };
+    let site = sample();
+    let server = Server::start(&site.dir()).await;
+    browser.open(&server).await;
+    browser.shows(".board aside h2", "In front").await;
+    browser.find("form .grow").await.send_keys("half a ti").await.unwrap();
+    browser.run("document.activeElement.setSelectionRange(2, 4)").await;
+
+    site.edit("lua/viewdefs/Board.DEFAULT.html", "In front", "Leading");
+    browser.shows(".board aside h2", "Leading").await;
+    let field =
+        "const e = document.activeElement; return [e.placeholder, e.value, e.selectionStart, e.selectionEnd]";
+    browser.gives(field, json!(["A new card", "half a ti", 2, 4])).await;
+    // A view within a view, and the page around both.
+    site.edit("lua/viewdefs/Card.list-item.html", "▲", "up");
+    browser.gives("return document.querySelector('.vote').textContent.trim()", "up 0").await;
+    site.edit("lua/viewdefs/App.DEFAULT.html", "Click me", "Press me");
+    browser.shows(CLICK, "Press me").await;
+    browser.gives(field, json!(["A new card", "half a ti", 2, 4])).await;
+
+    browser.run("document.activeElement.setSelectionRange(9, 9)").await;
+    browser.find("form .grow").await.send_keys("tle\u{E007}").await.unwrap();
+    browser.gives("return document.querySelector('.card .title').value", "half a title").await;
+    browser.gives("return document.querySelector('form .grow').value", "").await;
+    browser.is_well().await;
+}
+
+#[tokio::test]
+async fn three_windows_show_an_edit_and_keep_their_counts() {
+    let Some(browser) = Chromium::start().await else { return };
+    let site = sample();
+    let server = Server::start(&site.dir()).await;
+    let mut windows = vec![browser.client.window().await.unwrap()];
+    for _ in 0..2 {
+        windows.push(browser.client.new_window(false).await.unwrap().handle);
+    }
+    let text = |clicks: usize| format!("Clicked {clicks} time{}", if clicks == 1 { "" } else { "s" });
+    for (clicks, window) in windows.iter().enumerate() {
+        browser.client.switch_to_window(window.clone()).await.unwrap();
+        browser.open(&server).await;
+        browser.shows(COUNT, &text(0)).await;
+        for count in 1..=clicks {
+            browser.click(CLICK).await;
+            browser.shows(COUNT, &text(count)).await;
+        }
+    }
+    site.edit("lua/main.lua", "Hello from Lua", "Hello from all");
+    for (clicks, window) in windows.iter().enumerate() {
+        browser.client.switch_to_window(window.clone()).await.unwrap();
+        browser.shows("h1", "Hello from all").await;
+        browser.shows(COUNT, &text(clicks)).await;
+        assert_eq!(browser.run("return window.marker").await, "never reloaded");
+    }
+    browser.is_well().await;
+}
+
+#[tokio::test]
+async fn the_page_of_a_failed_start_becomes_the_application_when_the_file_is_mended() {
+    let Some(browser) = Chromium::start().await else { return };
+    let site = sample();
+    let good = site.read("lua/main.lua");
+    for bad in ["local x = nil\nx.y = 1\n", "function x(\n"] {
+        site.save("lua/main.lua", bad);
+        let server = Server::start(&site.dir()).await;
+        browser.open(&server).await;
+        let body = browser.run("return document.body.textContent").await;
+        assert!(body.as_str().unwrap().contains("lua/main.lua:"), "{body}");
+        site.save("lua/main.lua", &good);
+        browser.shows("h1", "Hello from Lua").await;
+        browser.click(CLICK).await;
+        browser.shows(COUNT, "Clicked 1 time").await;
+    }
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_noticed_and_offers_a_new_session() {
+    let Some(browser) = Chromium::start().await else { return };
+    let site = sample();
+    let server = Server::start(&site.dir()).await;
+    let port = server.addr().port().to_string();
+    browser.open(&server).await;
+    browser.shows("h1", "Hello from Lua").await;
+    drop(server);
+    browser
+        .gives("return document.querySelector('ui-notice').shadowRoot.textContent.includes('Offline')", true)
+        .await;
+    let _server = Server::with(&site.dir(), &["--hotload", "--port", &port]).await;
+    browser.shows("h1", "This session is not known").await;
+    browser.click("a[href='/']").await;
+    browser.shows("h1", "Hello from Lua").await;
+    browser.end().await;
+}
+
+/// Not a check: makes the pictures of the README, if asked to.
+#[tokio::test]
+async fn screenshots() {
+    if std::env::var("UPDATE_SCREENSHOTS").as_deref() != Ok("1") {
+        return;
+    }
+    let browser = Chromium::start().await.unwrap();
+    let site = sample();
+    let server = Server::start(&site.dir()).await;
+    browser.client.set_window_size(1200, 800).await.unwrap();
+    browser.open(&server).await;
+    // The window has a frame.
+    let frame = browser.run("return 800 - innerHeight").await.as_u64().unwrap();
+    browser.client.set_window_size(1200, 800 + u32::try_from(frame).unwrap()).await.unwrap();
+    for _ in 0..3 {
+        browser.click(CLICK).await;
+    }
+    browser.shows(COUNT, "Clicked 3 times").await;
+    browser.run("document.activeElement.blur()").await;
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
+    fs::write(images.join("board.png"), browser.client.screenshot().await.unwrap()).unwrap();
+    site.edit("lua/card.lua", "self.votes = self.votes + 1", "self.votes = self.votes +");
+    browser.overlay(&["lua/card.lua:"]).await;
+    fs::write(images.join("overlay.png"), browser.client.screenshot().await.unwrap()).unwrap();
+    browser.end().await;
+}
