@@ -196,9 +196,10 @@ async fn screenshots() {
     }
     browser.shows(COUNT, "Clicked 3 times").await;
     browser.run("document.activeElement.blur()").await;
+    browser.gives("return document.querySelector('.clock small').textContent.trim()", "3 ticks").await;
     let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
     fs::write(images.join("board.png"), browser.client.screenshot().await.unwrap()).unwrap();
-    site.edit("lua/card.lua", "self.votes = self.votes + 1", "self.votes = self.votes +");
+    site.edit("lua/card.lua", "self.votes = self.votes + 1 -- try: + 10", "self.votes += 1");
     browser.overlay(&["lua/card.lua:"]).await;
     fs::write(images.join("overlay.png"), browser.client.screenshot().await.unwrap()).unwrap();
     browser.end().await;

@@ -177,8 +177,8 @@ async fn in_an_empty_directory_the_sample_is_served_and_can_be_edited_where_it_s
     let mut browser = Browser::open(&server).await;
     browser.show(&["greeting()"]).await;
     browser.sees("greeting()", "Hello from Lua").await;
-    let copy = fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path());
-    let copy = copy.filter(|path| path.join("lua/main.lua").exists()).next().unwrap();
+    let mut copies = fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path());
+    let copy = copies.find(|path| path.join("lua/main.lua").exists()).unwrap();
     assert!(server.stdout().contains(copy.to_str().unwrap()), "{}", server.stdout());
     let main = copy.join("lua/main.lua");
     let text = fs::read_to_string(&main).unwrap();

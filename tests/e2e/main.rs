@@ -10,6 +10,7 @@ mod failures;
 mod lifecycle;
 mod links;
 mod saves;
+#[allow(dead_code, reason = "the browser tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
 mod web;
