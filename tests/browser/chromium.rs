@@ -127,7 +127,7 @@ impl Chromium {
     }
 
     /// The page is the one that was opened, and its console has no errors. Ends the browser.
-    pub(crate) async fn is_well(self) {
+    pub(crate) async fn ends_well(self) {
         assert_eq!(self.run("return window.marker").await, "never reloaded");
         let session = self.client.session_id().await.unwrap().unwrap();
         let path = format!("/session/{session}/se/log");

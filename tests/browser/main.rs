@@ -54,7 +54,7 @@ async fn an_edit_is_seen_with_the_old_count_on_the_same_page() {
             json!(["", "", "++", "+++"]),
         )
         .await;
-    browser.is_well().await;
+    browser.ends_well().await;
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_broken_save_shows_the_overlay_over_a_page_that_lives_and_the_fix_take
     browser.overlay(&[]).await;
     browser.shows("aside p", "3/4 open, 5 votes").await;
     browser.shows(COUNT, "Clicked 2 times").await;
-    browser.is_well().await;
+    browser.ends_well().await;
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn an_edited_viewdef_keeps_what_is_typed_and_the_focus() {
     browser.find("form .grow").await.send_keys("tle\u{E007}").await.unwrap();
     browser.gives("return document.querySelector('.card .title').value", "half a title").await;
     browser.gives("return document.querySelector('form .grow').value", "").await;
-    browser.is_well().await;
+    browser.ends_well().await;
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn three_windows_show_an_edit_and_keep_their_counts() {
         browser.shows(COUNT, &text(clicks)).await;
         assert_eq!(browser.run("return window.marker").await, "never reloaded");
     }
-    browser.is_well().await;
+    browser.ends_well().await;
 }
 
 #[tokio::test]

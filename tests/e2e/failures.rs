@@ -308,3 +308,85 @@ async fn a_handler_that_loops_costs_its_own_session_only() {
     bad.send(json!([{ "type": "update", "data": { "varId": id, "value": false } }])).await;
     bad.counts(2).await;
 }
+
+#[tokio::test]
+async fn no_strange_code_takes_a_session_away() {
+    let site = Site::configured(QUICK);
+    let server = Server::start(&site.dir()).await;
+    let mut browser = Browser::open_app(&server).await;
+    let strange = [
+        ("local function f() return 1 + f() end f()", "failed", ""),
+        ("error({ code = 7 })", "failed", ""),
+        ("error()", "failed", ""),
+        ("error(setmetatable({}, { __tostring = function() while true do end end }))", "failed", ""),
+        ("coroutine.wrap(function() while true do end end)()", "failed", "ran longer"),
+        (
+            "local co = coroutine.wrap(function() while true do coroutine.yield() end end) while true do co() end",
+            "failed",
+            "ran longer",
+        ),
+        ("while true do pcall(error) end", "failed", "ran longer"),
+        (
+            "setmetatable(_G, { __index = function(_, name) error('no global ' .. tostring(name)) end }) return nothing",
+            "failed",
+            "no global nothing",
+        ),
+        ("setmetatable(_G, { __newindex = function() error('strict') end }) x = 1", "failed", "strict"),
+        ("for i = 1, 1000 do print(i) end", "ok", ""),
+        ("coroutine.yield()", "failed", "yield"),
+        ("require('main')", "ok", ""),
+        ("require('missing')", "failed", "missing"),
+        ("table.sort({ 3, 2, 1, 5, 4 }, function() return true end)", "failed", "invalid order"),
+        ("os.exit()", "failed", "nil value"),
+        ("session:getApp().self = session:getApp()", "ok", ""),
+        ("setmetatable(session:getApp(), nil)", "ok", ""),
+        ("session = nil; require = nil; pairs = nil; next = nil", "ok", ""),
+    ];
+    let mut count = 0;
+    for (n, (code, status, message)) in strange.into_iter().enumerate() {
+        browser.frames.clear();
+        site.save("lua/main.lua", &format!("{MAIN}{code} --{n}\n"));
+        let fits =
+            |report: &Value| report["status"] == status && report["errors"].to_string().contains(message);
+        println!("{code}");
+        browser.told("reload", fits).await;
+        if code.contains("setmetatable(session") {
+            // Its methods are gone, as it asked for.
+            site.save("lua/main.lua", &format!("{MAIN}setmetatable(session:getApp(), App)\n"));
+            browser.sees("label()", "first").await;
+        }
+        count += 1;
+        browser.counts(count).await;
+    }
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn strange_files_are_told_of_or_passed_over() {
+    let site = Site::new();
+    let server = Server::start(&site.dir()).await;
+    let mut browser = Browser::open_app(&server).await;
+    let write = |name: &[u8], content: &[u8]| {
+        let name = std::os::unix::ffi::OsStrExt::from_bytes(name);
+        std::fs::write(site.path("lua").join::<&std::ffi::OsStr>(name), content).unwrap();
+    };
+    write(b"bad-\xff.lua", b"return 1\n");
+    write(b"new\nline.lua", b"return 1\n");
+    write(b"binary.lua", &[0, 159, 146, 150].repeat(1000));
+    write(b"compiled.lua", b"\x1bLua");
+    write(b"empty.lua", b"");
+    write(b"upper.LUA", b"function x(");
+    write(b".#main.lua", b"function x(");
+    write(b"main.lua~", b"function x(");
+    std::fs::create_dir(site.path("lua/directory.lua")).unwrap();
+    site.link("lua/loop.lua", &site.path("lua/loop.lua"));
+    site.link("lua/round", &site.path("lua"));
+    let fifo = std::process::Command::new("mkfifo").arg(site.path("lua/fifo.lua")).status().unwrap();
+    assert!(fifo.success());
+    site.save("lua/words.lua", &format!("{}-- {}\n", WORDS.replace("alpha", "large"), "x".repeat(3_000_000)));
+    browser.sees("word()", "large").await;
+    write(b"main.lua", MAIN.replace("first", "caf\u{e9} \\xff").as_bytes());
+    browser.sees("label()", "caf\u{e9} \u{fffd}").await;
+    browser.counts(1).await;
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
