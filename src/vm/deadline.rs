@@ -17,6 +17,8 @@ use mlua::{HookTriggers, Lua, VmState, debug::Debug};
 
 /// Instructions between two looks at the clock: some microseconds.
 const PERIOD: u32 = 1000;
+/// So far up the stack a file of the user is looked for.
+const MAX_LEVEL: usize = 10;
 
 /// A unit of work that may not run longer than configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +37,9 @@ struct Inner {
     /// Nanoseconds since [`EPOCH`]; 0: none.
     at: AtomicU64,
     expired: AtomicBool,
-    /// Where the script was when the time was up. What is raised later comes from wherever the
-    /// script caught it. One thread at a time gets here: the lock never waits.
+    /// Where the script was when its time was up, or was seen last when memory ran short: what is
+    /// raised then comes from elsewhere, or without a place. One thread at a time gets here, so the
+    /// lock never waits.
     place: Mutex<String>,
     /// Soft limit in bytes, somewhat below the hard one: this one's error has file and line.
     memory: usize,
@@ -76,13 +79,17 @@ impl Deadline {
         }
         if self.0.expired.load(Relaxed) || now() >= at {
             if !self.0.expired.swap(true, Relaxed) {
-                *self.place() = position(debug);
+                *self.place() = position(lua, debug);
                 self.hook(lua, 1)?;
             }
-            return Err(mlua::Error::runtime(format!("{}: ran too long", position(debug))));
+            return Err(mlua::Error::runtime(format!("{}: ran too long", position(lua, debug))));
         }
-        if lua.used_memory() > self.0.memory {
-            let message = format!("{}: not enough memory", position(debug));
+        let used = lua.used_memory();
+        if used > self.0.memory / 4 * 3 {
+            *self.place() = position(lua, debug);
+        }
+        if used > self.0.memory {
+            let message = format!("{}: not enough memory", position(lua, debug));
             return Err(mlua::Error::MemoryError(message));
         }
         Ok(VmState::Continue)
@@ -94,16 +101,19 @@ impl Deadline {
         self.0.at.store(now().saturating_add(span).max(1), Relaxed);
     }
 
-    /// The work is done. If it had run too long: where it was when its time was up, `file:line`.
-    pub(crate) fn end(&self, lua: &Lua) -> Option<String> {
+    /// The work is done. Says whether it had run too long.
+    pub(crate) fn end(&self, lua: &Lua) -> bool {
         self.0.at.store(0, Relaxed);
-        if !self.0.expired.swap(false, Relaxed) {
-            return None;
-        }
-        if let Err(error) = self.hook(lua, PERIOD) {
+        let expired = self.0.expired.swap(false, Relaxed);
+        if expired && let Err(error) = self.hook(lua, PERIOD) {
             tracing::error!(%error, "the deadline hook could not be set back");
         }
-        Some(std::mem::take(&mut *self.place()))
+        expired
+    }
+
+    /// Where the script was when its time was up or its memory short, `file:line`; empty if unknown.
+    pub(crate) fn take_place(&self) -> String {
+        std::mem::take(&mut *self.place())
     }
 
     fn place(&self) -> std::sync::MutexGuard<'_, String> {
@@ -117,13 +127,15 @@ impl fmt::Debug for Deadline {
     }
 }
 
-fn position(debug: &Debug) -> String {
-    let source = debug.source();
-    let file = source.short_src.unwrap_or_default();
-    match debug.current_line() {
-        Some(line) => format!("{file}:{line}"),
-        None => file.into_owned(),
-    }
+/// The innermost place in a file of the user: the prelude has no debug information, and calls of its
+/// functions say nothing.
+fn position(lua: &Lua, debug: &Debug) -> String {
+    let place = |debug: &Debug| {
+        let file = debug.source().short_src?.into_owned();
+        debug.current_line().map(|line| format!("{file}:{line}"))
+    };
+    let callers = || (1..MAX_LEVEL).find_map(|level| lua.inspect_stack(level, place)?);
+    place(debug).or_else(callers).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -136,7 +148,7 @@ mod tests {
         let began = Instant::now();
         deadline.start(Budget { time: Duration::from_millis(50), key: "k" });
         let result = lua.load(code).set_name("@a.lua").exec();
-        (result, deadline.end(&lua).is_some(), began.elapsed())
+        (result, deadline.end(&lua), began.elapsed())
     }
 
     fn assert_ended(code: &str) {
@@ -176,10 +188,10 @@ mod tests {
         let deadline = Deadline::install(&lua, 64 << 20).unwrap();
         deadline.start(Budget { time: Duration::from_millis(1), key: "k" });
         lua.load("while true do end").exec().unwrap_err();
-        assert!(deadline.end(&lua).is_some());
+        assert!(deadline.end(&lua));
         deadline.start(Budget { time: Duration::from_secs(60), key: "k" });
         lua.load("for i = 1, 100000 do pcall(error) end").exec().unwrap();
-        assert!(deadline.end(&lua).is_none());
+        assert!(!deadline.end(&lua));
     }
 
     #[test]

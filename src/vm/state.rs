@@ -137,11 +137,11 @@ impl Vm {
         self.deadline.start(budget);
         let result = work(&self.lua);
         let expired = self.deadline.end(&self.lua);
-        if expired.is_some() {
+        if expired {
             // Not even the guards of the prelude could run.
             self.trusted::<()>("sweep", ());
         }
-        result.map_err(|error| self.failure(&error, expired.map(|place| (place, budget))))
+        result.map_err(|error| self.failure(&error, expired.then_some(budget)))
     }
 
     /// Calls a function of the prelude, without limits.
@@ -157,11 +157,12 @@ impl Vm {
         })
     }
 
-    fn failure(&self, error: &mlua::Error, expired: Option<(String, Budget)>) -> Failure {
+    fn failure(&self, error: &mlua::Error, expired: Option<Budget>) -> Failure {
         let text = lua_text(error);
         let mut diagnostic = Diagnostic::from_lua(&text);
         let mut exhausted = false;
-        if let Some((place, Budget { time, key })) = expired {
+        let place = self.deadline.take_place();
+        if let Some(Budget { time, key }) = expired {
             exhausted = true;
             let traceback = std::mem::take(&mut diagnostic.traceback);
             diagnostic = Diagnostic { traceback, ..Diagnostic::from_lua(&format!("{place}: ran too long")) };
@@ -170,6 +171,9 @@ impl Vm {
                 format!("ran longer than {time} ({key}); is there a loop that does not end?");
         } else if text.contains("not enough memory") {
             exhausted = true;
+            if diagnostic.line.is_none() && !place.is_empty() {
+                diagnostic = Diagnostic::from_lua(&format!("{place}: not enough memory"));
+            }
             let limit = self.budget.memory;
             diagnostic.message = format!("used more than {limit} of memory (session.budget.memory)");
         }
