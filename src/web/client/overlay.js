@@ -46,10 +46,10 @@ export function createOverlay() {
 }
 
 function headline(status, errors) {
-  const count = Math.max(...errors.map(({ sessions }) => sessions ?? 0));
-  const kept = count === 1 ? "1 session keeps" : `${count} sessions keep`;
+  const count = Math.max(...errors.map((e) => e.sessions));
   const what = status === "partial" ? "Reloaded in part" : "Not reloaded";
-  return count > 0 ? `${what}: ${kept} the previous version` : `${what}; no session needs it yet`;
+  if (!count) return `${what}; nobody needs it yet`;
+  return `${what}: ${count === 1 ? "1 session keeps" : `${count} sessions keep`} the previous version`;
 }
 
 function describe({ file, line, message, excerpt, traceback }) {
