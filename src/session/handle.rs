@@ -169,8 +169,8 @@ impl SessionHandle {
         let slot = std::mem::replace(&mut mailbox.slot, Slot::Ended);
         let work = std::mem::take(&mut mailbox.work);
         mailbox.alarm = None;
-        drop(mailbox);
         self.0.clock.set(self.clone(), None);
+        drop(mailbox);
         // Outside the lock: closing a Lua state takes a while.
         drop((slot, work));
     }
@@ -250,10 +250,10 @@ impl Task for SessionHandle {
         if !mailbox.work.is_empty() {
             self.schedule(&mut mailbox);
         }
-        let changed = mailbox.alarm != alarm;
-        mailbox.alarm = alarm;
-        drop(mailbox);
-        if changed {
+        if mailbox.alarm != alarm {
+            mailbox.alarm = alarm;
+            // Under the lock: the next unit of work may be done already on another thread, and its alarm
+            // must not be replaced by this one.
             self.0.clock.set(self.clone(), alarm);
         }
     }
