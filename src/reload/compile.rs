@@ -199,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_at_the_end_is_reported_at_the_last_line_of_text() {
+        let text = "x = 1\nfunction x(\n\n\n";
+        let generation =
+            compiler().compile(&Generation::default(), &change_set(LUA_ROOT, "a.lua", Some(text)));
+        assert_eq!(generation.diagnostics().next().unwrap().line, Some(2));
+    }
+
+    #[test]
     fn a_broken_template_keeps_the_old_one_until_it_is_mended_or_removed() {
         let compiler = compiler();
         let save =

@@ -172,6 +172,23 @@ fn a_file_that_does_not_compile_reaches_no_session() {
 }
 
 #[test]
+fn what_is_saved_with_a_file_that_does_not_compile_waits_for_it() {
+    let mut site = Site::new(&[("main.lua", "words = require 'words'"), ("words.lua", "return 'alpha'")]);
+    site.save(&[("main.lua", Some("function x(")), ("words.lua", Some("return 'beta'"))]);
+    assert_eq!(site.eval("return package.loaded.words"), "alpha");
+    assert!(matches!(site.save_one("other.lua", "function x("), Outcome::Kept { .. }), "the same set again");
+    site.save_one("main.lua", "words = require('words')");
+    assert_eq!(site.eval("return words"), "beta");
+}
+
+#[test]
+fn a_file_that_does_not_compile_and_runs_nowhere_holds_nobody_up() {
+    let mut site = Site::new(&[("main.lua", COUNTER)]);
+    site.save_one("lazy.lua", "function x(");
+    assert!(matches!(site.save_one("main.lua", &COUNTER.replace("n=", "N=")), Outcome::Applied { .. }));
+}
+
+#[test]
 fn an_endless_loop_costs_its_budget_and_is_undone() {
     let mut site = Site::new(&[("main.lua", COUNTER)]);
     let began = Instant::now();

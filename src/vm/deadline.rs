@@ -13,12 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mlua::{HookTriggers, Lua, VmState, debug::Debug};
+use mlua::{HookTriggers, Lua, VmState};
 
 /// Instructions between two looks at the clock: some microseconds.
 const PERIOD: u32 = 1000;
-/// So far up the stack a file of the user is looked for.
-const MAX_LEVEL: usize = 10;
+/// Frames that are looked at for one of the user.
+const DEPTH: usize = 10;
 
 /// A unit of work that may not run longer than configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,8 @@ struct Inner {
     /// raised then comes from elsewhere, or without a place. One thread at a time gets here, so the
     /// lock never waits.
     place: Mutex<String>,
-    /// Soft limit in bytes, somewhat below the hard one: this one's error has file and line.
+    /// In bytes, garbage not counted. The error has file and line, unlike that of the allocator's own
+    /// limit, which is higher.
     memory: usize,
 }
 
@@ -55,12 +56,8 @@ fn now() -> u64 {
 impl Deadline {
     /// Installs the hook; coroutines inherit it.
     pub(crate) fn install(lua: &Lua, memory: usize) -> mlua::Result<Self> {
-        let inner = Inner {
-            at: AtomicU64::new(0),
-            expired: AtomicBool::new(false),
-            place: Mutex::default(),
-            memory: memory - memory / 16,
-        };
+        let inner =
+            Inner { at: AtomicU64::new(0), expired: AtomicBool::new(false), place: Mutex::default(), memory };
         let deadline = Self(Arc::new(inner));
         deadline.hook(lua, PERIOD)?;
         Ok(deadline)
@@ -69,27 +66,31 @@ impl Deadline {
     fn hook(&self, lua: &Lua, period: u32) -> mlua::Result<()> {
         let this = self.clone();
         let triggers = HookTriggers::new().every_nth_instruction(period);
-        lua.set_global_hook(triggers, move |lua, debug| this.check(lua, debug))
+        lua.set_global_hook(triggers, move |lua, _| this.check(lua))
     }
 
-    fn check(&self, lua: &Lua, debug: &Debug) -> mlua::Result<VmState> {
+    fn check(&self, lua: &Lua) -> mlua::Result<VmState> {
         let at = self.0.at.load(Relaxed);
         if at == 0 {
             return Ok(VmState::Continue);
         }
         if self.0.expired.load(Relaxed) || now() >= at {
             if !self.0.expired.swap(true, Relaxed) {
-                *self.place() = position(lua, debug);
+                *self.place() = position(lua);
                 self.hook(lua, 1)?;
             }
-            return Err(mlua::Error::runtime(format!("{}: ran too long", position(lua, debug))));
+            return Err(mlua::Error::runtime(format!("{}: ran too long", position(lua))));
         }
-        let used = lua.used_memory();
-        if used > self.0.memory / 4 * 3 {
-            *self.place() = position(lua, debug);
+        if lua.used_memory() > self.0.memory / 4 * 3 {
+            // Should the allocator fail before the next look.
+            *self.place() = position(lua);
         }
-        if used > self.0.memory {
-            let message = format!("{}: not enough memory", position(lua, debug));
+        if lua.used_memory() > self.0.memory {
+            // Lua collects when as much again as is alive has been allocated: most of it may be garbage.
+            lua.gc_collect()?;
+        }
+        if lua.used_memory() > self.0.memory {
+            let message = format!("{}: not enough memory", position(lua));
             return Err(mlua::Error::MemoryError(message));
         }
         Ok(VmState::Continue)
@@ -127,15 +128,15 @@ impl fmt::Debug for Deadline {
     }
 }
 
-/// The innermost place in a file of the user: the prelude has no debug information, and calls of its
-/// functions say nothing.
-fn position(lua: &Lua, debug: &Debug) -> String {
-    let place = |debug: &Debug| {
-        let file = debug.source().short_src?.into_owned();
-        debug.current_line().map(|line| format!("{file}:{line}"))
+/// The innermost frame of the user: the prelude, which mends parts of the library, has no lines.
+fn position(lua: &Lua) -> String {
+    let frame = |level| {
+        lua.inspect_stack(level, |debug| {
+            let line = debug.current_line()?;
+            Some(format!("{}:{line}", debug.source().short_src.unwrap_or_default()))
+        })
     };
-    let callers = || (1..MAX_LEVEL).find_map(|level| lua.inspect_stack(level, place)?);
-    place(debug).or_else(callers).unwrap_or_default()
+    (0..DEPTH).map_while(frame).flatten().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -192,6 +193,17 @@ mod tests {
         deadline.start(Budget { time: Duration::from_secs(60), key: "k" });
         lua.load("for i = 1, 100000 do pcall(error) end").exec().unwrap();
         assert!(!deadline.end(&lua));
+    }
+
+    #[test]
+    fn garbage_does_not_count() {
+        let lua = Lua::new();
+        let deadline = Deadline::install(&lua, 16 << 20).unwrap();
+        deadline.start(Budget { time: Duration::from_secs(60), key: "k" });
+        // Left to itself, Lua collects when as much again as is alive has been allocated.
+        let keep = "local t = {} for i = 1, 100 do t[i] = ('x'):rep(100000) .. i end";
+        let churn = "for i = 1, 100000 do local s = ('y'):rep(1000) .. i end return #t";
+        lua.load(format!("{keep}\n{churn}")).exec().unwrap();
     }
 
     #[test]

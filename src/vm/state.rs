@@ -90,7 +90,7 @@ impl Vm {
             lua.load(bytecode.as_slice()).set_mode(ChunkMode::Binary).call::<()>(&prelude)?;
         }
         lua.set_app_data(HostState::new(name, generation, budget.clone()));
-        lua.set_memory_limit(budget.memory.as_usize())?;
+        lua.set_memory_limit(hard_limit(&budget))?;
         let deadline = Deadline::install(&lua, budget.memory.as_usize())?;
         let fire = prelude.raw_get("fire")?;
         Ok(Self { prelude, fire, deadline, budget, last_file: None, lua })
@@ -149,7 +149,7 @@ impl Vm {
         let unlimited = self.lua.set_memory_limit(0);
         let called = self.prelude.raw_get::<Function>(name).and_then(|function| function.call::<R>(args));
         if unlimited.is_ok() {
-            let _ = self.lua.set_memory_limit(self.budget.memory.as_usize());
+            let _ = self.lua.set_memory_limit(hard_limit(&self.budget));
         }
         called.unwrap_or_else(|error| {
             tracing::error!(%error, "the prelude failed in {name}; this is a bug");
@@ -280,6 +280,13 @@ impl Vm {
             tracing::debug!(%error, "collecting garbage");
         }
     }
+}
+
+/// Beyond it the allocator fails, which Lua reports without file and line. So it leaves room above the
+/// budget, for what is allocated between two looks of the hook.
+fn hard_limit(budget: &BudgetConfig) -> usize {
+    let memory = budget.memory.as_usize();
+    memory.saturating_add(memory / 4)
 }
 
 /// What Lua would print for an error: the innermost cause, with the innermost traceback.

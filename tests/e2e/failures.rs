@@ -192,7 +192,7 @@ async fn a_memory_bomb_ends_and_everybody_is_told() {
     let site = Site::configured(QUICK);
     let server = Server::start(&site.dir()).await;
     let mut browsers = three(&server).await;
-    let bomb = "hoard = {}\nfor i = 1, 1e9 do hoard[i] = ('x'):rep(10000) .. i end\n";
+    let bomb = "hoard = {}\nfor i = 1, 1e9 do hoard[i] = ('x'):rep(100000) .. i end\n";
     site.save("lua/main.lua", &format!("{}{bomb}", MAIN.replace("first", "second")));
     all_are_told(&mut browsers, ("lua/main.lua", 9), "used more than 16MiB", 2).await;
     site.save("lua/main.lua", &MAIN.replace("\"first\"", "tostring(hoard)"));
@@ -208,7 +208,7 @@ async fn one_disaster_after_another_leaves_all_sessions_clickable() {
         ("function x(", "near"),
         ("error('half-way')", "half-way"),
         ("while true do end", "ran longer than 300ms"),
-        ("t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", "used more than 16MiB"),
+        ("t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end", "used more than 16MiB"),
     ];
     let mut count = 1;
     for (code, message) in disasters {

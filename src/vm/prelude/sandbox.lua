@@ -46,15 +46,18 @@ local function handled(handler, ok, ...)
 end
 function G.xpcall(f, handler, ...) return handled(handler, pcall(f, ...)) end
 
+local function fits(size) return collectgarbage("count") * 1024 + size <= P.max_memory end
+
 -- The real table is mended: ("x"):rep reaches it.
 function string.rep(text, n, separator)
   local one = type(text) == "string" and type(n) == "number" and n > 0 and #text + #(separator or "")
   local size = one and one * n or 0
   if size > P.max_string then
     error("string.rep: the result would be larger than " .. P.max_string_text .. " (session.budget.string)", 2)
-  elseif size > 65536 and collectgarbage("count") * 1024 + size > P.max_memory then
+  elseif size > 65536 and not fits(size) then
+    collectgarbage()
     -- Said here because Lua's own "not enough memory" comes without file and line.
-    error("not enough memory", 2)
+    if not fits(size) then error("not enough memory", 2) end
   end
   return rep(text, n, separator)
 end
