@@ -5,12 +5,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     hash::Hash,
-    io, thread,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Instant,
 };
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 /// Who wants to be woken.
 pub(super) trait Sleeper: Send + 'static {
@@ -23,68 +24,122 @@ pub(super) trait Sleeper: Send + 'static {
 }
 
 /// Where sessions say when they want to be woken. The thread ends with the last of these.
-#[derive(Debug, Clone)]
-pub(super) struct Clock<S>(Sender<Alarm<S>>);
+///
+/// No channel: its reader would be awake for every alarm that is set, and a reload sets one for each
+/// session. Here the thread is only disturbed by an alarm that comes before all others.
+#[derive(Clone)]
+pub(super) struct Clock<S: Sleeper>(Arc<Holder<S>>);
 
-/// `None`: no longer.
-type Alarm<S> = (S, Option<Instant>);
+/// Tells the thread when the last clock is gone.
+struct Holder<S: Sleeper>(Arc<Shared<S>>);
 
-impl<S: Sleeper> Clock<S> {
-    pub(super) fn start() -> io::Result<Self> {
-        let (sender, alarms) = unbounded();
-        thread::Builder::new().name("lua-clock".into()).spawn(move || Alarms::new().run(&alarms))?;
-        Ok(Self(sender))
-    }
-
-    /// Wakes the session at that time, instead of at whatever it said before.
-    pub(super) fn set(&self, session: S, at: Option<Instant>) {
-        // Without the thread the process is ending.
-        let _ = self.0.send((session, at));
-    }
+struct Shared<S: Sleeper> {
+    alarms: Mutex<Alarms<S>>,
+    changed: Condvar,
 }
 
 struct Alarms<S: Sleeper> {
     by_session: HashMap<S::Id, Instant>,
     by_time: BTreeMap<(Instant, S::Id), S>,
+    over: bool,
+}
+
+impl<S: Sleeper> Clock<S> {
+    pub(super) fn start() -> io::Result<Self> {
+        let alarms = Alarms { by_session: HashMap::new(), by_time: BTreeMap::new(), over: false };
+        let shared = Arc::new(Shared { alarms: Mutex::new(alarms), changed: Condvar::new() });
+        let run = {
+            let shared = shared.clone();
+            move || shared.run()
+        };
+        thread::Builder::new().name("lua-clock".into()).spawn(run)?;
+        Ok(Self(Arc::new(Holder(shared))))
+    }
+
+    /// Wakes the session at that time, instead of at whatever it said before.
+    pub(super) fn set(&self, session: S, at: Option<Instant>) {
+        let shared = &self.0.0;
+        let mut alarms = shared.alarms();
+        let dropped = alarms.set(session, at);
+        let first = at.is_some() && alarms.next() == at;
+        drop(alarms);
+        if first {
+            shared.changed.notify_one();
+        }
+        // Outside the lock: whoever is the last to hold a session lets go of its clock with it.
+        drop(dropped);
+    }
+}
+
+impl<S: Sleeper> Drop for Holder<S> {
+    fn drop(&mut self) {
+        self.0.alarms().over = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl<S: Sleeper> Shared<S> {
+    fn run(&self) {
+        let mut alarms = self.alarms();
+        while !alarms.over {
+            let now = Instant::now();
+            alarms = match alarms.next() {
+                Some(at) if at <= now => {
+                    let due = alarms.take_due(now);
+                    drop(alarms);
+                    due.iter().for_each(S::wake);
+                    drop(due);
+                    self.alarms()
+                }
+                Some(at) => {
+                    let waited = self.changed.wait_timeout(alarms, at - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(alarms).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    fn alarms(&self) -> MutexGuard<'_, Alarms<S>> {
+        // Nothing that can panic runs under the lock.
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<S: Sleeper> Alarms<S> {
-    fn new() -> Self {
-        Self { by_session: HashMap::new(), by_time: BTreeMap::new() }
+    fn next(&self) -> Option<Instant> {
+        self.by_time.first_key_value().map(|(&(at, _), _)| at)
     }
 
-    fn run(&mut self, alarms: &Receiver<Alarm<S>>) {
-        loop {
-            let next = self.by_time.first_key_value().map(|(&(at, _), _)| at);
-            let alarm = match next {
-                Some(at) => alarms.recv_deadline(at),
-                None => alarms.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match alarm {
-                Ok((session, at)) => self.set(session, at),
-                Err(RecvTimeoutError::Timeout) => self.ring(Instant::now()),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    fn set(&mut self, session: S, at: Option<Instant>) {
+    /// Hands back what is no longer needed.
+    fn set(&mut self, session: S, at: Option<Instant>) -> [Option<S>; 2] {
         let id = session.id();
-        if let Some(before) = self.by_session.remove(&id) {
-            self.by_time.remove(&(before, id));
-        }
-        if let Some(at) = at {
-            self.by_session.insert(id, at);
-            self.by_time.insert((at, id), session);
-        }
+        let before = self.by_session.remove(&id);
+        let replaced = before.and_then(|before| self.by_time.remove(&(before, id)));
+        let unused = match at {
+            Some(at) => {
+                self.by_session.insert(id, at);
+                self.by_time.insert((at, id), session)
+            }
+            None => Some(session),
+        };
+        [replaced, unused]
     }
 
-    fn ring(&mut self, now: Instant) {
+    fn take_due(&mut self, now: Instant) -> Vec<S> {
+        let mut due = Vec::new();
         while let Some(entry) = self.by_time.first_entry().filter(|entry| entry.key().0 <= now) {
             let ((_, id), session) = entry.remove_entry();
             self.by_session.remove(&id);
-            session.wake();
+            due.push(session);
         }
+        due
+    }
+}
+
+impl<S: Sleeper> fmt::Debug for Clock<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
     }
 }
 

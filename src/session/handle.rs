@@ -5,7 +5,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use thiserror::Error;
@@ -21,6 +21,10 @@ use crate::reload::{Diagnostic, Generation, OutcomeSender};
 
 /// One unit of work in a session.
 type Work = Box<dyn FnOnce(&mut LuaSession) + Send>;
+
+/// What is waiting for a session that has a thread is done at once while it has had it no longer than
+/// that: a reload and the refresh after it need no second turn, and other sessions hardly wait.
+const SLICE: Duration = Duration::from_micros(500);
 
 /// Makes the session, on a thread of the pool.
 pub(super) type Make = Box<dyn FnOnce() -> mlua::Result<LuaSession> + Send>;
@@ -219,8 +223,15 @@ impl Task for SessionHandle {
         self.0.id.short()
     }
 
-    /// Does one unit of work.
     fn run(&self) {
+        let until = Instant::now() + SLICE;
+        while self.run_one(until) {}
+    }
+}
+
+impl SessionHandle {
+    /// Does one unit of work. Says whether the next is to be done now, too.
+    fn run_one(&self, until: Instant) -> bool {
         let mut mailbox = self.mailbox();
         let slot = std::mem::replace(&mut mailbox.slot, Slot::Away);
         let work = match slot {
@@ -229,7 +240,7 @@ impl Task for SessionHandle {
             Slot::New(_) => None,
             Slot::Away | Slot::Ended => {
                 mailbox.slot = slot;
-                return;
+                return false;
             }
         };
         drop(mailbox);
@@ -243,11 +254,14 @@ impl Task for SessionHandle {
         if ended || matches!(mailbox.slot, Slot::Ended) {
             drop(mailbox);
             drop(slot);
-            return self.end();
+            self.end();
+            return false;
         }
         mailbox.slot = slot;
-        mailbox.scheduled = false;
-        if !mailbox.work.is_empty() {
+        let more = !mailbox.work.is_empty();
+        let again = more && Instant::now() < until;
+        mailbox.scheduled = again;
+        if more {
             self.schedule(&mut mailbox);
         }
         if mailbox.alarm != alarm {
@@ -256,6 +270,7 @@ impl Task for SessionHandle {
             // must not be replaced by this one.
             self.0.clock.set(self.clone(), alarm);
         }
+        again
     }
 }
 
