@@ -26,7 +26,7 @@ const COALESCE: Duration = Duration::from_millis(10);
 const CONGESTED: Duration = Duration::from_millis(50);
 /// Notices that may wait for a browser that does not take its frames.
 const MAX_PENDING: usize = 10_000;
-/// Garbage of a reload is collected after this long, when browsers have been served.
+/// Garbage of the start and of a reload is collected after this long, when browsers have been served.
 const COLLECT_AFTER: Duration = Duration::from_millis(250);
 
 /// A browser's socket, as sessions know it.
@@ -106,7 +106,7 @@ impl LuaSession {
         let (vm, objects, error) = start(&id, &settings, settings.published.good())?;
         let start_error = error.map(|failure| failure.diagnostic);
         let now = Instant::now();
-        Ok(Self {
+        let mut session = Self {
             id,
             settings,
             clients: Vec::new(),
@@ -119,7 +119,10 @@ impl LuaSession {
             lonely_since: Some(now),
             on_end: Some(on_end),
             vm,
-        })
+        };
+        // The main file leaves some, too.
+        session.collect_later();
+        Ok(session)
     }
 
     /// Which session it is.

@@ -24,8 +24,9 @@ pub(crate) const ROOT: VarId = 1;
 /// What one browser sees of a session.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    /// By the order in which they were made: parents come before children.
-    pub(super) variables: BTreeMap<u64, Variable>,
+    /// By the order in which they were made: parents come before children. In boxes, since a node of the
+    /// map has room for eleven, and most browsers of a small application have fewer.
+    pub(super) variables: BTreeMap<u64, Box<Variable>>,
     ids: HashMap<VarId, u64>,
     last: u64,
     pub(super) viewdefs: KnownViewdefs,
@@ -74,7 +75,7 @@ impl View {
     fn insert(&mut self, variable: Variable) {
         self.last += 1;
         self.ids.insert(variable.id, self.last);
-        self.variables.insert(self.last, variable);
+        self.variables.insert(self.last, Box::new(variable));
     }
 
     fn key(&self, id: VarId) -> Result<u64, Refused> {
@@ -251,7 +252,7 @@ impl View {
                 }),
             })
         };
-        self.variables.values().map(describe).collect()
+        self.variables.values().map(|variable| describe(variable)).collect()
     }
 }
 

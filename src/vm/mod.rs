@@ -8,7 +8,11 @@
 //! | `timers` | when timers are due |
 //! | `prelude/sandbox.lua` | takes away what a session must not reach |
 //! | `prelude/session.lua` | the global `session` |
-//! | `prelude/modules.lua` | `require`, and running a file again |
+//! | `prelude/extras.lua` | more of it, loaded at first use: timers, log |
+//! | `prelude/data.lua` | copies of what a source declares |
+//! | `prelude/modules.lua` | `require` |
+//! | | the rest is loaded for a reload and let go after it: |
+//! | `prelude/reload.lua` | running a file again |
 //! | `prelude/merge.lua` | new exports into the tables that other code holds |
 //! | `prelude/transaction.lua` | snapshot, rollback, commit |
 //!

@@ -24,22 +24,41 @@ const MAX_SNAPSHOT: usize = 20_000;
 
 /// Compiled once for all states. Without debug information: a state is smaller, and tracebacks show
 /// the user's files.
-static PRELUDE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let files = [
-        ("sandbox", include_str!("prelude/sandbox.lua")),
-        ("merge", include_str!("prelude/merge.lua")),
-        ("session", include_str!("prelude/session.lua")),
-        ("modules", include_str!("prelude/modules.lua")),
-        ("transaction", include_str!("prelude/transaction.lua")),
-    ];
+static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
     let lua = Lua::new();
-    let compile = |(name, text): (&str, &str)| {
+    let compile = |name: &str, text: &str| {
         let function = lua.load(text).set_name(format!("=[hot] {name}")).into_function();
         // A test loads each of them; an empty one would fail every session at once.
         function.map(|function| function.dump(true)).unwrap_or_default()
     };
-    files.map(compile).to_vec()
+    Prelude {
+        start: [
+            compile("sandbox", include_str!("prelude/sandbox.lua")),
+            compile("data", include_str!("prelude/data.lua")),
+            compile("session", include_str!("prelude/session.lua")),
+            compile("modules", include_str!("prelude/modules.lua")),
+        ],
+        reload: [
+            compile("merge", include_str!("prelude/merge.lua")),
+            compile("reload", include_str!("prelude/reload.lua")),
+            compile("transaction", include_str!("prelude/transaction.lua")),
+        ],
+        extras: compile("extras", include_str!("prelude/extras.lua")),
+    }
 });
+
+/// Code of ours in every state: two thirds of what an idle session would need, so only what it does
+/// need is there.
+struct Prelude {
+    start: [Vec<u8>; 4],
+    /// Loaded for a reload, and let go with its garbage.
+    reload: [Vec<u8>; 3],
+    /// Loaded when user code asks for it.
+    extras: Vec<u8>,
+}
+
+/// What `Prelude::reload` defines.
+const RELOAD: [&str; 6] = ["merge", "reload", "rename", "begin", "rollback", "commit"];
 
 /// Why Lua code did not come to its end.
 #[derive(Debug, Clone)]
@@ -81,12 +100,16 @@ impl Vm {
         #[allow(unsafe_code)]
         let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
         let prelude = lua.create_table()?;
-        prelude.raw_set("host", host::functions(&lua)?)?;
+        let host = host::functions(&lua)?;
+        let extras =
+            |lua: &Lua, ()| lua.load(PRELUDE.extras.as_slice()).set_mode(ChunkMode::Binary).into_function();
+        host.raw_set("extras", lua.create_function(extras)?)?;
+        prelude.raw_set("host", host)?;
         prelude.raw_set("max_string", budget.string.as_usize())?;
         prelude.raw_set("max_string_text", budget.string.to_string())?;
         prelude.raw_set("max_memory", budget.memory.as_usize())?;
         prelude.raw_set("max_snapshot", MAX_SNAPSHOT)?;
-        for bytecode in PRELUDE.iter() {
+        for bytecode in &PRELUDE.start {
             lua.load(bytecode.as_slice()).set_mode(ChunkMode::Binary).call::<()>(&prelude)?;
         }
         lua.set_app_data(HostState::new(name, generation, budget.clone()));
@@ -144,10 +167,21 @@ impl Vm {
         result.map_err(|error| self.failure(&error, expired.then_some(budget)))
     }
 
+    /// A function of the prelude.
+    fn function(&self, name: &str) -> mlua::Result<Function> {
+        if let Some(function) = self.prelude.raw_get(name)? {
+            return Ok(function);
+        }
+        for bytecode in &PRELUDE.reload {
+            self.lua.load(bytecode.as_slice()).set_mode(ChunkMode::Binary).call::<()>(&self.prelude)?;
+        }
+        self.prelude.raw_get(name)
+    }
+
     /// Calls a function of the prelude, without limits.
     fn trusted<R: FromLuaMulti + Default>(&self, name: &str, args: impl IntoLuaMulti) -> R {
         let unlimited = self.lua.set_memory_limit(0);
-        let called = self.prelude.raw_get::<Function>(name).and_then(|function| function.call::<R>(args));
+        let called = self.function(name).and_then(|function| function.call::<R>(args));
         if unlimited.is_ok() {
             let _ = self.lua.set_memory_limit(hard_limit(&self.budget));
         }
@@ -206,7 +240,7 @@ impl Vm {
         let name = file.with_extension("").to_string_lossy().replace('/', ".");
         let run = |lua: &Lua| {
             let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
-            let load: Function = self.prelude.raw_get(how)?;
+            let load = self.function(how)?;
             load.call::<()>((text(&source.path)?, text(file)?, name))
         };
         let result = self.run(self.load_budget(), run);
@@ -274,9 +308,11 @@ impl Vm {
         });
     }
 
-    /// Frees what is no longer reachable.
+    /// Frees what is no longer reachable, and what only a reload needs. Not between `begin` and the end
+    /// of a reload.
     pub(crate) fn collect_garbage(&self) {
-        if let Err(error) = self.lua.gc_collect() {
+        let forgotten = RELOAD.iter().try_for_each(|name| self.prelude.raw_set(*name, mlua::Nil));
+        if let Err(error) = forgotten.and_then(|()| self.lua.gc_collect()) {
             tracing::debug!(%error, "collecting garbage");
         }
     }

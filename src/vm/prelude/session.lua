@@ -1,7 +1,7 @@
--- The global `session`: prototypes, the app, timers, log.
+-- The global `session`: prototypes and the app; the rest is in extras.lua.
 local P = ...
 local debug, host = P.debug, P.host
-local error, next, rawequal, rawget, tostring, type = error, next, rawequal, rawget, tostring, type
+local error, next, rawequal, rawget, type = error, next, rawequal, rawget, type
 local setmetatable, set_user_metatable = debug.setmetatable, setmetatable
 
 local EMPTY = setmetatable({}, { __tostring = function() return "EMPTY" end })
@@ -90,29 +90,6 @@ function session:getApp() return P.app end
 -- handle -> { callback, object?, owner?, version?, once }
 P.timers = {}
 
-local function start(callback, method, ms, once)
-  local object
-  if type(method) == "string" then callback, object = method, callback else ms = method end
-  if not object and type(callback) ~= "function" then error("a timer needs a function", 3) end
-  local handle, problem = host.start_timer(ms or 0, once)
-  if not handle then error(problem, 3) end
-  local owner = P.loading()
-  P.timers[handle] = { callback = callback, object = object, owner = owner, version = owner and owner.version, once = once }
-  return handle
-end
-
-local function clear(_, handle)
-  if P.timers[handle] then
-    P.timers[handle] = nil
-    host.clear_timer(handle)
-  end
-end
-
-function session:setTimeout(callback, ms, more) return start(callback, ms, more, true) end
-function session:setInterval(callback, ms, more) return start(callback, ms, more, false) end
-function session:setImmediate(callback) return start(callback, 0, nil, true) end
-session.clearTimeout, session.clearInterval, session.clearImmediate = clear, clear, clear
-
 -- A timer is due.
 function P.fire(handle)
   local timer = P.timers[handle]
@@ -122,16 +99,17 @@ function P.fire(handle)
   timer.callback()
 end
 
----------------------------------------------------------------- log
-local levels = { error = true, warn = true, info = true, debug = true, trace = true }
-function session:log(level, message)
-  if not levels[level] then error('session:log: the level is "error", "warn", "info", "debug" or "trace"', 2) end
-  host.log(level, tostring(message))
-end
-
 _G.ui = {
   log = function(level, message)
     if message == nil then level, message = "info", level end
     session:log(level, message)
   end,
 }
+
+-- Timers and the log are not of use to every session: they come when something is first looked for.
+local more = { __metatable = false }
+function more.__index(_, name)
+  more.__index = host.extras()(P)
+  return more.__index[name]
+end
+setmetatable(session, more)
