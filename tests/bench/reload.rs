@@ -1,4 +1,5 @@
-//! From a save to the last browser: `cargo bench --bench reload` (`-- --quick` for a short run).
+//! From a save to the last browser: `cargo bench --bench reload` (`-- --quick` for a short run,
+//! `-- --crowd` for the 1000 sessions only).
 //!
 //! The real server runs as a process of its own; this process is the one client, with 1, 10, 100 and
 //! 1000 real WebSockets, each of its own session. A save's time begins just before `write(2)` or
@@ -30,23 +31,35 @@ fn main() -> Outcome<()> {
         println!("nothing measured; run it with: cargo bench --bench reload");
         return Ok(());
     }
-    let quick = std::env::args().any(|arg| arg == "--quick");
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(quick))
-}
-
-async fn measure(quick: bool) -> Outcome<()> {
+    let has = |flag: &str| std::env::args().any(|arg| arg == flag);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     println!("from a save until the last browser has the new value, in ms (+: beyond quiet)\n");
     println!("{}", Row::HEAD);
-    let saves = if quick { 6 } else { 40 };
+    runtime.block_on(async {
+        let few = if has("--crowd") { None } else { Some(few(if has("--quick") { 6 } else { 40 }).await?) };
+        let many = if has("--quick") { crowd(200, 6).await? } else { crowd(1000, 30).await? };
+        compare(few, &many);
+        Ok(())
+    })
+}
+
+/// 1, 10 and 100 sessions. Returns the times of one session, and of one without a quiet time.
+async fn few(saves: u32) -> Outcome<(Times, Times)> {
     let one = series(1, QUIET, saves).await?;
     let at_once = series(1, Duration::ZERO, saves).await?;
     series(10, QUIET, saves).await?;
     series(100, QUIET, saves).await?;
-    let many = if quick { crowd(200, 6).await? } else { crowd(1000, 30).await? };
+    Ok((one, at_once))
+}
+
+/// What was measured, and what is to be reached.
+fn compare(few: Option<(Times, Times)>, many: &Crowd) {
     println!("\n{:<58}{:>12}{:>12}", "", "measured", "target");
     let ms = |what: &str, time: Duration, target: f64| judge(what, time.as_secs_f64() * 1e3, target, "ms");
-    ms("1 session, beyond quiet, median", one.median().saturating_sub(QUIET), 3.0);
-    ms("1 session with quiet = \"0ms\", median", at_once.median(), 3.0);
+    if let Some((one, at_once)) = few {
+        ms("1 session, beyond quiet, median", one.median().saturating_sub(QUIET), 3.0);
+        ms("1 session with quiet = \"0ms\", median", at_once.median(), 3.0);
+    }
     let last = format!("last of {} sessions, beyond quiet, median", many.sessions);
     ms(&last, many.times.median().saturating_sub(QUIET), 60.0);
     judge("memory per idle session", many.memory / KIB, 48.0, "KiB");
@@ -54,7 +67,6 @@ async fn measure(quick: bool) -> Outcome<()> {
     judge(&growth, many.growth / KIB, 4.0, "KiB");
     let idle = format!("processor while {} sessions idle", many.sessions);
     judge(&idle, many.idle * 100.0, 1.0, "%");
-    Ok(())
 }
 
 fn judge(what: &str, measured: f64, target: f64, unit: &str) {
