@@ -10,7 +10,7 @@ use crate::{config, server::Server, telemetry};
 /// How long stopping may take; the process is gone within 2 s of a signal, whatever happens.
 const STOPPING: Duration = Duration::from_millis(1500);
 /// Names that `watch.backend` may have.
-const BACKENDS: [&str; 1] = ["notify"];
+const BACKENDS: [&str; 2] = ["notify", "polling"];
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let flags = args.overrides();

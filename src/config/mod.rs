@@ -132,6 +132,8 @@ pub struct WatchConfig {
     pub allowed_roots: Vec<PathBuf>,
     /// Options of the notify backend.
     pub notify: BackendOptions,
+    /// Options of the polling backend.
+    pub polling: BackendOptions,
 }
 
 /// The table `[watch.NAME]` of one backend, as it stands; the backend checks it.
@@ -237,6 +239,7 @@ impl Default for WatchConfig {
             ignore: ignore.map(String::from).to_vec(),
             allowed_roots: Vec::new(),
             notify: BackendOptions::new(),
+            polling: BackendOptions::new(),
         }
     }
 }

@@ -368,7 +368,7 @@ fn the_errors_on_that_page_are_the_real_ones() {
         ),
         ("[server]\nport 8081", vec![]),
     ] {
-        let error = layered(name, text, variables, &flags, &["notify"]).unwrap_err().to_string();
+        let error = layered(name, text, variables, &flags, &BACKENDS).unwrap_err().to_string();
         assert!(page.contains(&format!("wrong configuration:\n{error}\n```")), "{error}");
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use hotloader_backend::{BackendFailure, FileWatchBackend};
 use hotloader_notify::NotifyBackend;
+use hotloader_polling::PollingBackend;
 use thiserror::Error;
 
 use crate::config::WatchConfig;
@@ -33,6 +34,9 @@ impl Registry {
         let mut registry = Self::default();
         registry.register(hotloader_notify::NAME, |settings| {
             Ok(Box::new(NotifyBackend::from_options(&settings.notify)?))
+        });
+        registry.register(hotloader_polling::NAME, |settings| {
+            Ok(Box::new(PollingBackend::from_options(&settings.polling)?))
         });
         registry
     }
@@ -85,7 +89,7 @@ mod tests {
         registry.register("mine", |_| Err(BackendFailure::fatal("never made")));
         let error = registry.find("notfy").err().unwrap().to_string();
         assert!(error.contains("do you mean \"notify\"?"), "{error}");
-        assert!(error.contains("there are: mine, notify"), "{error}");
+        assert!(error.contains("there are: mine, notify, polling"), "{error}");
         let error = registry.find("watchman").err().unwrap().to_string();
         assert!(!error.contains("do you mean"), "{error}");
         assert!(registry.find("mine").is_ok());

@@ -9,6 +9,7 @@ mod client;
 mod failures;
 mod lifecycle;
 mod links;
+mod polling;
 mod saves;
 #[allow(dead_code, reason = "the browser tests use the rest")]
 #[path = "../support/mod.rs"]

@@ -1,0 +1,188 @@
+//! What is remembered of a directory entry, and what it means when that is different.
+
+use std::{
+    os::fd::BorrowedFd,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    ffi::CStr,
+    fs::{AtFlags, FileType, Stat, readlinkat, statat},
+    io::Errno,
+};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Two writes this close may leave the same time stamp on a file system that counts nanoseconds: they
+/// are taken from a clock that ticks with the kernel's timer.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The same where the stamps are whole seconds (or even ones, on FAT).
+const WHOLE_SECONDS: Duration = Duration::from_secs(2);
+
+const SECOND: i64 = 1_000_000_000;
+
+/// What tells one state of an entry from another. Only ever compared for equality: times may go
+/// backwards, and the clock that made them may be another machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Kind and permissions.
+    mode: u32,
+    dev: u64,
+    ino: u64,
+    size: u64,
+    /// In nanoseconds.
+    mtime: i64,
+    ctime: i64,
+    /// Hash of where a link leads; 0 if it is none.
+    target: u64,
+}
+
+impl Key {
+    /// Of an entry that did not answer when it was first seen. No real one is like it.
+    pub(crate) const UNANSWERED: Self =
+        Self { mode: u32::MAX, dev: 0, ino: 0, size: 0, mtime: 0, ctime: 0, target: 0 };
+
+    /// Asks the file system, without following a link.
+    pub(crate) fn of(dir: BorrowedFd<'_>, name: &CStr) -> Result<Self, Errno> {
+        let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)?;
+        let mut key = Self::from_stat(&stat);
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            key.target = xxh3_64(readlinkat(dir, name, Vec::new())?.as_bytes());
+        }
+        Ok(key)
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
+    fn from_stat(stat: &Stat) -> Self {
+        let mode = stat.st_mode as u32;
+        let (dev, ino) = identity(stat);
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            // Size and times change with each entry in it, and those are looked at themselves.
+            return Self { mode, dev, ino, size: 0, mtime: 0, ctime: 0, target: 0 };
+        }
+        let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(SECOND).wrapping_add(rest);
+        Self {
+            mode,
+            dev,
+            ino,
+            size: stat.st_size as u64,
+            mtime: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            ctime: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+            target: 0,
+        }
+    }
+
+    /// For how long after it was first seen another write could leave the very same key.
+    pub(crate) fn racy_for(&self) -> Duration {
+        if self.is_timeless() {
+            Duration::ZERO
+        } else if self.mtime % SECOND == 0 && self.ctime % SECOND == 0 {
+            WHOLE_SECONDS
+        } else {
+            TICK
+        }
+    }
+
+    /// Whether it was changed so shortly before `now`, or after it, that the same may hold for a write
+    /// after it was first seen.
+    pub(crate) fn is_young(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let since = now.saturating_sub(i64::try_from(self.racy_for().as_nanos()).unwrap_or(SECOND));
+        !self.is_timeless() && self.mtime.max(self.ctime) >= since
+    }
+
+    fn is_timeless(&self) -> bool {
+        (self.mtime, self.ctime) == (0, 0)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(mode: u32, target: u64) -> Self {
+        Self { mode, dev: 1, ino: 2, size: 3, mtime: 4 * SECOND + 1, ctime: 5 * SECOND + 1, target }
+    }
+}
+
+/// Device and inode.
+#[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
+pub(crate) fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// What an error says about the place it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// Nothing is there, or something else is.
+    Gone,
+    /// Nobody can say. A server may be away, or we may not be let in: no sign of anything deleted.
+    Unknown,
+}
+
+impl From<Errno> for Absence {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            // LOOP is how some systems put it that a link stands where a directory was.
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP => Self::Gone,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_key_tells_two_states_apart() {
+        let base = Key::for_test(0o100_644, 0);
+        let others = [
+            Key { mode: 0o100_600, ..base },
+            Key { dev: 9, ..base },
+            Key { ino: 9, ..base },
+            Key { size: 9, ..base },
+            Key { mtime: 1, ..base },
+            Key { ctime: 1, ..base },
+            Key { target: 9, ..base },
+        ];
+        for other in others {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn only_what_is_not_there_is_gone() {
+        for errno in [Errno::NOENT, Errno::NOTDIR] {
+            assert_eq!(Absence::from(errno), Absence::Gone);
+        }
+        for errno in [
+            Errno::STALE,
+            Errno::IO,
+            Errno::NOTCONN,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::TIMEDOUT,
+            Errno::MFILE,
+            Errno::HOSTDOWN,
+        ] {
+            assert_eq!(Absence::from(errno), Absence::Unknown, "{errno}");
+        }
+    }
+
+    #[test]
+    fn whole_seconds_are_racy_for_longer_than_fine_stamps() {
+        let base = Key::for_test(0o100_644, 0);
+        let whole = Key { mtime: 4 * SECOND, ctime: 5 * SECOND, ..base };
+        assert_eq!(whole.racy_for(), WHOLE_SECONDS);
+        assert_eq!(base.racy_for(), TICK);
+        assert_eq!(Key { mtime: 4 * SECOND, ..base }.racy_for(), TICK, "an mtime set by hand");
+    }
+
+    #[test]
+    fn what_changed_within_a_tick_is_young_and_so_is_the_future() {
+        let base = Key::for_test(0o100_644, 0);
+        let at = |nanoseconds: i64| UNIX_EPOCH + Duration::from_nanos(nanoseconds as u64);
+        assert!(base.is_young(at(base.ctime)));
+        assert!(base.is_young(at(base.ctime + 19_000_000)));
+        assert!(!base.is_young(at(base.ctime + 21_000_000)));
+        assert!(base.is_young(at(1)), "a clock of another machine");
+    }
+}

@@ -1,0 +1,136 @@
+//! The table `[watch.polling]`, and how fast passes follow each other.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use hotloader_backend::BackendFailure;
+use serde_json::Value;
+
+/// After a change, passes go on at `interval` for this long.
+const LATELY: Duration = Duration::from_secs(10);
+
+/// How fast passes follow each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pace {
+    /// While something changed lately.
+    interval: Duration,
+    /// While nothing did.
+    idle_interval: Duration,
+    /// Largest share of one processor.
+    max_cpu: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { interval: Duration::from_millis(500), idle_interval: Duration::from_secs(2), max_cpu: 0.05 }
+    }
+}
+
+impl Pace {
+    pub(crate) fn from_options(options: &BTreeMap<String, Value>) -> Result<Self, BackendFailure> {
+        let mut pace = Self::default();
+        let mut idle_interval = None;
+        for (key, value) in options {
+            match key.as_str() {
+                "interval" => pace.interval = duration(key, value)?,
+                "idle_interval" => idle_interval = Some(duration(key, value)?),
+                "max_cpu" => pace.max_cpu = share(key, value)?,
+                _ => {
+                    return Err(BackendFailure::fatal(format!(
+                        "unknown key watch.polling.{key}; there are: interval, idle_interval, max_cpu"
+                    )));
+                }
+            }
+        }
+        match idle_interval {
+            Some(idle) if idle < pace.interval => Err(BackendFailure::fatal(format!(
+                "watch.polling.idle_interval = {}: must be at least watch.polling.interval, which is {:?}",
+                options["idle_interval"], pace.interval
+            ))),
+            idle => {
+                pace.idle_interval = idle.unwrap_or(pace.idle_interval.max(pace.interval));
+                Ok(pace)
+            }
+        }
+    }
+
+    /// How long after a pass the next one begins, when the last change was so long ago.
+    pub(crate) fn interval(&self, since_change: Duration) -> Duration {
+        if since_change < LATELY { self.interval } else { self.idle_interval }
+    }
+
+    /// How long to rest after so much processor time was used.
+    pub(crate) fn rest(&self, used: Duration) -> Duration {
+        used.mul_f64(1.0 / self.max_cpu - 1.0)
+    }
+}
+
+fn wrong(key: &str, value: &Value, right: &str) -> BackendFailure {
+    BackendFailure::fatal(format!("watch.polling.{key} = {value}: must be {right}"))
+}
+
+fn duration(key: &str, value: &Value) -> Result<Duration, BackendFailure> {
+    let parsed = value.as_str().and_then(|text| humantime::parse_duration(text).ok());
+    parsed
+        .filter(|duration| (Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60)).contains(duration))
+        .ok_or_else(|| wrong(key, value, "a duration like \"500ms\" or \"2s\", from 1ms to one day"))
+}
+
+fn share(key: &str, value: &Value) -> Result<f64, BackendFailure> {
+    value
+        .as_f64()
+        .filter(|share| (0.001..=1.0).contains(share))
+        .ok_or_else(|| wrong(key, value, "a number from 0.001 to 1, the share of one processor"))
+}
+
+#[cfg(test)]
+mod tests {
+    use hotloader_backend::FailureClass;
+    use serde_json::json;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn options(options: &Value) -> Result<Pace, BackendFailure> {
+        Pace::from_options(&options.as_object().unwrap().clone().into_iter().collect())
+    }
+
+    #[test]
+    fn it_is_fast_after_a_change_and_slow_when_nothing_happened_for_a_while() {
+        let pace = Pace::default();
+        assert_eq!(pace.interval(Duration::ZERO), 500 * MS);
+        assert_eq!(pace.interval(LATELY - MS), 500 * MS);
+        assert_eq!(pace.interval(LATELY), 2000 * MS);
+    }
+
+    #[test]
+    fn a_long_pass_is_followed_by_a_long_rest() {
+        let rest = Pace::default().rest(100 * MS);
+        assert!((1899 * MS..=1901 * MS).contains(&rest), "{rest:?}");
+        let all = options(&json!({ "max_cpu": 1 })).unwrap();
+        assert_eq!(all.rest(100 * MS), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_longer_interval_moves_the_idle_one_that_was_not_chosen() {
+        let pace = options(&json!({ "interval": "5s" })).unwrap();
+        assert_eq!(pace.interval(LATELY), 5000 * MS);
+    }
+
+    #[test]
+    fn a_wrong_option_is_fatal_and_named() {
+        for (wrong, named) in [
+            (json!({ "intervall": "1s" }), "unknown key watch.polling.intervall"),
+            (json!({ "interval": 500 }), "watch.polling.interval = 500: must be"),
+            (json!({ "interval": "0s" }), "watch.polling.interval = \"0s\": must be"),
+            (json!({ "idle_interval": "soon" }), "watch.polling.idle_interval = \"soon\": must be"),
+            (json!({ "idle_interval": "100ms" }), "at least watch.polling.interval, which is 500ms"),
+            (json!({ "max_cpu": 0 }), "watch.polling.max_cpu = 0: must be"),
+            (json!({ "max_cpu": "5%" }), "watch.polling.max_cpu = \"5%\": must be"),
+        ] {
+            let failure = options(&wrong).unwrap_err();
+            assert_eq!(failure.class(), FailureClass::Fatal);
+            assert!(failure.to_string().contains(named), "{failure}");
+        }
+    }
+}
