@@ -46,7 +46,9 @@ async fn an_edit_a_deletion_and_a_new_file_are_seen_with_the_backend_of_the_conf
 async fn a_wrong_option_ends_the_start_and_is_named() {
     let site = Site::configured("[watch.polling]\nintervall = \"50ms\"\n");
     let mut command = program();
-    command.args(["serve", "--hotload", "--port", "0", "--watch-backend", "polling", "--dir"]).arg(site.dir());
+    command
+        .args(["serve", "--hotload", "--port", "0", "--watch-backend", "polling", "--dir"])
+        .arg(site.dir());
     let output = command.output().unwrap();
     assert!(!output.status.success());
     let stderr = String::from_utf8(output.stderr).unwrap();

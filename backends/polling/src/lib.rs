@@ -126,11 +126,13 @@ impl Poller {
 
     async fn work(mut self) {
         let mut changed = Instant::now();
-        let mut ended = Instant::now();
+        let mut last_pass = Instant::now();
         let mut rested = Instant::now();
         loop {
-            let due = rested.max(ended + self.pace.interval(changed.elapsed()));
+            let due = rested.max(last_pass + self.pace.interval(changed.elapsed()));
             let wake = self.wake(due).await;
+            // A plan lists what is new and no more: plans that follow each other put off no pass.
+            let is_pass = !matches!(wake, Wake::Plan);
             let (begun, before) = (Instant::now(), processor_time());
             let done = match wake {
                 Wake::Stop => None,
@@ -139,7 +141,10 @@ impl Poller {
                 Wake::Time => self.pass(None),
             };
             let Some(any_change) = done else { return };
-            ended = Instant::now();
+            let ended = Instant::now();
+            if is_pass {
+                last_pass = ended;
+            }
             if any_change {
                 changed = ended;
             }
