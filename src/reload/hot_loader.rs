@@ -29,6 +29,11 @@ const CANARIES: usize = 2;
 /// An error is told to browsers after this long even if other sessions are still at work.
 const FIRST_WORD: Duration = Duration::from_millis(100);
 
+/// While more sessions than that are still at work, one looks at them in that interval only: to be woken
+/// by each of a thousand takes time from the last of them.
+const CROWD: usize = 32;
+const GLANCE: Duration = Duration::from_millis(2);
+
 /// Whoever owns Lua states. The server does; a program that embeds the loader does it its own way.
 pub trait SessionHost: Send + Sync + 'static {
     /// A handle of one session.
@@ -319,7 +324,11 @@ impl<H: SessionHost> Rollout<H> {
     }
 
     async fn collect(&self, progress: &mut Progress, total: usize) {
-        while progress.next(self, total).await.is_some() {}
+        while progress.next(self, total).await.is_some() {
+            if total - progress.done.len() > CROWD && progress.outcomes.is_empty() {
+                tokio::time::sleep(GLANCE).await;
+            }
+        }
     }
 
     /// What to say of sessions that were not even asked.

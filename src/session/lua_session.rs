@@ -28,6 +28,8 @@ const CONGESTED: Duration = Duration::from_millis(50);
 const MAX_PENDING: usize = 10_000;
 /// Garbage of the start and of a reload is collected after this long, when browsers have been served.
 const COLLECT_AFTER: Duration = Duration::from_millis(250);
+/// Who saves a file saves it again soon: what a reload needs stays in the state for so long.
+const EDITING: Duration = Duration::from_secs(10);
 
 /// A browser's socket, as sessions know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,6 +91,8 @@ pub struct LuaSession {
     refreshed: Instant,
     refresh_at: Option<Instant>,
     pub(super) collect_at: Option<Instant>,
+    /// When the code that only reloads need is let go.
+    slim_at: Option<Instant>,
     /// Without a browser since.
     lonely_since: Option<Instant>,
     on_end: Option<Box<dyn FnOnce() + Send>>,
@@ -116,12 +120,13 @@ impl LuaSession {
             refreshed: now.checked_sub(COALESCE).unwrap_or(now),
             refresh_at: None,
             collect_at: None,
+            slim_at: None,
             lonely_since: Some(now),
             on_end: Some(on_end),
             vm,
         };
         // The main file leaves some, too.
-        session.collect_later();
+        session.collect_at = Some(now + session.spread(COLLECT_AFTER));
         Ok(session)
     }
 
@@ -246,8 +251,11 @@ impl LuaSession {
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.want(Refresh::Now);
         }
-        if self.collect_at.is_some_and(|at| at <= now) {
-            self.collect_at = None;
+        let slim = self.slim_at.take_if(|at| *at <= now).is_some();
+        if slim {
+            self.vm.forget_reload();
+        }
+        if self.collect_at.take_if(|at| *at <= now).is_some() || slim {
             self.vm.collect_garbage();
         }
         // One for each wake: the others are due at once, and what browsers ask for comes in between.
@@ -278,11 +286,17 @@ impl LuaSession {
         }
     }
 
+    /// A reload has left garbage, and what it needed.
     pub(super) fn collect_later(&mut self) {
-        // Not all sessions at the same moment.
-        let [.., spread] = self.id.to_string().into_bytes()[..] else { return };
-        let spread = COLLECT_AFTER * u32::from(spread) / 64;
-        self.collect_at = Some(Instant::now() + COLLECT_AFTER + spread);
+        let now = Instant::now();
+        self.collect_at = Some(now + self.spread(COLLECT_AFTER));
+        self.slim_at = Some(now + self.spread(EDITING));
+    }
+
+    /// That long and up to as much again, by its id: not all sessions at the same moment.
+    fn spread(&self, time: Duration) -> Duration {
+        let digit = self.id.to_string().bytes().last().and_then(|byte| char::from(byte).to_digit(16));
+        time + time * digit.unwrap_or(0) / 16
     }
 
     fn want(&mut self, refresh: Refresh) {
@@ -307,7 +321,12 @@ impl LuaSession {
             }
             return None;
         }
-        Some([self.vm.next_timer(), self.refresh_at, self.collect_at, expires].into_iter().flatten().min())
+        Some(
+            [self.vm.next_timer(), self.refresh_at, self.collect_at, self.slim_at, expires]
+                .into_iter()
+                .flatten()
+                .min(),
+        )
     }
 
     fn expires(&self) -> Option<Instant> {

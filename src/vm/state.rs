@@ -47,11 +47,11 @@ static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
     }
 });
 
-/// Code of ours in every state: two thirds of what an idle session would need, so only what it does
-/// need is there.
+/// Code of ours in every state. All of it together would be the greater part of an idle session, so what
+/// is not always needed is not always there.
 struct Prelude {
     start: [Vec<u8>; 4],
-    /// Loaded for a reload, and let go with its garbage.
+    /// Loaded for a reload, and let go when nobody edits any more.
     reload: [Vec<u8>; 3],
     /// Loaded when user code asks for it.
     extras: Vec<u8>,
@@ -308,11 +308,16 @@ impl Vm {
         });
     }
 
-    /// Frees what is no longer reachable, and what only a reload needs. Not between `begin` and the end
-    /// of a reload.
+    /// Lets go of what only a reload needs; the next one loads it again. Not while one is under way.
+    pub(crate) fn forget_reload(&self) {
+        for name in RELOAD {
+            let _ = self.prelude.raw_set(name, mlua::Nil);
+        }
+    }
+
+    /// Frees what is no longer reachable.
     pub(crate) fn collect_garbage(&self) {
-        let forgotten = RELOAD.iter().try_for_each(|name| self.prelude.raw_set(*name, mlua::Nil));
-        if let Err(error) = forgotten.and_then(|()| self.lua.gc_collect()) {
+        if let Err(error) = self.lua.gc_collect() {
             tracing::debug!(%error, "collecting garbage");
         }
     }
