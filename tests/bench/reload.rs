@@ -21,6 +21,8 @@ const KIB: f64 = 1024.0;
 const QUIET: Duration = Duration::from_millis(20);
 /// Sessions are left in peace that long before their memory and their idleness are measured.
 const REST: Duration = Duration::from_secs(1);
+/// After this long without a save, a session lets go of what it keeps for the next one.
+const EDITED: Duration = Duration::from_secs(25);
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -62,6 +64,11 @@ fn compare(few: Option<(Times, Times)>, many: &Crowd) {
     }
     let last = format!("last of {} sessions, beyond quiet, median", many.sessions);
     ms(&last, many.times.median().saturating_sub(QUIET), 60.0);
+    println!(
+        "{:<58}{:>8.2} ms",
+        "    processor time of the server for each of these saves",
+        many.work.as_secs_f64() * 1e3
+    );
     judge("memory per idle session", many.memory / KIB, 48.0, "KiB");
     let growth = format!("growth of it by {} reloads", many.times.0.len());
     judge(&growth, many.growth / KIB, 4.0, "KiB");
@@ -165,6 +172,8 @@ struct Crowd {
     growth: f64,
     /// Share of one processor.
     idle: f64,
+    /// Processor time of one save, what follows when the browsers are served included.
+    work: Duration,
 }
 
 async fn crowd(sessions: usize, saves: u32) -> Outcome<Crowd> {
@@ -178,8 +187,11 @@ async fn crowd(sessions: usize, saves: u32) -> Outcome<Crowd> {
     tokio::time::sleep(span).await;
     let idle = (server.processor()? - before).as_secs_f64() / span.as_secs_f64();
     // Each save is met by sessions at rest, as in life: they collect garbage after a reload.
+    let before = server.processor()?;
     let times = save_repeatedly(&server, &browsers, sessions, QUIET, saves, 600 * MS).await?;
     tokio::time::sleep(REST).await;
+    let work = (server.processor()? - before) / (saves + 1);
+    tokio::time::sleep(EDITED).await;
     let growth = each(server.memory()?) - memory;
-    Ok(Crowd { sessions, times, memory, growth, idle })
+    Ok(Crowd { sessions, times, memory, growth, idle, work })
 }
