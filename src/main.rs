@@ -7,17 +7,15 @@ use lua_hotloader::cli::{self, Cli};
 
 /// A reload makes some 25 KB of garbage in each session. glibc keeps what 1000 sessions gave back; this
 /// one returns it, and is faster with Lua's many small objects.
-#[cfg(not(target_env = "msvc"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Two arenas, since each would keep free memory of its own; unused pages are returned within a second.
-// SAFETY: jemalloc reads this name as a pointer to text that ends with a zero, which is the first half
-// of what a slice is.
-#[cfg(not(target_env = "msvc"))]
+// SAFETY: jemalloc reads this name as a pointer to text that ends with a zero, which is what a reference
+// to an array is. <http://jemalloc.net/jemalloc.3.html#tuning>
 #[allow(unsafe_code)]
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static MALLOC_CONF: &[u8] = b"narenas:2,dirty_decay_ms:500,muzzy_decay_ms:0,background_thread:true\0";
+pub static MALLOC_CONF: &[u8; 69] = b"narenas:2,dirty_decay_ms:500,muzzy_decay_ms:0,background_thread:true\0";
 
 fn main() -> ExitCode {
     let Err(error) = cli::run(Cli::parse()) else { return ExitCode::SUCCESS };
