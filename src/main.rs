@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use lua_hotloader::cli::{self, Cli};
 
-/// A reload makes some 25 KB of garbage in each session. glibc keeps what 1000 sessions gave back; this
-/// one returns it, and is faster with Lua's many small objects.
+/// A reload makes some 25 KB of garbage in each session, and glibc gives little of it back. Measured with
+/// 1000 sessions, three runs of each in turn: growth by 30 reloads 11 KiB a session instead of 23, idle 69
+/// instead of 73, processor time of a reload 0.92 times as much. How long a save takes did not differ
+/// beyond the noise.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
