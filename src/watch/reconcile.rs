@@ -62,6 +62,8 @@ pub struct LinkView {
     pub symlink_targets: BTreeMap<PathBuf, PathBuf>,
     /// Every real directory that is watched.
     pub watched_dirs: BTreeSet<PathBuf>,
+    /// Those in which a tree begins: where the roots and the links to directories lead.
+    pub trees: BTreeSet<PathBuf>,
 }
 
 /// What a look came to.
@@ -117,7 +119,11 @@ impl Reconciler {
     /// The links and directories as they should be watched.
     pub(crate) fn links(&self) -> LinkView {
         let walked = self.tree.walked();
-        LinkView { symlink_targets: walked.targets.clone(), watched_dirs: walked.dirs.clone() }
+        LinkView {
+            symlink_targets: walked.targets.clone(),
+            watched_dirs: walked.dirs.clone(),
+            trees: walked.trees.clone(),
+        }
     }
 
     /// Looks at the hinted places. If that leads to directories that are not in `watched`, nothing is

@@ -71,6 +71,8 @@ pub(crate) struct Walked {
     pub(crate) ways: BTreeSet<PathBuf>,
     /// Every directory that must be watched.
     pub(crate) dirs: BTreeSet<PathBuf>,
+    /// The real directories in which trees begin: where roots and links to directories lead.
+    pub(crate) trees: BTreeSet<PathBuf>,
     /// Each link, and where it leads in the end.
     pub(crate) targets: BTreeMap<PathBuf, PathBuf>,
     /// What could not be seen.
@@ -119,6 +121,7 @@ impl<'a> Walk<'a> {
                 if !way.hops.is_empty() {
                     self.found.targets.insert(root.dir.clone(), dir.clone());
                 }
+                self.found.trees.insert(dir.clone());
                 Some((dir.clone(), *identity))
             }
             End::Failed(..) => None,
@@ -207,7 +210,10 @@ impl<'a> Walk<'a> {
             End::Dir(dir, identity) if stack.contains(identity) => {
                 self.found.warnings.insert(Warning::Cycle { link, target: dir.clone() });
             }
-            End::Dir(dir, _) => self.dir(root, &name, dir, stack),
+            End::Dir(dir, _) => {
+                self.found.trees.insert(dir.clone());
+                self.dir(root, &name, dir, stack);
+            }
         }
     }
 

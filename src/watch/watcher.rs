@@ -234,8 +234,8 @@ impl Watcher {
         for lost in lost {
             tracing::warn!(target: "watch", scope = ?lost.scope, cause = ?lost.cause, "changes may have been missed; looking again");
         }
-        for Skipped { dir, reason } in armed.into_iter().flat_map(|armed| armed.skipped) {
-            tracing::debug!(target: "watch", ?dir, reason, "cannot be watched");
+        for Skipped { dir, cause, reason } in armed.into_iter().flat_map(|armed| armed.skipped) {
+            tracing::debug!(target: "watch", ?dir, ?cause, reason, "cannot be watched");
         }
         if let Some(reconciler) = &self.reconciler {
             reconciler.keep_concerning(&mut hints);
@@ -323,9 +323,9 @@ impl Watcher {
     /// Publishes the links, and has the backend watch what they need; waits until it does if there is
     /// anything new.
     async fn update_symlink_watches(&mut self, links: LinkView) -> Result<(), End> {
-        let dirs = &links.watched_dirs;
-        let (same, grown) = (*dirs == self.plan.dirs, !dirs.is_subset(&self.plan.dirs));
-        let dirs = dirs.clone();
+        let grown = !links.watched_dirs.is_subset(&self.plan.dirs);
+        let same = links.watched_dirs == self.plan.dirs && links.trees == self.plan.trees;
+        let (dirs, trees) = (links.watched_dirs.clone(), links.trees.clone());
         self.links.send_if_modified(|known| {
             let modified = **known != links;
             if modified {
@@ -334,7 +334,7 @@ impl Watcher {
             modified
         });
         if !same {
-            self.plan = WatchPlan { revision: self.plan.revision + 1, dirs };
+            self.plan = WatchPlan { revision: self.plan.revision + 1, dirs, trees };
             self.backend.set_plan(self.plan.clone());
         }
         if grown { self.armed().await } else { Ok(()) }

@@ -1,6 +1,13 @@
 //! The trait, and what a backend is given to work with.
 
-use std::{collections::BTreeSet, future::Future, path::PathBuf, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +20,10 @@ use crate::{BackendFailure, ReportSink};
 /// It owes three things:
 ///
 /// - Make the watches what the newest [`WatchPlan`] says, then report
-///   [`Armed`](crate::Report::Armed): from then on each change in those directories is hinted.
+///   [`Armed`](crate::Report::Armed): from then on each change in those directories is hinted. A
+///   directory that cannot be watched is named in it and ends nothing; when that changes later, the same
+///   revision is reported again. Each new plan, also one with the same directories, is a reason to try
+///   those again.
 /// - Report a place to look at for each change, or [`LostSync`](crate::Report::LostSync) when it
 ///   cannot tell. Duplicates and false alarms are allowed, silence is not.
 /// - Complete a [`BarrierRequest`] once all changes made before it was sent have been reported.
@@ -38,8 +48,23 @@ pub struct BackendInputs {
     pub barriers: mpsc::Receiver<BarrierRequest>,
     /// Where reports go.
     pub reports: ReportSink,
+    /// What it tells of itself, for health and metrics. A backend with nothing to tell leaves it alone.
+    pub vitals: watch::Sender<Vitals>,
     /// Cancelled when it is time to release everything and return `Ok`.
     pub stop: CancellationToken,
+}
+
+/// What a backend tells of itself beside its reports.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Vitals {
+    /// What it stands on, for people: `Watchman 4.9.0 at /run/watchman.sock`.
+    pub detail: String,
+    /// Share of one processor that it uses, as last measured; 1 is all of it.
+    pub cpu_share: f64,
+    /// How often it looked at all it watches; 0 for one that is told of changes.
+    pub passes: u64,
+    /// How long the last such look took.
+    pub last_pass: Duration,
 }
 
 /// The wanted state: every directory to be watched, not its subdirectories. Replaced whole.
@@ -49,6 +74,22 @@ pub struct WatchPlan {
     pub revision: u64,
     /// Absolute paths without any link in them. One may have vanished by now.
     pub dirs: BTreeSet<PathBuf>,
+    /// Those of `dirs` in which a tree begins that is wanted, by and large, as a whole. A backend that can
+    /// only watch whole trees watches these. The directories outside of them lie on the way to something
+    /// (`/home`, say), and what is below must stay unwatched.
+    pub trees: BTreeSet<PathBuf>,
+}
+
+impl WatchPlan {
+    /// A plan without trees.
+    pub fn new(revision: u64, dirs: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { revision, dirs: dirs.into_iter().collect(), trees: BTreeSet::new() }
+    }
+
+    /// The topmost tree that a path is in.
+    pub fn tree_of(&self, path: &Path) -> Option<&Path> {
+        path.ancestors().filter_map(|above| self.trees.get(above)).last().map(PathBuf::as_path)
+    }
 }
 
 /// Asks for proof that everything up to now has been reported.

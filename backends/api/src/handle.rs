@@ -10,7 +10,8 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    BackendFailure, BackendInputs, BarrierRequest, FileWatchBackend, ReportSink, ReportStream, WatchPlan,
+    BackendFailure, BackendInputs, BarrierRequest, FileWatchBackend, ReportSink, ReportStream, Vitals,
+    WatchPlan,
 };
 
 /// How many barriers may wait to be taken up by a backend.
@@ -22,6 +23,7 @@ pub struct BackendHandle {
     name: &'static str,
     plan: watch::Sender<Arc<WatchPlan>>,
     barriers: mpsc::Sender<BarrierRequest>,
+    vitals: watch::Receiver<Vitals>,
     task: Option<JoinHandle<Result<(), BackendFailure>>>,
     stop: DropGuard,
 }
@@ -39,11 +41,18 @@ pub fn spawn(backend: Box<dyn FileWatchBackend>) -> (BackendHandle, ReportStream
     let (plan, plan_inbox) = watch::channel(Arc::default());
     let (barriers, barrier_inbox) = mpsc::channel(BARRIERS);
     let (reports, stream) = ReportSink::new();
+    let (vitals_outbox, vitals) = watch::channel(Vitals::default());
     let stop = CancellationToken::new();
-    let inputs = BackendInputs { plan: plan_inbox, barriers: barrier_inbox, reports, stop: stop.clone() };
+    let inputs = BackendInputs {
+        plan: plan_inbox,
+        barriers: barrier_inbox,
+        reports,
+        vitals: vitals_outbox,
+        stop: stop.clone(),
+    };
     // `run` is called inside the task, so that a panic before its first await is caught as well.
     let task = tokio::spawn(async move { backend.run(inputs).await });
-    (BackendHandle { name, plan, barriers, task: Some(task), stop: stop.drop_guard() }, stream)
+    (BackendHandle { name, plan, barriers, vitals, task: Some(task), stop: stop.drop_guard() }, stream)
 }
 
 impl BackendHandle {
@@ -57,16 +66,24 @@ impl BackendHandle {
         self.plan.send_replace(Arc::new(plan));
     }
 
-    /// Returns when all changes made before the call are in the stream.
+    /// What the backend tells of itself.
+    pub fn vitals(&self) -> Vitals {
+        self.vitals.borrow().clone()
+    }
+
+    /// Completes when all changes made before it is first polled are in the stream. It holds nothing of
+    /// the handle.
     ///
     /// # Errors
     ///
     /// When the backend ends first.
-    pub async fn barrier(&self) -> Result<(), BarrierError> {
-        let gone = || BarrierError { backend: self.name };
-        let (request, passed) = BarrierRequest::new();
-        self.barriers.send(request).await.map_err(|_| gone())?;
-        passed.await.map_err(|_| gone())
+    pub fn barrier(&self) -> impl Future<Output = Result<(), BarrierError>> + Send + use<> {
+        let (backend, barriers) = (self.name, self.barriers.clone());
+        async move {
+            let (request, passed) = BarrierRequest::new();
+            barriers.send(request).await.map_err(|_| BarrierError { backend })?;
+            passed.await.map_err(|_| BarrierError { backend })
+        }
     }
 
     /// Waits until the backend has ended by itself and says why. Nothing is lost if the future is

@@ -15,8 +15,10 @@ mod handle;
 mod hints;
 mod report;
 
-pub use backend::{BackendInputs, BarrierRequest, FileWatchBackend, WatchPlan};
+pub use backend::{BackendInputs, BarrierRequest, FileWatchBackend, Vitals, WatchPlan};
 pub use failure::{BackendFailure, FailureClass};
 pub use handle::{BackendHandle, BarrierError, spawn};
 pub use hints::{HintSet, Phase};
-pub use report::{Armed, Collected, Lost, LostCause, Report, ReportSink, ReportStream, Scope, Skipped};
+pub use report::{
+    Armed, Collected, Lost, LostCause, Report, ReportSink, ReportStream, Scope, SkipCause, Skipped,
+};

@@ -45,8 +45,19 @@ pub struct Armed {
 pub struct Skipped {
     /// Which.
     pub dir: PathBuf,
-    /// Why, for people.
+    /// Whether another backend could do better.
+    pub cause: SkipCause,
+    /// Why, for people: what happened, and what helps.
     pub reason: String,
+}
+
+/// Whether another backend could do better with a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SkipCause {
+    /// None could: it is not there, or not ours to look into. When that changes, it is hinted.
+    Unreachable,
+    /// Another may: a limit of this one is reached.
+    Limit,
 }
 
 /// Where sync was lost.
@@ -69,6 +80,8 @@ pub enum LostCause {
     Reconnected,
     /// The daemon went through the whole tree again.
     Recrawl,
+    /// Another backend took over.
+    Handover,
 }
 
 /// A loss of sync.
@@ -110,12 +123,15 @@ impl Collected {
                     Scope::Everything => self.hints.insert_everywhere(Phase::Complete),
                     Scope::Below(path) => self.hints.insert(path, Phase::Complete),
                 }
-                let lost = Lost { scope, cause };
-                if self.lost.len() < Self::MAX_LOST && !self.lost.contains(&lost) {
-                    self.lost.push(lost);
-                }
+                self.note_lost(Lost { scope, cause });
             }
             Report::Armed(armed) => self.armed = Some(armed),
+        }
+    }
+
+    fn note_lost(&mut self, lost: Lost) {
+        if self.lost.len() < Self::MAX_LOST && !self.lost.contains(&lost) {
+            self.lost.push(lost);
         }
     }
 }
@@ -178,6 +194,19 @@ impl ReportSink {
         let collected = pending.collected.get_or_insert_with(|| Collected::new(now));
         collected.last = now;
         collected.add(report);
+        drop(pending);
+        shared.arrived.notify_one();
+    }
+
+    /// Takes in what came out of another backend's stream, but for what it says about a plan of its own.
+    pub fn forward(&self, later: Collected) {
+        let shared = &self.shared.0;
+        let Collected { hints, armed: _, lost, first, last } = later;
+        let mut pending = shared.lock();
+        let collected = pending.collected.get_or_insert_with(|| Collected::new(first));
+        collected.last = collected.last.max(last);
+        collected.hints.merge(hints);
+        lost.into_iter().for_each(|lost| collected.note_lost(lost));
         drop(pending);
         shared.arrived.notify_one();
     }

@@ -110,7 +110,11 @@ impl View {
                 return;
             }
             let new: Vec<PathBuf> = dirs.difference(&self.plan.dirs).cloned().collect();
-            self.plan = WatchPlan { revision: self.plan.revision + 1, dirs };
+            self.plan = WatchPlan {
+                revision: self.plan.revision + 1,
+                dirs,
+                trees: BTreeSet::from([self.root.clone()]),
+            };
             self.backend.set_plan(self.plan.clone());
             hints = self.armed().await;
             // A directory is listed after it is armed: nothing falls between.

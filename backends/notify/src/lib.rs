@@ -229,7 +229,6 @@ impl Barriers {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
 
     use hotloader_backend::{FailureClass, spawn};
 
@@ -252,7 +251,7 @@ mod tests {
         let root = fs::canonicalize(site.path()).unwrap();
         let late = root.join("late");
         let (handle, mut stream) = spawn(backend());
-        handle.set_plan(WatchPlan { revision: 1, dirs: BTreeSet::from([root.clone(), late.clone()]) });
+        handle.set_plan(WatchPlan::new(1, [root.clone(), late.clone()]));
         let armed = loop {
             if let Some(armed) = stream.next().await.unwrap().armed {
                 break armed;
@@ -277,7 +276,7 @@ mod tests {
         let path = root.join("x");
         fs::write(&path, "old").unwrap();
         let (handle, mut stream) = spawn(backend());
-        handle.set_plan(WatchPlan { revision: 1, dirs: BTreeSet::from([root.clone()]) });
+        handle.set_plan(WatchPlan::new(1, [root.clone()]));
         while stream.next().await.unwrap().armed.is_none() {}
         let mut file = File::create(&path).unwrap();
         file.write_all(b"new").unwrap();

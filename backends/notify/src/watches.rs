@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hotloader_backend::{BackendFailure, Skipped};
+use hotloader_backend::{BackendFailure, SkipCause, Skipped};
 use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use rustix::io::Errno;
 
@@ -38,8 +38,11 @@ impl Watches {
 
     /// What of the plan is not watched.
     pub(crate) fn skipped(&self) -> Vec<Skipped> {
-        let skipped =
-            |(dir, reason): (&PathBuf, &String)| Skipped { dir: dir.clone(), reason: reason.clone() };
+        let skipped = |(dir, reason): (&PathBuf, &String)| Skipped {
+            dir: dir.clone(),
+            cause: SkipCause::Unreachable,
+            reason: reason.clone(),
+        };
         self.skipped.iter().map(skipped).collect()
     }
 

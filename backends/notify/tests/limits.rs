@@ -29,7 +29,7 @@ async fn child() {
     dirs.iter().for_each(|dir| fs::create_dir(dir).unwrap());
     let (mut handle, _stream) =
         spawn(Box::new(NotifyBackend::from_options(&BTreeMap::<String, ()>::new()).unwrap()));
-    handle.set_plan(WatchPlan { revision: 1, dirs });
+    handle.set_plan(WatchPlan::new(1, dirs));
     let failure = handle.failed().await;
     assert_eq!(failure.class(), FailureClass::NextBackend);
     println!("failure: {}", failure.explain());

@@ -38,7 +38,7 @@ async fn a_thousand_directories_are_armed_at_once_and_stopping_releases_thread_a
     let backend = NotifyBackend::from_options(&BTreeMap::<String, ()>::new()).unwrap();
     let (handle, mut stream) = spawn(Box::new(backend));
     let start = Instant::now();
-    handle.set_plan(WatchPlan { revision: 1, dirs });
+    handle.set_plan(WatchPlan::new(1, dirs));
     while stream.next().await.unwrap().armed.is_none() {}
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_eq!(notify_threads(), 1);

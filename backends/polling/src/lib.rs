@@ -197,7 +197,7 @@ fn processor_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs};
+    use std::fs;
 
     use hotloader_backend::{WatchPlan, spawn};
     use serde_json::json;
@@ -214,7 +214,7 @@ mod tests {
         let site = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(site.path()).unwrap();
         let (handle, mut stream) = spawn(backend("10ms"));
-        handle.set_plan(WatchPlan { revision: 1, dirs: BTreeSet::from([root.clone()]) });
+        handle.set_plan(WatchPlan::new(1, [root.clone()]));
         assert_eq!(stream.next().await.unwrap().armed.unwrap().revision, 1);
         fs::write(root.join("x"), "1").unwrap();
         let collected = stream.next().await.unwrap();
@@ -230,7 +230,7 @@ mod tests {
         let late = root.join("late");
         let (handle, mut stream) = spawn(backend("1h"));
         for (revision, dirs) in [(1, vec![&root]), (2, vec![&root, &late])] {
-            handle.set_plan(WatchPlan { revision, dirs: dirs.into_iter().cloned().collect() });
+            handle.set_plan(WatchPlan::new(revision, dirs.into_iter().cloned()));
             while stream.next().await.unwrap().armed.is_none_or(|armed| armed.revision != revision) {}
         }
         fs::create_dir(&late).unwrap();
@@ -248,7 +248,8 @@ mod tests {
         let (_barriers, barriers) = tokio::sync::mpsc::channel(1);
         let (reports, mut stream) = hotloader_backend::ReportSink::new();
         let stop = CancellationToken::new();
-        let inputs = BackendInputs { plan: plan_inbox, barriers, reports, stop: stop.clone() };
+        let (vitals, _) = tokio::sync::watch::channel(Default::default());
+        let inputs = BackendInputs { plan: plan_inbox, barriers, reports, vitals, stop: stop.clone() };
         let task = tokio::spawn(backend("1h").run(inputs));
         plan.send_replace(WatchPlan { revision: 1, ..WatchPlan::default() }.into());
         assert!(stream.next().await.unwrap().armed.is_some());

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use hotloader_backend::{LostCause, Phase, Report, ReportSink, Scope, Skipped, WatchPlan};
+use hotloader_backend::{LostCause, Phase, Report, ReportSink, Scope, SkipCause, Skipped, WatchPlan};
 use rustix::io::Errno;
 
 use crate::{
@@ -70,7 +70,7 @@ impl Tree {
                 Known::Gone => "it does not exist".to_owned(),
                 Known::Silent(errno) => errno.to_string(),
             };
-            Some(Skipped { dir: dir.clone(), reason })
+            Some(Skipped { dir: dir.clone(), cause: SkipCause::Unreachable, reason })
         };
         Some(self.dirs.iter().filter_map(skipped).collect())
     }
@@ -169,7 +169,7 @@ fn follow(
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs};
+    use std::fs;
 
     use super::*;
 
@@ -227,7 +227,7 @@ mod tests {
         fs::create_dir(&here).unwrap();
         let (sink, mut stream) = ReportSink::new();
         let mut tree = Tree::new(sink);
-        let mut plan = WatchPlan { revision: 1, dirs: BTreeSet::from([here.clone()]) };
+        let mut plan = WatchPlan::new(1, [here.clone()]);
         assert!(tree.change_to(&plan, || false).unwrap().is_empty());
         fs::write(here.join("x"), "1").unwrap();
         plan.dirs.insert(late.clone());

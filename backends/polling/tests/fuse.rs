@@ -93,7 +93,7 @@ async fn watched(mount: &Mount) -> (BackendHandle, ReportStream) {
     let options = BTreeMap::from([("interval".to_owned(), "1h".into())]);
     let (handle, mut stream) = spawn(Box::new(PollingBackend::from_options(&options).unwrap()));
     let dirs = BTreeSet::from([mount.front(), mount.front().parent().unwrap().to_owned()]);
-    handle.set_plan(WatchPlan { revision: 1, dirs });
+    handle.set_plan(WatchPlan::new(1, dirs));
     while stream.next().await.unwrap().armed.is_none() {}
     // What is young is looked at again until it no longer is.
     let start = Instant::now();

@@ -45,7 +45,7 @@ async fn a_pass_over_ten_thousand_files() {
     let options = BTreeMap::from([("interval".to_owned(), "1h".into())]);
     let (handle, mut stream) = spawn(Box::new(PollingBackend::from_options(&options).unwrap()));
     let begun = Instant::now();
-    handle.set_plan(WatchPlan { revision: 1, dirs: dirs.clone() });
+    handle.set_plan(WatchPlan::new(1, dirs.clone()));
     while stream.next().await.unwrap().armed.is_none() {}
     println!("armed after {:?}", begun.elapsed());
     let (mut passes, mut walks) = (Vec::new(), Vec::new());
