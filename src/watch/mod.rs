@@ -10,9 +10,11 @@
 //! - `tree` and `walk`: which logical names there are, over which real files; what has to be watched.
 //! - `links`: where a path really leads. `ignore`: names nobody wants. `read`: reading what may be
 //!   written meanwhile.
+//! - `filesystem`: which file system a path is on, and whether the kernel reports changes there.
 //! - `change`: what comes out.
 
 mod change;
+mod filesystem;
 mod handle;
 mod ignore;
 mod links;
@@ -27,6 +29,7 @@ mod walk;
 mod watcher;
 
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing};
+pub use filesystem::{FileSystem, MountTable, watchman_config_above};
 pub use handle::{Health, WatchError, WatchHandle};
 pub use reconcile::LinkView;
 pub use registry::{Registry, UnknownBackend};
