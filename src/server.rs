@@ -5,26 +5,22 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
-    config::Config,
+    config::{Config, WatchConfig},
     reload::{
         Generation, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender, Published, ReloadReport, SessionHost,
         SiteLayout, VIEWDEF_ROOT,
     },
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
     telemetry::Metrics,
-    watch::{Registry, Root},
+    watch::{Health, Registry, Root, WatchError},
     web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
 };
-
-/// The watcher's health is looked at that often, for `/readyz`.
-const HEALTH: Duration = Duration::from_secs(1);
 
 /// A running server: a site, its sessions, and the browsers that look at them.
 pub struct Server {
@@ -33,6 +29,7 @@ pub struct Server {
     sessions: LuaSessions,
     hot_loader: Option<Arc<HotLoader>>,
     monitor: JoinHandle<()>,
+    site: PathBuf,
 }
 
 /// Why a server cannot start.
@@ -91,7 +88,7 @@ impl Server {
             },
         ];
         let mut watch = config.watch.clone();
-        watch.allowed_roots = allowed_roots(site, &config);
+        watch.allowed_roots = allowed_roots(site, &config.watch);
         let hot_loader = if config.lua.hotload {
             let host = ServerSessions { endpoint: endpoint.clone(), metrics: metrics.clone() };
             let registry = Registry::with_builtin();
@@ -104,18 +101,21 @@ impl Server {
             None
         };
 
-        let (readiness, ready) = watch::channel(readiness(hot_loader.as_deref()));
-        let monitor = tokio::spawn(monitor(hot_loader.clone(), readiness));
+        let (readiness, ready) = watch::channel(match &hot_loader {
+            None => Readiness { ready: true, detail: "hot loading is off".into() },
+            Some(loader) => readiness(&loader.watch().health()),
+        });
+        let monitor = tokio::spawn(monitor(hot_loader.as_deref(), readiness));
         let settings = WebSettings {
             site: site.to_owned(),
             html: site.join("html"),
             allowed_roots: watch.allowed_roots,
             server: config.server,
             readiness: ready,
-            metrics: metrics_text(metrics, endpoint.clone()),
+            metrics: metrics_text(metrics, endpoint.clone(), hot_loader.as_deref()),
         };
         let web = web::start(listener, settings, endpoint)?;
-        Ok(Self { local_addr: web.local_addr(), web, sessions, hot_loader, monitor })
+        Ok(Self { local_addr: web.local_addr(), web, sessions, hot_loader, monitor, site: site.to_owned() })
     }
 
     /// Where it listens.
@@ -131,6 +131,18 @@ impl Server {
     /// What watches and reloads, if hot loading is on.
     pub fn hot_loader(&self) -> Option<&HotLoader> {
         self.hot_loader.as_deref()
+    }
+
+    /// Puts other settings of the watcher into force, without a restart and without missing a change.
+    /// Does nothing with hot loading off.
+    ///
+    /// # Errors
+    ///
+    /// When they name no backend that there is; then nothing changes.
+    pub fn reconfigure_watch(&self, watch: &WatchConfig) -> Result<(), WatchError> {
+        let Some(loader) = &self.hot_loader else { return Ok(()) };
+        let allowed_roots = allowed_roots(&self.site, watch);
+        loader.watch().reconfigure(&WatchConfig { allowed_roots, ..watch.clone() })
     }
 
     /// Stops: sockets are told, the watcher ends, sessions are freed. Takes less than 2 s unless a
@@ -155,36 +167,43 @@ async fn bind(config: &Config) -> Result<TcpListener, ServerError> {
 }
 
 /// Where links may lead: what is configured, and the site itself. None: anywhere.
-fn allowed_roots(site: &Path, config: &Config) -> Vec<PathBuf> {
-    match config.watch.allowed_roots.as_slice() {
+fn allowed_roots(site: &Path, watch: &WatchConfig) -> Vec<PathBuf> {
+    match watch.allowed_roots.as_slice() {
         [] => Vec::new(),
         roots => roots.iter().map(|root| site.join(root)).chain([site.to_owned()]).collect(),
     }
 }
 
-fn readiness(loader: Option<&HotLoader>) -> Readiness {
-    let Some(loader) = loader else {
-        return Readiness { ready: true, detail: "hot loading is off".into() };
-    };
-    let health = loader.watch().health();
-    let detail = match (&health.armed, &health.last_failure) {
-        (true, _) => format!("{} watches", health.backend),
-        (false, Some(failure)) => format!("{} does not watch: {failure}", health.backend),
-        (false, None) => format!("{} does not watch yet", health.backend),
+fn readiness(health: &Health) -> Readiness {
+    let detail = match (health.armed, &health.trouble) {
+        (true, _) => format!("watching by {}", health.summary()),
+        (false, Some(trouble)) => format!("changes may go unseen: {trouble}"),
+        (false, None) => "not everything is watched yet".into(),
     };
     Readiness { ready: health.armed, detail }
 }
 
-async fn monitor(loader: Option<Arc<HotLoader>>, readiness: watch::Sender<Readiness>) {
-    let Some(loader) = loader else { return readiness.closed().await };
-    loop {
-        tokio::time::sleep(HEALTH).await;
-        let now = self::readiness(Some(&loader));
-        readiness.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+/// Keeps `/readyz` true.
+fn monitor(
+    loader: Option<&HotLoader>,
+    readiness: watch::Sender<Readiness>,
+) -> impl Future<Output = ()> + use<> {
+    let health = loader.map(|loader| loader.watch().follow_health());
+    async move {
+        let Some(mut health) = health else { return readiness.closed().await };
+        while health.changed().await.is_ok() {
+            let now = self::readiness(&health.borrow_and_update());
+            readiness.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        }
     }
 }
 
-fn metrics_text(metrics: Arc<Metrics>, endpoint: WebSocketEndpoint) -> web::MetricsText {
+fn metrics_text(
+    metrics: Arc<Metrics>,
+    endpoint: WebSocketEndpoint,
+    loader: Option<&HotLoader>,
+) -> web::MetricsText {
+    let health = loader.map(|loader| loader.watch().follow_health());
     Arc::new(move || {
         let pool = endpoint.sessions().pool();
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -193,6 +212,9 @@ fn metrics_text(metrics: Arc<Metrics>, endpoint: WebSocketEndpoint) -> web::Metr
         metrics.vm_threads.set(gauge(pool.threads));
         metrics.stuck_threads.set(gauge(pool.stuck));
         metrics.dropped_sockets.set(i64::try_from(endpoint.counters().stalled()).unwrap_or(i64::MAX));
+        if let Some(health) = &health {
+            metrics.watching(&health.borrow());
+        }
         metrics.encode()
     })
 }

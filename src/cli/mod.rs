@@ -3,12 +3,14 @@
 //! | module | holds |
 //! |---|---|
 //! | `serve` | `lua-hotloader serve`: one server from its start to its end |
+//! | `config_file` | its configuration file while it runs |
 //! | `new` | `lua-hotloader new`: a site to begin with |
 //! | `site` | which directory is served: the one named, the current one, or a copy of the sample |
 //! | `sample` | the sample site inside this program |
 //! | `signals` | SIGINT and SIGTERM, and the bound on how long stopping may take |
 //! | `error` | [`CliError`], with exit code and remedy |
 
+mod config_file;
 mod error;
 mod new;
 mod sample;

@@ -1,16 +1,24 @@
 //! `lua-hotloader serve`: one server from its start to its end.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::{runtime, sync::oneshot};
 
-use super::{CliError, ServeArgs, say, signals, site::Site};
-use crate::{config, server::Server, telemetry};
+use super::{CliError, ServeArgs, config_file, say, signals, site::Site};
+use crate::{
+    config::{self, Config, ConfigError},
+    server::Server,
+    telemetry,
+};
 
 /// How long stopping may take; the process is gone within 2 s of a signal, whatever happens.
 const STOPPING: Duration = Duration::from_millis(1500);
 /// Names that `watch.backend` may have.
-const BACKENDS: [&str; 2] = ["notify", "polling"];
+const BACKENDS: [&str; 3] = ["notify", "polling", "watchman"];
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let flags = args.overrides();
@@ -22,13 +30,20 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
 
     let stop = signals::first(STOPPING).map_err(CliError::System)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
-    let result = runtime.block_on(serve(&site, stop));
+    let file = args.config.clone().unwrap_or_else(|| site.path.join(config::FILE));
+    let load = || config::load(&site.path, args.config.as_deref(), &flags, &BACKENDS);
+    let result = runtime.block_on(serve(&site, file, load, stop));
     // Does not wait for what is stuck; the end of the process is near.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(site: &Site, mut stop: oneshot::Receiver<()>) -> Result<(), CliError> {
+async fn serve(
+    site: &Site,
+    config_file: PathBuf,
+    load: impl Fn() -> Result<Config, ConfigError>,
+    mut stop: oneshot::Receiver<()>,
+) -> Result<(), CliError> {
     announce_site(site);
     let server = tokio::select! {
         biased;
@@ -36,8 +51,11 @@ async fn serve(site: &Site, mut stop: oneshot::Receiver<()>) -> Result<(), CliEr
         started = Server::start(&site.path, site.config.clone()) => started.map_err(CliError::Start)?,
     };
     say(&format!("listening on {}", url(server.local_addr())));
-    // An error means that the thread of the signals is gone: stopping is all that is left then, too.
-    let _ = stop.await;
+    tokio::select! {
+        // An error means that the thread of the signals is gone: stopping is all that is left then, too.
+        _ = stop => {}
+        () = config_file::follow(config_file, load, site.config.clone(), &server) => {}
+    }
     tracing::info!("stopping");
     server.shutdown().await;
     tracing::info!("stopped");

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ByteSize, Config};
+use super::{AUTO, BackendChoice, ByteSize, Config};
 
 /// A key whose value cannot be, and what it must be.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +57,9 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "watch.allowed_roots",
         "directories, not empty",
     );
-    needs(backends.contains(&watch.backend.as_str()), "watch.backend", &one_of(backends, &watch.backend));
+    if let Some(wanted) = backend_wanted(&watch.backend, backends) {
+        needs(false, "watch.backend", &wanted);
+    }
     needs(session.max > 0, "session.max", "at least 1");
     needs(session.threads <= MOST_THREADS, "session.threads", "at most 1024 (0: one per processor)");
     needs(LEVELS.contains(&logging.level.as_str()), "logging.level", &one_of(&LEVELS, &logging.level));
@@ -93,6 +95,23 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         }
     }
     findings
+}
+
+/// What `watch.backend` should be, if it cannot be what it is.
+fn backend_wanted(choice: &BackendChoice, backends: &[&str]) -> Option<String> {
+    let names = choice.names();
+    let known = [&[AUTO], backends].concat();
+    if names.is_empty() {
+        return Some(format!("{}, or a list of them", one_of(&known, "")));
+    }
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Some(one_of(&known, unknown));
+    }
+    if names.len() > 1 && names.iter().any(|name| name == AUTO) {
+        return Some("\"auto\" alone, or a list of backends without it".to_owned());
+    }
+    let twice = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
+    twice.then(|| "a list that names each backend once".to_owned())
 }
 
 /// "one of …", and which of them was probably meant.

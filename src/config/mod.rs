@@ -9,9 +9,11 @@
 //! | `setting` | one value as one layer gives it, and its [`Origin`] |
 //! | `schema` | which keys there are, of which kind; the nearest to a wrong one |
 //! | `check` | what a type cannot say: ranges, names, one key against another |
+//! | `backend_choice` | [`BackendChoice`]: one watch backend, several, or "auto" |
 //! | `error` | [`ConfigError`]: key, value, file and line, and what would be right |
 //! | `units` | durations ("20ms") and sizes ("64MiB") |
 
+mod backend_choice;
 mod check;
 mod environment;
 mod error;
@@ -24,15 +26,21 @@ mod setting;
 mod tests;
 mod units;
 
+pub use backend_choice::{AUTO, BackendChoice};
 pub use error::{ConfigError, Problem, Reason};
 pub use flags::Overrides;
 pub use load::{FILE, load, load_str};
 pub use setting::Origin;
 pub use units::ByteSize;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 /// Everything that can be configured; `config/default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -118,8 +126,8 @@ pub enum ReloadScope {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WatchConfig {
-    /// Name of the watch backend.
-    pub backend: String,
+    /// Which watch backends, the preferred one first.
+    pub backend: BackendChoice,
     /// A change is acted on when nothing else happened for this long.
     #[serde(with = "units::duration")]
     pub quiet: Duration,
@@ -134,10 +142,48 @@ pub struct WatchConfig {
     pub notify: BackendOptions,
     /// Options of the polling backend.
     pub polling: BackendOptions,
+    /// Options of the Watchman backend.
+    pub watchman: BackendOptions,
+}
+
+impl Config {
+    /// The keys that have another value in `other`.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        fn walk(key: &str, one: Option<&Json>, other: Option<&Json>, found: &mut Vec<String>) {
+            match (one, other) {
+                (Some(Json::Object(one)), Some(Json::Object(other))) => {
+                    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+                    for name in names {
+                        let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                        walk(&key, one.get(name), other.get(name), found);
+                    }
+                }
+                (one, other) if one == other => {}
+                _ => found.push(key.to_owned()),
+            }
+        }
+        let mut found = Vec::new();
+        let [one, other] = [self, other].map(|config| serde_json::to_value(config).ok());
+        walk("", one.as_ref(), other.as_ref(), &mut found);
+        found
+    }
+}
+
+impl WatchConfig {
+    /// Whether a backend would be made the same by both.
+    pub fn same_options(&self, other: &Self, backend: &str) -> bool {
+        let options = |config: &Self| match backend {
+            "notify" => config.notify.clone(),
+            "polling" => config.polling.clone(),
+            "watchman" => config.watchman.clone(),
+            _ => BackendOptions::new(),
+        };
+        options(self) == options(other)
+    }
 }
 
 /// The table `[watch.NAME]` of one backend, as it stands; the backend checks it.
-pub type BackendOptions = BTreeMap<String, serde_json::Value>;
+pub type BackendOptions = BTreeMap<String, Json>;
 
 /// `[session]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,13 +279,14 @@ impl Default for WatchConfig {
     fn default() -> Self {
         let ignore = [".*", "*~", "#*#", "*.bak", "*.tmp", "*.swp", "4913", "*___jb_*", "node_modules"];
         Self {
-            backend: "notify".into(),
+            backend: AUTO.into(),
             quiet: Duration::from_millis(20),
             max_hold: Duration::from_millis(500),
             ignore: ignore.map(String::from).to_vec(),
             allowed_roots: Vec::new(),
             notify: BackendOptions::new(),
             polling: BackendOptions::new(),
+            watchman: BackendOptions::new(),
         }
     }
 }

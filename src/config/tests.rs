@@ -7,7 +7,7 @@ use super::{
     load, load::layered, load_str, schema::Schema,
 };
 
-const BACKENDS: [&str; 2] = ["notify", "polling"];
+const BACKENDS: [&str; 3] = ["notify", "polling", "watchman"];
 
 fn from(text: &str, variables: &[(&str, &str)], flags: &Overrides) -> Result<Config, ConfigError> {
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -68,7 +68,7 @@ fn every_flag_sets_its_key_and_hotload_opens_the_debug_pages() {
     assert_eq!((config.server.host.as_str(), config.server.port), ("::1", 0));
     assert!(config.lua.hotload && config.server.debug_pages);
     assert_eq!(config.lua.path, Path::new("src"));
-    assert_eq!(config.watch.backend, "polling");
+    assert_eq!(config.watch.backend, "polling".into());
     assert_eq!((config.logging.format, config.logging.verbosity), (LogFormat::Json, 2));
 }
 
@@ -169,7 +169,22 @@ fn values_that_a_type_would_take_are_refused_by_meaning() {
             "logging.level = \"wran\"",
             r#"logging.level = "wran": must be one of "error", "warn", "info", "debug", "trace"; did you mean "warn"?"#,
         ),
-        ("watch.backend = \"fsevents\"", r#"watch.backend = "fsevents": must be one of "notify", "polling""#),
+        (
+            "watch.backend = [\"polling\", \"notify\", \"polling\"]",
+            r#"watch.backend = ["polling", "notify", "polling"]: must be a list that names each backend once"#,
+        ),
+        (
+            "watch.backend = [\"notify\", \"auto\"]",
+            r#"watch.backend = ["notify", "auto"]: must be "auto" alone, or a list of backends without it"#,
+        ),
+        (
+            "watch.backend = 7",
+            r#"watch.backend = 7: must be the name of a backend, or a list of names: ["watchman", "notify"]"#,
+        ),
+        (
+            "watch.backend = \"fsevents\"",
+            r#"watch.backend = "fsevents": must be one of "auto", "notify", "polling", "watchman""#,
+        ),
     ] {
         refused(from_text(text), &format!("site/config/config.toml:1: {wanted}"));
     }
@@ -227,7 +242,7 @@ fn a_wrong_flag_is_named_as_it_was_typed() {
     let flags = Overrides { watch_backend: Some("poling".into()), ..Overrides::default() };
     refused(
         from("watch.backend = \"notify\"", &[], &flags),
-        r#"--watch-backend: watch.backend = "poling": must be one of "notify", "polling"; did you mean "polling"?"#,
+        r#"--watch-backend: watch.backend = "poling": must be one of "auto", "notify", "polling", "watchman"; did you mean "polling"?"#,
     );
 }
 

@@ -8,7 +8,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::reload::{ReloadReport, ReloadStatus};
+use super::watching::WatchMetrics;
+use crate::{
+    reload::{ReloadReport, ReloadStatus},
+    watch::Health,
+};
 
 /// `Content-Type` of what [`Metrics::encode`] returns.
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,6 +35,7 @@ pub struct Metrics {
     pub dropped_sockets: Gauge,
     reloads: Family<Label, Counter>,
     stages: Family<Label, Histogram>,
+    watching: WatchMetrics,
     registry: Registry,
 }
 
@@ -61,6 +66,7 @@ impl Metrics {
             dropped_sockets: Gauge::default(),
             reloads: Family::default(),
             stages: Family::new_with_constructor(stage_histogram as fn() -> Histogram),
+            watching: WatchMetrics::default(),
             registry: Registry::default(),
         };
         // A rate of what never happened is 0 and not absent: alerts need the series from the start.
@@ -93,7 +99,13 @@ impl Metrics {
             Unit::Seconds,
             self.stages.clone(),
         );
+        self.watching.register(registry);
         self
+    }
+
+    /// Notes how the watch backends are.
+    pub fn watching(&self, health: &Health) {
+        self.watching.set(health);
     }
 
     /// Counts one reload, and the time it spent in each stage.

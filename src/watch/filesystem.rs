@@ -7,17 +7,17 @@
 use std::{
     ffi::OsString,
     fs,
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
 
 /// The mounts of this process, as they were when the table was read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MountTable {
     mounts: Vec<Mount>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Mount {
     id: u64,
     parent: u64,
@@ -68,11 +68,15 @@ impl MountTable {
         }
     }
 
+    /// Whether something is mounted at exactly this path.
+    pub fn is_mount_point(&self, path: &Path) -> bool {
+        self.mounts.iter().any(|mount| mount.point == path)
+    }
+
     /// Whether something is mounted at exactly this path and is a file. A save that replaces the file
     /// where it comes from does not reach such a mount, which keeps the old one.
     pub fn is_file_mount(&self, path: &Path) -> bool {
-        self.mounts.iter().any(|mount| mount.point == path)
-            && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
+        self.is_mount_point(path) && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
     }
 
     /// Goes down from mount to mount as the kernel does. The longest mount point alone would be wrong
@@ -288,6 +292,8 @@ fn kind_by_magic(_: &Path) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     const ROOT: &str = "1 0 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n";

@@ -1,6 +1,9 @@
 //! The holder's end of a running watcher: what can be asked of it, and what can go wrong.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hotloader_backend::BackendFailure;
 use thiserror::Error;
@@ -10,7 +13,12 @@ use tokio::{
 };
 use tokio_util::sync::DropGuard;
 
-use super::{reconcile::LinkView, registry::UnknownBackend};
+use super::{
+    health::Health,
+    reconcile::LinkView,
+    registry::{Registry, UnknownBackend},
+};
+use crate::config::{AUTO, WatchConfig};
 
 /// Why there is no watcher.
 #[derive(Debug, Error)]
@@ -45,27 +53,14 @@ pub enum WatchError {
     Barrier(String),
 }
 
-/// How the watcher is.
-#[derive(Debug, Clone)]
-pub struct Health {
-    /// The backend at work.
-    pub backend: &'static str,
-    /// When it was started.
-    pub since: Instant,
-    /// Whether everything that should be is watched.
-    pub armed: bool,
-    /// When a barrier was passed last: proof of life.
-    pub last_barrier: Option<Instant>,
-    /// Why the backend failed last, if it has.
-    pub last_failure: Option<String>,
-}
-
 /// The holder's end of a running watcher. Dropping it stops the watcher.
 #[derive(Debug)]
 pub struct WatchHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) links: watch::Receiver<Arc<LinkView>>,
     pub(super) health: watch::Receiver<Health>,
+    pub(super) settings: watch::Sender<Arc<WatchConfig>>,
+    pub(super) registry: Registry,
     pub(super) stop: DropGuard,
     pub(super) task: JoinHandle<()>,
 }
@@ -112,6 +107,27 @@ impl WatchHandle {
         self.health.borrow().clone()
     }
 
+    /// Follows how the watcher is.
+    pub fn follow_health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
+    /// Puts other settings into force while it runs. Backends with other options, and other backends,
+    /// take over from those at work as soon as they watch; nothing is missed meanwhile. If they cannot,
+    /// those at work go on, and [`health`](Self::health) says why. Relative directories start at the
+    /// current one.
+    ///
+    /// # Errors
+    ///
+    /// When a name is not that of a backend, or a directory has no absolute path: then nothing changes.
+    pub fn reconfigure(&self, settings: &WatchConfig) -> Result<(), WatchError> {
+        for name in settings.backend.names().iter().filter(|name| *name != AUTO) {
+            self.registry.find(name)?;
+        }
+        self.settings.send_replace(Arc::new(absolute(settings)?));
+        Ok(())
+    }
+
     /// Stops the watcher. When this returns its tasks have ended and its descriptors are closed.
     pub async fn stop(self) {
         drop(self.stop);
@@ -119,4 +135,17 @@ impl WatchHandle {
             tracing::error!(target: "watch", "the watcher panicked while it was stopped; please report it as a bug");
         }
     }
+}
+
+/// The settings with absolute directories.
+pub(super) fn absolute(settings: &WatchConfig) -> Result<WatchConfig, WatchError> {
+    let mut settings = settings.clone();
+    for dir in &mut settings.allowed_roots {
+        *dir = absolute_path(dir)?;
+    }
+    Ok(settings)
+}
+
+pub(super) fn absolute_path(path: &Path) -> Result<PathBuf, WatchError> {
+    std::path::absolute(path).map_err(|source| WatchError::Path { path: path.to_owned(), source })
 }

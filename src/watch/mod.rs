@@ -5,6 +5,9 @@
 //! - `watcher`: the task that leads a change through all this; [`start`] and [`scan_once`].
 //! - `handle`: the other end of that task, [`WatchHandle`].
 //! - `registry`: which backends there are ([`Registry`]).
+//! - `supervisor`: the backend made of backends; hands over when one fails. `lane`: one of them at work.
+//! - `choice`: which backends a directory may have; `filesystem`: the facts that this rests on.
+//! - `health`: how all of them are ([`Health`]).
 //! - `settle`: when it is quiet enough to look.
 //! - `reconcile`: what really changed, by content; what is not believed at first sight.
 //! - `tree` and `walk`: which logical names there are, over which real files; what has to be watched.
@@ -14,14 +17,18 @@
 //! - `change`: what comes out.
 
 mod change;
+mod choice;
 mod filesystem;
 mod handle;
+mod health;
 mod ignore;
+mod lane;
 mod links;
 mod read;
 mod reconcile;
 mod registry;
 mod settle;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -29,8 +36,10 @@ mod walk;
 mod watcher;
 
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing};
+pub use choice::{Choice, automatic};
 pub use filesystem::{FileSystem, MountTable, watchman_config_above};
-pub use handle::{Health, WatchError, WatchHandle};
+pub use handle::{WatchError, WatchHandle};
+pub use health::{BackendHealth, BackendState, Health};
 pub use reconcile::LinkView;
 pub use registry::{Registry, UnknownBackend};
 pub use watcher::{scan_once, start};

@@ -106,6 +106,11 @@ impl Reconciler {
         }
     }
 
+    /// Other names are ignored, or links may lead elsewhere: all is to be looked at again.
+    pub(crate) fn configure(&mut self, settings: &WatchConfig) {
+        self.tree.configure(settings);
+    }
+
     /// Drops hints that concern nothing of ours.
     pub(crate) fn keep_concerning(&self, hints: &mut HintSet) {
         hints.retain(|path| self.tree.concerns(path));

@@ -9,8 +9,23 @@ use thiserror::Error;
 
 use crate::config::WatchConfig;
 
-pub(crate) type Constructor =
-    Arc<dyn Fn(&WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure> + Send + Sync>;
+type Construct = dyn Fn(&WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure> + Send + Sync;
+
+/// Makes a backend from the settings.
+#[derive(Clone)]
+pub(crate) struct Constructor(Arc<Construct>);
+
+impl Constructor {
+    pub(crate) fn make(&self, settings: &WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure> {
+        (self.0)(settings)
+    }
+}
+
+impl fmt::Debug for Constructor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Constructor")
+    }
+}
 
 /// The backends that `watch.backend` can name.
 #[derive(Clone, Default)]
@@ -51,7 +66,7 @@ impl Registry {
         + Sync
         + 'static,
     ) {
-        self.constructors.insert(name, Arc::new(constructor));
+        self.constructors.insert(name, Constructor(Arc::new(constructor)));
     }
 
     /// The names that can be chosen.

@@ -41,6 +41,11 @@ impl Settle {
         Self { quiet, max_hold, held: None, rechecks: BTreeMap::new() }
     }
 
+    /// Other times, also for what is held by now.
+    pub(crate) fn configure(&mut self, quiet: Duration, max_hold: Duration) {
+        (self.quiet, self.max_hold) = (quiet, max_hold);
+    }
+
     /// Takes in hints that came in between `first` and `last`.
     pub(crate) fn add(&mut self, hints: HintSet, first: Instant, last: Instant) {
         if hints.is_empty() {

@@ -130,6 +130,11 @@ impl Tree {
         }
     }
 
+    pub(crate) fn configure(&mut self, settings: &WatchConfig) {
+        self.allowed_roots.clone_from(&settings.allowed_roots);
+        self.ignore = Ignore::new(&settings.ignore);
+    }
+
     /// What the last walk found.
     pub(crate) fn walked(&self) -> &Walked {
         &self.walked

@@ -21,20 +21,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeSet, Root, Timing,
-    handle::{Command, Health, WatchError, WatchHandle},
+    handle::{Command, WatchError, WatchHandle, absolute, absolute_path},
+    health::Health,
     reconcile::{LinkView, Look, Outcome, Reconciler, scan},
-    registry::{Constructor, Registry},
+    registry::Registry,
     settle::{Settle, Settled},
+    supervisor::{BARRIER, Standing, Supervisor},
 };
-use crate::config::WatchConfig;
-
-/// A backend that takes longer to pass a barrier is not well.
-const BARRIER: Duration = Duration::from_secs(5);
+use crate::config::{AUTO, WatchConfig};
 
 /// The grain of tokio's timers.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How long to wait before a failed backend is started again: at first, and at most.
+/// How long to wait before a failed supervisor is started again: at first, and at most.
 const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Starts to watch. When this returns, everything is watched and the first change set, which names
@@ -42,36 +41,39 @@ const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 ///
 /// # Errors
 ///
-/// When there is no such backend, or it cannot work here.
+/// When there is no such backend, or none works here.
 pub async fn start(
     settings: &WatchConfig,
     roots: Vec<Root>,
     registry: &Registry,
 ) -> Result<(WatchHandle, mpsc::Receiver<ChangeSet>), WatchError> {
     let begun = Instant::now();
-    let (settings, roots) = absolute(settings, roots)?;
-    let construct = registry.find(&settings.backend)?;
-    let failed = |failure| WatchError::Backend { backend: settings.backend.clone(), failure };
-    let (backend, reports) = spawn(construct(&settings).map_err(failed)?);
+    let (settings, roots) = (absolute(settings)?, absolute_roots(roots)?);
+    for name in settings.backend.names().iter().filter(|name| *name != AUTO) {
+        registry.find(name)?;
+    }
+    let chosen = settings.backend.to_string();
+    let reconciler = Box::new(Reconciler::new(&settings, roots.clone()));
+    let settle = Settle::new(settings.quiet, settings.max_hold);
+    let (settings_sender, settings) = watch::channel(Arc::new(settings));
+    let (standing_sender, standing) = watch::channel(Standing::default());
+    let make_supervisor =
+        SupervisorMaker { registry: registry.clone(), settings: settings.clone(), standing: standing_sender };
+    let (backend, reports) = make_supervisor.spawn();
     let (changes, receiver) = mpsc::channel(1);
     let (commands, command_inbox) = mpsc::channel(16);
     let (links, links_view) = watch::channel(Arc::default());
-    let (health, health_view) = watch::channel(Health {
-        backend: backend.name(),
-        since: begun,
-        armed: false,
-        last_barrier: None,
-        last_failure: None,
-    });
+    let (health, health_view) = watch::channel(Health::default());
     let stop = CancellationToken::new();
     let mut watcher = Watcher {
-        construct,
+        make_supervisor,
         backend,
         reports,
-        reconciler: Some(Box::new(Reconciler::new(&settings, roots.clone()))),
-        settle: Settle::new(settings.quiet, settings.max_hold),
+        standing,
+        reconciler: Some(reconciler),
+        settle,
         plan: WatchPlan::default(),
-        settings: settings.clone(),
+        settings,
         roots,
         changes,
         commands: command_inbox,
@@ -84,12 +86,19 @@ pub async fn start(
         return Err(match end {
             End::Stopped => WatchError::Stopped,
             End::Panicked => WatchError::Panicked,
-            End::Failed(failure) => failed(failure),
+            End::Failed(failure) => WatchError::Backend { backend: chosen, failure },
         });
     }
     let task = tokio::spawn(watcher.run());
-    let handle =
-        WatchHandle { commands, links: links_view, health: health_view, stop: stop.drop_guard(), task };
+    let handle = WatchHandle {
+        commands,
+        links: links_view,
+        health: health_view,
+        settings: settings_sender,
+        registry: registry.clone(),
+        stop: stop.drop_guard(),
+        task,
+    };
     Ok((handle, receiver))
 }
 
@@ -100,19 +109,31 @@ pub async fn start(
 /// When a directory has no absolute path.
 pub async fn scan_once(settings: &WatchConfig, roots: Vec<Root>) -> Result<ChangeSet, WatchError> {
     let begun = Instant::now();
-    let (settings, roots) = absolute(settings, roots)?;
+    let (settings, roots) = (absolute(settings)?, absolute_roots(roots)?);
     let changes = spawn_blocking(move || scan(&settings, roots)).await.map_err(|_| WatchError::Panicked)?;
     let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
     Ok(ChangeSet { changes, initial: true, timing })
 }
 
-fn absolute(settings: &WatchConfig, mut roots: Vec<Root>) -> Result<(WatchConfig, Vec<Root>), WatchError> {
-    let mut settings = settings.clone();
-    for path in roots.iter_mut().map(|root| &mut root.dir).chain(&mut settings.allowed_roots) {
-        *path = std::path::absolute(&*path)
-            .map_err(|source| WatchError::Path { path: std::mem::take(path), source })?;
+fn absolute_roots(mut roots: Vec<Root>) -> Result<Vec<Root>, WatchError> {
+    for root in &mut roots {
+        root.dir = absolute_path(&root.dir)?;
     }
-    Ok((settings, roots))
+    Ok(roots)
+}
+
+/// Makes the supervisor, again if it ever panics.
+struct SupervisorMaker {
+    registry: Registry,
+    settings: watch::Receiver<Arc<WatchConfig>>,
+    standing: watch::Sender<Standing>,
+}
+
+impl SupervisorMaker {
+    fn spawn(&self) -> (BackendHandle, ReportStream) {
+        let (registry, settings) = (self.registry.clone(), self.settings.clone());
+        spawn(Box::new(Supervisor::new(registry, settings, self.standing.clone())))
+    }
 }
 
 /// Why work broke off.
@@ -123,11 +144,12 @@ enum End {
 }
 
 struct Watcher {
-    construct: Constructor,
-    settings: WatchConfig,
+    make_supervisor: SupervisorMaker,
+    settings: watch::Receiver<Arc<WatchConfig>>,
     roots: Vec<Root>,
     backend: BackendHandle,
     reports: ReportStream,
+    standing: watch::Receiver<Standing>,
     /// `None` only while a blocking thread has it.
     reconciler: Option<Box<Reconciler>>,
     settle: Settle,
@@ -151,8 +173,9 @@ impl Watcher {
                 ))));
             }
         }
+        self.take_standing();
         tracing::info!(target: "watch",
-            backend = self.backend.name(), dirs = self.plan.dirs.len(), files = outcome.changes.len(),
+            by = self.health.borrow().summary(), dirs = self.plan.dirs.len(), files = outcome.changes.len(),
             ms = begun.elapsed().as_millis() as u64, "watching");
         let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
         self.send(ChangeSet { changes: outcome.changes, initial: true, timing }).await
@@ -190,6 +213,14 @@ impl Watcher {
             Some(command) = self.commands.recv() => self.obey(command).await,
             Some(collected) = self.reports.next() => {
                 self.take_in(collected);
+                Ok(())
+            }
+            Ok(()) = self.standing.changed() => {
+                self.take_standing();
+                Ok(())
+            }
+            Ok(()) = self.settings.changed() => {
+                self.configure();
                 Ok(())
             }
             () = until(due) => Ok(()),
@@ -249,8 +280,36 @@ impl Watcher {
     }
 
     fn begin_anew(&mut self) {
-        self.reconciler = Some(Box::new(Reconciler::new(&self.settings, self.roots.clone())));
+        let settings = self.settings.borrow().clone();
+        self.reconciler = Some(Box::new(Reconciler::new(&settings, self.roots.clone())));
         self.look_everywhere();
+    }
+
+    fn configure(&mut self) {
+        let settings = self.settings.borrow_and_update().clone();
+        self.settle.configure(settings.quiet, settings.max_hold);
+        if let Some(reconciler) = &mut self.reconciler {
+            reconciler.configure(&settings);
+        }
+        tracing::info!(target: "watch", backend = %settings.backend, quiet = ?settings.quiet, "other settings are in force");
+        self.look_everywhere();
+    }
+
+    /// Takes over how the backends are.
+    fn take_standing(&mut self) {
+        let Standing { covered, trouble, backends } = self.standing.borrow_and_update().clone();
+        let last_barrier = backends.iter().filter_map(|backend| backend.barrier).map(|(at, _)| at).max();
+        let before = self.health.borrow().clone();
+        self.health.send_modify(|health| {
+            health.armed = covered;
+            health.trouble = trouble;
+            health.backends = backends;
+            health.last_barrier = last_barrier.max(health.last_barrier);
+        });
+        let now = self.health.borrow();
+        if !before.backends.is_empty() && before.names() != now.names() && !now.names().is_empty() {
+            tracing::info!(target: "watch", by = now.summary(), "watching");
+        }
     }
 
     fn passed_barrier(&self) {
@@ -341,7 +400,6 @@ impl Watcher {
     }
 
     async fn armed(&mut self) -> Result<(), End> {
-        self.health.send_modify(|health| health.armed = false);
         loop {
             tokio::select! {
                 biased;
@@ -351,7 +409,6 @@ impl Watcher {
                     let armed = collected.armed.as_ref().is_some_and(|armed| armed.revision >= self.plan.revision);
                     self.take_in(collected);
                     if armed {
-                        self.health.send_modify(|health| health.armed = true);
                         return Ok(());
                     }
                 }
@@ -359,27 +416,21 @@ impl Watcher {
         }
     }
 
-    /// Starts the backend again, however often it takes, and then looks everywhere: nobody watched
-    /// in between.
+    /// Starts the supervisor again, however often it takes, and then looks everywhere: nobody watched in
+    /// between. It ends only by a bug, since it handles the failures of backends itself.
     async fn restart(&mut self, mut failure: BackendFailure) -> Result<(), End> {
         let (mut delay, longest) = RESTART;
         loop {
             let why = failure.explain();
-            tracing::error!(target: "watch", backend = self.backend.name(), failure = why,
-                retry_ms = delay.as_millis() as u64, "the watch backend failed; changes are not seen until it works again");
+            tracing::error!(target: "watch", failure = why,
+                retry_ms = delay.as_millis() as u64, "watching failed; changes are not seen until it works again");
             self.health.send_modify(|health| {
                 health.armed = false;
-                health.last_failure = Some(why.clone());
+                health.trouble = Some(why.clone());
             });
             self.pause(delay, &why).await?;
             delay = (delay * 2).min(longest);
-            match (self.construct)(&self.settings) {
-                Ok(backend) => (self.backend, self.reports) = spawn(backend),
-                Err(why) => {
-                    failure = why;
-                    continue;
-                }
-            }
+            (self.backend, self.reports) = self.make_supervisor.spawn();
             self.plan.revision += 1;
             self.backend.set_plan(self.plan.clone());
             match self.armed().await {
@@ -388,8 +439,7 @@ impl Watcher {
                 Err(end) => return Err(end),
             }
         }
-        self.health.send_modify(|health| health.since = Instant::now());
-        tracing::info!(target: "watch", backend = self.backend.name(), "the watch backend works again; looking everywhere");
+        tracing::info!(target: "watch", "watching works again; looking everywhere");
         self.look_everywhere();
         Ok(())
     }

@@ -30,7 +30,7 @@ pub struct BackendHandle {
 
 /// A barrier that will never be passed.
 #[derive(Debug, Error)]
-#[error("the watch backend \"{backend}\" ended before it could say that all changes were reported")]
+#[error("the watch backend \"{backend}\" did not confirm that all changes were reported")]
 pub struct BarrierError {
     backend: &'static str,
 }
@@ -62,8 +62,8 @@ impl BackendHandle {
     }
 
     /// Replaces what is to be watched. [`Armed`](crate::Armed) in the reports says when it is.
-    pub fn set_plan(&self, plan: WatchPlan) {
-        self.plan.send_replace(Arc::new(plan));
+    pub fn set_plan(&self, plan: impl Into<Arc<WatchPlan>>) {
+        self.plan.send_replace(plan.into());
     }
 
     /// What the backend tells of itself.

@@ -4,6 +4,7 @@ mod files;
 mod links;
 mod random;
 mod service;
+mod supervisor;
 
 use std::{
     collections::BTreeMap,

@@ -1,0 +1,71 @@
+//! The configuration file while the server runs.
+//!
+//! It is looked at by its path twice a second, and not by the watch backend: a wrong choice of backend
+//! must be mendable in the very file that made it.
+
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    config::{Config, ConfigError},
+    server::Server,
+};
+
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// What differs whenever somebody saved; `None`: there is no file.
+type Key = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+
+fn key(path: &Path) -> Key {
+    let at = std::fs::metadata(path).ok()?;
+    Some((at.dev(), at.ino(), at.size(), at.mtime(), at.mtime_nsec(), at.ctime(), at.ctime_nsec()))
+}
+
+/// Puts each saved change of `watch.*` into force, for as long as it is polled.
+pub(super) async fn follow(
+    path: PathBuf,
+    load: impl Fn() -> Result<Config, ConfigError>,
+    mut in_force: Config,
+    server: &Server,
+) {
+    let mut taken = key(&path);
+    let mut seen = taken;
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let now = key(&path);
+        // Half of a save may be an empty file, which would be right: what counts has to last.
+        let is_steady = std::mem::replace(&mut seen, now) == now;
+        if !is_steady || now == taken {
+            continue;
+        }
+        taken = now;
+        match load() {
+            Ok(config) => apply(&path, server, &mut in_force, config),
+            Err(error) => {
+                tracing::error!("{error}\nthe configuration that was in force stays in force");
+            }
+        }
+    }
+}
+
+fn apply(path: &Path, server: &Server, in_force: &mut Config, config: Config) {
+    let differences = in_force.differences(&config);
+    let (now, later): (Vec<_>, Vec<_>) = differences.into_iter().partition(|key| key.starts_with("watch."));
+    if !now.is_empty() {
+        match server.reconfigure_watch(&config.watch) {
+            Ok(()) => tracing::info!(file = %path.display(), keys = now.join(", "), "configuration changed"),
+            Err(error) => {
+                tracing::error!(file = %path.display(), "{error}; what was in force stays in force");
+                return;
+            }
+        }
+    }
+    if !later.is_empty() {
+        tracing::warn!(file = %path.display(), keys = later.join(", "),
+            "configuration changed; these keys take effect at the next start");
+    }
+    *in_force = config;
+}

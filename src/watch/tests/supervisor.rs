@@ -1,0 +1,381 @@
+//! The supervisor over backends that fail on demand, with a paused clock.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use hotloader_backend::{
+    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierRequest, Collected, FileWatchBackend,
+    LostCause, Report, ReportStream, SkipCause, Skipped, WatchPlan, spawn,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Duration, Instant, sleep, timeout},
+};
+
+use super::super::{
+    BackendState,
+    registry::Registry,
+    supervisor::{Standing, Supervisor},
+};
+use crate::config::WatchConfig;
+
+/// What a backend does from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Well,
+    /// It ends: what helps is another one.
+    Broken,
+    /// It ends: the same may work again.
+    CutOff,
+    Fatal,
+    /// It takes plans and answers no barrier.
+    Silent,
+    /// It never confirms a plan.
+    NeverArms,
+    /// It takes so many directories.
+    Limited(usize),
+}
+
+/// A backend without a disk under it.
+struct Fake {
+    name: &'static str,
+    mood: watch::Receiver<Mood>,
+    /// What it is doing, in the order of all of them.
+    diary: mpsc::UnboundedSender<String>,
+}
+
+impl Fake {
+    fn note(&self, what: &str) {
+        let _ = self.diary.send(format!("{} {what}", self.name));
+    }
+
+    fn end(&self) -> Option<BackendFailure> {
+        match *self.mood.borrow() {
+            Mood::Broken => Some(BackendFailure::next_backend("broken")),
+            Mood::CutOff => Some(BackendFailure::retry("cut off")),
+            Mood::Fatal => Some(BackendFailure::fatal("wrong option")),
+            _ => None,
+        }
+    }
+
+    fn confirm(&self, plan: &WatchPlan, inputs: &BackendInputs) {
+        let mood = *self.mood.borrow();
+        if mood == Mood::NeverArms {
+            return;
+        }
+        let taken = if let Mood::Limited(dirs) = mood { dirs } else { usize::MAX };
+        let skipped = plan.dirs.iter().skip(taken).map(|dir| Skipped {
+            dir: dir.clone(),
+            cause: SkipCause::Limit,
+            reason: "too many".into(),
+        });
+        self.note(&format!("watches {}", plan.dirs.len().min(taken)));
+        inputs.reports.report(Report::Armed(Armed { revision: plan.revision, skipped: skipped.collect() }));
+    }
+}
+
+impl FileWatchBackend for Fake {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn run(
+        mut self: Box<Self>,
+        mut inputs: BackendInputs,
+    ) -> Pin<Box<dyn Future<Output = Result<(), BackendFailure>> + Send>> {
+        Box::pin(async move {
+            let mut waiting: Vec<BarrierRequest> = Vec::new();
+            loop {
+                if let Some(failure) = self.end() {
+                    self.note("fails");
+                    return Err(failure);
+                }
+                if *self.mood.borrow() != Mood::Silent {
+                    waiting.drain(..).for_each(BarrierRequest::complete);
+                }
+                tokio::select! {
+                    biased;
+                    () = inputs.stop.cancelled() => {
+                        self.note("stops");
+                        return Ok(());
+                    }
+                    Ok(()) = inputs.plan.changed() => {
+                        let plan = inputs.plan.borrow_and_update().clone();
+                        self.confirm(&plan, &inputs);
+                    }
+                    Some(request) = inputs.barriers.recv() => waiting.push(request),
+                    Ok(()) = self.mood.changed() => {}
+                }
+            }
+        })
+    }
+}
+
+/// The supervisor over the backends `a` and `b`.
+struct Stage {
+    a: watch::Sender<Mood>,
+    b: watch::Sender<Mood>,
+    diary: mpsc::UnboundedReceiver<String>,
+    settings: watch::Sender<Arc<WatchConfig>>,
+    standing: watch::Receiver<Standing>,
+    handle: BackendHandle,
+    reports: ReportStream,
+}
+
+fn settings(backend: &str) -> Arc<WatchConfig> {
+    Arc::new(WatchConfig { backend: backend.into(), ..WatchConfig::default() })
+}
+
+impl Stage {
+    fn new(choice: &str, mood: Mood) -> Self {
+        let (note, diary) = mpsc::unbounded_channel();
+        let mut registry = Registry::with_builtin();
+        let [a, b] = ["a", "b"].map(|name| {
+            let (sender, receiver) = watch::channel(Mood::Well);
+            let note = note.clone();
+            registry.register(name, move |_| {
+                Ok(Box::new(Fake { name, mood: receiver.clone(), diary: note.clone() }))
+            });
+            sender
+        });
+        a.send_replace(mood);
+        let (settings, settings_inbox) = watch::channel(settings(choice));
+        let (standing_outbox, standing) = watch::channel(Standing::default());
+        let (handle, reports) = spawn(Box::new(Supervisor::new(registry, settings_inbox, standing_outbox)));
+        Self { a, b, diary, settings, standing, handle, reports }
+    }
+
+    /// With three directories, watched.
+    async fn watching(choice: &str) -> Self {
+        let mut stage = Self::new(choice, Mood::Well);
+        stage.plan(1, 3);
+        assert!(stage.armed(1).await.skipped.is_empty());
+        stage
+    }
+
+    fn plan(&self, revision: u64, dirs: usize) {
+        self.handle.set_plan(WatchPlan::new(revision, (0..dirs).map(|n| format!("/{n}").into())));
+    }
+
+    async fn collected(&mut self) -> Collected {
+        timeout(Duration::from_secs(600), self.reports.next())
+            .await
+            .expect("nothing is said")
+            .expect("it ended")
+    }
+
+    async fn armed(&mut self, revision: u64) -> Armed {
+        loop {
+            if let Some(armed) = self.collected().await.armed
+                && armed.revision == revision
+            {
+                return armed;
+            }
+        }
+    }
+
+    async fn handover(&mut self) {
+        while !self.collected().await.lost.iter().any(|lost| lost.cause == LostCause::Handover) {}
+    }
+
+    /// Reads the diary up to a line.
+    async fn noted(&mut self, line: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let next = timeout(Duration::from_secs(3600), self.diary.recv()).await;
+            let next = next.unwrap_or_else(|_| panic!("{line:?} does not come after {lines:?}")).unwrap();
+            let is_it = next == line;
+            lines.push(next);
+            if is_it {
+                return lines;
+            }
+        }
+    }
+
+    async fn stands(&mut self, wanted: impl Fn(&Standing) -> bool) {
+        let found = timeout(Duration::from_secs(3600), self.standing.wait_for(wanted)).await.is_ok();
+        assert!(found, "it stands like this: {:?}", self.standing.borrow());
+    }
+
+    fn serving(&self) -> Vec<(String, usize)> {
+        let standing = self.standing.borrow();
+        let backends = standing.backends.iter().filter(|backend| backend.dirs > 0);
+        backends.map(|backend| (backend.name.clone(), backend.dirs)).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_backend_takes_over_from_one_that_fails_and_everything_is_looked_at() {
+    let mut stage = Stage::watching("a,b").await;
+    assert_eq!(stage.serving(), [("a".into(), 3)]);
+    stage.a.send_replace(Mood::Broken);
+    stage.handover().await;
+    stage.handle.barrier().await.unwrap();
+    assert_eq!(stage.serving(), [("b".into(), 3)]);
+    assert!(stage.standing.borrow().covered);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_back_to_the_preferred_backend_and_that_one_watches_before_the_other_stops() {
+    let mut stage = Stage::watching("a,b").await;
+    stage.a.send_replace(Mood::Broken);
+    stage.handover().await;
+    stage.noted("b watches 3").await;
+    stage.a.send_replace(Mood::Well);
+    stage.handover().await;
+    let order = stage.noted("b stops").await;
+    assert_eq!(
+        order.iter().filter(|line| *line != "a fails").collect::<Vec<_>>(),
+        ["a watches 3", "b stops"]
+    );
+    assert_eq!(stage.serving(), [("a".into(), 3)]);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_again_and_again_is_tried_less_and_less_often() {
+    let mut stage = Stage::watching("a,b").await;
+    stage.a.send_replace(Mood::Broken);
+    stage.handover().await;
+    let mut times = Vec::new();
+    stage.noted("a fails").await;
+    for _ in 0..8 {
+        let before = Instant::now();
+        stage.noted("a fails").await;
+        times.push(before.elapsed().as_secs());
+    }
+    assert_eq!(times, [2, 4, 8, 16, 32, 60, 60, 60]);
+    assert!(stage.handle.barrier().await.is_ok());
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_backend_is_tried_again_soon_and_a_barrier_waits_for_it() {
+    let mut stage = Stage::watching("a").await;
+    stage.a.send_replace(Mood::CutOff);
+    stage.stands(|standing| !standing.covered).await;
+    assert!(stage.standing.borrow().trouble.as_ref().unwrap().contains("cut off"));
+    let barrier = tokio::spawn(stage.handle.barrier());
+    sleep(Duration::from_secs(60)).await;
+    assert!(!barrier.is_finished());
+    stage.a.send_replace(Mood::Well);
+    stage.handover().await;
+    barrier.await.unwrap().unwrap();
+    assert!(stage.standing.borrow().covered);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_does_not_answer_is_replaced() {
+    let mut stage = Stage::watching("a,b").await;
+    stage.a.send_replace(Mood::Silent);
+    // Nobody asks for a barrier: the heartbeat finds out.
+    stage.handover().await;
+    assert_eq!(stage.serving(), [("b".into(), 3)]);
+    stage.handle.barrier().await.unwrap();
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_does_not_answer_and_has_no_successor_is_waited_for() {
+    let mut stage = Stage::watching("a").await;
+    stage.a.send_replace(Mood::Silent);
+    assert!(stage.handle.barrier().await.is_err(), "nobody is kept waiting");
+    stage.stands(|standing| !standing.covered).await;
+    assert!(matches!(stage.standing.borrow().backends[0].state, BackendState::Silent(_)));
+    stage.a.send_replace(Mood::Well);
+    stage.handover().await;
+    assert!(stage.standing.borrow().covered);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_never_confirms_its_plan_is_replaced() {
+    let mut stage = Stage::new("a,b", Mood::NeverArms);
+    stage.plan(1, 3);
+    stage.armed(1).await;
+    assert_eq!(stage.serving(), [("b".into(), 3)]);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_beyond_a_limit_goes_to_the_next_backend_and_comes_back() {
+    let mut stage = Stage::new("a,b", Mood::Limited(2));
+    stage.plan(1, 3);
+    assert!(stage.armed(1).await.skipped.is_empty());
+    assert_eq!(stage.serving(), [("a".into(), 2), ("b".into(), 1)]);
+    stage.handle.barrier().await.unwrap();
+    stage.a.send_replace(Mood::Well);
+    stage.handover().await;
+    assert_eq!(stage.serving(), [("a".into(), 3)]);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_nobody_can_take_holds_up_no_other() {
+    let mut stage = Stage::watching("a").await;
+    stage.a.send_replace(Mood::Limited(3));
+    stage.plan(2, 4);
+    let armed = stage.armed(2).await;
+    assert_eq!(armed.skipped.len(), 1);
+    assert!(!stage.standing.borrow().covered);
+    stage.a.send_replace(Mood::Well);
+    stage.handover().await;
+    assert!(stage.standing.borrow().covered);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_start_a_person_is_told_when_nothing_works() {
+    for (choice, mood, wanted) in [
+        ("a", Mood::Broken, "broken"),
+        ("a,b", Mood::Fatal, "wrong option"),
+        ("a", Mood::NeverArms, "in time"),
+    ] {
+        let mut stage = Stage::new(choice, mood);
+        if mood == Mood::Fatal {
+            stage.b.send_replace(Mood::Fatal);
+        }
+        stage.plan(1, 1);
+        let failure = stage.handle.failed().await.to_string();
+        assert!(failure.contains(wanted), "{failure}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_settings_are_taken_over_without_a_gap() {
+    let mut stage = Stage::watching("a").await;
+    stage.settings.send_replace(settings("b"));
+    stage.handover().await;
+    let order = stage.noted("a stops").await;
+    assert_eq!(order, ["a watches 3", "b watches 3", "a stops"]);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_do_not_work_leave_what_works() {
+    let mut stage = Stage::watching("a").await;
+    stage.b.send_replace(Mood::Fatal);
+    stage.settings.send_replace(settings("b"));
+    stage.noted("b fails").await;
+    stage.stands(|standing| standing.backends.iter().any(|backend| backend.failures > 0)).await;
+    assert_eq!(stage.serving(), [("a".into(), 3)]);
+    stage.handle.barrier().await.unwrap();
+    stage.settings.send_replace(settings("a"));
+    stage.stands(|standing| standing.covered && standing.backends.len() == 1).await;
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_barrier_is_passed_by_all_who_watch() {
+    let mut stage = Stage::new("a,b", Mood::Limited(2));
+    stage.plan(1, 3);
+    stage.armed(1).await;
+    stage.b.send_replace(Mood::Silent);
+    let barrier = tokio::spawn(stage.handle.barrier());
+    sleep(Duration::from_secs(1)).await;
+    assert!(!barrier.is_finished());
+    stage.b.send_replace(Mood::Well);
+    barrier.await.unwrap().unwrap();
+    stage.handle.stop().await;
+}
