@@ -1,4 +1,342 @@
 //! The watch backend on Watchman's daemon: for trees too large for a watch per directory.
+//!
+//! - `options`: the table `[watch.watchman]`.
+//! - `trouble`: what goes wrong with the daemon, and what a person can do about it.
+//! - `daemon`: the daemon, found, started, connected to and asked.
+//! - `changes`: what it says has changed, and which of it is worth a hint.
+//! - `watch`: one tree as the daemon watches it.
+//! - `tree`: a task for each tree of the plan, through whatever becomes of the daemon and of the tree.
+//! - here: the task that holds the trees together, and barriers.
+//!
+//! Watchman can only watch whole trees. The directories of the plan that are in none are polled, by the
+//! `polling` backend running inside this one; so are those in a tree that Watchman is told not to look into
+//! (`ignore_dirs` of `.watchmanconfig`, `.git`).
+//!
+//! A change is told some 21 ms after it was made: the daemon waits for 20 ms without a change. That is
+//! `settle` in `.watchmanconfig` (or `/etc/watchman.json`) and cannot be chosen by a client; with
+//! `{"settle": 1}` it is 2 ms. A tree that is never quiet that long, or in which another client or git
+//! works, is asked every 250 ms.
+//!
+//! A barrier is a query that is synced by a cookie, which Watchman makes in the root of the project (in
+//! `.git` if there is one). It is not `flush-subscriptions`: that leaves out subscriptions that are held
+//! back.
+
+mod changes;
+mod daemon;
+mod options;
+mod tree;
+mod trouble;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use hotloader_backend::{
+    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierError, BarrierRequest, FileWatchBackend,
+    Report, ReportStream, Skipped, WatchPlan, spawn,
+};
+use hotloader_polling::PollingBackend;
+use serde_json::Value;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use crate::daemon::DaemonInfo;
+use crate::{
+    daemon::Connection,
+    options::Options,
+    tree::{Command, Event, Tree},
+};
 
 /// What the backend is called in the configuration.
 pub const NAME: &str = "watchman";
+
+/// How often the directories that are in no tree are looked at.
+const LOOSE_INTERVAL: &str = "500ms";
+
+/// How long a stop waits for the daemon to take note.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The backend.
+#[derive(Debug)]
+pub struct WatchmanBackend {
+    options: Arc<Options>,
+}
+
+impl WatchmanBackend {
+    /// Takes the table `[watch.watchman]`: `spawn` (whether to start a daemon if none answers), `sockname`
+    /// and `binary` (paths) and `timeout` (for each request, as text).
+    ///
+    /// # Errors
+    ///
+    /// [`BackendFailure::Fatal`] for an unknown key or a wrong value.
+    pub fn from_options(options: &BTreeMap<String, Value>) -> Result<Self, BackendFailure> {
+        Ok(Self { options: Arc::new(Options::new(options)?) })
+    }
+}
+
+impl FileWatchBackend for WatchmanBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn run(
+        self: Box<Self>,
+        inputs: BackendInputs,
+    ) -> Pin<Box<dyn Future<Output = Result<(), BackendFailure>> + Send>> {
+        Box::pin(run(self.options, inputs))
+    }
+}
+
+/// Asks the daemon who it is; starts one if none answers and the options say so. Takes no longer than a few
+/// times `timeout`.
+///
+/// # Errors
+///
+/// [`BackendFailure::Fatal`] for a wrong option, [`BackendFailure::NextBackend`] if there is no daemon that
+/// could be used. The message says what helps.
+pub async fn probe(options: &BTreeMap<String, Value>) -> Result<DaemonInfo, BackendFailure> {
+    let connection = Connection::open(&Options::new(options)?).await?;
+    Ok(connection.daemon)
+}
+
+/// The roots that the daemon watches, for this server and for others.
+///
+/// # Errors
+///
+/// Those of [`probe`].
+pub async fn watched_roots(options: &BTreeMap<String, Value>) -> Result<Vec<PathBuf>, BackendFailure> {
+    let connection = Connection::open(&Options::new(options)?).await?;
+    Ok(connection.roots().await?)
+}
+
+async fn run(options: Arc<Options>, mut inputs: BackendInputs) -> Result<(), BackendFailure> {
+    let stop = inputs.stop.clone();
+    let daemon = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        connection = Connection::open(&options) => connection?.daemon,
+    };
+    inputs.vitals.send_modify(|vitals| vitals.detail = daemon.to_string());
+    let interval =
+        BTreeMap::from(["interval", "idle_interval"].map(|key| (key.to_owned(), LOOSE_INTERVAL.into())));
+    let (mut loose, mut loose_reports) = spawn(Box::new(PollingBackend::from_options(&interval)?));
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let mut trees = Trees {
+        options,
+        events,
+        plan: None,
+        trees: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        loose_plan: WatchPlan::default(),
+        loose_for: None,
+        loose_armed: None,
+        armed: None,
+    };
+    let mut barriers = JoinSet::new();
+    let end = loop {
+        tokio::select! {
+            () = stop.cancelled() => break Ok(()),
+            changed = inputs.plan.changed() => {
+                if changed.is_err() {
+                    break Ok(());
+                }
+                let plan = inputs.plan.borrow_and_update().clone();
+                trees.change_to(plan, &inputs, &stop);
+                trees.arm(&loose, &inputs);
+            }
+            Some(event) = inbox.recv() => {
+                trees.note(event, &inputs);
+                trees.arm(&loose, &inputs);
+            }
+            Some(request) = inputs.barriers.recv() => {
+                barriers.spawn(pass(request, trees.ask(), loose.barrier()));
+            }
+            // Those that have passed are of no more interest.
+            Some(_) = barriers.join_next() => {}
+            Some(collected) = loose_reports.next() => {
+                if let Some(armed) = &collected.armed {
+                    trees.loose_armed = Some(armed.clone());
+                }
+                inputs.reports.forward(collected);
+                trees.arm(&loose, &inputs);
+            }
+            failure = loose.failed() => break Err(failure),
+            Some(end) = trees.tasks.join_next() => {
+                if let Err(failure) = ended(end) {
+                    break Err(failure);
+                }
+            }
+        }
+    };
+    drop(barriers);
+    trees.stop().await;
+    release(loose, loose_reports).await;
+    end
+}
+
+/// All trees of the plan.
+struct Trees {
+    options: Arc<Options>,
+    events: mpsc::UnboundedSender<Event>,
+    /// The newest.
+    plan: Option<Arc<WatchPlan>>,
+    trees: BTreeMap<PathBuf, Handle>,
+    tasks: JoinSet<Result<(), BackendFailure>>,
+    /// What is polled.
+    loose_plan: WatchPlan,
+    /// The revision of the plan it was made from.
+    loose_for: Option<u64>,
+    loose_armed: Option<Armed>,
+    /// What was last reported.
+    armed: Option<Armed>,
+}
+
+/// The other end of a tree.
+struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    stop: CancellationToken,
+    /// What it last said of itself.
+    state: Option<Event>,
+}
+
+impl Trees {
+    /// Makes the trees those of the plan, and tells it to them.
+    fn change_to(&mut self, plan: Arc<WatchPlan>, inputs: &BackendInputs, stop: &CancellationToken) {
+        let wanted: BTreeSet<&Path> = plan.dirs.iter().filter_map(|dir| plan.tree_of(dir)).collect();
+        self.trees.retain(|path, handle| {
+            let stays = wanted.contains(path.as_path());
+            if !stays {
+                handle.stop.cancel();
+            }
+            stays
+        });
+        for path in wanted {
+            let handle = self.trees.entry(path.to_owned()).or_insert_with(|| {
+                let (commands, inbox) = mpsc::unbounded_channel();
+                let stop = stop.child_token();
+                let tree = Tree::new(
+                    self.options.clone(),
+                    path.to_owned(),
+                    inputs.reports.clone(),
+                    self.events.clone(),
+                );
+                self.tasks.spawn(tree.run(inbox, stop.clone()));
+                Handle { commands, stop, state: None }
+            });
+            // One that has ended is noticed by its result.
+            let _ = handle.commands.send(Command::Plan(plan.clone()));
+        }
+        self.plan = Some(plan);
+    }
+
+    fn note(&mut self, event: Event, inputs: &BackendInputs) {
+        if let Some(detail) = &event.detail {
+            inputs.vitals.send_if_modified(|vitals| {
+                let differs = vitals.detail != *detail;
+                vitals.detail.clone_from(detail);
+                differs
+            });
+        }
+        if let Some(handle) = self.trees.get_mut(&event.tree) {
+            handle.state = Some(event);
+        }
+    }
+
+    /// Has polled what no tree covers once all trees follow the plan; says so when that is done as well.
+    fn arm(&mut self, loose: &BackendHandle, inputs: &BackendInputs) {
+        let Some(plan) = &self.plan else { return };
+        let revision = plan.revision;
+        let state = |handle: &'_ Handle| handle.state.clone().filter(|state| state.revision == revision);
+        let Some(states) = self.trees.values().map(state).collect::<Option<Vec<Event>>>() else { return };
+        let is_loose = |dir: &&PathBuf| {
+            plan.tree_of(dir).is_none()
+                || states.iter().flat_map(|state| &state.ignored).any(|ignored| dir.starts_with(ignored))
+        };
+        let dirs: BTreeSet<PathBuf> = plan.dirs.iter().filter(is_loose).cloned().collect();
+        let mut skipped = Vec::new();
+        for state in &states {
+            let Some((cause, reason)) = &state.skipped else { continue };
+            let below = plan.dirs.range(state.tree.clone()..).take_while(|dir| dir.starts_with(&state.tree));
+            skipped.extend(below.map(|dir| Skipped {
+                dir: dir.clone(),
+                cause: *cause,
+                reason: reason.clone(),
+            }));
+        }
+        // Each plan is a reason for a new try, even with the same directories.
+        if self.loose_for != Some(revision) || self.loose_plan.dirs != dirs {
+            self.loose_for = Some(revision);
+            self.loose_plan = WatchPlan::new(self.loose_plan.revision + 1, dirs);
+            loose.set_plan(self.loose_plan.clone());
+        }
+        let Some(loose) =
+            self.loose_armed.as_ref().filter(|armed| armed.revision == self.loose_plan.revision)
+        else {
+            return;
+        };
+        skipped.extend(loose.skipped.iter().cloned());
+        let armed = Armed { revision, skipped };
+        if self.armed.as_ref() != Some(&armed) {
+            self.armed = Some(armed.clone());
+            inputs.reports.report(Report::Armed(armed));
+        }
+    }
+
+    /// A barrier for each tree.
+    fn ask(&self) -> Vec<oneshot::Receiver<()>> {
+        let ask = |handle: &Handle| {
+            let (done, waiting) = oneshot::channel();
+            // If it has ended, nobody answers.
+            let _ = handle.commands.send(Command::Barrier(done));
+            waiting
+        };
+        self.trees.values().map(ask).collect()
+    }
+
+    async fn stop(mut self) {
+        for handle in self.trees.values() {
+            handle.stop.cancel();
+        }
+        let _ = timeout(GOODBYE, async { while self.tasks.join_next().await.is_some() {} }).await;
+    }
+}
+
+/// Completes a barrier when every tree and the poll have.
+async fn pass(
+    request: BarrierRequest,
+    trees: Vec<oneshot::Receiver<()>>,
+    loose: impl Future<Output = Result<(), BarrierError>>,
+) {
+    let trees = async {
+        for tree in trees {
+            tree.await?;
+        }
+        Ok::<_, oneshot::error::RecvError>(())
+    };
+    // What ended tells why by itself; the request goes without an answer.
+    if let (Ok(()), Ok(())) = tokio::join!(trees, loose) {
+        request.complete();
+    }
+}
+
+fn ended(end: Result<Result<(), BackendFailure>, JoinError>) -> Result<(), BackendFailure> {
+    end.unwrap_or_else(|error| {
+        Err(BackendFailure::retry("a task of the watchman backend panicked; please report it as a bug")
+            .because(error))
+    })
+}
+
+/// Stops the poll, whose reports nobody wants any more.
+async fn release(loose: BackendHandle, reports: ReportStream) {
+    drop(reports);
+    loose.stop().await;
+}

@@ -1,0 +1,282 @@
+//! One tree as the daemon watches it: a root, a subscription, and the moment up to which all is told.
+//!
+//! - `watch-project` climbs to the enclosing project; names are then asked for relative to the tree.
+//! - It says yes even when the daemon has given up, and when its watch hangs on a directory that was moved
+//!   away with its parent. Only a clock that is synced by a cookie proves that it works.
+//! - Each watch has a connection of its own. Its end ends the subscription as well: Watchman 4.9 keeps one
+//!   of two subscriptions of a name, and an answer that cannot be read ends a connection.
+//! - A subscription waits for 20 ms without a change (`settle` in `.watchmanconfig`), has no upper bound for
+//!   that, and is silent while `.git/index.lock` exists: the client cannot say `defer_vcs: false`. A query
+//!   knows no such reasons to wait, so changes are asked for as well.
+
+use std::{
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use hotloader_backend::LostCause;
+use watchman_client::{
+    CanonicalPath, ResolvedRoot, Subscription, SubscriptionData,
+    pdu::{
+        Clock, ClockRequest, ClockRequestParams, ClockResponse, GetConfigResponse, QueryRequest,
+        QueryRequestCommon, SubscribeRequest, SyncTimeout,
+    },
+};
+
+use crate::{
+    changes::{Changes, Entry, Moment},
+    daemon::{Connection, DaemonInfo},
+    options::Options,
+    trouble::Trouble,
+};
+
+/// What Watchman does not look into unless its configuration says otherwise.
+const VCS: [&str; 3] = [".git", ".svn", ".hg"];
+
+/// A watched tree. Dropping it ends the subscription with its connection.
+pub(crate) struct Watch {
+    connection: Connection,
+    root: ResolvedRoot,
+    subscription: Subscription<Entry>,
+    position: Position,
+    ignored: Vec<PathBuf>,
+}
+
+/// How far a watch had come, for one that follows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Position {
+    clock: Clock,
+    /// What the daemon watches, by path and by what was there.
+    root: (PathBuf, Identity),
+    /// The directory at the top of the tree.
+    top: Identity,
+    /// Tells by being another one that the daemon went through the whole tree again.
+    warning: Option<String>,
+}
+
+impl Position {
+    /// Whether the other is of the same directories. If not, the daemon's word on them is not enough.
+    fn is_same_place(&self, other: &Self) -> bool {
+        self.root == other.root && self.top == other.top
+    }
+
+    /// Moves on to where the changes end.
+    fn take(&mut self, changes: Changes) -> Outcome {
+        let Changes { files, clock, is_fresh_instance, warning } = changes;
+        self.clock = clock;
+        let was_crawled = warning.is_some() && warning != self.warning;
+        self.warning = warning;
+        if is_fresh_instance {
+            Outcome::Lost(LostCause::FreshInstance)
+        } else if was_crawled {
+            Outcome::Lost(LostCause::Recrawl)
+        } else {
+            Outcome::Changed(files.unwrap_or_default())
+        }
+    }
+}
+
+/// Device and inode of a directory; `None` if there is none.
+pub(crate) type Identity = Option<(u64, u64)>;
+
+/// What the daemon tells of a tree.
+pub(crate) enum Outcome {
+    Changed(Vec<Entry>),
+    /// It cannot tell: anything may have.
+    Lost(LostCause),
+}
+
+/// What a subscription says.
+pub(crate) enum News {
+    Told(Outcome),
+    /// It will say nothing more: the watch was deleted, the root went, the connection was lost.
+    End(Option<Trouble>),
+}
+
+impl Watch {
+    /// Watches a tree, and says what changed since the position of the watch before.
+    pub(crate) async fn begin(
+        options: &Options,
+        tree: &Path,
+        last: Option<&Position>,
+    ) -> Result<(Self, Outcome), Trouble> {
+        let connection = Connection::open(options).await?;
+        let top = identity(tree).await.map_err(|error| unreadable(tree, &error))?;
+        let (root, root_identity) = resolve(&connection, tree, last).await?;
+        let config: Result<GetConfigResponse, _> =
+            connection.request(("get-config", root.project_root())).await;
+        let ignored = ignored(root.project_root(), config.ok());
+        let sync = SyncTimeout::Duration(options.timeout);
+        let since = match last {
+            Some(last) => last.clock.clone(),
+            None => clock(&connection, &root, sync.clone()).await?,
+        };
+        let changes = query(&connection, &root, &since, sync).await?;
+        let request = SubscribeRequest {
+            since: Some(changes.clock.clone()),
+            empty_on_fresh_instance: true,
+            ..SubscribeRequest::default()
+        };
+        // Its answer says that it works: an empty tree sends nothing more.
+        let (subscription, _) = connection.answered(connection.client().subscribe(&root, request)).await?;
+        let mut position = Position {
+            clock: changes.clock.clone(),
+            root: (root.project_root().to_owned(), root_identity),
+            top,
+            warning: last.map_or_else(|| changes.warning.clone(), |last| last.warning.clone()),
+        };
+        let is_same_place = last.is_some_and(|last| last.is_same_place(&position));
+        let outcome =
+            if is_same_place { position.take(changes) } else { Outcome::Lost(LostCause::FreshInstance) };
+        Ok((Self { connection, root, subscription, position, ignored }, outcome))
+    }
+
+    /// What changed since this or the subscription was asked last. Synced, it is all that changed before.
+    pub(crate) async fn changes(&mut self, synced: bool) -> Result<Outcome, Trouble> {
+        let sync = if synced {
+            SyncTimeout::Duration(self.connection.timeout())
+        } else {
+            SyncTimeout::DisableCookie
+        };
+        let changes = query(&self.connection, &self.root, &self.position.clock, sync).await?;
+        Ok(self.position.take(changes))
+    }
+
+    /// Waits for the subscription. Nothing is lost if the future is dropped.
+    pub(crate) async fn next(&mut self) -> News {
+        match self.subscription.next().await {
+            Ok(SubscriptionData::FilesChanged(result)) => {
+                let is_known = Moment::of(&result.clock)
+                    .zip(Moment::of(&self.position.clock))
+                    .is_some_and(|(this, told)| this.is_covered_by(&told));
+                let outcome = if result.is_fresh_instance {
+                    Outcome::Lost(LostCause::FreshInstance)
+                } else if is_known {
+                    Outcome::Changed(Vec::new())
+                } else {
+                    self.position.clock = result.clock;
+                    Outcome::Changed(result.files.unwrap_or_default())
+                };
+                News::Told(outcome)
+            }
+            Ok(SubscriptionData::StateEnter { .. } | SubscriptionData::StateLeave { .. }) => {
+                News::Told(Outcome::Changed(Vec::new()))
+            }
+            Ok(SubscriptionData::Canceled) => News::End(None),
+            Err(error) => News::End(Some(self.connection.trouble(error))),
+        }
+    }
+
+    /// Whether the tree, and what is watched for it, are still the directories that they were.
+    pub(crate) async fn is_in_place(&self, tree: &Path) -> io::Result<bool> {
+        let Position { root: (root, root_identity), top, .. } = &self.position;
+        Ok(identity(tree).await? == *top && identity(root).await? == *root_identity)
+    }
+
+    /// The directories that the daemon is told not to look into.
+    pub(crate) fn ignored(&self) -> &[PathBuf] {
+        &self.ignored
+    }
+
+    pub(crate) fn daemon(&self) -> &DaemonInfo {
+        &self.connection.daemon
+    }
+
+    /// How far it has come.
+    pub(crate) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Unsubscribes; the daemon keeps the root, which others may use.
+    pub(crate) async fn end(self) -> Result<(), Trouble> {
+        let Self { connection, subscription, .. } = self;
+        connection.answered(subscription.cancel()).await
+    }
+}
+
+/// What is at a path, without following a link. An error means that nobody can say.
+pub(crate) async fn identity(path: &Path) -> io::Result<Identity> {
+    match tokio::fs::symlink_metadata(path).await {
+        Ok(metadata) => Ok(metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Has the root of a tree watched, and proves that it is. What is there is looked at first: if it is
+/// replaced meanwhile, that shows later.
+async fn resolve(
+    connection: &Connection,
+    tree: &Path,
+    last: Option<&Position>,
+) -> Result<(ResolvedRoot, Identity), Trouble> {
+    let mut is_second = false;
+    loop {
+        let path = CanonicalPath::with_canonicalized_path(tree.to_owned());
+        let root = connection.answered(connection.client().resolve_root(path)).await?;
+        let path = root.project_root();
+        let identity = identity(path).await.map_err(|error| unreadable(path, &error))?;
+        let is_same_watch = async |last: &Position| {
+            let now = clock(connection, &root, SyncTimeout::DisableCookie).await?;
+            let watches = Moment::of(&last.clock).zip(Moment::of(&now));
+            Ok::<_, Trouble>(watches.is_some_and(|(last, now)| last.is_beside(&now)))
+        };
+        let is_stale = match last {
+            Some(last) if last.root.0 == path && last.root.1 != identity => is_same_watch(last).await?,
+            _ => {
+                let sync = SyncTimeout::Duration(connection.timeout());
+                match clock(connection, &root, sync).await {
+                    Err(Trouble::Unsynced { .. }) if !is_second => true,
+                    synced => synced.map(|_| false)?,
+                }
+            }
+        };
+        if !is_stale || is_second {
+            return Ok((root, identity));
+        }
+        is_second = true;
+        // The watch hangs on what was here before; it is of no use to anybody.
+        tracing::warn!(
+            target: "watch",
+            root = %path.display(),
+            "Watchman did not notice that a directory was replaced; its watch is made anew"
+        );
+        let _: serde::de::IgnoredAny = connection.request(("watch-del", path)).await?;
+    }
+}
+
+async fn clock(connection: &Connection, root: &ResolvedRoot, sync: SyncTimeout) -> Result<Clock, Trouble> {
+    let request =
+        ClockRequest("clock", root.project_root().to_owned(), ClockRequestParams { sync_timeout: sync });
+    let response: ClockResponse = connection.request(request).await?;
+    Ok(Clock::Spec(response.clock))
+}
+
+async fn query(
+    connection: &Connection,
+    root: &ResolvedRoot,
+    since: &Clock,
+    sync: SyncTimeout,
+) -> Result<Changes, Trouble> {
+    let query = QueryRequestCommon {
+        since: Some(since.clone()),
+        relative_root: root.project_relative_path().map(Path::to_owned),
+        fields: <Entry as watchman_client::fields::QueryFieldList>::field_list(),
+        empty_on_fresh_instance: true,
+        sync_timeout: sync,
+        ..QueryRequestCommon::default()
+    };
+    connection.request(QueryRequest("query", root.project_root().to_owned(), query)).await
+}
+
+fn ignored(root: &Path, config: Option<GetConfigResponse>) -> Vec<PathBuf> {
+    let configured = config.and_then(|answer| answer.config.ignore_dirs).unwrap_or_default();
+    VCS.iter().map(PathBuf::from).chain(configured).map(|dir| root.join(dir)).collect()
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Trouble {
+    Trouble::Refused(format!("{}: {error}", path.display()))
+}
