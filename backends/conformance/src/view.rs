@@ -1,35 +1,40 @@
 //! The smallest possible reconciler.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
+    future::Future,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use hotloader_backend::{
-    BackendHandle, Collected, FileWatchBackend, HintSet, ReportStream, WatchPlan, spawn,
+    Armed, BackendHandle, Collected, FileWatchBackend, HintSet, Phase, ReportStream, WatchPlan, spawn,
 };
 use tempfile::TempDir;
-use xxhash_rust::xxh3::xxh3_128;
 
-/// What is at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
-    Dir,
-    File(u128),
-}
+use crate::entries::{Entries, Entry, entries_at};
 
-type Entries = BTreeMap<PathBuf, Entry>;
+/// No answer takes this long, on however slow a machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a backend may go on about what changed: file systems with time stamps of whole seconds need
+/// more than two.
+const REST: Duration = Duration::from_secs(10);
 
 /// A tree of real files as it is known through a backend. Links are not its business.
 #[derive(Debug)]
 pub struct View {
     keep: TempDir,
+    /// Directories above the root that it is watched through, in case it goes and comes.
+    above: Vec<PathBuf>,
     root: PathBuf,
     known: Entries,
     backend: BackendHandle,
     reports: ReportStream,
     plan: WatchPlan,
+    /// Planned by hand, in the tree or not.
+    also: BTreeSet<PathBuf>,
 }
 
 impl View {
@@ -40,11 +45,21 @@ impl View {
     /// When the backend ends.
     pub async fn start(backend: Box<dyn FileWatchBackend>) -> Self {
         let keep = tempfile::Builder::new().prefix("conformance-").tempdir().unwrap();
-        let root = fs::canonicalize(keep.path()).unwrap().join("root");
-        fs::create_dir(&root).unwrap();
+        let top = fs::canonicalize(keep.path()).unwrap();
+        let site = top.join("site");
+        let root = site.join("root");
+        fs::create_dir_all(&root).unwrap();
         let (backend, reports) = spawn(backend);
-        let mut view =
-            Self { keep, root, known: Entries::new(), backend, reports, plan: WatchPlan::default() };
+        let mut view = Self {
+            keep,
+            above: vec![top, site],
+            root,
+            known: Entries::new(),
+            backend,
+            reports,
+            plan: WatchPlan::default(),
+            also: BTreeSet::new(),
+        };
         view.look(HintSet::everywhere()).await;
         view
     }
@@ -60,7 +75,7 @@ impl View {
     ///
     /// When it cannot be made.
     pub fn outside(&self) -> PathBuf {
-        let outside = self.keep.path().join("outside");
+        let outside = self.above[0].join("outside");
         fs::create_dir_all(&outside).unwrap();
         outside
     }
@@ -72,9 +87,13 @@ impl View {
     /// When the view is not what is on the disk.
     pub async fn check(&mut self, after: &str) {
         self.follow().await;
-        let disk = entries_at(&self.root);
-        let differs = |path: &&PathBuf| self.known.get(*path) != disk.get(*path);
-        let wrong: BTreeSet<&PathBuf> = self.known.keys().chain(disk.keys()).filter(differs).collect();
+        self.is(&entries_at(&self.root), after);
+    }
+
+    /// Compares without looking at the disk; for who knows what is there.
+    pub(crate) fn is(&self, expected: &Entries, after: &str) {
+        let differs = |path: &&PathBuf| self.known.get(*path) != expected.get(*path);
+        let wrong: BTreeSet<&PathBuf> = self.known.keys().chain(expected.keys()).filter(differs).collect();
         assert!(wrong.is_empty(), "after {after}: the view is wrong at {wrong:?}");
     }
 
@@ -82,55 +101,134 @@ impl View {
     ///
     /// # Panics
     ///
-    /// When the backend ends.
+    /// When the backend ends, or the barrier takes half a minute.
     pub async fn follow(&mut self) {
-        self.backend.barrier().await.unwrap();
-        if let Some(Collected { hints, .. }) = self.reports.take() {
-            self.look(hints).await;
+        self.hints().await;
+    }
+
+    /// Passes a barrier, looks where the backend said, and tells what it said.
+    ///
+    /// # Panics
+    ///
+    /// When the backend ends, or the barrier takes half a minute.
+    pub async fn hints(&mut self) -> Option<Collected> {
+        within("a barrier", self.backend.barrier()).await.unwrap();
+        let collected = self.reports.take();
+        if let Some(Collected { hints, .. }) = &collected {
+            self.look(hints.clone()).await;
+        }
+        collected
+    }
+
+    /// Waits until a barrier brings nothing new: a backend may say something twice.
+    ///
+    /// # Panics
+    ///
+    /// When it says something for ten seconds, though nobody changes anything.
+    pub async fn rest(&mut self) {
+        let deadline = Instant::now() + REST;
+        while let Some(collected) = self.hints().await {
+            assert!(Instant::now() < deadline, "nothing changes, and it says: {collected:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Stops the backend.
-    pub async fn stop(self) {
-        self.backend.stop().await;
+    /// Passes a barrier. All that was said is about these paths or directories above them, unless sync
+    /// was lost.
+    ///
+    /// # Panics
+    ///
+    /// When something else was said.
+    pub async fn only(&mut self, changed: &[&Path], after: &str) {
+        let Some(Collected { hints, lost, .. }) = self.hints().await else { return };
+        if !lost.is_empty() {
+            return;
+        }
+        assert!(!hints.is_everywhere(), "after {after}: everything is hinted, and no sync was lost");
+        for (hinted, _) in hints.iter() {
+            assert!(
+                changed.iter().any(|path| path.starts_with(hinted)),
+                "after {after}: {} is hinted and did not change",
+                hinted.display()
+            );
+        }
+    }
+
+    /// Plans some directory beside those of the tree, and waits until that is answered.
+    pub(crate) async fn plan_also(&mut self, dir: PathBuf) -> Armed {
+        self.also.insert(dir);
+        self.plan_again().await
+    }
+
+    /// Takes back [`plan_also`](Self::plan_also).
+    pub(crate) async fn plan_no_longer(&mut self, dir: &Path) -> Armed {
+        self.also.remove(dir);
+        self.plan_again().await
+    }
+
+    /// Makes a new plan, be it of the same directories, and waits until it is armed.
+    pub(crate) async fn plan_again(&mut self) -> Armed {
+        let (hints, armed) = self.arm(self.wanted()).await;
+        self.look(hints).await;
+        armed
+    }
+
+    /// Begins so many barriers at once and waits for all of them.
+    pub(crate) async fn barriers(&mut self, count: usize) {
+        let barriers: Vec<_> = (0..count).map(|_| tokio::spawn(self.backend.barrier())).collect();
+        for barrier in barriers {
+            within("one of many barriers", barrier).await.unwrap().unwrap();
+        }
+        if let Some(collected) = self.reports.take() {
+            self.look(collected.hints).await;
+        }
+    }
+
+    /// Stops the backend, which ends its reports.
+    ///
+    /// # Panics
+    ///
+    /// When one of both takes half a minute.
+    pub async fn stop(mut self) {
+        within("the stop", self.backend.stop()).await;
+        while within("the end of the reports", self.reports.next()).await.is_some() {}
+        // The files last: a backend that is watching still is not what the next scenario begins with.
+        drop(self.keep);
+    }
+
+    fn wanted(&self) -> BTreeSet<PathBuf> {
+        let dirs = self.known.iter().filter(|&(_, entry)| *entry == Entry::Dir).map(|(path, _)| path);
+        dirs.chain(&self.above).chain(&self.also).cloned().collect()
     }
 
     async fn look(&mut self, mut hints: HintSet) {
         loop {
             self.look_once(&hints);
-            let mut dirs: BTreeSet<PathBuf> = self
-                .known
-                .iter()
-                .filter(|&(_, entry)| *entry == Entry::Dir)
-                .map(|(path, _)| path.clone())
-                .collect();
-            // The root itself may go and come.
-            dirs.extend(self.root.parent().map(Path::to_owned));
+            let dirs = self.wanted();
             if dirs == self.plan.dirs {
                 return;
             }
             let new: Vec<PathBuf> = dirs.difference(&self.plan.dirs).cloned().collect();
-            self.plan = WatchPlan {
-                revision: self.plan.revision + 1,
-                dirs,
-                trees: BTreeSet::from([self.root.clone()]),
-            };
-            self.backend.set_plan(self.plan.clone());
-            hints = self.armed().await;
+            hints = self.arm(dirs).await.0;
             // A directory is listed after it is armed: nothing falls between.
             for dir in new {
-                hints.insert(dir, hotloader_backend::Phase::Complete);
+                hints.insert(dir, Phase::Complete);
             }
         }
     }
 
-    async fn armed(&mut self) -> HintSet {
+    async fn arm(&mut self, dirs: BTreeSet<PathBuf>) -> (HintSet, Armed) {
+        self.plan =
+            WatchPlan { revision: self.plan.revision + 1, dirs, trees: BTreeSet::from([self.root.clone()]) };
+        self.backend.set_plan(self.plan.clone());
         let mut hints = HintSet::new();
         loop {
-            let collected = self.reports.next().await.expect("the backend ended");
+            let collected = within("arming", self.reports.next()).await.expect("the backend ended");
             hints.merge(collected.hints);
-            if collected.armed.is_some_and(|armed| armed.revision >= self.plan.revision) {
-                return hints;
+            if let Some(armed) = collected.armed
+                && armed.revision >= self.plan.revision
+            {
+                return (hints, armed);
             }
         }
     }
@@ -150,20 +248,9 @@ impl View {
     }
 }
 
-/// Everything at and below a path; what vanishes meanwhile is not there.
-fn entries_at(path: &Path) -> Entries {
-    let mut entries = Entries::new();
-    let mut todo = vec![path.to_owned()];
-    while let Some(path) = todo.pop() {
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        if metadata.is_dir() {
-            todo.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
-            entries.insert(path, Entry::Dir);
-        } else if metadata.is_file()
-            && let Ok(content) = fs::read(&path)
-        {
-            entries.insert(path, Entry::File(xxh3_128(&content)));
-        }
+async fn within<T>(what: &str, answer: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, answer).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("{what} took longer than {DEADLINE:?}"),
     }
-    entries
 }
