@@ -12,11 +12,13 @@ use rustix::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::contents::Contents;
+
 /// Two writes this close may leave the same time stamp on a file system that counts nanoseconds: they
 /// are taken from a clock that ticks with the kernel's timer.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The same where the stamps are whole seconds (or even ones, on FAT).
+/// The same where the stamps are whole seconds (or even ones, on FAT): ext2, sftp.
 const WHOLE_SECONDS: Duration = Duration::from_secs(2);
 
 const SECOND: i64 = 1_000_000_000;
@@ -33,21 +35,36 @@ pub(crate) struct Key {
     /// In nanoseconds.
     mtime: i64,
     ctime: i64,
-    /// Hash of where a link leads; 0 if it is none.
-    target: u64,
+    /// Hash of where a link leads, or of what a file contains if that is looked at; otherwise 0.
+    content: u64,
 }
 
 impl Key {
     /// Of an entry that did not answer when it was first seen. No real one is like it.
     pub(crate) const UNANSWERED: Self =
-        Self { mode: u32::MAX, dev: 0, ino: 0, size: 0, mtime: 0, ctime: 0, target: 0 };
+        Self { mode: u32::MAX, dev: 0, ino: 0, size: 0, mtime: 0, ctime: 0, content: 0 };
 
-    /// Asks the file system, without following a link.
-    pub(crate) fn of(dir: BorrowedFd<'_>, name: &CStr) -> Result<Self, Errno> {
+    /// Of a directory. What it is now shows when it is looked into itself, if the plan has it. It is not
+    /// asked for here: another file system may be mounted on it, and that one may hang.
+    const DIRECTORY: Self = Self { mode: 0o040_000, ..Self::UNANSWERED };
+
+    /// Asks the file system, without following a link. `kind` is what the listing said it is.
+    pub(crate) fn of(
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        kind: FileType,
+        contents: Option<&mut Contents>,
+    ) -> Result<Self, Errno> {
+        if kind == FileType::Directory {
+            return Ok(Self::DIRECTORY);
+        }
         let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)?;
         let mut key = Self::from_stat(&stat);
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-            key.target = xxh3_64(readlinkat(dir, name, Vec::new())?.as_bytes());
+        match (FileType::from_raw_mode(stat.st_mode), contents) {
+            (FileType::Directory, _) => return Ok(Self::DIRECTORY),
+            (FileType::Symlink, _) => key.content = xxh3_64(readlinkat(dir, name, Vec::new())?.as_bytes()),
+            (FileType::RegularFile, Some(contents)) => key.content = contents.hash(dir, name)?,
+            _ => {}
         }
         Ok(key)
     }
@@ -56,10 +73,6 @@ impl Key {
     fn from_stat(stat: &Stat) -> Self {
         let mode = stat.st_mode as u32;
         let (dev, ino) = identity(stat);
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            // Size and times change with each entry in it, and those are looked at themselves.
-            return Self { mode, dev, ino, size: 0, mtime: 0, ctime: 0, target: 0 };
-        }
         let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(SECOND).wrapping_add(rest);
         Self {
             mode,
@@ -68,7 +81,7 @@ impl Key {
             size: stat.st_size as u64,
             mtime: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
             ctime: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-            target: 0,
+            content: 0,
         }
     }
 
@@ -97,8 +110,8 @@ impl Key {
     }
 
     #[cfg(test)]
-    pub(crate) fn for_test(mode: u32, target: u64) -> Self {
-        Self { mode, dev: 1, ino: 2, size: 3, mtime: 4 * SECOND + 1, ctime: 5 * SECOND + 1, target }
+    pub(crate) fn for_test(mode: u32, content: u64) -> Self {
+        Self { mode, dev: 1, ino: 2, size: 3, mtime: 4 * SECOND + 1, ctime: 5 * SECOND + 1, content }
     }
 }
 
@@ -141,7 +154,7 @@ mod tests {
             Key { size: 9, ..base },
             Key { mtime: 1, ..base },
             Key { ctime: 1, ..base },
-            Key { target: 9, ..base },
+            Key { content: 9, ..base },
         ];
         for other in others {
             assert_ne!(base, other);

@@ -1,58 +1,78 @@
 //! The watch backend that looks at everything again and again: for file systems whose changes no
 //! kernel reports (NFS, SMB, FUSE, folders shared with a container or a virtual machine).
 //!
-//! - `options`: the table `[watch.polling]`, and how fast passes follow each other.
-//! - `pass`: what is known of all directories, and a pass over them.
-//! - `listing`: the entries of one directory, compared with those before.
-//! - `key`: what tells two states of an entry apart; which errors mean that something is gone.
-//! - here: the thread that makes the passes, and the task that waits for it.
+//! - `options`: the table `[watch.polling]`.
+//! - `poller`: who looks at what and when; barriers, vitals. `mounts`: which file system a directory is on.
+//!   `load`: how much of a processor that takes, and may take.
+//! - `group`: the directories on one mount, as the poller sees them. `lane`: the thread that looks at them.
+//! - `pass`: what is known of them, and a pass over them by several threads.
+//! - `listing`: the entries of one directory, compared with those before. `clock`: what is looked at again.
+//! - `key`: what tells two states of an entry apart; which errors mean that something is gone. `contents`:
+//!   what files contain, as a part of the key.
 //!
 //! notify's own `PollWatcher` misses edits within a second, times that go back and files put back with
 //! their old time (<https://github.com/notify-rs/notify/pull/981>), so this does not use it.
 //!
-//! All looking is done on one thread that belongs to the backend. A server that hangs holds up that
-//! thread and nothing else; barriers are not passed meanwhile, which is how others learn of it.
+//! Each mount has a thread of its own. A server that hangs holds up that thread and nothing else: after
+//! two seconds its directories are reported as skipped, the others go on. Barriers are not passed until
+//! it answers or is unmounted, which is how others learn of it.
+//!
+//! # What is compared
+//!
+//! Of each entry: kind, permissions, device, inode, size, mtime and ctime in nanoseconds, and where a link
+//! leads; only ever for equality. What changed is looked at again as long as another write could leave
+//! the same time stamps: 20 ms, or two seconds where stamps are whole seconds (ext2 with small inodes,
+//! sftp). On FUSE and network file systems it is looked at again for 30 seconds, with growing gaps, since
+//! attributes may arrive before content does.
+//!
+//! Of a file system without time stamps, and of `/proc` and the like, that leaves size and inode. Those,
+//! and file systems whose attributes lie, need `verify = "content"`: the first MiB of each file is read
+//! at each pass.
+//!
+//! The interval is not the latency where the kernel or the file system keeps attributes: sshfs does for
+//! 20 seconds unless mounted with `-o dcache_timeout=1` or so, NFS for 3 to 60 (`actimeo=1`).
 
+mod clock;
+mod contents;
+mod group;
 mod key;
+mod lane;
 mod listing;
+mod load;
+mod mounts;
 mod options;
 mod pass;
+mod poller;
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, thread, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, thread};
 
-use hotloader_backend::{Armed, BackendFailure, BackendInputs, BarrierRequest, FileWatchBackend, Report};
-use rustix::time::{ClockId, clock_gettime};
+use hotloader_backend::{BackendFailure, BackendInputs, FileWatchBackend};
 use serde_json::Value;
-use tokio::{
-    runtime,
-    sync::oneshot,
-    time::{Instant, sleep_until, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{runtime, sync::oneshot};
 
-use crate::{options::Pace, pass::Tree};
+use crate::{
+    options::Options,
+    poller::{Poller, panicked},
+};
 
 /// What the backend is called in the configuration.
 pub const NAME: &str = "polling";
 
-/// How long a stop waits for the system call that the thread is in.
-const THREAD_END: Duration = Duration::from_secs(1);
-
 /// The backend.
 #[derive(Debug)]
 pub struct PollingBackend {
-    pace: Pace,
+    options: Options,
 }
 
 impl PollingBackend {
-    /// Takes the table `[watch.polling]`: `interval`, `idle_interval` (durations as text) and `max_cpu`
-    /// (share of one processor).
+    /// Takes the table `[watch.polling]`: `interval`, `idle_interval` (durations as text), `max_cpu`
+    /// (share of one processor) and `verify` (`"attributes"` or `"content"`).
     ///
     /// # Errors
     ///
     /// [`BackendFailure::Fatal`] for an unknown key or a value that is out of range.
     pub fn from_options(options: &BTreeMap<String, Value>) -> Result<Self, BackendFailure> {
-        Ok(Self { pace: Pace::from_options(options)? })
+        Ok(Self { options: Options::from_table(options)? })
     }
 }
 
@@ -65,134 +85,27 @@ impl FileWatchBackend for PollingBackend {
         self: Box<Self>,
         inputs: BackendInputs,
     ) -> Pin<Box<dyn Future<Output = Result<(), BackendFailure>> + Send>> {
-        Box::pin(run(self.pace, inputs))
+        Box::pin(run(self.options, inputs))
     }
 }
 
-/// Waits for the thread. A thread whose system call hangs cannot be ended: after a stop it is left to
-/// itself, and ends when the call does.
-async fn run(pace: Pace, mut inputs: BackendInputs) -> Result<(), BackendFailure> {
-    let stop = inputs.stop.clone();
-    // Ends the thread as well when this future is dropped.
-    inputs.stop = stop.child_token();
+/// Waits for the poller, which has a thread and a runtime of its own: its times must not depend on how busy
+/// the server's runtime is, nor end before it does.
+async fn run(options: Options, mut inputs: BackendInputs) -> Result<(), BackendFailure> {
+    // Ends the poller as well when this future is dropped.
+    inputs.stop = inputs.stop.child_token();
     let _guard = inputs.stop.clone().drop_guard();
-    let (end, mut ended) = oneshot::channel();
+    let failed = |error| BackendFailure::retry("cannot start a thread to poll on").because(error);
+    let runtime = runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+    let (end, ended) = oneshot::channel();
     thread::Builder::new()
         .name("hotloader-poll".into())
         .spawn(move || {
             // Nobody may be waiting any more.
-            let _ = end.send(Poller::run(pace, inputs));
+            let _ = end.send(runtime.block_on(Poller::new(options, inputs).run()));
         })
-        .map_err(|error| BackendFailure::retry("cannot start a thread to poll on").because(error))?;
-    let panicked = |_| BackendFailure::retry("the polling thread panicked; please report it as a bug");
-    tokio::select! {
-        end = &mut ended => end.map_err(panicked)?,
-        () = stop.cancelled() => match timeout(THREAD_END, ended).await {
-            Ok(end) => end.map_err(panicked)?,
-            Err(_) => {
-                tracing::warn!(target: "watch", "a file system does not answer; the polling thread is left behind");
-                Ok(())
-            }
-        },
-    }
-}
-
-/// Lives on the thread.
-struct Poller {
-    pace: Pace,
-    inputs: BackendInputs,
-    tree: Tree,
-}
-
-/// Why the wait is over.
-enum Wake {
-    Stop,
-    Plan,
-    Barrier(BarrierRequest),
-    Time,
-}
-
-impl Poller {
-    fn run(pace: Pace, inputs: BackendInputs) -> Result<(), BackendFailure> {
-        // A runtime of its own: passes block it, and a stop of the server's must not take its timers away.
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|error| BackendFailure::retry("cannot start a timer to poll by").because(error))?;
-        let tree = Tree::new(inputs.reports.clone());
-        runtime.block_on(Self { pace, inputs, tree }.work());
-        Ok(())
-    }
-
-    async fn work(mut self) {
-        let mut changed = Instant::now();
-        let mut last_pass = Instant::now();
-        let mut rested = Instant::now();
-        loop {
-            let due = rested.max(last_pass + self.pace.interval(changed.elapsed()));
-            let wake = self.wake(due).await;
-            // A plan lists what is new and no more: plans that follow each other put off no pass.
-            let is_pass = !matches!(wake, Wake::Plan);
-            let (begun, before) = (Instant::now(), processor_time());
-            let done = match wake {
-                Wake::Stop => None,
-                Wake::Plan => self.take_plan(),
-                Wake::Barrier(request) => self.pass(Some(request)),
-                Wake::Time => self.pass(None),
-            };
-            let Some(any_change) = done else { return };
-            let ended = Instant::now();
-            if is_pass {
-                last_pass = ended;
-            }
-            if any_change {
-                changed = ended;
-            }
-            let used = processor_time().saturating_sub(before);
-            rested = rested.max(ended + self.pace.rest(used));
-            tracing::trace!(target: "watch", took = ?begun.elapsed(), processor = ?used, "looked at the disk");
-        }
-    }
-
-    /// `None` if it was told to stop; otherwise whether anything changed.
-    fn pass(&mut self, request: Option<BarrierRequest>) -> Option<bool> {
-        let mut barriers = Vec::from_iter(request);
-        // All that were asked for before the pass begins are proved by it.
-        while let Ok(request) = self.inputs.barriers.try_recv() {
-            barriers.push(request);
-        }
-        let changed = self.tree.pass(is_stopped(&self.inputs.stop))?;
-        barriers.into_iter().for_each(BarrierRequest::complete);
-        Some(changed)
-    }
-
-    async fn wake(&mut self, due: Instant) -> Wake {
-        let inputs = &mut self.inputs;
-        tokio::select! {
-            biased;
-            () = inputs.stop.cancelled() => Wake::Stop,
-            plan = inputs.plan.changed() => if plan.is_ok() { Wake::Plan } else { Wake::Stop },
-            Some(request) = inputs.barriers.recv() => Wake::Barrier(request),
-            () = sleep_until(due) => Wake::Time,
-        }
-    }
-
-    /// `None` if it was told to stop. A new plan is a change: whoever makes it is at work.
-    fn take_plan(&mut self) -> Option<bool> {
-        let plan = self.inputs.plan.borrow_and_update().clone();
-        let skipped = self.tree.change_to(&plan, is_stopped(&self.inputs.stop))?;
-        self.inputs.reports.report(Report::Armed(Armed { revision: plan.revision, skipped }));
-        Some(true)
-    }
-}
-
-fn is_stopped(stop: &CancellationToken) -> impl Fn() -> bool + '_ {
-    || stop.is_cancelled()
-}
-
-/// What this thread has used so far.
-fn processor_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+        .map_err(failed)?;
+    ended.await.map_err(|_| panicked())?
 }
 
 #[cfg(test)]

@@ -1,12 +1,6 @@
 //! The entries of one directory, as they were at one moment and compared with those of another.
 
-use std::{
-    collections::HashMap,
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{collections::HashMap, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::SystemTime};
 
 use rustix::{
     ffi::CStr,
@@ -14,18 +8,22 @@ use rustix::{
     io::Errno,
 };
 
-use crate::key::{Absence, Key, identity};
+use crate::{
+    clock::PassTime,
+    contents::Contents,
+    key::{Absence, Key, identity},
+};
 
 /// What is known of one entry.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     key: Key,
-    /// Milliseconds on the [`Clock`]; until then a write can leave the key as it is. 0: settled.
-    racy_until: u64,
+    /// On the clock of the passes; until then it is looked at again, whatever its key says. 0: settled.
+    look_until: u64,
 }
 
 /// The entries of one directory: 64 bytes for each, beyond its name.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Listing {
     /// Device and inode of the directory.
     identity: (u64, u64),
@@ -39,38 +37,27 @@ pub(crate) struct Listing {
 pub(crate) enum Finding {
     /// It appeared, went or differs.
     Changed,
-    /// It looks the same, but may have been written since within one tick of its clock.
-    Racy,
+    /// It looks the same, but may have been written since.
+    Again,
     /// It did not answer for a while and does now.
     Back,
 }
 
-/// Milliseconds since the start of the poller; never 0.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock(Instant);
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self(Instant::now())
-    }
-
-    fn now(self) -> u64 {
-        self.0.elapsed().as_millis() as u64 + 1
-    }
-
-    /// A moment that is over by the millisecond after the duration.
-    fn after(self, duration: Duration) -> u64 {
-        self.now() + duration.as_millis() as u64 + 1
-    }
-}
-
 impl Listing {
-    /// Lists a directory and asks for each entry. What vanishes meanwhile is not in it.
-    pub(crate) fn read(dir: &Path) -> Result<Self, Errno> {
+    /// Lists a directory and asks for each entry; what was in this listing before is forgotten, its
+    /// memory is kept. What vanishes meanwhile is not in it. `heard` is called whenever the file system
+    /// has answered.
+    pub(crate) fn read(
+        &mut self,
+        dir: &Path,
+        mut contents: Option<&mut Contents>,
+        mut heard: impl FnMut(),
+    ) -> Result<(), Errno> {
+        self.names.clear();
+        self.entries.clear();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = open(dir, flags, Mode::empty())?;
-        let identity = identity(&fstat(&fd)?);
-        let mut listing = Self { identity, ..Self::default() };
+        self.identity = identity(&fstat(&fd)?);
         let mut dir = Dir::new(fd)?;
         while let Some(entry) = dir.read() {
             let entry = entry?;
@@ -78,21 +65,24 @@ impl Listing {
             if [&b"."[..], b".."].contains(&name.to_bytes()) {
                 continue;
             }
-            let key = match Key::of(dir.fd()?, name) {
+            let key = match Key::of(dir.fd()?, name, entry.file_type(), contents.as_deref_mut()) {
                 Ok(key) => key,
                 Err(errno) if Absence::from(errno) == Absence::Gone => continue,
                 Err(_) => Key::UNANSWERED,
             };
-            listing.push(name, key);
+            heard();
+            self.push(name, key);
         }
-        listing.names.shrink_to_fit();
-        listing.entries.shrink_to_fit();
-        Ok(listing)
+        Ok(())
     }
 
     fn push(&mut self, name: &CStr, key: Key) {
         self.names.extend_from_slice(name.to_bytes_with_nul());
-        self.entries.push(Entry { key, racy_until: 0 });
+        self.entries.push(Entry { key, look_until: 0 });
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(crate) fn is_same_directory(&self, other: &Self) -> bool {
@@ -100,45 +90,42 @@ impl Listing {
     }
 
     /// Marks what was changed just before `now`: it can be changed again and look the same.
-    pub(crate) fn mark_young(&mut self, clock: Clock, now: SystemTime) {
+    pub(crate) fn mark_young(&mut self, time: PassTime, now: SystemTime) {
         for entry in &mut self.entries {
             if entry.key.is_young(now) {
-                entry.racy_until = clock.after(entry.key.racy_for());
+                entry.look_until = time.until(entry.key.racy_for());
             }
         }
     }
 
-    /// Compares with the listing before, and takes over from it what is still to be watched for.
+    /// Takes over what was read just now, and says what differs.
     ///
-    /// No wall clock is asked: an entry is racy for some time after its key was *first seen*, whatever
-    /// its time stamps say.
-    pub(crate) fn compare(
-        &mut self,
-        before: &Self,
-        clock: Clock,
-        begun: Begun,
-        mut found: impl FnMut(&OsStr, Finding),
-    ) {
-        if self.names == before.names {
-            let pairs = self.entries.iter_mut().zip(&before.entries);
-            for ((entry, before), name) in pairs.zip(names(&self.names)) {
-                if let Some(finding) = entry.judge(before, clock, begun) {
+    /// No wall clock is asked: an entry is looked at again for some time after its key was *first seen*,
+    /// whatever its time stamps say.
+    pub(crate) fn update(&mut self, now: &mut Self, time: PassTime, mut found: impl FnMut(&OsStr, Finding)) {
+        if self.names == now.names {
+            let pairs = self.entries.iter_mut().zip(&mut now.entries);
+            for ((before, entry), name) in pairs.zip(names(&now.names)) {
+                if let Some(finding) = entry.judge(before, time) {
                     found(name, finding);
                 }
+                *before = *entry;
             }
             return;
         }
-        let mut known: HashMap<&OsStr, &Entry> = names(&before.names).zip(&before.entries).collect();
-        for (name, entry) in names(&self.names).zip(&mut self.entries) {
+        let mut known: HashMap<&OsStr, &Entry> = names(&self.names).zip(&self.entries).collect();
+        for (name, entry) in names(&now.names).zip(&mut now.entries) {
             let finding = match known.remove(name) {
-                Some(before) => entry.judge(before, clock, begun),
-                None => Some(entry.changed(clock)),
+                Some(before) => entry.judge(before, time),
+                None => Some(entry.changed(time)),
             };
             if let Some(finding) = finding {
                 found(name, finding);
             }
         }
         known.into_keys().for_each(|name| found(name, Finding::Changed));
+        // A clone has no memory to spare.
+        *self = now.clone();
     }
 
     #[cfg(test)]
@@ -149,40 +136,29 @@ impl Listing {
     }
 }
 
-/// When a listing was begun, on the [`Clock`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Begun(u64);
-
-impl Begun {
-    pub(crate) fn now(clock: Clock) -> Self {
-        Self(clock.now())
-    }
-}
-
 impl Entry {
-    fn changed(&mut self, clock: Clock) -> Finding {
-        let racy_for = self.key.racy_for();
-        self.racy_until = if racy_for.is_zero() { 0 } else { clock.after(racy_for) };
+    fn changed(&mut self, time: PassTime) -> Finding {
+        self.look_until = time.until(self.key.racy_for());
         Finding::Changed
     }
 
-    fn judge(&mut self, before: &Entry, clock: Clock, begun: Begun) -> Option<Finding> {
+    fn judge(&mut self, before: &Entry, time: PassTime) -> Option<Finding> {
         if self.key == Key::UNANSWERED {
             return None;
         }
         if before.key == Key::UNANSWERED {
-            self.changed(clock);
+            self.changed(time);
             return Some(Finding::Back);
         }
         if self.key != before.key {
-            return Some(self.changed(clock));
+            return Some(self.changed(time));
         }
-        if before.racy_until == 0 {
+        let until = before.look_until;
+        if until == 0 {
             return None;
         }
-        // Once more after the time is over: then nothing can hide any longer.
-        self.racy_until = if begun.0 > before.racy_until { 0 } else { before.racy_until };
-        Some(Finding::Racy)
+        self.look_until = if time.is_over(until) { 0 } else { until };
+        time.is_due(until, self.key.racy_for()).then_some(Finding::Again)
     }
 }
 
@@ -195,9 +171,28 @@ mod tests {
     use std::{
         fs::{self, File, FileTimes},
         path::PathBuf,
+        time::Duration,
     };
 
     use super::*;
+    use crate::clock::Clock;
+
+    fn time(clock: Clock, begun: u64) -> PassTime {
+        PassTime { clock, begun, previous: begun.saturating_sub(1), echo: Duration::ZERO }
+    }
+
+    fn read(dir: &Path) -> Listing {
+        let mut listing = Listing::default();
+        listing.read(dir, None, || {}).unwrap();
+        listing
+    }
+
+    fn compare(before: &mut Listing, now: &[(&CStr, Key)], begun: u64) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut now = Listing::of(now);
+        before.update(&mut now, time(Clock::new(), begun), |_, finding| found.push(finding));
+        found
+    }
 
     struct Dir {
         _keep: tempfile::TempDir,
@@ -212,18 +207,16 @@ mod tests {
             let keep = tempfile::tempdir().unwrap();
             let path = keep.path().to_owned();
             fs::write(path.join("x"), "1").unwrap();
-            let known = Listing::read(&path).unwrap();
+            let known = read(&path);
             Self { _keep: keep, path, known, clock: Clock::new() }
         }
 
         fn look(&mut self) -> Vec<(String, Finding)> {
             let mut found = Vec::new();
-            let begun = Begun::now(self.clock);
-            let mut now = Listing::read(&self.path).unwrap();
-            now.compare(&self.known, self.clock, begun, |name, finding| {
+            let time = time(self.clock, self.clock.now());
+            self.known.update(&mut read(&self.path), time, |name, finding| {
                 found.push((name.to_str().unwrap().to_owned(), finding));
             });
-            self.known = now;
             found.sort_by(|a, b| a.0.cmp(&b.0));
             found
         }
@@ -231,7 +224,7 @@ mod tests {
         /// Forgets that anything is racy.
         fn settle(&mut self) {
             self.look();
-            self.known.entries.iter_mut().for_each(|entry| entry.racy_until = 0);
+            self.known.entries.iter_mut().for_each(|entry| entry.look_until = 0);
             assert!(self.look().is_empty());
         }
 
@@ -284,65 +277,49 @@ mod tests {
     #[test]
     fn a_link_that_leads_elsewhere_is_seen_even_if_it_has_the_same_inode_and_times() {
         let link = |target| Key::for_test(0o120_777, target);
-        let mut now = Listing::of(&[(c"l", link(2))]);
-        let mut found = 0;
-        let clock = Clock::new();
-        now.compare(&Listing::of(&[(c"l", link(1))]), clock, Begun::now(clock), |_, _| found += 1);
-        assert_eq!(found, 1);
+        let mut known = Listing::of(&[(c"l", link(1))]);
+        assert_eq!(compare(&mut known, &[(c"l", link(2))], 1), [Finding::Changed]);
     }
 
     #[test]
-    fn a_file_in_a_subdirectory_is_no_change_of_the_subdirectory() {
+    fn a_subdirectory_is_not_asked_so_nothing_in_it_is_a_change_of_it() {
         let mut dir = Dir::new();
         fs::create_dir(dir.path.join("sub")).unwrap();
         dir.settle();
         fs::write(dir.path.join("sub/y"), "1").unwrap();
         assert_eq!(dir.look(), []);
+        fs::remove_dir_all(dir.path.join("sub")).unwrap();
+        fs::write(dir.path.join("sub"), "1").unwrap();
+        assert_eq!(dir.look(), [changed("sub")]);
     }
 
     #[test]
-    fn what_changed_is_looked_at_until_its_clock_must_have_ticked_and_once_more() {
-        let key = Key::for_test(0o100_644, 0);
-        let clock = Clock::new();
-        let before = Listing::of(&[]);
-        let mut first = Listing::of(&[(c"x", key)]);
-        first.compare(&before, clock, Begun(1), |_, finding| assert_eq!(finding, Finding::Changed));
-        let until = first.entries[0].racy_until;
-        assert!(until > 20, "{until}");
-        let look = |before: &Listing, begun| {
-            let mut now = Listing::of(&[(c"x", key)]);
-            let mut found = Vec::new();
-            now.compare(before, clock, Begun(begun), |_, finding| found.push(finding));
-            (now, found)
-        };
-        let (second, found) = look(&first, until);
-        assert_eq!(found, [Finding::Racy]);
-        let (third, found) = look(&second, until + 1);
-        assert_eq!(found, [Finding::Racy]);
-        assert_eq!(look(&third, until + 2).1, []);
+    fn p4_what_changed_is_looked_at_until_its_clock_must_have_ticked_and_once_more() {
+        let x = [(c"x", Key::for_test(0o100_644, 0))];
+        let mut known = Listing::default();
+        assert_eq!(compare(&mut known, &x, 1), [Finding::Changed]);
+        let until = known.entries[0].look_until;
+        assert_eq!(compare(&mut known, &x, until), [Finding::Again]);
+        assert_eq!(compare(&mut known, &x, until + 1), [Finding::Again]);
+        assert_eq!(compare(&mut known, &x, until + 2), []);
     }
 
     #[test]
     fn what_was_young_when_it_was_first_seen_is_looked_at_again_and_what_was_old_is_not() {
         let mut dir = Dir::new();
-        dir.known.mark_young(dir.clock, SystemTime::now() + Duration::from_secs(5));
-        assert_eq!(dir.known.entries[0].racy_until, 0);
+        let at = time(dir.clock, 1);
+        dir.known.mark_young(at, SystemTime::now() + Duration::from_secs(5));
+        assert_eq!(dir.known.entries[0].look_until, 0);
         let now = fs::metadata(dir.path.join("x")).unwrap().modified().unwrap();
-        dir.known.mark_young(dir.clock, now);
-        assert_eq!(dir.look(), [("x".to_owned(), Finding::Racy)]);
+        dir.known.mark_young(at, now);
+        assert_eq!(dir.look(), [("x".to_owned(), Finding::Again)]);
     }
 
     #[test]
-    fn an_entry_that_does_not_answer_is_not_gone_and_is_told_when_it_is_back() {
-        let key = Key::for_test(0o100_644, 0);
-        let clock = Clock::new();
-        let mut away = Listing::of(&[(c"x", Key::UNANSWERED)]);
-        let mut found = Vec::new();
-        away.compare(&Listing::of(&[(c"x", key)]), clock, Begun(1), |_, finding| found.push(finding));
-        assert_eq!(found, []);
-        let mut back = Listing::of(&[(c"x", key)]);
-        back.compare(&away, clock, Begun(1), |_, finding| found.push(finding));
-        assert_eq!(found, [Finding::Back]);
+    fn p8_an_entry_that_does_not_answer_is_not_gone_and_is_told_when_it_is_back() {
+        let mut known = Listing::of(&[(c"x", Key::for_test(0o100_644, 0))]);
+        assert_eq!(compare(&mut known, &[(c"x", Key::UNANSWERED)], 1), []);
+        assert_eq!(compare(&mut known, &[(c"x", Key::for_test(0o100_644, 0))], 2), [Finding::Back]);
     }
 
     #[test]

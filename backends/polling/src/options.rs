@@ -1,4 +1,4 @@
-//! The table `[watch.polling]`, and how fast passes follow each other.
+//! The table `[watch.polling]`.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,47 +8,61 @@ use serde_json::Value;
 /// After a change, passes go on at `interval` for this long.
 const LATELY: Duration = Duration::from_secs(10);
 
-/// How fast passes follow each other.
+/// What the table says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Pace {
-    /// While something changed lately.
+pub(crate) struct Options {
+    /// Between two passes, while something changed lately.
     interval: Duration,
     /// While nothing did.
     idle_interval: Duration,
     /// Largest share of one processor.
-    max_cpu: f64,
+    pub(crate) max_cpu: f64,
+    /// Whether files are read at each pass.
+    pub(crate) verify_content: bool,
 }
 
-impl Default for Pace {
+impl Default for Options {
     fn default() -> Self {
-        Self { interval: Duration::from_millis(500), idle_interval: Duration::from_secs(2), max_cpu: 0.05 }
+        Self {
+            interval: Duration::from_millis(500),
+            idle_interval: Duration::from_secs(2),
+            max_cpu: 0.05,
+            verify_content: false,
+        }
     }
 }
 
-impl Pace {
-    pub(crate) fn from_options(options: &BTreeMap<String, Value>) -> Result<Self, BackendFailure> {
-        let mut pace = Self::default();
+impl Options {
+    pub(crate) fn from_table(table: &BTreeMap<String, Value>) -> Result<Self, BackendFailure> {
+        let mut options = Self::default();
         let mut idle_interval = None;
-        for (key, value) in options {
+        for (key, value) in table {
             match key.as_str() {
-                "interval" => pace.interval = duration(key, value)?,
+                "interval" => options.interval = duration(key, value)?,
                 "idle_interval" => idle_interval = Some(duration(key, value)?),
-                "max_cpu" => pace.max_cpu = share(key, value)?,
+                "max_cpu" => options.max_cpu = share(key, value)?,
+                "verify" => {
+                    options.verify_content = match value.as_str() {
+                        Some("attributes") => false,
+                        Some("content") => true,
+                        _ => return Err(wrong(key, value, "\"attributes\" or \"content\"")),
+                    }
+                }
                 _ => {
                     return Err(BackendFailure::fatal(format!(
-                        "unknown key watch.polling.{key}; there are: interval, idle_interval, max_cpu"
+                        "unknown key watch.polling.{key}; there are: interval, idle_interval, max_cpu, verify"
                     )));
                 }
             }
         }
         match idle_interval {
-            Some(idle) if idle < pace.interval => Err(BackendFailure::fatal(format!(
+            Some(idle) if idle < options.interval => Err(BackendFailure::fatal(format!(
                 "watch.polling.idle_interval = {}: must be at least watch.polling.interval, which is {:?}",
-                options["idle_interval"], pace.interval
+                table["idle_interval"], options.interval
             ))),
             idle => {
-                pace.idle_interval = idle.unwrap_or(pace.idle_interval.max(pace.interval));
-                Ok(pace)
+                options.idle_interval = idle.unwrap_or(options.idle_interval.max(options.interval));
+                Ok(options)
             }
         }
     }
@@ -56,11 +70,6 @@ impl Pace {
     /// How long after a pass the next one begins, when the last change was so long ago.
     pub(crate) fn interval(&self, since_change: Duration) -> Duration {
         if since_change < LATELY { self.interval } else { self.idle_interval }
-    }
-
-    /// How long to rest after so much processor time was used.
-    pub(crate) fn rest(&self, used: Duration) -> Duration {
-        used.mul_f64(1.0 / self.max_cpu - 1.0)
     }
 }
 
@@ -91,24 +100,16 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn options(options: &Value) -> Result<Pace, BackendFailure> {
-        Pace::from_options(&options.as_object().unwrap().clone().into_iter().collect())
+    fn options(options: &Value) -> Result<Options, BackendFailure> {
+        Options::from_table(&options.as_object().unwrap().clone().into_iter().collect())
     }
 
     #[test]
     fn it_is_fast_after_a_change_and_slow_when_nothing_happened_for_a_while() {
-        let pace = Pace::default();
+        let pace = Options::default();
         assert_eq!(pace.interval(Duration::ZERO), 500 * MS);
         assert_eq!(pace.interval(LATELY - MS), 500 * MS);
         assert_eq!(pace.interval(LATELY), 2000 * MS);
-    }
-
-    #[test]
-    fn a_long_pass_is_followed_by_a_long_rest() {
-        let rest = Pace::default().rest(100 * MS);
-        assert!((1899 * MS..=1901 * MS).contains(&rest), "{rest:?}");
-        let all = options(&json!({ "max_cpu": 1 })).unwrap();
-        assert_eq!(all.rest(100 * MS), Duration::ZERO);
     }
 
     #[test]
@@ -127,6 +128,7 @@ mod tests {
             (json!({ "idle_interval": "100ms" }), "at least watch.polling.interval, which is 500ms"),
             (json!({ "max_cpu": 0 }), "watch.polling.max_cpu = 0: must be"),
             (json!({ "max_cpu": "5%" }), "watch.polling.max_cpu = \"5%\": must be"),
+            (json!({ "verify": "hash" }), "watch.polling.verify = \"hash\": must be \"attributes\" or"),
         ] {
             let failure = options(&wrong).unwrap_err();
             assert_eq!(failure.class(), FailureClass::Fatal);

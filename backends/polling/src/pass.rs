@@ -1,94 +1,291 @@
-//! What is known of all directories of the plan, and passes over them.
+//! What is known of the directories on one mount, and passes over them.
 
 use std::{
-    collections::BTreeMap,
+    iter::zip,
     path::{Path, PathBuf},
-    time::SystemTime,
+    slice::{Chunks, ChunksMut},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, SystemTime},
 };
 
-use hotloader_backend::{LostCause, Phase, Report, ReportSink, Scope, SkipCause, Skipped, WatchPlan};
+use hotloader_backend::{LostCause, Phase, Report, ReportSink, Scope, SkipCause, Skipped};
 use rustix::io::Errno;
 
 use crate::{
+    clock::{Clock, PassTime},
+    contents::Contents,
     key::Absence,
-    listing::{Begun, Clock, Finding, Listing},
+    listing::{Finding, Listing},
+    load::processor_time,
 };
+
+/// So many directories are given to a thread at a time.
+const SHARE: usize = 32;
+
+/// Threads that look at the disk at the same time: at least as many as a server that is far away can
+/// answer between two of our steps, and never so many that they get into the way of others.
+const THREADS: (usize, usize) = (2, 4);
+
+/// Of so many entries one tells that the file system answers.
+const HEARD_EVERY: u32 = 16;
 
 /// What is known of a directory.
 #[derive(Debug)]
 enum Known {
+    /// Nothing so far.
+    New,
     Listed(Listing),
     Gone,
     /// It does not answer. What it has is asked for anew when it does again, so nothing is kept here.
     Silent(Errno),
 }
 
-impl Known {
-    /// For a listing that was not compared with one before.
-    fn mark_young(&mut self, clock: Clock) {
-        if let Self::Listed(listing) = self {
-            listing.mark_young(clock, SystemTime::now());
-        }
-    }
+/// What the one who waits for a pass and those who make it know of each other meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    /// Set when the pass is to be given up.
+    pub(crate) stop: AtomicBool,
+    /// Grows whenever the file system has answered.
+    pub(crate) answers: AtomicU64,
 }
 
-/// What is known of all directories of the plan.
+/// What a pass brought, beside what it reported.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Whether anything is not what it was.
+    pub(crate) changed: bool,
+    /// Processor time, of all threads.
+    pub(crate) used: Duration,
+    /// How many there are.
+    pub(crate) entries: usize,
+    /// What can't be looked at, if that is not what it was after the pass before.
+    pub(crate) skipped: Option<Vec<Skipped>>,
+    silent: Silent,
+}
+
+/// How to look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Whether files are read.
+    pub(crate) verify_content: bool,
+    /// For how long to look again at what changed.
+    pub(crate) echo: Duration,
+}
+
+/// What is known of the directories on one mount.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    dirs: BTreeMap<PathBuf, Known>,
+    dirs: Arc<[PathBuf]>,
+    /// Of each of them.
+    known: Vec<Known>,
+    skipped: Vec<Skipped>,
     clock: Clock,
+    /// When the last pass began.
+    previous: u64,
+    manner: Manner,
     reports: ReportSink,
+    pulse: Arc<Pulse>,
+    scouts: Vec<Scout>,
 }
 
 impl Tree {
-    pub(crate) fn new(reports: ReportSink) -> Self {
-        Self { dirs: BTreeMap::new(), clock: Clock::new(), reports }
+    pub(crate) fn new(manner: Manner, reports: ReportSink, pulse: Arc<Pulse>) -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from).clamp(THREADS.0, THREADS.1);
+        Self {
+            dirs: Arc::default(),
+            known: Vec::new(),
+            skipped: Vec::new(),
+            clock: Clock::new(),
+            previous: 0,
+            manner,
+            reports,
+            pulse,
+            scouts: (0..threads).map(|_| Scout::new(manner)).collect(),
+        }
     }
 
-    /// Forgets what the plan no longer has, and lists what is new in it. Changes before that are
-    /// nobody's business: who made the plan looks at a directory after it is armed. Returns what could
-    /// not be listed; `None` if it was told to stop.
-    pub(crate) fn change_to(
-        &mut self,
-        plan: &WatchPlan,
-        is_stopped: impl Fn() -> bool,
-    ) -> Option<Vec<Skipped>> {
-        self.dirs.retain(|dir, _| plan.dirs.contains(dir));
-        for dir in &plan.dirs {
-            if is_stopped() {
-                return None;
-            }
-            if !self.dirs.contains_key(dir) {
-                let mut now = look(dir);
-                now.mark_young(self.clock);
-                self.dirs.insert(dir.clone(), now);
-            }
-        }
-        let skipped = |(dir, known): (&PathBuf, &Known)| {
-            let reason = match known {
-                Known::Listed(_) => return None,
-                Known::Gone => "it does not exist".to_owned(),
-                Known::Silent(errno) => errno.to_string(),
-            };
-            Some(Skipped { dir: dir.clone(), cause: SkipCause::Unreachable, reason })
+    /// Forgets what is not among these directories (which are in order), and lists what is new. Changes
+    /// before that are nobody's business: who asks for a directory looks at it after it is armed. What
+    /// could not be looked at is tried again. `None` if it was told to stop.
+    pub(crate) fn take(&mut self, dirs: Arc<[PathBuf]>) -> Option<Outcome> {
+        let mut before = zip(self.dirs.iter(), self.known.drain(..)).peekable();
+        let known = dirs.iter().map(|dir| {
+            while before.next_if(|(known, _)| *known < dir).is_some() {}
+            before.next_if(|(known, _)| *known == dir).map_or(Known::New, |(_, known)| known)
+        });
+        let known = known.collect();
+        drop(before);
+        (self.dirs, self.known) = (dirs, known);
+        self.look(|known| !matches!(known, Known::Listed(_)), self.previous)
+    }
+
+    /// Looks at all directories and reports what differs. `None` if it was told to stop.
+    pub(crate) fn pass(&mut self) -> Option<Outcome> {
+        let begun = self.clock.now();
+        let outcome = self.look(|_| true, begun)?;
+        self.previous = begun;
+        Some(outcome)
+    }
+
+    fn look(&mut self, which: fn(&Known) -> bool, begun: u64) -> Option<Outcome> {
+        let time =
+            PassTime { clock: self.clock, begun, previous: self.previous, echo: self.manner.echo };
+        let work = Work {
+            left: Mutex::new(zip(self.dirs.chunks(SHARE), self.known.chunks_mut(SHARE))),
+            which,
+            time,
+            reports: &self.reports,
+            pulse: &self.pulse,
         };
-        Some(self.dirs.iter().filter_map(skipped).collect())
+        let threads = self.dirs.len().div_ceil(4 * SHARE).clamp(1, self.scouts.len());
+        let mut outcome = thread::scope(|scope| {
+            let (first, others) = self.scouts.split_first_mut()?;
+            let work = &work;
+            // Where no further thread is to be had, those that there are do it all.
+            let others: Vec<_> = others[..threads - 1]
+                .iter_mut()
+                .filter_map(|scout| {
+                    let thread = thread::Builder::new().name("hotloader-poll".into()).stack_size(STACK);
+                    thread.spawn_scoped(scope, move || scout.work(work)).ok()
+                })
+                .collect();
+            let mut outcome = first.work(work);
+            for other in others {
+                match other.join() {
+                    Ok(other) => outcome.add(other),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Some(outcome)
+        })?;
+        if self.pulse.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        outcome.silent.tell();
+        outcome.entries = self.known.iter().map(Known::len).sum();
+        let skipped: Vec<_> = zip(&*self.dirs, &self.known).filter_map(|(dir, known)| known.skipped(dir)).collect();
+        if skipped != self.skipped {
+            self.skipped.clone_from(&skipped);
+            outcome.skipped = Some(skipped);
+        }
+        Some(outcome)
+    }
+}
+
+/// Of a thread that looks at directories: none of it is deep.
+pub(crate) const STACK: usize = 256 * 1024;
+
+/// What several threads do together.
+struct Work<'a> {
+    left: Mutex<Portions<'a>>,
+    which: fn(&Known) -> bool,
+    time: PassTime,
+    reports: &'a ReportSink,
+    pulse: &'a Pulse,
+}
+
+type Portions<'a> = std::iter::Zip<Chunks<'a, PathBuf>, ChunksMut<'a, Known>>;
+
+/// What one thread needs to look, kept from pass to pass.
+#[derive(Debug)]
+struct Scout {
+    listing: Listing,
+    contents: Option<Contents>,
+    heard: u32,
+}
+
+impl Scout {
+    fn new(manner: Manner) -> Self {
+        let contents = manner.verify_content.then(Contents::new);
+        Self { listing: Listing::default(), contents, heard: 0 }
     }
 
-    /// Looks at all directories and reports what differs. Returns whether anything did; `None` if it
-    /// was told to stop.
-    pub(crate) fn pass(&mut self, is_stopped: impl Fn() -> bool) -> Option<bool> {
-        let mut changed = false;
-        let mut silent = Silent::default();
-        for (dir, known) in &mut self.dirs {
-            if is_stopped() {
-                return None;
+    fn work(&mut self, work: &Work<'_>) -> Outcome {
+        let before = processor_time();
+        let mut outcome = Outcome::default();
+        loop {
+            let portion = work.left.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((dirs, known)) = portion else { break };
+            for (dir, known) in zip(dirs, known) {
+                if work.pulse.stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                if (work.which)(known) {
+                    let now = self.look(dir, work.pulse);
+                    outcome.changed |= follow(known, dir, now, work.time, work.reports, &mut outcome.silent);
+                }
             }
-            let begun = Begun::now(self.clock);
-            changed |= follow(known, dir, look(dir), self.clock, begun, &self.reports, &mut silent);
         }
-        silent.tell();
-        Some(changed)
+        outcome.used = processor_time().saturating_sub(before);
+        outcome
+    }
+
+    fn look(&mut self, dir: &Path, pulse: &Pulse) -> Seen<'_> {
+        let heard = &mut self.heard;
+        let answered = || {
+            *heard = heard.wrapping_add(1);
+            if heard.is_multiple_of(HEARD_EVERY) {
+                pulse.answers.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let read = self.listing.read(dir, self.contents.as_mut(), answered);
+        pulse.answers.fetch_add(1, Ordering::Relaxed);
+        match read {
+            Ok(()) => Seen::Listed(&mut self.listing),
+            Err(errno) if Absence::from(errno) == Absence::Gone => Seen::Gone,
+            Err(errno) => Seen::Silent(errno),
+        }
+    }
+}
+
+/// What a look at a directory brought.
+enum Seen<'a> {
+    Listed(&'a mut Listing),
+    Gone,
+    Silent(Errno),
+}
+
+impl Seen<'_> {
+    /// For one that there is nothing to compare with.
+    fn into_known(self, time: PassTime) -> Known {
+        match self {
+            Self::Listed(listing) => {
+                // A clone has no memory to spare.
+                let mut listing = listing.clone();
+                listing.mark_young(time, SystemTime::now());
+                Known::Listed(listing)
+            }
+            Self::Gone => Known::Gone,
+            Self::Silent(errno) => Known::Silent(errno),
+        }
+    }
+}
+
+impl Known {
+    fn len(&self) -> usize {
+        if let Self::Listed(listing) = self { listing.len() } else { 0 }
+    }
+
+    fn skipped(&self, dir: &Path) -> Option<Skipped> {
+        let reason = match self {
+            Self::New | Self::Listed(_) => return None,
+            Self::Gone => "it does not exist".to_owned(),
+            Self::Silent(errno) => errno.to_string(),
+        };
+        Some(Skipped { dir: dir.to_owned(), cause: SkipCause::Unreachable, reason })
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.changed |= other.changed;
+        self.used += other.used;
+        self.silent.count += other.silent.count;
+        self.silent.first = self.silent.first.take().or(other.silent.first);
     }
 }
 
@@ -101,19 +298,11 @@ struct Silent {
 }
 
 impl Silent {
-    fn tell(self) {
-        if let Some((dir, errno)) = self.first {
+    fn tell(&self) {
+        if let Some((dir, errno)) = &self.first {
             tracing::warn!(target: "watch", dir = %dir.display(), error = %errno, dirs = self.count,
                 "a watched directory does not answer; what is known of it stays until it does");
         }
-    }
-}
-
-fn look(dir: &Path) -> Known {
-    match Listing::read(dir) {
-        Ok(listing) => Known::Listed(listing),
-        Err(errno) if Absence::from(errno) == Absence::Gone => Known::Gone,
-        Err(errno) => Known::Silent(errno),
     }
 }
 
@@ -121,103 +310,111 @@ fn look(dir: &Path) -> Known {
 fn follow(
     known: &mut Known,
     dir: &Path,
-    mut now: Known,
-    clock: Clock,
-    begun: Begun,
+    now: Seen<'_>,
+    time: PassTime,
     reports: &ReportSink,
     silent: &mut Silent,
 ) -> bool {
-    let mut changed = false;
-    match (&*known, &mut now) {
-        (Known::Silent(_), Known::Silent(_)) | (Known::Gone, Known::Gone) => {}
-        (Known::Listed(_) | Known::Gone, Known::Silent(errno)) => {
-            silent.count += 1;
-            silent.first.get_or_insert_with(|| (dir.to_owned(), *errno));
-        }
-        (Known::Silent(_), Known::Listed(_) | Known::Gone) => {
-            changed = true;
-            now.mark_young(clock);
-            reports.report(Report::LostSync {
-                scope: Scope::Below(dir.to_owned()),
-                cause: LostCause::Reconnected,
-            });
-        }
-        (Known::Listed(before), Known::Listed(listing)) if listing.is_same_directory(before) => {
-            listing.compare(before, clock, begun, |name, finding| {
+    match (&mut *known, now) {
+        (Known::Listed(before), Seen::Listed(listing)) if listing.is_same_directory(before) => {
+            let mut changed = false;
+            before.update(listing, time, |name, finding| {
                 let path = dir.join(name);
-                changed |= finding != Finding::Racy;
-                if finding == Finding::Back {
-                    reports.report(Report::LostSync {
-                        scope: Scope::Below(path),
-                        cause: LostCause::Reconnected,
-                    });
-                } else {
-                    reports.hint(path, Phase::Complete);
+                changed |= finding != Finding::Again;
+                match finding {
+                    Finding::Changed | Finding::Again => reports.hint(path, Phase::Complete),
+                    Finding::Back => lost(reports, path),
                 }
             });
+            return changed;
+        }
+        (Known::Silent(errno), Seen::Silent(now)) => {
+            *errno = now;
+            return false;
+        }
+        (Known::Gone, Seen::Gone) => return false,
+        (Known::Listed(_) | Known::Gone | Known::New, Seen::Silent(errno)) => {
+            silent.count += 1;
+            silent.first.get_or_insert_with(|| (dir.to_owned(), errno));
+            *known = Known::Silent(errno);
+            return false;
+        }
+        (Known::New, seen) => *known = seen.into_known(time),
+        (Known::Silent(_), seen) => {
+            *known = seen.into_known(time);
+            lost(reports, dir.to_owned());
         }
         // It came, went or was replaced.
-        (Known::Listed(_) | Known::Gone, Known::Listed(_) | Known::Gone) => {
-            changed = true;
-            now.mark_young(clock);
+        (Known::Listed(_) | Known::Gone, seen) => {
+            *known = seen.into_known(time);
             reports.hint(dir, Phase::Complete);
         }
     }
-    *known = now;
-    changed
+    true
+}
+
+/// What happened there meanwhile, nobody knows.
+fn lost(reports: &ReportSink, path: PathBuf) {
+    reports.report(Report::LostSync { scope: Scope::Below(path), cause: LostCause::Reconnected });
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use hotloader_backend::{Collected, ReportStream};
+
     use super::*;
 
     struct Follow {
         known: Known,
         sink: ReportSink,
-        stream: hotloader_backend::ReportStream,
+        stream: ReportStream,
     }
 
     impl Follow {
-        fn new(known: Known) -> Self {
+        fn new() -> Self {
             let (sink, stream) = ReportSink::new();
-            Self { known, sink, stream }
+            Self { known: Known::Listed(Listing::default()), sink, stream }
         }
 
-        fn to(&mut self, now: Known) -> Option<hotloader_backend::Collected> {
-            let clock = Clock::new();
-            let mut silent = Silent::default();
-            let begun = Begun::now(clock);
-            follow(&mut self.known, Path::new("/d"), now, clock, begun, &self.sink, &mut silent);
+        fn to(&mut self, now: Seen<'_>) -> Option<Collected> {
+            let time = PassTime { clock: Clock::new(), begun: 1, previous: 0, echo: Duration::ZERO };
+            follow(&mut self.known, Path::new("/d"), now, time, &self.sink, &mut Silent::default());
             self.stream.take()
         }
-    }
 
-    fn listed() -> Known {
-        Known::Listed(Listing::default())
+        fn to_listed(&mut self) -> Option<Collected> {
+            self.to(Seen::Listed(&mut Listing::default()))
+        }
     }
 
     #[test]
-    fn a_directory_that_does_not_answer_is_not_gone_and_lost_sync_is_told_when_it_is_back() {
+    fn p8_a_directory_that_does_not_answer_is_not_gone_and_lost_sync_is_told_when_it_is_back() {
         for errno in [Errno::STALE, Errno::IO, Errno::NOTCONN, Errno::ACCESS, Errno::TIMEDOUT] {
-            let mut dir = Follow::new(listed());
-            assert!(dir.to(Known::Silent(errno)).is_none());
-            assert!(dir.to(Known::Silent(Errno::IO)).is_none());
-            let back = dir.to(listed()).unwrap();
+            let mut dir = Follow::new();
+            assert!(dir.to(Seen::Silent(errno)).is_none());
+            assert!(dir.to(Seen::Silent(Errno::IO)).is_none());
+            let back = dir.to_listed().unwrap();
             assert_eq!(back.lost[0].scope, Scope::Below("/d".into()));
             assert!(back.hints.covers(Path::new("/d/any")));
-            assert!(dir.to(listed()).is_none());
+            assert!(dir.to_listed().is_none());
         }
     }
 
     #[test]
     fn a_directory_that_went_or_came_is_hinted_once() {
-        let mut dir = Follow::new(listed());
-        assert!(dir.to(Known::Gone).unwrap().hints.covers(Path::new("/d")));
-        assert!(dir.to(Known::Gone).is_none());
-        assert!(dir.to(listed()).unwrap().hints.covers(Path::new("/d")));
-        assert!(dir.to(listed()).is_none());
+        let mut dir = Follow::new();
+        assert!(dir.to(Seen::Gone).unwrap().hints.covers(Path::new("/d")));
+        assert!(dir.to(Seen::Gone).is_none());
+        assert!(dir.to_listed().unwrap().hints.covers(Path::new("/d")));
+        assert!(dir.to_listed().is_none());
+    }
+
+    fn tree() -> (Tree, ReportStream) {
+        let (sink, stream) = ReportSink::new();
+        let manner = Manner { verify_content: false, echo: Duration::ZERO };
+        (Tree::new(manner, sink, Arc::default()), stream)
     }
 
     #[test]
@@ -225,15 +422,32 @@ mod tests {
         let keep = tempfile::tempdir().unwrap();
         let (here, late) = (keep.path().join("here"), keep.path().join("late"));
         fs::create_dir(&here).unwrap();
-        let (sink, mut stream) = ReportSink::new();
-        let mut tree = Tree::new(sink);
-        let mut plan = WatchPlan::new(1, [here.clone()]);
-        assert!(tree.change_to(&plan, || false).unwrap().is_empty());
+        let (mut tree, mut stream) = tree();
+        assert!(tree.take([here.clone()].into()).unwrap().skipped.is_none());
         fs::write(here.join("x"), "1").unwrap();
-        plan.dirs.insert(late.clone());
-        assert_eq!(tree.change_to(&plan, || false).unwrap()[0].dir, late);
-        assert_eq!(tree.pass(|| false), Some(true));
+        let outcome = tree.take([here.clone(), late.clone()].into()).unwrap();
+        assert_eq!(outcome.skipped.unwrap()[0].dir, late);
+        let outcome = tree.pass().unwrap();
+        assert!(outcome.changed && outcome.skipped.is_none(), "nothing new to tell of `late`");
         assert!(stream.take().unwrap().hints.covers(&here.join("x")), "made between the two plans");
-        assert_eq!(tree.pass(|| true), None);
+        fs::create_dir(&late).unwrap();
+        assert_eq!(tree.pass().unwrap().skipped.unwrap(), []);
+        tree.pulse.stop.store(true, Ordering::Relaxed);
+        assert!(tree.pass().is_none());
+    }
+
+    #[test]
+    fn several_threads_see_what_one_does() {
+        let keep = tempfile::tempdir().unwrap();
+        let dirs: Vec<_> = (0..1000).map(|dir| keep.path().join(format!("{dir:04}"))).collect();
+        dirs.iter().for_each(|dir| fs::create_dir(dir).unwrap());
+        let (mut tree, mut stream) = tree();
+        tree.take(dirs.clone().into()).unwrap();
+        for dir in &dirs {
+            fs::write(dir.join("x"), "1").unwrap();
+        }
+        assert_eq!(tree.pass().unwrap().entries, dirs.len());
+        let hints = stream.take().unwrap().hints;
+        assert!(dirs.iter().all(|dir| hints.covers(&dir.join("x"))));
     }
 }

@@ -1,0 +1,290 @@
+//! The directories on one mount, as the poller sees them: what their lane is at, and what is still to do.
+
+use std::{
+    io, mem,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use hotloader_backend::{ReportSink, SkipCause, Skipped};
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
+
+use crate::{
+    lane::{Done, Lane, Order},
+    mounts::{Device, Mount},
+    pass::{Manner, Outcome},
+};
+
+/// A file system that has not answered one system call for so long is said not to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is seen to whether it does.
+const CHECK: Duration = Duration::from_millis(250);
+
+/// For how long what changed on a file system with another program or machine behind it is looked at
+/// again: beyond the 20 seconds that sshfs keeps attributes.
+const ECHO: Duration = Duration::from_secs(30);
+
+/// The directories on one mount.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) id: u64,
+    pub(crate) device: Device,
+    /// Where it is mounted, for people.
+    at: PathBuf,
+    lane: Lane,
+    /// In order.
+    dirs: Arc<[PathBuf]>,
+    state: Taken,
+    task: Option<Task>,
+    /// The newest barrier that a pass has proved.
+    proved: u64,
+    /// The file system does not answer.
+    pub(crate) is_silent: bool,
+    entries: usize,
+    skipped: Vec<Skipped>,
+    /// Where sync is lost until the present task is done.
+    lost: Vec<PathBuf>,
+    last_pass: Instant,
+    /// How long the last pass of the present round took.
+    took: Option<Duration>,
+}
+
+/// How far the lane is with `dirs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    No,
+    Ordered,
+    Yes,
+}
+
+/// What the lane is at.
+#[derive(Debug)]
+struct Task {
+    begun: Instant,
+    kind: TaskKind,
+    /// How often the file system had answered, when that was last new, and when it was looked at.
+    answers: u64,
+    heard: Instant,
+    checked: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TaskKind {
+    Take,
+    Pass {
+        /// It proves this barrier and those before.
+        proves: u64,
+        /// It would not have begun by itself yet.
+        is_asked: bool,
+    },
+}
+
+/// A task that is done.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) begun: Instant,
+    /// Somebody waits for it, so that it was begun without regard to the load.
+    pub(crate) is_asked: bool,
+    /// Where sync was lost.
+    pub(crate) lost: Vec<PathBuf>,
+}
+
+impl Group {
+    pub(crate) fn start(
+        id: u64,
+        mount: &Mount,
+        verify_content: bool,
+        reports: ReportSink,
+        done: UnboundedSender<Done>,
+    ) -> io::Result<Self> {
+        let echo = if mount.is_remote { ECHO } else { Duration::ZERO };
+        Ok(Self {
+            id,
+            device: mount.device,
+            at: mount.at.clone(),
+            lane: Lane::start(id, Manner { verify_content, echo }, reports, done)?,
+            dirs: Arc::default(),
+            state: Taken::Yes,
+            task: None,
+            proved: 0,
+            is_silent: false,
+            entries: 0,
+            skipped: Vec::new(),
+            lost: Vec::new(),
+            last_pass: Instant::now(),
+            took: None,
+        })
+    }
+
+    pub(crate) fn has(&self, dir: &Path) -> bool {
+        self.dirs.binary_search_by(|known| known.as_path().cmp(dir)).is_ok()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dirs.is_empty()
+    }
+
+    /// Whether nothing is left of it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_empty() && self.task.is_none()
+    }
+
+    /// What it is to look after from now on. Sync is lost in `lost`, which others have looked after.
+    pub(crate) fn set_dirs(&mut self, dirs: Vec<PathBuf>, lost: impl IntoIterator<Item = PathBuf>) {
+        if *self.dirs != *dirs {
+            self.dirs = dirs.into();
+        }
+        self.state = Taken::No;
+        self.lost.extend(lost);
+    }
+
+    pub(crate) fn is_same(&self, dirs: &[PathBuf]) -> bool {
+        *self.dirs == *dirs
+    }
+
+    /// Whether each change will be told from now on, or all is skipped.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.is_empty() || self.is_silent || self.state == Taken::Yes
+    }
+
+    /// Whether a pass that began after the barrier is done.
+    pub(crate) fn proves(&self, barrier: u64) -> bool {
+        self.is_empty() || self.proved >= barrier
+    }
+
+    pub(crate) fn skipped(&self) -> Vec<Skipped> {
+        if !self.is_silent {
+            return self.skipped.clone();
+        }
+        let reason = format!("the file system at {} does not answer", self.at.display());
+        let skipped = |dir: &PathBuf| Skipped {
+            dir: dir.clone(),
+            cause: SkipCause::Unreachable,
+            reason: reason.clone(),
+        };
+        self.dirs.iter().map(skipped).collect()
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    pub(crate) fn at(&self) -> &Path {
+        &self.at
+    }
+
+    /// How long the last pass took, once there was one in this round.
+    pub(crate) fn took(&self) -> Option<Duration> {
+        self.took
+    }
+
+    pub(crate) fn begin_round(&mut self) {
+        self.took = None;
+    }
+
+    /// Gives the lane what is to be done now, if it is free. `due` is when a pass begins by itself.
+    pub(crate) fn go_on(&mut self, now: Instant, barrier: u64, due: Instant) {
+        if self.task.is_some() {
+            return;
+        }
+        let (order, kind) = if self.state == Taken::No {
+            self.state = Taken::Ordered;
+            (Order::Take(self.dirs.clone()), TaskKind::Take)
+        } else if self.is_empty() {
+            return;
+        } else if now >= due || self.proved < barrier {
+            (Order::Pass, TaskKind::Pass { proves: barrier, is_asked: now < due })
+        } else {
+            return;
+        };
+        let answers = self.lane.answers();
+        self.task = Some(Task { begun: now, kind, answers, heard: now, checked: now });
+        self.lane.give(order);
+    }
+
+    /// When the next pass begins by itself.
+    pub(crate) fn due(&self, interval: Duration) -> Instant {
+        self.last_pass + interval
+    }
+
+    /// When to look after it again: whether it answers, or to begin the pass that is due then.
+    pub(crate) fn wakes(&self, due: Instant) -> Option<Instant> {
+        match &self.task {
+            Some(_) if self.is_silent => None,
+            Some(task) => Some(task.checked + CHECK),
+            None if self.is_empty() => None,
+            None => Some(due),
+        }
+    }
+
+    /// Looks whether the file system still answers. Returns whether it has just ceased to.
+    pub(crate) fn check(&mut self, now: Instant) -> bool {
+        let Some(task) = &mut self.task else { return false };
+        task.checked = now;
+        let answers = self.lane.answers();
+        if answers != task.answers {
+            (task.answers, task.heard) = (answers, now);
+        }
+        if self.is_silent || now < task.heard + PATIENCE {
+            return false;
+        }
+        self.is_silent = true;
+        tracing::warn!(target: "watch", mount = %self.at.display(), dirs = self.dirs.len(),
+            "a file system does not answer; what is watched on it is not watched until it does");
+        true
+    }
+
+    /// Takes over what the lane has done.
+    pub(crate) fn finish(&mut self, outcome: &mut Outcome, now: Instant) -> Option<Finished> {
+        let task = self.task.take()?;
+        if mem::take(&mut self.is_silent) {
+            tracing::info!(target: "watch", mount = %self.at.display(), "the file system answers again");
+            self.lost.extend(top(self.dirs.iter().cloned()));
+        }
+        if let Some(skipped) = outcome.skipped.take() {
+            self.skipped = skipped;
+        }
+        self.entries = outcome.entries;
+        let is_asked = match task.kind {
+            TaskKind::Take => {
+                if self.state == Taken::Ordered {
+                    self.state = Taken::Yes;
+                }
+                true
+            }
+            TaskKind::Pass { proves, is_asked } => {
+                self.proved = self.proved.max(proves);
+                self.last_pass = now;
+                self.took = Some(now - task.begun);
+                is_asked
+            }
+        };
+        // What has still to be taken is lost until it is.
+        let lost = if self.state == Taken::Yes { mem::take(&mut self.lost) } else { Vec::new() };
+        Some(Finished { begun: task.begun, is_asked, lost })
+    }
+}
+
+/// Of paths in order, those that are not below another.
+pub(crate) fn top(paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut top: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if !top.last().is_some_and(|above| path.starts_with(above)) {
+            top.push(path);
+        }
+    }
+    top
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sync_is_lost_at_the_top_of_what_did_not_answer() {
+        let paths = ["/a", "/a/b", "/a/b/c", "/ab", "/c/d"].map(PathBuf::from);
+        assert_eq!(top(paths), ["/a", "/ab", "/c/d"].map(PathBuf::from));
+    }
+}

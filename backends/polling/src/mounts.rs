@@ -1,0 +1,157 @@
+//! Which file system a directory is on, without asking that file system: it may hang.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fs::File,
+    io::{Read, Seek},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Where the kernel tells what is mounted, as this process sees it.
+const TABLE: &str = "/proc/self/mountinfo";
+
+/// File systems whose other end is a program or another machine, which may tell new attributes before
+/// new content.
+const REMOTE: &[&str] = &[
+    "9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs",
+    "nfs", "nfs4", "ocfs2", "orangefs", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs",
+];
+
+/// One file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Device {
+    major: u32,
+    minor: u32,
+}
+
+/// A place where a file system is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) device: Device,
+    pub(crate) at: PathBuf,
+    pub(crate) is_remote: bool,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    /// Of two mounts at one place the later hides the one before.
+    table: HashMap<PathBuf, Mount>,
+    /// Stays open: it tells whether something changed since it was read.
+    file: Option<File>,
+    /// Stands for what the table does not have.
+    unknown: Mount,
+}
+
+impl Mounts {
+    /// Where there is no such table, all is taken for one file system.
+    pub(crate) fn new() -> Self {
+        let unknown = Mount { device: Device { major: 0, minor: 0 }, at: "/".into(), is_remote: false };
+        let mut mounts = Self { table: HashMap::new(), file: File::open(TABLE).ok(), unknown };
+        mounts.read();
+        mounts
+    }
+
+    fn read(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        let mut text = Vec::new();
+        if file.rewind().and_then(|()| file.read_to_end(&mut text)).is_ok() {
+            self.table = parse(&text);
+        }
+    }
+
+    /// Reads the table again if it changed, and says whether it did.
+    pub(crate) fn refresh(&mut self) -> bool {
+        let Some(file) = &self.file else { return false };
+        let mut fds = [PollFd::new(file, PollFlags::PRI)];
+        let changed = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+            && fds[0].revents().intersects(PollFlags::PRI | PollFlags::ERR);
+        if changed {
+            self.read();
+        }
+        changed
+    }
+
+    /// The mount that a directory is on.
+    pub(crate) fn of(&self, dir: &Path) -> &Mount {
+        dir.ancestors().find_map(|above| self.table.get(above)).unwrap_or(&self.unknown)
+    }
+}
+
+fn parse(table: &[u8]) -> HashMap<PathBuf, Mount> {
+    let mounts = table.split(|&byte| byte == b'\n').filter_map(parse_line);
+    mounts.map(|mount| (mount.at.clone(), mount)).collect()
+}
+
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`, see
+/// proc_pid_mountinfo(5).
+fn parse_line(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|&byte| byte == b' ');
+    let (major, minor) = std::str::from_utf8(fields.nth(2)?).ok()?.split_once(':')?;
+    let at = PathBuf::from(OsStr::from_bytes(&unescape(fields.nth(1)?)));
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    let kind = String::from_utf8_lossy(kind);
+    let is_remote = kind == "fuse" || kind.starts_with("fuse.") || REMOTE.contains(&&*kind);
+    Some(Mount { device: Device { major: major.parse().ok()?, minor: minor.parse().ok()? }, at, is_remote })
+}
+
+/// A space, a tab, a newline and a backslash are written as three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(code) if byte == b'\\' => {
+                plain.push(code);
+                rest = &after[3..];
+            }
+            _ => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &[u8] = b"\
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
+40 27 0:50 / /mnt/with\\040space rw - fuse.sshfs host: rw\n\
+41 27 0:51 / /mnt/over rw shared:7 master:1 - tmpfs tmpfs rw\n\
+42 41 0:52 /sub /mnt/over rw shared:8 - nfs4 server:/x rw\n\
+43 27 254:0 /srv /mnt/bind rw - ext4 /dev/vda rw\n\
+a line of another kind\n";
+
+    fn of(dir: &str) -> (u32, bool) {
+        let mounts = Mounts { table: parse(SAMPLE), file: None, ..Mounts::new() };
+        let mount = mounts.of(Path::new(dir));
+        (mount.device.minor, mount.is_remote)
+    }
+
+    #[test]
+    fn a_directory_is_on_the_nearest_mount_above_it_and_the_later_hides_the_earlier() {
+        assert_eq!(of("/home/me"), (0, false));
+        assert_eq!(of("/mnt/with space/a/b"), (50, true));
+        assert_eq!(of("/mnt/with spaces"), (0, false));
+        assert_eq!(of("/mnt/over"), (52, true));
+        assert_eq!(of("/mnt/bind/x"), of("/x"), "one file system, two places");
+    }
+
+    #[test]
+    fn the_table_of_this_process_has_a_root_and_is_not_read_again_for_nothing() {
+        let mut mounts = Mounts::new();
+        assert!(mounts.table.contains_key(Path::new("/")));
+        // Tests beside this one may mount something.
+        let quiet = (0..100).any(|_| !mounts.refresh());
+        assert!(quiet);
+    }
+}

@@ -1,0 +1,299 @@
+//! Who looks at what and when: the plan split by mounts, the times of the passes, barriers, vitals. It
+//! touches no watched file system itself, so it never hangs.
+
+use std::{
+    collections::BTreeMap,
+    iter,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use hotloader_backend::{
+    Armed, BackendFailure, BackendInputs, BarrierRequest, LostCause, Report, ReportSink, ReportStream, Scope,
+    Skipped, WatchPlan,
+};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    time::{Instant, sleep_until, timeout},
+};
+
+use crate::{
+    group::{Group, top},
+    lane::Done,
+    load::Load,
+    mounts::{Device, Mount, Mounts},
+    options::Options,
+    pass::Outcome,
+};
+
+/// How long a stop waits for the system calls that lanes are in.
+const LANES_END: Duration = Duration::from_secs(1);
+
+/// So many barriers wait for passes at the same time; others wait to be taken up.
+const MAX_WAITING: usize = 64;
+
+/// The one who deals out the work.
+pub(crate) struct Poller {
+    options: Options,
+    inputs: BackendInputs,
+    mounts: Mounts,
+    groups: Vec<Group>,
+    next_id: u64,
+    plan: Arc<WatchPlan>,
+    /// What was last said to be skipped, and whether that was of the present plan.
+    skipped: Vec<Skipped>,
+    is_armed: bool,
+    /// Counts requests; each waits for a pass over each mount that is begun after it.
+    barrier: u64,
+    waiting: Vec<(u64, BarrierRequest)>,
+    load: Load,
+    changed: Instant,
+    passes: u64,
+    last_pass: Duration,
+    /// What lanes report goes in here and is forwarded, so that one that hangs at the end keeps nobody
+    /// waiting for the last report.
+    lane_reports: ReportSink,
+    reported: ReportStream,
+    done: UnboundedSender<Done>,
+    finished: UnboundedReceiver<Done>,
+}
+
+/// Why the wait is over.
+enum Wake {
+    Stop,
+    Plan,
+    Barrier(BarrierRequest),
+    Reports(hotloader_backend::Collected),
+    Done(Done),
+    Time,
+}
+
+impl Poller {
+    pub(crate) fn new(options: Options, inputs: BackendInputs) -> Self {
+        let (lane_reports, reported) = ReportSink::new();
+        let (done, finished) = mpsc::unbounded_channel();
+        let now = Instant::now();
+        Self {
+            options,
+            inputs,
+            mounts: Mounts::new(),
+            groups: Vec::new(),
+            next_id: 0,
+            plan: Arc::default(),
+            skipped: Vec::new(),
+            is_armed: true,
+            barrier: 0,
+            waiting: Vec::new(),
+            load: Load::new(options.max_cpu, now),
+            changed: now,
+            passes: 0,
+            last_pass: Duration::ZERO,
+            lane_reports,
+            reported,
+            done,
+            finished,
+        }
+    }
+
+    /// Works until it is stopped.
+    pub(crate) async fn run(mut self) -> Result<(), BackendFailure> {
+        let result = self.work().await;
+        let Self { groups, done, mut finished, .. } = self;
+        drop((groups, done));
+        let all_ended = async { while finished.recv().await.is_some() {} };
+        if timeout(LANES_END, all_ended).await.is_err() {
+            tracing::warn!(target: "watch", "a file system does not answer; a polling thread is left behind");
+        }
+        result
+    }
+
+    async fn work(&mut self) -> Result<(), BackendFailure> {
+        loop {
+            match self.wake().await {
+                Wake::Stop => return Ok(()),
+                Wake::Plan => self.take_plan()?,
+                Wake::Barrier(request) => {
+                    self.barrier += 1;
+                    self.waiting.push((self.barrier, request));
+                    self.follow_mounts()?;
+                }
+                Wake::Reports(collected) => self.inputs.reports.forward(collected),
+                Wake::Done(done) => self.finish(done)?,
+                Wake::Time => self.follow_mounts()?,
+            }
+            self.go_on();
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let interval = self.interval();
+        let wakes = self.groups.iter().filter_map(|group| group.wakes(self.due(group, interval))).min();
+        let takes_barriers = self.waiting.len() < MAX_WAITING;
+        let inputs = &mut self.inputs;
+        tokio::select! {
+            biased;
+            () = inputs.stop.cancelled() => Wake::Stop,
+            plan = inputs.plan.changed() => if plan.is_ok() { Wake::Plan } else { Wake::Stop },
+            Some(done) = self.finished.recv() => Wake::Done(done),
+            Some(collected) = self.reported.next() => Wake::Reports(collected),
+            Some(request) = inputs.barriers.recv(), if takes_barriers => Wake::Barrier(request),
+            () = sleep_until(wakes.unwrap_or_else(Instant::now)), if wakes.is_some() => Wake::Time,
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        self.options.interval(self.changed.elapsed())
+    }
+
+    fn due(&self, group: &Group, interval: Duration) -> Instant {
+        group.due(interval).max(self.load.rests_until())
+    }
+
+    /// Keeps everybody busy, and says what has become true.
+    fn go_on(&mut self) {
+        let now = Instant::now();
+        let interval = self.interval();
+        let rests_until = self.load.rests_until();
+        let mut ceased = false;
+        for group in &mut self.groups {
+            group.go_on(now, self.barrier, group.due(interval).max(rests_until));
+            ceased |= group.check(now);
+        }
+        self.groups.retain(|group| !group.is_over());
+        if ceased {
+            self.publish();
+        }
+        self.tell_armed(ceased);
+        let groups = &self.groups;
+        for (_, request) in
+            self.waiting.extract_if(.., |(barrier, _)| groups.iter().all(|group| group.proves(*barrier)))
+        {
+            request.complete();
+        }
+    }
+
+    /// A new plan is a change: whoever makes it is at work.
+    fn take_plan(&mut self) -> Result<(), BackendFailure> {
+        self.plan = self.inputs.plan.borrow_and_update().clone();
+        self.is_armed = false;
+        self.changed = Instant::now();
+        self.mounts.refresh();
+        self.regroup(true)
+    }
+
+    /// What is mounted can change under the same plan.
+    fn follow_mounts(&mut self) -> Result<(), BackendFailure> {
+        if self.mounts.refresh() { self.regroup(false) } else { Ok(()) }
+    }
+
+    /// Gives each mount the directories of the plan that are on it: all mounts, or those where they are
+    /// not the same as before.
+    fn regroup(&mut self, all: bool) -> Result<(), BackendFailure> {
+        let mut parts: BTreeMap<Device, (&Mount, Vec<PathBuf>)> = BTreeMap::new();
+        for dir in &self.plan.dirs {
+            let mount = self.mounts.of(dir);
+            parts.entry(mount.device).or_insert_with(|| (mount, Vec::new())).1.push(dir.clone());
+        }
+        let moved: Vec<_> = parts
+            .iter()
+            .map(|(device, (_, dirs))| {
+                let was_elsewhere = |dir: &PathBuf| {
+                    self.groups.iter().any(|group| group.device != *device && group.has(dir))
+                };
+                top(dirs.iter().filter(|dir| was_elsewhere(dir)).cloned())
+            })
+            .collect();
+        for group in &mut self.groups {
+            if !parts.contains_key(&group.device) {
+                group.set_dirs(Vec::new(), iter::empty());
+            }
+        }
+        for ((device, (mount, dirs)), moved) in parts.into_iter().zip(moved) {
+            let at = self.groups.iter().position(|group| group.device == device);
+            let at = at.unwrap_or(self.groups.len());
+            if at == self.groups.len() {
+                self.next_id += 1;
+                let (reports, done) = (self.lane_reports.clone(), self.done.clone());
+                let group = Group::start(self.next_id, mount, self.options.verify_content, reports, done);
+                self.groups.push(group.map_err(cannot_start)?);
+            }
+            if all || !self.groups[at].is_same(&dirs) {
+                self.groups[at].set_dirs(dirs, moved);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, done: Done) -> Result<(), BackendFailure> {
+        let mut outcome = done.outcome.ok_or_else(panicked)?;
+        // Before anything that rests on it.
+        if let Some(collected) = self.reported.take() {
+            self.inputs.reports.forward(collected);
+        }
+        let now = Instant::now();
+        let group = self.groups.iter_mut().find(|group| group.id == done.lane);
+        let Some(finished) = group.and_then(|group| group.finish(&mut outcome, now)) else { return Ok(()) };
+        let Outcome { changed, used, .. } = outcome;
+        tracing::trace!(target: "watch", took = ?now - finished.begun, processor = ?used, "looked at the disk");
+        self.load.add(finished.begun, now, used, finished.is_asked);
+        if changed || !finished.lost.is_empty() {
+            self.changed = now;
+        }
+        for dir in finished.lost {
+            let (scope, cause) = (Scope::Below(dir), LostCause::Reconnected);
+            self.inputs.reports.report(Report::LostSync { scope, cause });
+        }
+        let took = self.groups.iter().filter(|group| !group.is_empty()).map(Group::took);
+        // Over all mounts, if each has had a pass.
+        if let Some(longest) = took.collect::<Option<Vec<_>>>().and_then(|took| took.into_iter().max()) {
+            self.passes += 1;
+            self.last_pass = longest;
+            self.groups.iter_mut().for_each(Group::begin_round);
+        }
+        self.publish();
+        self.tell_armed(true);
+        Ok(())
+    }
+
+    /// Says what is watched, when the plan is new or that has changed.
+    fn tell_armed(&mut self, may_differ: bool) {
+        if self.is_armed && !may_differ || !self.groups.iter().all(Group::is_armed) {
+            return;
+        }
+        let skipped: Vec<_> = self.groups.iter().flat_map(Group::skipped).collect();
+        if self.is_armed && skipped == self.skipped {
+            return;
+        }
+        self.is_armed = true;
+        self.skipped.clone_from(&skipped);
+        self.inputs.reports.report(Report::Armed(Armed { revision: self.plan.revision, skipped }));
+    }
+
+    fn publish(&self) {
+        let now = Instant::now();
+        let entries: usize = self.groups.iter().map(Group::entries).sum();
+        let mut detail = format!("every {}, {entries} entries", humantime::format_duration(self.interval()));
+        if self.groups.len() > 1 {
+            detail += &format!(" on {} mounts", self.groups.len());
+        }
+        for silent in self.groups.iter().filter(|group| group.is_silent) {
+            detail += &format!("; {} does not answer", silent.at().display());
+        }
+        let (passes, last_pass, cpu_share) = (self.passes, self.last_pass, self.load.share(now));
+        self.inputs.vitals.send_if_modified(|vitals| {
+            let before = vitals.clone();
+            (vitals.detail, vitals.cpu_share) = (detail, cpu_share);
+            (vitals.passes, vitals.last_pass) = (passes, last_pass);
+            *vitals != before
+        });
+    }
+}
+
+fn cannot_start(error: std::io::Error) -> BackendFailure {
+    BackendFailure::retry("cannot start a thread to poll on").because(error)
+}
+
+pub(crate) fn panicked() -> BackendFailure {
+    BackendFailure::retry("a polling thread panicked; please report it as a bug")
+}
