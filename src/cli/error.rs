@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::{config::ConfigError, server::ServerError};
+use crate::{config::ConfigError, server::ServerError, watch::WatchError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,23 @@ pub enum CliError {
     /// The system does not give what any server needs: threads, signals.
     #[error("the system does not let the server start")]
     System(#[source] io::Error),
+    /// `watch` takes a directory.
+    #[error("{}: not a directory; name the directory that it is in", .0.display())]
+    NotADirectory(PathBuf),
+    /// `watch` cannot begin, or cannot go on.
+    #[error("{}: cannot be watched", path.display())]
+    Watch {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: WatchError,
+    },
+    /// `doctor` found something.
+    #[error("problems found: {count}; what mends them stands above")]
+    Unwell {
+        /// How many.
+        count: usize,
+    },
     /// The server did not start.
     #[error("the server cannot start")]
     Start(#[source] ServerError),
@@ -46,7 +63,7 @@ impl CliError {
     /// 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NoSuchSite(_) => 2,
+            Self::Config(_) | Self::NoSuchSite(_) | Self::NotADirectory(_) => 2,
             _ => 1,
         }
     }

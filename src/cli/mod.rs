@@ -5,18 +5,28 @@
 //! | `serve` | `lua-hotloader serve`: one server from its start to its end |
 //! | `config_file` | its configuration file while it runs |
 //! | `new` | `lua-hotloader new`: a site to begin with |
+//! | `watch` | `lua-hotloader watch`: what the server would see; `watch_lines`: how it is printed |
+//! | `doctor` | `lua-hotloader doctor`: what decides whether changes are noticed, and what mends it |
+//! | `doctor_places`, `doctor_limits`, `doctor_watchman`, `doctor_report` | its parts: file systems and backends; limits; Watchman; how it is printed |
 //! | `site` | which directory is served: the one named, the current one, or a copy of the sample |
 //! | `sample` | the sample site inside this program |
 //! | `signals` | SIGINT and SIGTERM, and the bound on how long stopping may take |
 //! | `error` | [`CliError`], with exit code and remedy |
 
 mod config_file;
+mod doctor;
+mod doctor_limits;
+mod doctor_places;
+mod doctor_report;
+mod doctor_watchman;
 mod error;
 mod new;
 mod sample;
 mod serve;
 mod signals;
 mod site;
+mod watch;
+mod watch_lines;
 
 use std::{
     io::{self, Write},
@@ -43,6 +53,10 @@ enum Command {
     Serve(ServeArgs),
     /// Write the sample site into a new directory, to edit
     New(NewArgs),
+    /// Print what the server would see change in a directory, without the server
+    Watch(WatchArgs),
+    /// Tell what decides whether changes are noticed here, and for all that is wrong the command that mends it
+    Doctor(DoctorArgs),
 }
 
 #[derive(Debug, Args)]
@@ -82,7 +96,34 @@ struct NewArgs {
     dir: PathBuf,
 }
 
-/// Does what the arguments ask for; `serve` returns when the server has stopped.
+#[derive(Debug, Args)]
+struct WatchArgs {
+    /// Directory to watch; it may be a link, and need not exist yet
+    path: PathBuf,
+    /// Configuration file, of which [watch] and [logging] count, in place of config/config.toml in PATH
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How changes are noticed [watch.backend]
+    #[arg(long, value_name = "NAME")]
+    watch_backend: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Log more; up to -vvvv [logging.verbosity]
+    #[arg(short, action = clap::ArgAction::Count)]
+    verbosity: u8,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// Directory of a site, or any other; the current one if it is not given
+    path: Option<PathBuf>,
+    /// Configuration file, in place of config/config.toml in PATH
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Does what the arguments ask for; `serve` and `watch` return when they were stopped.
 ///
 /// # Errors
 ///
@@ -91,6 +132,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::New(args) => new::run(&args.dir),
+        Command::Watch(args) => watch::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     }
 }
 

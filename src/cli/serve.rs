@@ -18,7 +18,7 @@ use crate::{
 /// How long stopping may take; the process is gone within 2 s of a signal, whatever happens.
 const STOPPING: Duration = Duration::from_millis(1500);
 /// Names that `watch.backend` may have.
-const BACKENDS: [&str; 3] = ["notify", "polling", "watchman"];
+pub(super) const BACKENDS: [&str; 3] = ["notify", "polling", "watchman"];
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let flags = args.overrides();

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use hotloader_backend::{BackendFailure, FileWatchBackend};
 use hotloader_notify::NotifyBackend;
 use hotloader_polling::PollingBackend;
+use hotloader_watchman::WatchmanBackend;
 use thiserror::Error;
 
 use crate::config::WatchConfig;
@@ -52,6 +53,9 @@ impl Registry {
         });
         registry.register(hotloader_polling::NAME, |settings| {
             Ok(Box::new(PollingBackend::from_options(&settings.polling)?))
+        });
+        registry.register(hotloader_watchman::NAME, |settings| {
+            Ok(Box::new(WatchmanBackend::from_options(&settings.watchman)?))
         });
         registry
     }

@@ -67,7 +67,8 @@ mod tests {
         let window = racy_for.max(echo).as_millis() as u64 + 1;
         let changed = 10_000;
         let due = |begun: &u64| time(*begun).is_due(changed + window, racy_for);
-        let end = (1..200).map(|pass| changed + pass * 500).find(|&begun| time(begun).is_over(changed + window));
+        let end =
+            (1..200).map(|pass| changed + pass * 500).find(|&begun| time(begun).is_over(changed + window));
         let passes = (1..200).map(|pass| changed + pass * 500).take_while(|&begun| begun <= end.unwrap());
         passes.filter(due).map(|begun| begun - changed).collect()
     }

@@ -26,8 +26,7 @@ impl Contents {
     /// Of a regular file. Its size is not asked for: that may lie as well (`/proc`).
     pub(crate) fn hash(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> Result<u64, Errno> {
         // Another kind of file may stand there by now: a FIFO must not block, a terminal not be ours.
-        let flags =
-            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = retry_on_intr(|| openat(dir, name, flags, Mode::empty()))?;
         if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
             return Ok(0);

@@ -132,8 +132,7 @@ impl Tree {
     }
 
     fn look(&mut self, which: fn(&Known) -> bool, begun: u64) -> Option<Outcome> {
-        let time =
-            PassTime { clock: self.clock, begun, previous: self.previous, echo: self.manner.echo };
+        let time = PassTime { clock: self.clock, begun, previous: self.previous, echo: self.manner.echo };
         let work = Work {
             left: Mutex::new(zip(self.dirs.chunks(SHARE), self.known.chunks_mut(SHARE))),
             which,
@@ -167,7 +166,8 @@ impl Tree {
         }
         outcome.silent.tell();
         outcome.entries = self.known.iter().map(Known::len).sum();
-        let skipped: Vec<_> = zip(&*self.dirs, &self.known).filter_map(|(dir, known)| known.skipped(dir)).collect();
+        let skipped: Vec<_> =
+            zip(&*self.dirs, &self.known).filter_map(|(dir, known)| known.skipped(dir)).collect();
         if skipped != self.skipped {
             self.skipped.clone_from(&skipped);
             outcome.skipped = Some(skipped);

@@ -1,13 +1,7 @@
 //! Who looks at what and when: the plan split by mounts, the times of the passes, barriers, vitals. It
 //! touches no watched file system itself, so it never hangs.
 
-use std::{
-    collections::BTreeMap,
-    iter,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, iter, path::PathBuf, sync::Arc, time::Duration};
 
 use hotloader_backend::{
     Armed, BackendFailure, BackendInputs, BarrierRequest, LostCause, Report, ReportSink, ReportStream, Scope,
@@ -198,9 +192,8 @@ impl Poller {
         let moved: Vec<_> = parts
             .iter()
             .map(|(device, (_, dirs))| {
-                let was_elsewhere = |dir: &PathBuf| {
-                    self.groups.iter().any(|group| group.device != *device && group.has(dir))
-                };
+                let was_elsewhere =
+                    |dir: &PathBuf| self.groups.iter().any(|group| group.device != *device && group.has(dir));
                 top(dirs.iter().filter(|dir| was_elsewhere(dir)).cloned())
             })
             .collect();

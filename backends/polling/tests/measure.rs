@@ -88,7 +88,10 @@ async fn a_pass_over_a_hundred_thousand_files() {
         passes.push(begun.elapsed());
     }
     let (pass, walk) = (median(&mut passes), median(&mut walks));
-    println!("pass: {pass:?}; bare walk: {walk:?} (medians of {ROUNDS}); {:.2} times", pass.as_secs_f64() / walk.as_secs_f64());
+    println!(
+        "pass: {pass:?}; bare walk: {walk:?} (medians of {ROUNDS}); {:.2} times",
+        pass.as_secs_f64() / walk.as_secs_f64()
+    );
     println!("{:?}", handle.vitals());
     handle.stop().await;
 }

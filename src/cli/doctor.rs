@@ -1,0 +1,239 @@
+//! `lua-hotloader doctor`: what decides whether changes are noticed here, measured, with the command that
+//! mends what is wrong. Nothing is written into the directories it looks at.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime, time::timeout};
+
+use super::{
+    CliError, DoctorArgs,
+    doctor_limits::Limits,
+    doctor_places::{self, Place, places},
+    doctor_report::{Problem, Report, section},
+    doctor_watchman::Watchman,
+    serve,
+    watch::{at_work, settings},
+};
+use crate::{
+    config::{self, BackendChoice, Config, LoggingConfig, Overrides, WatchConfig},
+    telemetry,
+    watch::{self, ChangeSet, LinkView, MountTable, Registry, Root, RootId, WatchHandle},
+};
+
+/// Whoever looks at a tree for longer waits for a file system that does not answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A watcher that takes longer to answer is not well; a polling pass may take a while.
+const SLOW: Duration = Duration::from_secs(1);
+const BARRIERS: usize = 9;
+
+pub(super) fn run(args: &DoctorArgs) -> Result<(), CliError> {
+    // What the watcher warns of, links that lead in a circle for example.
+    telemetry::init(&LoggingConfig { level: "warn".into(), ..LoggingConfig::default() });
+    let mut report = Report::default();
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
+    let subject = Subject::choose(args, &mut report);
+    runtime.block_on(examine(&subject, &mut report));
+    // A thread may be stuck in a file system that does not answer.
+    runtime.shutdown_background();
+    match report.finish() {
+        0 => Ok(()),
+        count => Err(CliError::Unwell { count }),
+    }
+}
+
+/// What is examined.
+struct Subject {
+    dir: PathBuf,
+    /// Whether it is the directory of a site.
+    is_site: bool,
+    /// The configuration file, whether or not it is there.
+    file: PathBuf,
+    settings: WatchConfig,
+    roots: Vec<Root>,
+}
+
+impl Subject {
+    fn choose(args: &DoctorArgs, report: &mut Report) -> Self {
+        let given = args.path.clone().unwrap_or_else(|| ".".into());
+        let dir = std::path::absolute(&given).unwrap_or(given);
+        let file = args.config.clone().unwrap_or_else(|| dir.join(config::FILE));
+        let loaded = config::load(&dir, args.config.as_deref(), &Overrides::default(), &serve::BACKENDS);
+        let config = loaded.unwrap_or_else(|error| {
+            let fix = format!("mend {}; what follows holds for the defaults", file.display());
+            report.problem(Problem::new(format!("wrong configuration:\n{error}"), [&fix]));
+            Config::default()
+        });
+        let lua = dir.join(&config.lua.path);
+        let is_site = args.config.is_some() || file.is_file() || lua.join(&config.lua.main).is_file();
+        let root =
+            |id, dir: PathBuf, extension, recursive| Root { id: RootId(id), dir, extension, recursive };
+        let roots = if is_site {
+            vec![
+                root("lua", lua, Some("lua"), true),
+                root("viewdefs", dir.join(&config.viewdefs.path), Some("html"), false),
+            ]
+        } else {
+            vec![root("path", dir.clone(), None, true)]
+        };
+        Self { settings: settings(&dir, config.watch), dir, is_site, file, roots }
+    }
+
+    /// Names of backends in the order in which they are tried.
+    fn configured(&self) -> Vec<String> {
+        self.settings.backend.names().to_vec()
+    }
+
+    fn header(&self) {
+        let what = if self.is_site { "a site" } else { "no site: the directory itself is looked at" };
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let is_container = ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
+        let (system, container) = (std::env::consts::OS, if is_container { ", in a container" } else { "" });
+        section(
+            &format!("lua-hotloader {} doctor", env!("CARGO_PKG_VERSION")),
+            &[
+                ["directory".into(), self.dir.display().to_string(), what.into()],
+                ["system".into(), format!("{system} {}{container}", kernel.trim()), String::new()],
+                ["watch.backend".into(), self.configured().join(", "), String::new()],
+            ],
+        );
+    }
+}
+
+async fn examine(subject: &Subject, report: &mut Report) {
+    subject.header();
+    let (mounts, watchman, limits) = (MountTable::read(), Watchman::ask(), Limits::read());
+    section("limits", &limits.rows());
+    section("watchman", &watchman.rows());
+    for root in &subject.roots {
+        // The site works without viewdefs.
+        if root.id.0 != "viewdefs" && !root.dir.is_dir() {
+            let what = format!("{}: no such directory; it is waited for", root.dir.display());
+            report.problem(Problem::new(what, [&format!("mkdir -p {}", root.dir.display())]));
+        }
+    }
+    let Some(watched) = watched(subject, report).await else {
+        // The mount table knows without asking what hangs.
+        show_places(&places(&subject.roots, &LinkView::default(), &mounts), subject, report);
+        return;
+    };
+    let links = watched.handle.links();
+    let places = places(&subject.roots, &links, &mounts);
+    show_places(&places, subject, report);
+    let by_kernel = |place: &Place| place.choice.backends[0] != "polling";
+    let needs_watches = subject.configured()[0] != "polling" && places.iter().any(by_kernel);
+    let dirs = if needs_watches { links.watched_dirs.len() } else { 0 };
+    limits.problems(dirs).into_iter().for_each(|problem| report.problem(problem));
+    let is_configured = subject.configured().iter().any(|name| name == "watchman");
+    let wanting = places.iter().filter(|place| is_configured || place.wants_watchman());
+    let wanting: Vec<PathBuf> = wanting.map(|place| place.dir().to_owned()).collect();
+    watchman.problems(&wanting).into_iter().for_each(|problem| report.problem(problem));
+    let files = watched.first.changes.iter().map(|change| change.path.as_path());
+    let on_disk = doctor_places::problems_on_disk(&links, files, &mounts);
+    on_disk.into_iter().for_each(|problem| report.problem(problem));
+    round_trip(watched, subject, report).await;
+}
+
+fn show_places(places: &[Place], subject: &Subject, report: &mut Report) {
+    section("places", &doctor_places::rows(places));
+    section("why", &doctor_places::reasons(places));
+    let mend = format!("in {}", subject.file.display());
+    let problems = doctor_places::problems(places, &subject.configured(), &mend);
+    problems.into_iter().for_each(|problem| report.problem(problem));
+}
+
+/// A watcher at work, as the server would have it.
+struct Watched {
+    handle: WatchHandle,
+    first: ChangeSet,
+    took: Duration,
+}
+
+/// Starts to watch as configured; where that is not possible, at least by looking again and again.
+async fn watched(subject: &Subject, report: &mut Report) -> Option<Watched> {
+    let (mut settings, polling) = (subject.settings.clone(), BackendChoice::from("polling"));
+    loop {
+        match timeout(PATIENCE, start(&settings, &subject.roots)).await {
+            Ok(Ok(watched)) => return Some(watched),
+            Ok(Err(error)) => {
+                let fix = format!("watch.backend = \"polling\"   (in {})", subject.file.display());
+                report.problem(Problem::new(error.to_string(), [&fix]));
+                if settings.backend == polling {
+                    return None;
+                }
+                settings.backend = polling.clone();
+            }
+            Err(_) => {
+                report.problem(Problem::new(
+                    format!("looking at the directories takes longer than {PATIENCE:?}: a file system does not answer"),
+                    ["mount | grep -e nfs -e cifs -e fuse   (shows which it may be)", "umount -l THE_MOUNT_POINT"],
+                ));
+                return None;
+            }
+        }
+    }
+}
+
+async fn start(settings: &WatchConfig, roots: &[Root]) -> Result<Watched, watch::WatchError> {
+    let begun = Instant::now();
+    let (handle, mut sets) = watch::start(settings, roots.to_vec(), &Registry::with_builtin()).await?;
+    let first = sets.recv().await.ok_or(watch::WatchError::Stopped)?;
+    let took = begun.elapsed();
+    // A barrier waits for what came before it to be taken.
+    tokio::spawn(async move { while sets.recv().await.is_some() {} });
+    Ok(Watched { handle, first, took })
+}
+
+/// How long it takes until the backend has proved that nothing is left unreported.
+async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
+    let mut times = Vec::new();
+    for _ in 0..BARRIERS {
+        let begun = Instant::now();
+        if let Err(error) = watched.handle.barrier().await {
+            let fix = format!("watch.backend = \"polling\"   (in {})", subject.file.display());
+            report.problem(Problem::new(error.to_string(), [&fix]));
+            break;
+        }
+        times.push(begun.elapsed());
+        if times[0] > SLOW {
+            break;
+        }
+    }
+    times.sort();
+    let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1000.0);
+    let barrier = match (times.get(times.len() / 2), times.last()) {
+        (Some(&median), Some(&slowest)) => {
+            if median > SLOW {
+                report.problem(Problem::new(
+                    format!("the watcher takes {} to look at everything", ms(median)),
+                    ["take what need not be watched out: watch.ignore, and links to large trees"],
+                ));
+            }
+            format!("{} at the median of {}, {} at most", ms(median), times.len(), ms(slowest))
+        }
+        _ => "no answer".into(),
+    };
+    let mut rows = vec![
+        [
+            "ready".into(),
+            format!(
+                "after {}: {} files, {} directories watched",
+                ms(watched.took),
+                watched.first.changes.len(),
+                watched.handle.links().watched_dirs.len()
+            ),
+        ],
+        ["barrier".into(), barrier],
+    ];
+    for backend in at_work(&watched.handle) {
+        rows.push([backend.name.clone(), format!("{} directories; {}", backend.dirs, backend.why)]);
+        if backend.name == "polling" {
+            rows.push([String::new(), "a save is seen at the next look: see watch.polling.interval".into()]);
+        }
+    }
+    section("round trip", &rows);
+    watched.handle.stop().await;
+}

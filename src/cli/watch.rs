@@ -1,0 +1,132 @@
+//! `lua-hotloader watch`: what the server would see of a directory, without the server.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+};
+use tokio::{runtime, sync::oneshot};
+
+use super::{
+    CliError, WatchArgs, serve, signals,
+    watch_lines::{BackendAtWork, Generation, Ready, time},
+};
+use crate::{
+    config::{self, Overrides, WatchConfig},
+    telemetry,
+    watch::{self, BackendHealth, Registry, Root, RootId, WatchHandle},
+};
+
+/// How long stopping may take; it holds nothing that matters.
+const STOPPING: Duration = Duration::from_millis(1500);
+
+pub(super) fn run(args: &WatchArgs) -> Result<(), CliError> {
+    if args.path.is_file() {
+        return Err(CliError::NotADirectory(args.path.clone()));
+    }
+    let flags = Overrides {
+        watch_backend: args.watch_backend.clone(),
+        verbosity: args.verbosity,
+        ..Overrides::default()
+    };
+    let config = config::load(&args.path, args.config.as_deref(), &flags, &serve::BACKENDS)
+        .map_err(CliError::Config)?;
+    telemetry::init(&config.logging);
+    let stop = signals::first(STOPPING).map_err(CliError::System)?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
+    let result = runtime.block_on(follow(args, settings(&args.path, config.watch), stop));
+    runtime.shutdown_background();
+    result
+}
+
+/// Relative paths start at the directory, as they do at that of a site.
+pub(super) fn settings(dir: &Path, mut watch: WatchConfig) -> WatchConfig {
+    if !watch.allowed_roots.is_empty() {
+        let allowed = watch.allowed_roots.iter().map(|root| dir.join(root));
+        watch.allowed_roots = allowed.chain([dir.to_owned()]).collect();
+    }
+    watch
+}
+
+async fn follow(
+    args: &WatchArgs,
+    settings: WatchConfig,
+    mut stop: oneshot::Receiver<()>,
+) -> Result<(), CliError> {
+    let begun = Instant::now();
+    let roots = vec![Root { id: RootId("path"), dir: args.path.clone(), extension: None, recursive: true }];
+    let registry = Registry::with_builtin();
+    let failed = |source| CliError::Watch { path: args.path.clone(), source };
+    let (handle, mut sets) = tokio::select! {
+        biased;
+        _ = &mut stop => return Ok(()),
+        started = watch::start(&settings, roots, &registry) => started.map_err(failed)?,
+    };
+    let Some(first) = sets.recv().await else { return Err(failed(watch::WatchError::Stopped)) };
+    let ready = Ready {
+        path: args.path.clone(),
+        backends: at_work(&handle),
+        generation: 1,
+        files: first.changes.len(),
+        dirs: handle.links().watched_dirs.len(),
+        ms: begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+    };
+    drop(first);
+    let mut is_read = print(&if args.json { ready.json() } else { ready.text() });
+    let mut generation = ready.generation;
+    let mut gone = reader_gone().map_err(CliError::System)?;
+    while is_read {
+        let set = tokio::select! {
+            biased;
+            _ = &mut stop => break,
+            _ = &mut gone => break,
+            set = sets.recv() => set,
+        };
+        let Some(set) = set else { return Err(failed(watch::WatchError::Stopped)) };
+        generation += 1;
+        let lines = Generation::new(generation, &set);
+        is_read = print(&if args.json { lines.json() } else { lines.text(&time()) });
+    }
+    handle.stop().await;
+    Ok(())
+}
+
+/// Which backends watch, each with the number of its directories and the reason.
+pub(super) fn at_work(handle: &WatchHandle) -> Vec<BackendAtWork> {
+    let backends = handle.health().backends.into_iter().filter(|backend| backend.dirs > 0);
+    backends.map(|BackendHealth { name, dirs, why, .. }| BackendAtWork { name, dirs, why }).collect()
+}
+
+/// Whether somebody still takes the lines.
+fn print(line: &str) -> bool {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+}
+
+/// Tells when nobody reads stdout any more, so that `watch | head -1` ends without another change. Never
+/// does where stdout is something that cannot tell, such as a file.
+///
+/// By a thread of its own: it waits for as long as the process lives.
+fn reader_gone() -> io::Result<oneshot::Receiver<()>> {
+    let (tell, told) = oneshot::channel();
+    thread::Builder::new().name("stdout".into()).spawn(move || {
+        let stdout = io::stdout();
+        // That the other end is gone is told without being asked for.
+        let mut wanted = [PollFd::new(&stdout, PollFlags::empty())];
+        loop {
+            match poll(&mut wanted, None) {
+                Err(Errno::INTR) => {}
+                Err(_) => thread::park(),
+                Ok(_) => break,
+            }
+        }
+        let _ = tell.send(());
+    })?;
+    Ok(told)
+}
