@@ -114,6 +114,7 @@ mod tests {
 
     use hotloader_backend::{WatchPlan, spawn};
     use serde_json::json;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
