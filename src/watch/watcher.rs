@@ -10,7 +10,8 @@ use std::{
 };
 
 use hotloader_backend::{
-    BackendFailure, BackendHandle, Collected, HintSet, Phase, ReportStream, Skipped, WatchPlan, spawn,
+    BackendFailure, BackendHandle, Collected, HintSet, LostCause, Phase, ReportStream, Skipped, WatchPlan,
+    spawn,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -263,6 +264,10 @@ impl Watcher {
     fn take_in(&mut self, collected: Collected) {
         let Collected { mut hints, armed, lost, first, last } = collected;
         for lost in lost {
+            if lost.cause == LostCause::Handover {
+                tracing::debug!(target: "watch", "other backends watch now; looking at everything");
+                continue;
+            }
             tracing::warn!(target: "watch", scope = ?lost.scope, cause = ?lost.cause, "changes may have been missed; looking again");
         }
         for Skipped { dir, cause, reason } in armed.into_iter().flat_map(|armed| armed.skipped) {

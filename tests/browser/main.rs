@@ -5,6 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
 mod chromium;
+#[path = "../../backends/watchman/tests/harness/mod.rs"]
+mod daemon;
+#[allow(dead_code, reason = "the tests of the backend use the rest")]
+#[path = "../../backends/polling/tests/real/mounts.rs"]
+mod mounts;
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
@@ -13,7 +18,9 @@ use std::{fs, path::Path};
 
 use chromium::Chromium;
 use serde_json::json;
-use support::{server::Server, site::Site};
+use support::{DEADLINE, server::Server, setup::Setup, site::Site};
+
+const SETUP: Setup = Setup::Auto;
 
 const CLICK: &str = ".counter button.main";
 const COUNT: &str = ".count";

@@ -2,6 +2,7 @@
 
 pub(crate) mod http;
 pub(crate) mod server;
+pub(crate) mod setup;
 pub(crate) mod site;
 
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{sync::watch, time::timeout};
 
-use super::{DEADLINE, until};
+use super::{DEADLINE, setup::Equipment, until};
 
 /// A running server; the test's end is its end.
 pub(crate) struct Server {
@@ -20,6 +20,7 @@ pub(crate) struct Server {
     addr: SocketAddr,
     stdout: watch::Receiver<String>,
     log: watch::Receiver<String>,
+    _equipment: Option<Equipment>,
 }
 
 impl Server {
@@ -30,12 +31,19 @@ impl Server {
 
     /// With these flags, on a free port unless they say another.
     pub(crate) async fn with(site: &Path, flags: &[&str]) -> Self {
+        let equipment = Equipment::new();
         let mut command = program();
         command.args(["serve", "--dir"]).arg(site).args(flags);
+        command.envs(equipment.variables.iter().map(|(name, value)| (name, value)));
         if !flags.contains(&"--port") {
             command.args(["--port", "0"]);
         }
-        Self::run(command).await
+        if !flags.contains(&"--watch-backend") {
+            command.args(&equipment.flags);
+        }
+        let mut server = Self::run(command).await;
+        server._equipment = Some(equipment);
+        server
     }
 
     /// Any command that comes to listening.
@@ -54,7 +62,12 @@ impl Server {
             }
         };
         let addr = line.trim_start_matches("listening on http://").trim_end_matches('/').parse().unwrap();
-        Self { child, addr, stdout, log }
+        Self { child, addr, stdout, log, _equipment: None }
+    }
+
+    /// Of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::TempDir;
+use super::setup::Ground;
 
 /// An application with a counter, a word from a module, and a label to edit.
 pub(crate) const MAIN: &str = r#"local words = require "words"
@@ -29,13 +29,13 @@ pub(crate) const VIEWDEF: &str = "<template><p ui-value=\"label()\"></p></templa
 
 /// A temporary site. A second directory beside it, [`outside`](Self::outside), is not part of it.
 pub(crate) struct Site {
-    dir: TempDir,
+    ground: Ground,
 }
 
 impl Site {
     /// A site with these files and nothing else.
     pub(crate) fn with(files: &[(&str, &str)]) -> Self {
-        let site = Self { dir: tempfile::tempdir().unwrap() };
+        let site = Self { ground: Ground::new() };
         fs::create_dir_all(site.path("")).unwrap();
         fs::create_dir_all(site.outside("")).unwrap();
         for (name, text) in files {
@@ -60,18 +60,19 @@ impl Site {
         site
     }
 
+    /// Where the server finds it.
     pub(crate) fn dir(&self) -> PathBuf {
-        self.path("")
+        self.ground.in_front(&self.path(""))
     }
 
-    /// A file of the site.
+    /// A file of the site, to be written.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join("site").join(name)
+        self.ground.back.join("site").join(name)
     }
 
     /// A file that is not in the site, for links to lead to.
     pub(crate) fn outside(&self, name: &str) -> PathBuf {
-        self.dir.path().join("outside").join(name)
+        self.ground.back.join("outside").join(name)
     }
 
     /// Writes into the file that is there, as most editors do; makes directories on the way.
@@ -116,14 +117,14 @@ impl Site {
     pub(crate) fn link(&self, name: &str, target: &Path) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        symlink(target, path).unwrap();
+        symlink(self.ground.in_front(target), path).unwrap();
     }
 
     /// Lets a link lead elsewhere, in one step.
     pub(crate) fn retarget(&self, name: &str, target: &Path) {
         let path = self.path(name);
         let fresh = path.with_extension("tmp");
-        symlink(target, &fresh).unwrap();
+        symlink(self.ground.in_front(target), &fresh).unwrap();
         fs::rename(fresh, path).unwrap();
     }
 
