@@ -1,44 +1,51 @@
-//! The watch backend on the kernel's own events (inotify, FSEvents, kqueue), by way of the `notify`
-//! crate.
+//! The watch backend on the kernel's own events: inotify on Linux, elsewhere what the `notify` crate finds
+//! (FSEvents, kqueue).
 //!
-//! - `tap`: notify's callback; folds events into the report sink and leaves notes for the task.
-//! - `watches`: which directories are watched, made to be what the plan says.
-//! - here: the task that holds the two together, and barriers.
+//! - `inotify`: which directories are watched, made to be what the plan says.
+//! - `queue`: the thread that empties the kernel's queue; folds events into the report sink.
+//! - `notes`: what that thread leaves for the task.
+//! - `portable`: the same two on the `notify` crate.
+//! - `barriers`: barriers by cookie.
+//! - `limits`: what an error means for a directory.
+//! - here: the task that holds them together.
 //!
-//! notify's recursive mode and its following of links are off. The first loses the files of a
-//! `mkdir -p` (<https://github.com/notify-rs/notify/issues/412> and others; measured: 198 of 200), the
-//! second goes blind when one of two aliases is removed
-//! (<https://github.com/notify-rs/notify/issues/572>). The reconciler names each real directory.
+//! On Linux the crate is not used, as four things cannot be had through it (8.2.2). It follows a link that
+//! took the place of a directory: the watch lands on another directory, which goes blind when that is
+//! undone. It asks for reads as well, so looking at 100,000 files fills the queue with our own doing. It
+//! walks all watches for each directory that goes. And two paths of one inode are one path to it
+//! (<https://github.com/notify-rs/notify/issues/572>).
+//!
+//! What the kernel tells of directories themselves only makes them *suspects*: they are asked for again,
+//! and the answer says whether what is there now is what was watched.
 
-mod tap;
-mod watches;
+mod barriers;
+#[cfg(target_os = "linux")]
+mod inotify;
+mod limits;
+mod notes;
+#[cfg(any(not(target_os = "linux"), test))]
+mod portable;
+#[cfg(target_os = "linux")]
+mod queue;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fs::{self, File},
-    future::Future,
-    path::PathBuf,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use hotloader_backend::{
     Armed, BackendFailure, BackendInputs, BarrierRequest, FileWatchBackend, Phase, Report, ReportSink,
-    WatchPlan,
+    Skipped, WatchPlan,
 };
-use tempfile::TempDir;
 use tokio::{sync::oneshot, task::spawn_blocking};
 
-use crate::{
-    tap::{Notes, Tap},
-    watches::Watches,
-};
+#[cfg(target_os = "linux")]
+use crate::inotify::Watches;
+#[cfg(not(target_os = "linux"))]
+use crate::portable::Watches;
+use crate::{barriers::Barriers, notes::Notes};
 
 /// What the backend is called in the configuration.
 pub const NAME: &str = "notify";
 
-/// How long notify's thread may take to end once it was told to.
+/// How long the reading thread may take to end once it was told to.
 const THREAD_END: Duration = Duration::from_secs(2);
 
 /// The backend. It has no options.
@@ -79,8 +86,9 @@ struct Engine {
     watches: Watches,
     barriers: Barriers,
     notes: Arc<Notes>,
-    reports: ReportSink,
     plan: Arc<WatchPlan>,
+    /// What was last said to be skipped.
+    told: Vec<Skipped>,
 }
 
 async fn run(mut inputs: BackendInputs) -> Result<(), BackendFailure> {
@@ -92,7 +100,7 @@ async fn run(mut inputs: BackendInputs) -> Result<(), BackendFailure> {
         let work = tokio::select! {
             () = inputs.stop.cancelled() => break Ok(()),
             _ = &mut thread_ended => {
-                break Err(BackendFailure::retry("the thread of the notify crate ended; its watches are gone"));
+                break Err(BackendFailure::retry("the thread that reads the kernel's file events ended; its watches are gone"));
             }
             changed = inputs.plan.changed() => match changed {
                 Ok(()) => Work::Plan(inputs.plan.borrow_and_update().clone()),
@@ -111,8 +119,8 @@ async fn run(mut inputs: BackendInputs) -> Result<(), BackendFailure> {
             break Err(failure);
         }
     };
-    // notify ends its thread and closes its descriptors some time after it is dropped; the callback
-    // goes last, which tells when.
+    // The notify crate ends its thread and closes its descriptors some time after it is dropped; the
+    // callback goes last, which tells when.
     blocking(move || drop(engine)).await?;
     if !thread_ended.is_terminated() {
         let _ = tokio::time::timeout(THREAD_END, thread_ended).await;
@@ -135,100 +143,52 @@ enum Work {
 impl Engine {
     fn start(reports: ReportSink, thread_alive: oneshot::Sender<()>) -> Result<Self, BackendFailure> {
         let barriers = Barriers::new()?;
-        let notes = Arc::new(Notes::new(barriers.dir.clone()));
-        let tap = Tap::new(reports.clone(), notes.clone(), thread_alive);
-        let watches = Watches::new(tap, &barriers.dir)?;
-        Ok(Self { watches, barriers, notes, reports, plan: Arc::default() })
+        let notes = Arc::new(Notes::new(barriers.dir.clone(), reports));
+        let watches = Watches::start(notes.clone(), thread_alive)?;
+        Ok(Self { watches, barriers, notes, plan: Arc::default(), told: Vec::new() })
     }
 
     fn work(&mut self, work: Work) -> Result<(), BackendFailure> {
         match work {
             Work::Plan(plan) => {
-                self.notes.want(&plan.dirs);
-                self.watches.change_to(&plan.dirs)?;
+                self.notes.want(plan.clone());
+                self.watches.change_to(&plan);
                 self.plan = plan;
-                self.reports.report(Report::Armed(Armed {
-                    revision: self.plan.revision,
-                    skipped: self.watches.skipped(),
-                }));
+                self.tell_armed();
             }
             Work::Barrier(request) => self.barriers.begin(request)?,
             Work::Notes => {}
         }
-        let notes = self.notes.take();
-        if let Some(error) = notes.error {
+        let noticed = self.notes.take();
+        if let Some(error) = noticed.error {
             return Err(BackendFailure::retry("reading the kernel's file events failed").because(error));
         }
-        for suspect in &notes.suspects {
+        for suspect in &noticed.suspects {
             // The hint comes after the watch: what happened in between is seen by looking again.
-            for dir in self.watches.renew(suspect, &self.plan.dirs)? {
-                self.reports.hint(dir, Phase::Complete);
+            for dir in self.watches.renew(suspect, &self.plan) {
+                self.notes.reports().hint(dir, Phase::Complete);
             }
         }
-        if notes.overflow {
+        if !noticed.suspects.is_empty() && self.watches.skipped() != self.told {
+            self.tell_armed();
+        }
+        if noticed.overflow {
             self.barriers.begin_again()?;
         }
-        self.barriers.complete_to(notes.cookie);
+        self.barriers.complete_to(noticed.cookie);
         Ok(())
     }
-}
 
-/// Barriers by cookie: a file made in a private directory is seen through the same queue as every
-/// change before it.
-struct Barriers {
-    dir: PathBuf,
-    last: u64,
-    waiting: VecDeque<(u64, BarrierRequest)>,
-    _keep: TempDir,
-}
-
-impl Barriers {
-    fn new() -> Result<Self, BackendFailure> {
-        let failed = |error| {
-            BackendFailure::next_backend(format!(
-                "cannot make a directory in {} to see barriers in; set TMPDIR to one that is writable",
-                std::env::temp_dir().display()
-            ))
-            .because(error)
-        };
-        let keep = tempfile::Builder::new().prefix("hotloader-").tempdir().map_err(failed)?;
-        let dir = fs::canonicalize(keep.path()).map_err(failed)?;
-        Ok(Self { dir, last: 0, waiting: VecDeque::new(), _keep: keep })
-    }
-
-    fn begin(&mut self, request: BarrierRequest) -> Result<(), BackendFailure> {
-        self.last += 1;
-        self.waiting.push_back((self.last, request));
-        self.cookie()
-    }
-
-    /// The cookie of whoever still waits may be among what was lost.
-    fn begin_again(&mut self) -> Result<(), BackendFailure> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        self.last += 1;
-        self.cookie()
-    }
-
-    fn cookie(&self) -> Result<(), BackendFailure> {
-        let path = self.dir.join(self.last.to_string());
-        File::create(&path).and_then(|_| fs::remove_file(&path)).map_err(|error| {
-            BackendFailure::retry(format!("cannot make the barrier file {}", path.display())).because(error)
-        })
-    }
-
-    fn complete_to(&mut self, seen: u64) {
-        while self.waiting.front().is_some_and(|&(number, _)| number <= seen) {
-            if let Some((_, request)) = self.waiting.pop_front() {
-                request.complete();
-            }
-        }
+    fn tell_armed(&mut self) {
+        self.told = self.watches.skipped();
+        let armed = Armed { revision: self.plan.revision, skipped: self.told.clone() };
+        self.notes.reports().report(Report::Armed(armed));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
 
     use hotloader_backend::{FailureClass, spawn};
 
@@ -243,29 +203,6 @@ mod tests {
         let failure = NotifyBackend::from_options(&BTreeMap::from([("interval".to_owned(), 1)])).unwrap_err();
         assert_eq!(failure.class(), FailureClass::Fatal);
         assert!(failure.to_string().contains("watch.notify.interval"), "{failure}");
-    }
-
-    #[tokio::test]
-    async fn a_directory_that_is_gone_is_skipped_and_watched_when_it_comes() {
-        let site = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(site.path()).unwrap();
-        let late = root.join("late");
-        let (handle, mut stream) = spawn(backend());
-        handle.set_plan(WatchPlan::new(1, [root.clone(), late.clone()]));
-        let armed = loop {
-            if let Some(armed) = stream.next().await.unwrap().armed {
-                break armed;
-            }
-        };
-        assert_eq!(armed.skipped.len(), 1);
-        assert_eq!(armed.skipped[0].dir, late);
-        fs::create_dir(&late).unwrap();
-        handle.barrier().await.unwrap();
-        assert!(stream.take().unwrap().hints.covers(&late));
-        fs::write(late.join("x"), "1").unwrap();
-        handle.barrier().await.unwrap();
-        assert!(stream.take().unwrap().hints.covers(&late.join("x")));
-        handle.stop().await;
     }
 
     #[tokio::test]
