@@ -178,10 +178,10 @@ impl Ground {
 
     fn chmod(&self, place: &Place, is_closed: bool) -> bool {
         let path = self.at(place);
-        // Following a link, and of the root only what is in it.
+        // Following a link.
         let Ok(metadata) = fs::metadata(&path) else { return false };
         let open = if metadata.is_dir() { 0o755 } else { 0o644 };
-        let mode = if is_closed && place.len() > 1 { 0 } else { open };
+        let mode = if is_closed { 0 } else { open };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).is_ok()
     }
 
