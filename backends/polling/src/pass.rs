@@ -384,7 +384,7 @@ mod tests {
             self.stream.take()
         }
 
-        fn to_listed(&mut self) -> Option<Collected> {
+        fn listed(&mut self) -> Option<Collected> {
             self.to(Seen::Listed(&mut Listing::default()))
         }
     }
@@ -395,10 +395,10 @@ mod tests {
             let mut dir = Follow::new();
             assert!(dir.to(Seen::Silent(errno)).is_none());
             assert!(dir.to(Seen::Silent(Errno::IO)).is_none());
-            let back = dir.to_listed().unwrap();
+            let back = dir.listed().unwrap();
             assert_eq!(back.lost[0].scope, Scope::Below("/d".into()));
             assert!(back.hints.covers(Path::new("/d/any")));
-            assert!(dir.to_listed().is_none());
+            assert!(dir.listed().is_none());
         }
     }
 
@@ -407,8 +407,8 @@ mod tests {
         let mut dir = Follow::new();
         assert!(dir.to(Seen::Gone).unwrap().hints.covers(Path::new("/d")));
         assert!(dir.to(Seen::Gone).is_none());
-        assert!(dir.to_listed().unwrap().hints.covers(Path::new("/d")));
-        assert!(dir.to_listed().is_none());
+        assert!(dir.listed().unwrap().hints.covers(Path::new("/d")));
+        assert!(dir.listed().is_none());
     }
 
     fn tree() -> (Tree, ReportStream) {
