@@ -44,6 +44,9 @@ impl Key {
     pub(crate) const UNANSWERED: Self =
         Self { mode: u32::MAX, dev: 0, ino: 0, size: 0, mtime: 0, ctime: 0, content: 0 };
 
+    /// Of an entry that others know of better by now. No real one is like it either.
+    pub(crate) const FORGOTTEN: Self = Self { mode: u32::MAX - 1, ..Self::UNANSWERED };
+
     /// Of a directory. What it is now shows when it is looked into itself, if the plan has it. It is not
     /// asked for here: another file system may be mounted on it, and that one may hang.
     const DIRECTORY: Self = Self { mode: 0o040_000, ..Self::UNANSWERED };
@@ -63,7 +66,13 @@ impl Key {
         match (FileType::from_raw_mode(stat.st_mode), contents) {
             (FileType::Directory, _) => return Ok(Self::DIRECTORY),
             (FileType::Symlink, _) => key.content = xxh3_64(readlinkat(dir, name, Vec::new())?.as_bytes()),
-            (FileType::RegularFile, Some(contents)) => key.content = contents.hash(dir, name)?,
+            (FileType::RegularFile, Some(contents)) => {
+                key.content = match contents.hash(dir, name) {
+                    // That it is not for us to read is in its mode.
+                    Err(Errno::ACCESS | Errno::PERM) => 0,
+                    content => content?,
+                };
+            }
             _ => {}
         }
         Ok(key)
@@ -71,8 +80,7 @@ impl Key {
 
     #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
     fn from_stat(stat: &Stat) -> Self {
-        let mode = stat.st_mode as u32;
-        let (dev, ino) = identity(stat);
+        let Identity { dev, ino, mode } = stat.into();
         let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(SECOND).wrapping_add(rest);
         Self {
             mode,
@@ -115,10 +123,20 @@ impl Key {
     }
 }
 
-/// Device and inode.
-#[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
-pub(crate) fn identity(stat: &Stat) -> (u64, u64) {
-    (stat.st_dev as u64, stat.st_ino as u64)
+/// What tells one directory from another in its place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    dev: u64,
+    ino: u64,
+    /// Who may look into it is a part of it: others may not have been able to until now.
+    mode: u32,
+}
+
+impl From<&Stat> for Identity {
+    #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
+    fn from(stat: &Stat) -> Self {
+        Self { dev: stat.st_dev as u64, ino: stat.st_ino as u64, mode: stat.st_mode as u32 }
+    }
 }
 
 /// What an error says about the place it came from.

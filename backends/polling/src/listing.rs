@@ -1,6 +1,12 @@
 //! The entries of one directory, as they were at one moment and compared with those of another.
 
-use std::{collections::HashMap, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    time::SystemTime,
+};
 
 use rustix::{
     ffi::CStr,
@@ -11,7 +17,7 @@ use rustix::{
 use crate::{
     clock::PassTime,
     contents::Contents,
-    key::{Absence, Key, identity},
+    key::{Absence, Identity, Key},
 };
 
 /// What is known of one entry.
@@ -25,8 +31,8 @@ struct Entry {
 /// The entries of one directory: 64 bytes for each, beyond its name.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Listing {
-    /// Device and inode of the directory.
-    identity: (u64, u64),
+    /// Of the directory itself.
+    identity: Identity,
     /// Each name, with a NUL behind it, in the order of `entries`.
     names: Vec<u8>,
     entries: Vec<Entry>,
@@ -57,7 +63,7 @@ impl Listing {
         self.entries.clear();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = open(dir, flags, Mode::empty())?;
-        self.identity = identity(&fstat(&fd)?);
+        self.identity = Identity::from(&fstat(&fd)?);
         let mut dir = Dir::new(fd)?;
         while let Some(entry) = dir.read() {
             let entry = entry?;
@@ -126,6 +132,15 @@ impl Listing {
         known.into_keys().for_each(|name| found(name, Finding::Changed));
         // A clone has no memory to spare.
         *self = now.clone();
+    }
+
+    /// Forgets what these entries were: what is there at the next look is new.
+    pub(crate) fn forget(&mut self, forgotten: &HashSet<&OsStr>) {
+        for (name, entry) in names(&self.names).zip(&mut self.entries) {
+            if forgotten.contains(name) {
+                entry.key = Key::FORGOTTEN;
+            }
+        }
     }
 
     #[cfg(test)]

@@ -1,7 +1,10 @@
 //! What is known of the directories on one mount, and passes over them.
 
 use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsStr,
     iter::zip,
+    mem,
     path::{Path, PathBuf},
     slice::{Chunks, ChunksMut},
     sync::{
@@ -112,13 +115,18 @@ impl Tree {
     /// before that are nobody's business: who asks for a directory looks at it after it is armed. What
     /// could not be looked at is tried again. `None` if it was told to stop.
     pub(crate) fn take(&mut self, dirs: Arc<[PathBuf]>) -> Option<Outcome> {
-        let mut before = zip(self.dirs.iter(), self.known.drain(..)).peekable();
-        let known = dirs.iter().map(|dir| {
-            while before.next_if(|(known, _)| *known < dir).is_some() {}
-            before.next_if(|(known, _)| *known == dir).map_or(Known::New, |(_, known)| known)
-        });
-        let known = known.collect();
-        drop(before);
+        let before = mem::take(&mut self.dirs);
+        let mut old = zip(before.iter(), self.known.drain(..)).peekable();
+        let mut dropped = Vec::new();
+        let mut known = Vec::with_capacity(dirs.len());
+        for dir in dirs.iter() {
+            while let Some((old, _)) = old.next_if(|(old, _)| *old < dir) {
+                dropped.push(old);
+            }
+            known.push(old.next_if(|(old, _)| *old == dir).map_or(Known::New, |(_, known)| known));
+        }
+        dropped.extend(old.map(|(dir, _)| dir));
+        forget(&dirs, &mut known, &dropped);
         (self.dirs, self.known) = (dirs, known);
         self.look(|known| !matches!(known, Known::Listed(_)), self.previous)
     }
@@ -173,6 +181,23 @@ impl Tree {
             outcome.skipped = Some(skipped);
         }
         Some(outcome)
+    }
+}
+
+/// A directory is not asked for in the one it is in, but looks after itself: so of one that no longer
+/// does, nothing is known from here on. It can have gone and come back unseen.
+fn forget(dirs: &[PathBuf], known: &mut [Known], dropped: &[&PathBuf]) {
+    let mut names: HashMap<&Path, HashSet<&OsStr>> = HashMap::new();
+    for dir in dropped {
+        if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) {
+            names.entry(parent).or_default().insert(name);
+        }
+    }
+    for (parent, names) in names {
+        let at = dirs.binary_search_by(|dir| dir.as_path().cmp(parent));
+        if let Some(Known::Listed(listing)) = at.ok().and_then(|at| known.get_mut(at)) {
+            listing.forget(&names);
+        }
     }
 }
 
@@ -336,8 +361,13 @@ fn follow(
         (Known::Listed(_) | Known::Gone | Known::New, Seen::Silent(errno)) => {
             silent.count += 1;
             silent.first.get_or_insert_with(|| (dir.to_owned(), errno));
+            let was_listed = matches!(known, Known::Listed(_));
             *known = Known::Silent(errno);
-            return false;
+            // Somebody has closed it, which is a change: the file system is there and says so.
+            if !was_listed || !matches!(errno, Errno::ACCESS | Errno::PERM) {
+                return false;
+            }
+            reports.hint(dir, Phase::Complete);
         }
         (Known::New, seen) => *known = seen.into_known(time),
         (Known::Silent(_), seen) => {
@@ -391,7 +421,7 @@ mod tests {
 
     #[test]
     fn p8_a_directory_that_does_not_answer_is_not_gone_and_lost_sync_is_told_when_it_is_back() {
-        for errno in [Errno::STALE, Errno::IO, Errno::NOTCONN, Errno::ACCESS, Errno::TIMEDOUT] {
+        for errno in [Errno::STALE, Errno::IO, Errno::NOTCONN, Errno::TIMEDOUT] {
             let mut dir = Follow::new();
             assert!(dir.to(Seen::Silent(errno)).is_none());
             assert!(dir.to(Seen::Silent(Errno::IO)).is_none());
@@ -400,6 +430,14 @@ mod tests {
             assert!(back.hints.covers(Path::new("/d/any")));
             assert!(dir.listed().is_none());
         }
+    }
+
+    #[test]
+    fn x1_a_directory_that_was_closed_is_hinted_and_lost_until_it_is_opened() {
+        let mut dir = Follow::new();
+        assert!(dir.to(Seen::Silent(Errno::ACCESS)).unwrap().hints.covers(Path::new("/d")));
+        assert!(dir.to(Seen::Silent(Errno::ACCESS)).is_none());
+        assert_eq!(dir.listed().unwrap().lost[0].scope, Scope::Below("/d".into()));
     }
 
     #[test]
@@ -434,6 +472,23 @@ mod tests {
         assert_eq!(tree.pass().unwrap().skipped.unwrap(), []);
         tree.pulse.stop.store(true, Ordering::Relaxed);
         assert!(tree.pass().is_none());
+    }
+
+    #[test]
+    fn a_directory_that_the_plan_has_no_more_is_told_when_it_is_there() {
+        let keep = tempfile::tempdir().unwrap();
+        let (above, sub) = (keep.path().to_owned(), keep.path().join("sub"));
+        fs::create_dir(&sub).unwrap();
+        let (mut tree, mut stream) = tree();
+        tree.take([above.clone(), sub.clone()].into()).unwrap();
+        fs::remove_dir(&sub).unwrap();
+        tree.take([above].into()).unwrap();
+        // It comes back before anybody has seen it gone.
+        fs::create_dir(&sub).unwrap();
+        tree.pass().unwrap();
+        assert!(stream.take().unwrap().hints.covers(&sub));
+        tree.pass().unwrap();
+        assert!(stream.take().is_none());
     }
 
     #[test]
