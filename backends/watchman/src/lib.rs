@@ -38,8 +38,8 @@ use std::{
 };
 
 use hotloader_backend::{
-    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierError, BarrierRequest, FileWatchBackend,
-    Report, ReportStream, Skipped, WatchPlan, spawn,
+    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierError, BarrierRequest, Collected,
+    FileWatchBackend, Report, ReportStream, Skipped, WatchPlan, spawn,
 };
 use hotloader_polling::PollingBackend;
 use serde_json::Value;
@@ -160,13 +160,16 @@ async fn run(options: Arc<Options>, mut inputs: BackendInputs) -> Result<(), Bac
             Some(request) = inputs.barriers.recv() => {
                 barriers.spawn(pass(request, trees.ask(), loose.barrier()));
             }
-            // Those that have passed are of no more interest.
-            Some(_) = barriers.join_next() => {}
-            Some(collected) = loose_reports.next() => {
-                if let Some(armed) = &collected.armed {
-                    trees.loose_armed = Some(armed.clone());
+            Some(passed) = barriers.join_next() => {
+                // What the poll reported before it passed may still be on its way to us.
+                trees.take(loose_reports.take(), &inputs);
+                if let Ok(Some(request)) = passed {
+                    BarrierRequest::complete(request);
                 }
-                inputs.reports.forward(collected);
+                trees.arm(&loose, &inputs);
+            }
+            collected = loose_reports.next() => {
+                trees.take(collected, &inputs);
                 trees.arm(&loose, &inputs);
             }
             failure = loose.failed() => break Err(failure),
@@ -251,6 +254,15 @@ impl Trees {
         }
     }
 
+    /// Hands on what the poll reports.
+    fn take(&mut self, collected: Option<Collected>, inputs: &BackendInputs) {
+        let Some(collected) = collected else { return };
+        if let Some(armed) = &collected.armed {
+            self.loose_armed = Some(armed.clone());
+        }
+        inputs.reports.forward(collected);
+    }
+
     /// Has polled what no tree covers once all trees follow the plan; says so when that is done as well.
     fn arm(&mut self, loose: &BackendHandle, inputs: &BackendInputs) {
         let Some(plan) = &self.plan else { return };
@@ -310,12 +322,12 @@ impl Trees {
     }
 }
 
-/// Completes a barrier when every tree and the poll have.
+/// Hands a barrier back when every tree and the poll have passed it.
 async fn pass(
     request: BarrierRequest,
     trees: Vec<oneshot::Receiver<()>>,
     loose: impl Future<Output = Result<(), BarrierError>>,
-) {
+) -> Option<BarrierRequest> {
     let trees = async {
         for tree in trees {
             tree.await?;
@@ -323,9 +335,8 @@ async fn pass(
         Ok::<_, oneshot::error::RecvError>(())
     };
     // What ended tells why by itself; the request goes without an answer.
-    if let (Ok(()), Ok(())) = tokio::join!(trees, loose) {
-        request.complete();
-    }
+    let (trees, loose) = tokio::join!(trees, loose);
+    (trees.is_ok() && loose.is_ok()).then_some(request)
 }
 
 fn ended(end: Result<Result<(), BackendFailure>, JoinError>) -> Result<(), BackendFailure> {

@@ -4,13 +4,14 @@
 #![allow(dead_code, unreachable_pub, reason = "not every test needs all of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
+mod site;
+
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     fs,
     io::Write,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -21,6 +22,8 @@ use hotloader_watchman::WatchmanBackend;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+pub use site::Site;
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -138,6 +141,21 @@ impl Daemon {
         child.wait().unwrap();
     }
 
+    /// Ends one that a backend has started.
+    pub fn end_spawned(&self) {
+        self.ask(json!(["shutdown-server"]));
+        let begun = Instant::now();
+        while self.try_ask(&json!(["version"])).is_some() {
+            assert!(begun.elapsed() < DEADLINE, "it does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for the end of one that ends by itself.
+    pub fn reap(&mut self) {
+        self.child.take().unwrap().wait().unwrap();
+    }
+
     /// The options of a backend on it.
     pub fn options(&self) -> BTreeMap<String, Value> {
         self.options_with(json!({}))
@@ -183,13 +201,25 @@ impl FileWatchBackend for WithDaemon {
     }
 }
 
-/// Runs a program; whether it said that all is well.
-pub fn succeeds(program: impl AsRef<OsStr>, arguments: &[&str], path: &Path) -> bool {
-    Command::new(program)
-        .args(arguments)
-        .arg(path)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+/// Runs an ignored test of this file as an unprivileged user; its output, if that can be done.
+pub fn as_nobody(test: &str, daemon: &Daemon) -> Option<String> {
+    // Whoever it is must be able to read the program.
+    let this = daemon.keep.path().join("test");
+    fs::copy(std::env::current_exe().unwrap(), &this).unwrap();
+    let run = Command::new(NOBODY[0])
+        .args(&NOBODY[1..])
+        .arg(this)
+        .args(["--ignored", "--exact", test, "--nocapture"])
+        .env("TEST_SOCK", daemon.sock())
+        .output()
+        .ok()?;
+    let output = String::from_utf8_lossy(&run.stdout).into_owned();
+    if output.contains("running 1 test") {
+        return Some(output);
+    }
+    let _ = writeln!(std::io::stderr(), "SKIPPED: cannot be somebody else");
+    None
 }
+
+/// Begins the command line of what runs as an unprivileged user.
+pub const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
