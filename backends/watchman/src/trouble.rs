@@ -87,10 +87,16 @@ impl Trouble {
     /// What came of a request.
     pub(crate) fn requesting(sock: PathBuf, timeout: Duration, error: ClientError) -> Self {
         match error {
-            ClientError::ConnectionLost(reason) => Self::Lost { sock, reason: reason.to_string() },
+            ClientError::ConnectionLost(reason) => {
+                let mut reason = reason.to_string();
+                // The client puts all it received into its message.
+                if let Some(data) = reason.find(" (data:") {
+                    reason.truncate(data);
+                }
+                Self::Lost { sock, reason }
+            }
             ClientError::WatchmanServerError { message, .. }
             | ClientError::WatchmanResponseError { message } => Self::said(sock, timeout, &message),
-            // The client puts all it received into this message.
             ClientError::Deserialize { source, .. } => Self::Unsuitable { sock, reason: source.to_string() },
             ClientError::Serialize { source } => Self::Refused(source.to_string()),
             error => Self::Lost { sock, reason: error.to_string() },

@@ -97,7 +97,7 @@ async fn child_that_is_not_permitted() {
     println!("failure: {}", probe(&options).await.unwrap_err());
 }
 
-/// Answers what a Watchman does that lacks something.
+/// Answers what a Watchman does that lacks something, in its binary format (version 2).
 #[tokio::test]
 async fn w3_a_daemon_that_cannot_do_what_is_needed_is_unsuitable() {
     let keep = tempfile::tempdir().unwrap();
@@ -107,12 +107,12 @@ async fn w3_a_daemon_that_cannot_do_what_is_needed_is_unsuitable() {
         let (mut client, _) = listener.accept().unwrap();
         assert!(client.read(&mut [0; 4096]).unwrap() > 0);
         let string =
-            |text: &str| [&[0x02, 0x03, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+            |text: &str| [&[0x0d, 0x03, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
         let mut object = vec![0x01, 0x03, 2];
         for (key, value) in [("version", "3.0.0"), ("error", "client required capability `x`")] {
             object.extend([string(key), string(value)].concat());
         }
-        let head = [0x00, 0x01, 0x03, u8::try_from(object.len()).unwrap()];
+        let head = [0, 2, 0, 0, 0, 0, 3, u8::try_from(object.len()).unwrap()];
         client.write_all(&[&head[..], &object].concat()).unwrap();
     });
     let options = [("sockname".to_owned(), sock.to_str().unwrap().into())].into();
