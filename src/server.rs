@@ -18,7 +18,7 @@ use crate::{
     },
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
     telemetry::Metrics,
-    watch::{Health, Registry, Root, WatchError},
+    watch::{Contents, Health, Registry, Root, WatchError},
     web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
 };
 
@@ -79,12 +79,19 @@ impl Server {
         let layout = SiteLayout { lua: config.lua.path.clone(), viewdefs: config.viewdefs.path.clone() };
         let lua_dir = site.join(&config.lua.path);
         let roots = vec![
-            Root { id: LUA_ROOT, dir: lua_dir.clone(), extension: Some("lua"), recursive: true },
+            Root {
+                id: LUA_ROOT,
+                dir: lua_dir.clone(),
+                extension: Some("lua"),
+                recursive: true,
+                contents: Contents::AtStart,
+            },
             Root {
                 id: VIEWDEF_ROOT,
                 dir: site.join(&config.viewdefs.path),
                 extension: Some("html"),
                 recursive: false,
+                contents: Contents::AtStart,
             },
         ];
         let mut watch = config.watch.clone();

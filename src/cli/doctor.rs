@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{self, BackendChoice, Config, LoggingConfig, Overrides, WatchConfig},
     telemetry,
-    watch::{self, ChangeSet, LinkView, MountTable, Registry, Root, RootId, WatchHandle},
+    watch::{self, ChangeSet, Contents, LinkView, MountTable, Registry, Root, RootId, WatchHandle},
 };
 
 /// Whoever looks at a tree for longer waits for a file system that does not answer.
@@ -69,8 +69,13 @@ impl Subject {
         });
         let lua = dir.join(&config.lua.path);
         let is_site = args.config.is_some() || file.is_file() || lua.join(&config.lua.main).is_file();
-        let root =
-            |id, dir: PathBuf, extension, recursive| Root { id: RootId(id), dir, extension, recursive };
+        let root = |id, dir: PathBuf, extension, recursive| Root {
+            id: RootId(id),
+            dir,
+            extension,
+            recursive,
+            contents: Contents::WhenChanged,
+        };
         let roots = if is_site {
             vec![
                 root("lua", lua, Some("lua"), true),

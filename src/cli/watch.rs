@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::{self, Overrides, WatchConfig},
     telemetry,
-    watch::{self, BackendHealth, Registry, Root, RootId, WatchHandle},
+    watch::{self, BackendHealth, Contents, Registry, Root, RootId, WatchHandle},
 };
 
 /// How long stopping may take; it holds nothing that matters.
@@ -60,7 +60,13 @@ async fn follow(
     mut stop: oneshot::Receiver<()>,
 ) -> Result<(), CliError> {
     let begun = Instant::now();
-    let roots = vec![Root { id: RootId("path"), dir: args.path.clone(), extension: None, recursive: true }];
+    let roots = vec![Root {
+        id: RootId("path"),
+        dir: args.path.clone(),
+        extension: None,
+        recursive: true,
+        contents: Contents::WhenChanged,
+    }];
     let registry = Registry::with_builtin();
     let failed = |source| CliError::Watch { path: args.path.clone(), source };
     let (handle, mut sets) = tokio::select! {

@@ -54,7 +54,7 @@ impl Generation {
         let mut this = Self { generation, ..Self::default() };
         for change in &set.changes {
             let names = match change.kind {
-                ChangeKind::Added(_) => &mut this.added,
+                ChangeKind::Added(_) | ChangeKind::Listed => &mut this.added,
                 ChangeKind::Modified(_) => &mut this.modified,
                 ChangeKind::Removed => &mut this.removed,
             };

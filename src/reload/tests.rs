@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::*;
 use crate::{
     config::WatchConfig,
-    watch::{Registry, Root},
+    watch::{Contents, Registry, Root},
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -110,7 +110,13 @@ impl Running {
         });
         let published = Arc::new(Published::default());
         let lua_dir = site.path().join("lua");
-        let root = Root { id: LUA_ROOT, dir: lua_dir.clone(), extension: Some("lua"), recursive: true };
+        let root = Root {
+            id: LUA_ROOT,
+            dir: lua_dir.clone(),
+            extension: Some("lua"),
+            recursive: true,
+            contents: Contents::AtStart,
+        };
         let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };
         let (settings, registry) = (WatchConfig::default(), Registry::with_builtin());
         let loader = HotLoader::start(

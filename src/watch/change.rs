@@ -1,6 +1,7 @@
 //! What the watch half hands to the reload half: a set of changes by content.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -21,11 +22,45 @@ pub struct Root {
     pub extension: Option<&'static str>,
     /// Whether directories below it belong to it too.
     pub recursive: bool,
+    /// When what is in its files is told.
+    pub contents: Contents,
+}
+
+impl Root {
+    /// Whether a file of that name belongs to it.
+    pub(crate) fn wants(&self, name: &OsStr) -> bool {
+        self.extension
+            .is_none_or(|wanted| Path::new(name).extension().is_some_and(|extension| extension == wanted))
+    }
+}
+
+/// When the contents of a tree are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Contents {
+    /// All of them with the first change set, which therefore takes as long as reading everything.
+    #[default]
+    AtStart,
+    /// Each when it changes. The first change set has names only ([`ChangeKind::Listed`]), and what is in
+    /// the files is read in the background to compare with later. Until that is done (some seconds for
+    /// 100,000 files) a file is told as modified at any sign of a change, whether its content differs or
+    /// not.
+    WhenChanged,
 }
 
 /// 128 bits of XXH3: identity of content, not a defence against forgery.
+// Two halves, as a u128 would be aligned to 16 bytes in each of a hundred thousand places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ContentHash(u128);
+pub struct ContentHash([u64; 2]);
+
+impl ContentHash {
+    fn of(bytes: &[u8]) -> Self {
+        let hash = xxhash_rust::xxh3::xxh3_128(bytes);
+        Self([(hash >> 64) as u64, hash as u64])
+    }
+
+    /// Stands where there is no content yet.
+    pub(crate) const NONE: Self = Self([0, 0]);
+}
 
 /// The bytes of a file as they were at one moment.
 #[derive(Debug, Clone)]
@@ -40,7 +75,7 @@ impl Content {
     /// Takes the bytes and computes their identity.
     pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
-        let hash = ContentHash(xxhash_rust::xxh3::xxh3_128(&bytes));
+        let hash = ContentHash::of(&bytes);
         Self { bytes, hash }
     }
 }
@@ -52,7 +87,8 @@ pub struct Change {
     pub root: RootId,
     /// Its name below the root, links not resolved: `sub/x.lua`.
     pub name: PathBuf,
-    /// The real file behind it (for a removed one, the file that was behind it).
+    /// The real file behind it (for a removed one, the file that was behind it). When a link is led to a
+    /// file of the same content, that is no change, and this stays as it was.
     pub path: PathBuf,
     /// What happened.
     pub kind: ChangeKind,
@@ -61,20 +97,23 @@ pub struct Change {
 /// What happened to a name.
 #[derive(Debug, Clone)]
 pub enum ChangeKind {
+    /// It was there at the start; its content is not told ([`Contents::WhenChanged`]).
+    Listed,
     /// It was not there before.
     Added(Content),
-    /// Its content, or the real file behind it, is another.
+    /// Its content is another. (Or it is the same in another real file, and the one it was in still has
+    /// other names.)
     Modified(Content),
     /// It is gone.
     Removed,
 }
 
 impl Change {
-    /// The new content, if there is any.
+    /// The content, if it is told.
     pub fn content(&self) -> Option<&Content> {
         match &self.kind {
             ChangeKind::Added(content) | ChangeKind::Modified(content) => Some(content),
-            ChangeKind::Removed => None,
+            ChangeKind::Listed | ChangeKind::Removed => None,
         }
     }
 }

@@ -10,10 +10,12 @@
 //! - `health`: how all of them are ([`Health`]).
 //! - `settle`: when it is quiet enough to look.
 //! - `reconcile`: what really changed, by content; what is not believed at first sight.
-//! - `tree` and `walk`: which logical names there are, over which real files; what has to be watched.
+//! - `upkeep`: what it does when nothing is hinted: what nobody hints, and whether anything was missed.
+//! - `tree` and `walk`: what was seen of the disk, which logical directories that makes, and what has to
+//!   be watched. `listing` and `prefetch`: real directories, one and many.
+//! - `names`: what was told of each logical name. `key`: what tells that a file need not be read.
 //! - `links`: where a path really leads. `ignore`: names nobody wants. `read`: reading what may be
-//!   written meanwhile.
-//! - `filesystem`: which file system a path is on, and whether the kernel reports changes there.
+//!   written meanwhile. `vcs`: whether a checkout is under way.
 //! - `change`: what comes out.
 
 mod change;
@@ -22,20 +24,27 @@ mod filesystem;
 mod handle;
 mod health;
 mod ignore;
+mod key;
 mod lane;
 mod links;
+mod listing;
+mod names;
+mod prefetch;
 mod read;
 mod reconcile;
 mod registry;
 mod settle;
 mod supervisor;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod upkeep;
+mod vcs;
 mod walk;
 mod watcher;
 
-pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing};
+pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Contents, Root, RootId, Timing};
 pub use choice::{Choice, automatic};
 pub use filesystem::{FileSystem, MountTable, watchman_config_above};
 pub use handle::{WatchError, WatchHandle};

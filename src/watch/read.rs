@@ -7,11 +7,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags, Stat, fstat, open},
+    fs::{FileType, Mode, OFlags, fstat, open},
     io::Errno,
 };
 
-use super::Content;
+use super::{Content, key::StatKey, prefetch::threads};
 
 /// Larger files are not for us.
 pub(crate) const MAX_SIZE: usize = 8 << 20;
@@ -19,11 +19,14 @@ pub(crate) const MAX_SIZE: usize = 8 << 20;
 /// How often a file may change under the reader before it is left for later.
 const TRIES: usize = 3;
 
+/// Fewer files than this for each thread are read by one.
+const FEW: usize = 32;
+
 /// What reading a path came to.
 #[derive(Debug)]
 pub(crate) enum Read {
     /// The whole file, as it was at one moment.
-    Content(Content),
+    Content(Content, StatKey),
     /// There is nothing, or something that is not on the way to a file.
     Gone,
     /// A pipe, a device, a directory: never read.
@@ -75,12 +78,26 @@ fn read_once(file: &mut File) -> io::Result<Read> {
         return Ok(Read::TooLarge);
     }
     let after = fstat(&*file)?;
-    Ok(if moment(&before) == moment(&after) { Read::Content(Content::new(bytes)) } else { Read::Unstable })
+    let (before, after) = (StatKey::of(&before), StatKey::of(&after));
+    Ok(if before == after { Read::Content(Content::new(bytes), after) } else { Read::Unstable })
 }
 
-/// What changes whenever the content does.
-fn moment(stat: &Stat) -> impl PartialEq + use<> {
-    (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec)
+/// Reads many files, on several threads if that pays. The results are in the order of the paths.
+pub(crate) fn read_all<P: AsRef<Path> + Sync>(paths: &[P]) -> Vec<Read> {
+    let read = |paths: &[P]| paths.iter().map(|path| read_stable(path.as_ref())).collect::<Vec<_>>();
+    let threads = threads().min(paths.len() / FEW);
+    if threads < 2 {
+        return read(paths);
+    }
+    std::thread::scope(|scope| {
+        let parts = paths.chunks(paths.len().div_ceil(threads));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+        let join = |part: std::thread::ScopedJoinHandle<'_, Vec<Read>>| match part.join() {
+            Ok(read) => read,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        parts.into_iter().flat_map(join).collect()
+    })
 }
 
 #[cfg(test)]
@@ -94,9 +111,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         fs::write(&path, "text").unwrap();
-        assert!(matches!(read_stable(&path), Read::Content(content) if &*content.bytes == b"text"));
+        assert!(matches!(read_stable(&path), Read::Content(content, _) if &*content.bytes == b"text"));
         fs::write(&path, "").unwrap();
-        assert!(matches!(read_stable(&path), Read::Content(content) if content.bytes.is_empty()));
+        assert!(matches!(read_stable(&path), Read::Content(content, _) if content.bytes.is_empty()));
     }
 
     #[test]
@@ -122,7 +139,7 @@ mod tests {
         assert!(matches!(read_stable(&path), Read::TooLarge));
         // Says 0 bytes, has some.
         assert!(
-            matches!(read_stable(Path::new("/proc/self/limits")), Read::Content(content) if !content.bytes.is_empty())
+            matches!(read_stable(Path::new("/proc/self/limits")), Read::Content(content, _) if !content.bytes.is_empty())
         );
     }
 }

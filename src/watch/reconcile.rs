@@ -3,9 +3,13 @@
 //! Content counts, by its hash, and nothing else does: not a time, not a size, not what an event said.
 //! Two things a save goes through for a moment are not believed at first sight: that a file is gone,
 //! and that it is empty. They count when they are still so [`GRACE`] later.
+//!
+//! A file that is named in a hint is read, whatever its attributes say. Where a hint covers many (a
+//! directory, or everything after a loss of sync), those are read whose attributes differ.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -14,10 +18,16 @@ use std::{
 use hotloader_backend::HintSet;
 
 use super::{
-    Change, ChangeKind, Content, ContentHash, Root,
-    read::{MAX_SIZE, Read, read_stable},
-    tree::{Name, Place, Touched, Tree},
-    walk::Warning,
+    Change, ChangeKind, Content, Contents, Root, RootId,
+    key::StatKey,
+    listing::is_on_local_file_system,
+    names::{At, Clock, Names, Told},
+    read::{MAX_SIZE, Read, read_all},
+    survey::{Suspect, survey},
+    tree::{Name, Touched, Tree},
+    upkeep::Upkeep,
+    vcs::VcsLocks,
+    walk::{Found, Warning},
 };
 use crate::config::WatchConfig;
 
@@ -30,28 +40,29 @@ const UNSTABLE: Duration = Duration::from_millis(20);
 /// When something unreadable is looked at again: at first, and at most.
 const TROUBLE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// When a file is read again whose attributes are new and whose content is not, on a file system that
+/// may keep old content for a while: at first, and at most.
+const STALE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(16));
+
 /// The state of the watched tree as it was last shown to the reload half.
 #[derive(Debug)]
 pub(crate) struct Reconciler {
-    tree: Tree,
-    entries: BTreeMap<Name, Entry>,
+    pub(super) tree: Tree,
+    pub(super) names: Names,
+    pub(super) upkeep: Upkeep,
+    pub(super) clock: Clock,
+    locks: VcsLocks,
     touched: Touched,
+    /// Directories that were listed before anybody watched them.
+    arming: Option<BTreeSet<PathBuf>>,
     troubles: BTreeMap<PathBuf, Duration>,
+    stale: BTreeMap<PathBuf, Duration>,
     warned: BTreeSet<Warning>,
     oversized: BTreeSet<PathBuf>,
-    /// Some name was gone at the last look.
-    any_gone: bool,
+    empty: BTreeMap<Name, Instant>,
+    /// Names to be told again, with the file that is behind them now.
+    again: BTreeSet<Name>,
     initial: bool,
-}
-
-/// One logical name.
-#[derive(Debug)]
-struct Entry {
-    place: Place,
-    /// What was shown last: its content, and the real file.
-    shown: Option<(ContentHash, PathBuf)>,
-    gone_since: Option<Instant>,
-    empty_since: Option<Instant>,
 }
 
 /// What links there are and what is watched, for people and the status page.
@@ -69,7 +80,8 @@ pub struct LinkView {
 /// What a look came to.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// These directories were not watched while they were listed: arm them and look again.
+    /// These directories were not watched while they were listed: arm them and look again, without
+    /// hints; it is known what was doubtful.
     Arm(BTreeSet<PathBuf>),
     /// This is what changed.
     Done(Outcome),
@@ -84,6 +96,8 @@ pub(crate) struct Outcome {
     pub(crate) rechecks: Vec<(PathBuf, Instant)>,
     /// Links, or what is to be watched, may not be as they were.
     pub(crate) walked: bool,
+    /// How many of the changes an audit found, of which there was no hint.
+    pub(crate) missed: usize,
 }
 
 impl Outcome {
@@ -92,16 +106,26 @@ impl Outcome {
     }
 }
 
+/// Files to read, each for all its names; and whether a hint named it.
+#[derive(Debug, Default)]
+struct Jobs(BTreeMap<PathBuf, (BTreeSet<At>, bool)>);
+
 impl Reconciler {
     pub(crate) fn new(settings: &WatchConfig, roots: Vec<Root>) -> Self {
         Self {
+            upkeep: Upkeep::new(&roots, Instant::now()),
             tree: Tree::new(settings, roots),
-            entries: BTreeMap::new(),
+            names: Names::default(),
+            clock: Clock(Instant::now()),
+            locks: VcsLocks::default(),
             touched: Touched::default(),
+            arming: None,
             troubles: BTreeMap::new(),
+            stale: BTreeMap::new(),
             warned: BTreeSet::new(),
             oversized: BTreeSet::new(),
-            any_gone: false,
+            empty: BTreeMap::new(),
+            again: BTreeSet::new(),
             initial: true,
         }
     }
@@ -121,6 +145,16 @@ impl Reconciler {
         self.initial
     }
 
+    /// Whether a checkout is under way: what is on the disk is half of one revision and half of another.
+    pub(crate) fn is_checkout_under_way(&mut self) -> bool {
+        self.locks.is_busy()
+    }
+
+    /// The checkout takes too long to be waited for. It is not waited for again.
+    pub(crate) fn give_up_on_checkout(&mut self) {
+        self.locks.give_up();
+    }
+
     /// The links and directories as they should be watched.
     pub(crate) fn links(&self) -> LinkView {
         let walked = self.tree.walked();
@@ -135,33 +169,63 @@ impl Reconciler {
     /// read yet: what was just listed may have changed before anybody watched it.
     pub(crate) fn look(&mut self, hints: &HintSet, watched: &BTreeSet<PathBuf>, now: Instant) -> Look {
         let touched = self.tree.touch(hints);
-        let troubled = self.troubles.keys().any(|path| hints.covers(path));
-        self.touched.structure |= touched.structure || troubled || self.initial;
-        self.touched.files.extend(touched.files);
+        self.touched.merge(touched);
+        self.touched.structure |= self.initial || self.troubles.keys().any(|path| hints.covers(path));
+        if let Some(dirs) = self.arming.take() {
+            self.tree.doubt(&dirs);
+            self.touched.structure = true;
+        }
         let mut outcome = Outcome::default();
-        let walked = self.touched.structure;
-        if walked {
-            self.tree.walk();
+        let mut look = if self.touched.structure { None } else { self.relist(now) };
+        if look.is_none() {
+            let found = self.tree.walk();
             let new: BTreeSet<PathBuf> = self.tree.walked().dirs.difference(watched).cloned().collect();
             if !new.is_empty() {
+                self.touched.structure = true;
+                self.arming = Some(new.clone());
                 return Look::Arm(new);
             }
             self.warn();
             self.note_troubles(&mut outcome, now);
+            self.locks.change_to(&self.tree.walked().trees);
+            look = Some(self.take_over(found, now));
+            outcome.walked = true;
         }
         let touched = std::mem::take(&mut self.touched);
-        let mut look: BTreeSet<Name> =
-            touched.files.iter().flat_map(|real| self.tree.names_of(real)).cloned().collect();
-        let gone = if walked { self.compare_names(&mut look) } else { self.still_gone() };
-        self.any_gone = false;
-        for name in gone {
-            self.gone(&name, &mut outcome, now);
+        let mut jobs = Jobs::default();
+        if self.initial {
+            self.list(&mut look, &mut outcome);
         }
-        self.read(look, &mut outcome, now);
+        for at in look.into_iter().flatten() {
+            self.job(at, false, &mut jobs);
+        }
+        self.named(touched.files.iter().cloned(), &mut jobs);
+        if touched.covers_any() && !self.initial {
+            self.covered(&touched, &mut jobs);
+        }
+        self.read(jobs, &mut outcome, now);
+        self.expire(&mut outcome, now);
+        self.tell_again(&mut outcome, now);
         self.initial = false;
-        outcome.walked = walked;
         outcome.changes.sort_by(|a, b| (a.root, &a.name).cmp(&(b.root, &b.name)));
+        outcome.missed = self.upkeep.count_missed(&outcome.changes, now);
         Look::Done(outcome)
+    }
+
+    /// Lists the directories again in which files came or went. `None`: more than that is different.
+    fn relist(&mut self, now: Instant) -> Option<Vec<At>> {
+        let mut look = Vec::new();
+        for dir in self.touched.relist.clone() {
+            let listing = self.tree.relist(&dir)?;
+            for name in self.tree.names_of_dir(&dir) {
+                look.extend(self.names.relisted(name, listing.clone(), &wants(&self.tree), now));
+            }
+        }
+        Some(look)
+    }
+
+    fn take_over(&mut self, found: Vec<Found>, now: Instant) -> Vec<At> {
+        self.names.update(found, &wants(&self.tree), now)
     }
 
     fn warn(&mut self) {
@@ -179,72 +243,86 @@ impl Reconciler {
         }
     }
 
-    /// Takes over the names of the walk; those that are new or lead elsewhere are to be read. Returns
-    /// those that are gone. Both sides are in order, so one pass does.
-    fn compare_names(&mut self, look: &mut BTreeSet<Name>) -> Vec<Name> {
-        let mut gone = Vec::new();
-        let mut new = Vec::new();
-        let mut known = self.entries.iter_mut().peekable();
-        for (name, place) in &self.tree.walked().names {
-            while let Some((before, _)) = known.next_if(|(known, _)| *known < name) {
-                gone.push(before.clone());
-            }
-            let Some((_, entry)) = known.next_if(|(known, _)| *known == name) else {
-                new.push((name, place));
-                continue;
-            };
-            if entry.place.real != place.real || entry.gone_since.is_some() || entry.shown.is_none() {
-                look.insert(name.clone());
-            }
-            if entry.place != *place {
-                entry.place = place.clone();
+    /// Tells the names of trees whose contents are not wanted at the start.
+    fn list(&mut self, look: &mut Option<Vec<At>>, outcome: &mut Outcome) {
+        let names_only: BTreeSet<RootId> = self
+            .tree
+            .roots
+            .iter()
+            .filter(|root| root.contents == Contents::WhenChanged)
+            .map(|root| root.id)
+            .collect();
+        if names_only.is_empty() {
+            return;
+        }
+        for ((root, dir), node) in
+            self.names.nodes.iter_mut().filter(|((root, _), _)| names_only.contains(root))
+        {
+            for at in 0..node.slots.len() {
+                let Some(entry) = node.slots.get(at).map(|slot| slot.entry) else { continue };
+                outcome.changes.push(Change {
+                    root: *root,
+                    name: dir.join(node.listing.name(entry)),
+                    path: node.file(entry),
+                    kind: ChangeKind::Listed,
+                });
+                if let Some(slot) = node.slots.get_mut(at) {
+                    slot.told = Told::Name;
+                }
             }
         }
-        gone.extend(known.map(|(name, _)| name.clone()));
-        for (name, place) in new {
-            let entry = Entry { place: place.clone(), shown: None, gone_since: None, empty_since: None };
-            self.entries.insert(name.clone(), entry);
-            look.insert(name.clone());
+        if let Some(look) = look {
+            look.retain(|((root, _), _)| !names_only.contains(root));
         }
-        gone
     }
 
-    /// The names that were gone at the last look, without a sign of them since.
-    fn still_gone(&self) -> Vec<Name> {
-        if !self.any_gone {
-            return Vec::new();
-        }
-        let names = &self.tree.walked().names;
-        let gone = self.entries.iter().filter(|(_, entry)| entry.gone_since.is_some());
-        gone.map(|(name, _)| name).filter(|name| !names.contains_key(*name)).cloned().collect()
+    fn job(&self, at: At, named: bool, jobs: &mut Jobs) {
+        let Some(file) =
+            self.names.nodes.get(&at.0).filter(|node| node.slot(at.1).is_some()).map(|node| node.file(at.1))
+        else {
+            return;
+        };
+        let (names, was_named) = jobs.0.entry(file).or_default();
+        names.insert(at);
+        *was_named |= named;
     }
 
-    fn gone(&mut self, name: &Name, outcome: &mut Outcome, now: Instant) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
-        let since = *entry.gone_since.get_or_insert(now);
-        entry.empty_since = None;
-        if entry.shown.is_some() && now < since + GRACE {
-            self.any_gone = true;
-            outcome.recheck(entry.place.entry.clone(), since + GRACE);
-            if entry.place.real != entry.place.entry {
-                outcome.recheck(entry.place.real.clone(), since + GRACE);
+    /// Reads these files, and whatever else is the same file under another name.
+    fn named(&self, files: impl Iterator<Item = PathBuf>, jobs: &mut Jobs) {
+        for file in files {
+            for at in self.tree.names_of(&file) {
+                if let Some(slot) = self.names.slot(&at)
+                    && slot.key.is_hard_linked()
+                {
+                    for other in self.upkeep.hard_links.others(slot.key.identity(), &file) {
+                        self.tree.names_of(other).into_iter().for_each(|at| self.job(at, true, jobs));
+                    }
+                }
+                self.job(at, true, jobs);
             }
-        } else if let Some(Entry { shown: Some((_, path)), .. }) = self.entries.remove(name) {
-            let (root, name) = name.clone();
-            outcome.changes.push(Change { root, name, path, kind: ChangeKind::Removed });
+        }
+    }
+
+    /// Reads the files whose attributes differ, where none is named.
+    fn covered(&self, touched: &Touched, jobs: &mut Jobs) {
+        let nodes: Vec<_> = self.names.nodes.iter().filter(|(_, node)| touched.covers(&node.real)).collect();
+        for Suspect { at, key } in survey(&nodes) {
+            let told = self.names.slot(&at).map(|slot| slot.told);
+            // With nothing to compare with, what was not touched lately is taken to be as it was.
+            let unknown = told == Some(Told::Name);
+            let old = |key: StatKey| key.is_old(std::time::SystemTime::now());
+            if !unknown || !key.is_some_and(old) {
+                self.job(at, true, jobs);
+            }
         }
     }
 
     /// Reads each real file once, for all its names.
-    fn read(&mut self, look: BTreeSet<Name>, outcome: &mut Outcome, now: Instant) {
-        let mut files: BTreeMap<PathBuf, Vec<Name>> = BTreeMap::new();
-        for name in look {
-            if let Some(entry) = self.entries.get(&name) {
-                files.entry(entry.place.real.clone()).or_default().push(name);
-            }
-        }
-        for (path, names) in files {
-            let read = read_stable(&path);
+    fn read(&mut self, jobs: Jobs, outcome: &mut Outcome, now: Instant) {
+        let begun = self.clock.at(Instant::now());
+        let (files, jobs): (Vec<_>, Vec<_>) = jobs.0.into_iter().unzip();
+        let read = read_all(&files);
+        for ((path, (names, named)), read) in files.into_iter().zip(jobs).zip(read) {
             if !matches!(read, Read::Failed(_)) {
                 self.troubles.remove(&path);
             }
@@ -252,14 +330,15 @@ impl Reconciler {
                 self.oversized.remove(&path);
             }
             match read {
-                Read::Content(content) => {
-                    for name in &names {
-                        self.content(name, &path, &content, outcome, now);
+                Read::Content(content, key) => {
+                    self.upkeep.hard_links.note(&key, &path, now);
+                    for at in &names {
+                        self.content(at, &path, &content, (key, begun), named, outcome, now);
                     }
                 }
                 Read::Gone => {
-                    for name in &names {
-                        self.gone(name, outcome, now);
+                    for at in &names {
+                        self.names.lose_at(at, now);
                     }
                 }
                 Read::Unstable => outcome.recheck(path, now + UNSTABLE),
@@ -274,33 +353,137 @@ impl Reconciler {
         }
     }
 
-    fn content(&mut self, name: &Name, path: &Path, content: &Content, outcome: &mut Outcome, now: Instant) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
-        entry.gone_since = None;
-        let known = entry.shown.as_ref();
-        if known.is_some_and(|(hash, real)| *hash == content.hash && real == path) {
-            entry.empty_since = None;
+    #[allow(clippy::too_many_arguments, reason = "all of it belongs to one file that was read")]
+    fn content(
+        &mut self,
+        at: &At,
+        path: &Path,
+        content: &Content,
+        (key, begun): (StatKey, u32),
+        named: bool,
+        outcome: &mut Outcome,
+        now: Instant,
+    ) {
+        self.names.found(at);
+        let Some(name) = self.names.name(at) else { return };
+        let confirmed = self.upkeep.is_baseline_confirmed();
+        let Some(slot) = self.names.slot_mut(at) else { return };
+        let (told, new_key) = (slot.told, slot.key != key && slot.key != StatKey::default());
+        slot.note_key(key, begun);
+        let known = match told {
+            Told::Nothing | Told::Name => false,
+            // The save may have come between the first change set and the reading.
+            Told::Baseline => confirmed || !named,
+            Told::Content => true,
+        };
+        let same = known && slot.hash == content.hash;
+        if same && !self.again.remove(&name) && !self.has_moved_from_others(&name, path) {
+            self.empty.remove(&name);
+            if new_key {
+                self.doubt_content(path, outcome, now);
+            }
             return;
         }
+        self.stale.remove(path);
         // Emptied, or just created: more is likely to come.
-        let suspect =
-            content.bytes.is_empty() && !self.initial && known.is_none_or(|(hash, _)| *hash != content.hash);
-        if suspect {
-            let since = *entry.empty_since.get_or_insert(now);
+        if content.bytes.is_empty() && !self.initial && !same {
+            let since = *self.empty.entry(name.clone()).or_insert(now);
             if now < since + GRACE {
                 outcome.recheck(path, since + GRACE);
                 return;
             }
         }
-        entry.empty_since = None;
-        let added = entry.shown.replace((content.hash, path.to_owned())).is_none();
-        let kind = if added { ChangeKind::Added } else { ChangeKind::Modified };
-        outcome.changes.push(Change {
-            root: name.0,
-            name: name.1.clone(),
-            path: path.to_owned(),
-            kind: kind(content.clone()),
-        });
+        self.empty.remove(&name);
+        self.names.told_as.remove(&name);
+        if let Some(slot) = self.names.slot_mut(at) {
+            (slot.told, slot.hash) = (Told::Content, content.hash);
+        }
+        let kind = if told == Told::Nothing { ChangeKind::Added } else { ChangeKind::Modified };
+        let (root, name) = name;
+        outcome.changes.push(Change { root, name, path: path.to_owned(), kind: kind(content.clone()) });
+    }
+
+    /// Whether the consumer knows the name as another file, which still has other names: to go on taking
+    /// the two for one would be wrong.
+    fn has_moved_from_others(&mut self, name: &Name, path: &Path) -> bool {
+        let Some(was) = self.names.told_as.get(name) else { return false };
+        if was == path {
+            self.names.told_as.remove(name);
+            return false;
+        }
+        !self.tree.names_of(was).is_empty()
+    }
+
+    /// A name that the consumer knows as a file which it was just told of under another name has to be
+    /// told of again.
+    fn tell_again(&mut self, outcome: &mut Outcome, now: Instant) {
+        if self.names.told_as.is_empty() {
+            return;
+        }
+        let told: BTreeSet<&Path> = outcome.changes.iter().map(|change| change.path.as_path()).collect();
+        let again: Vec<Name> = self
+            .names
+            .told_as
+            .iter()
+            .filter(|(_, was)| told.contains(was.as_path()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in again {
+            if let Some(file) = self.names.file(&name) {
+                outcome.recheck(file, now);
+                self.again.insert(name);
+            }
+        }
+    }
+
+    /// Its attributes are new and its content is not: on some file systems, the content comes later.
+    fn doubt_content(&mut self, path: &Path, outcome: &mut Outcome, now: Instant) {
+        let (first, longest) = STALE;
+        let delay = self.stale.get(path).map_or(first, |delay| *delay * 2);
+        if delay > longest || is_on_local_file_system(path) {
+            self.stale.remove(path);
+        } else {
+            self.stale.insert(path.to_owned(), delay);
+            outcome.recheck(path, now + delay);
+        }
+    }
+
+    /// What was gone for long enough is gone.
+    fn expire(&mut self, outcome: &mut Outcome, now: Instant) {
+        if self.names.missing.is_empty() {
+            return;
+        }
+        let missing = std::mem::take(&mut self.names.missing);
+        for (name, missing) in missing {
+            match self.names.told(&name) {
+                // It is there, and nobody could read it yet: not the same as gone.
+                Some(Told::Nothing) if !missing.is_unreadable => {
+                    self.names.missing.insert(name, missing);
+                    continue;
+                }
+                Some(Told::Nothing) | None => {}
+                Some(_) => continue,
+            }
+            self.empty.remove(&name);
+            if now < missing.since + GRACE {
+                let [entry, file] = &missing.places;
+                outcome.recheck(entry, missing.since + GRACE);
+                if file != entry {
+                    outcome.recheck(file, missing.since + GRACE);
+                }
+                self.names.missing.insert(name, missing);
+            } else {
+                self.again.remove(&name);
+                let (root, name) = name;
+                outcome.changes.push(Change { root, name, path: missing.real, kind: ChangeKind::Removed });
+            }
+        }
+    }
+}
+
+fn wants(tree: &Tree) -> impl Fn(RootId, &OsStr) -> bool {
+    move |id, file| {
+        tree.roots.iter().any(|root| root.id == id && root.wants(file)) && !tree.ignore.matches(file)
     }
 }
 

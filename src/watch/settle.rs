@@ -25,6 +25,8 @@ struct Held {
     hints: HintSet,
     first: Instant,
     last: Instant,
+    /// Something outside asked to wait until then.
+    not_before: Option<Instant>,
 }
 
 /// A set of places to look at now.
@@ -56,7 +58,29 @@ impl Settle {
                 held.hints.merge(hints);
                 held.last = held.last.max(last);
             }
-            None => self.held = Some(Held { hints, first, last }),
+            None => self.held = Some(Held { hints, first, last, not_before: None }),
+        }
+    }
+
+    /// Whether hints are held that will be taken now, unless they are put off.
+    pub(crate) fn is_ripe(&self, now: Instant) -> bool {
+        self.held_due().is_some_and(|due| due <= now)
+    }
+
+    /// Whether no hint is held. Rechecks are none.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// Puts off what is held, though it is quiet: somebody is known to be at work still. Returns false if
+    /// it cannot be held any longer.
+    pub(crate) fn postpone(&mut self, now: Instant, until: Instant) -> bool {
+        match &mut self.held {
+            Some(held) if now < held.first + self.max_hold => {
+                held.not_before = Some(until);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -101,7 +125,8 @@ impl Settle {
     fn held_due(&self) -> Option<Instant> {
         let held = self.held.as_ref()?;
         let quiet = if held.hints.any_writing() { self.quiet.max(WRITING_QUIET) } else { self.quiet };
-        Some((held.last + quiet).min(held.first + self.max_hold))
+        let quiet = held.not_before.map_or(held.last + quiet, |until| until.max(held.last + quiet));
+        Some(quiet.min(held.first + self.max_hold))
     }
 }
 
@@ -149,6 +174,25 @@ mod tests {
             }
         }
         assert_eq!(looks, [500, 1001, 1502]);
+    }
+
+    #[test]
+    fn what_is_put_off_is_taken_when_it_may_or_has_been_held_long_enough() {
+        let (mut settle, start) = settle();
+        hint(&mut settle, "/a", Phase::Complete, start);
+        assert!(!settle.is_ripe(start + 19 * MS) && settle.is_ripe(start + 20 * MS));
+        assert!(settle.postpone(start + 20 * MS, start + 30 * MS));
+        assert!(settle.take(start + 29 * MS).is_none());
+        assert!(settle.take(start + 30 * MS).is_some());
+
+        hint(&mut settle, "/b", Phase::Complete, start);
+        let mut now = start + 20 * MS;
+        while settle.is_ripe(now) && settle.postpone(now, now + 10 * MS) {
+            now += 10 * MS;
+        }
+        assert_eq!(now, start + 500 * MS);
+        assert!(settle.take(now).is_some());
+        assert!(!settle.postpone(now, now + 10 * MS), "nothing is held");
     }
 
     #[test]

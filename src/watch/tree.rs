@@ -1,17 +1,15 @@
-//! Which logical names there are, and which real file is behind each.
+//! What was seen of the disk: the listing of each real directory, and the way of each link.
 //!
-//! The tree keeps what it has seen of the disk: the listing of each real directory and the way of
-//! each link. A hint marks the parts it touches as stale; [`Tree::walk`] reads only those again and
-//! derives the names anew from all. The same walk thus serves the start, a new directory, a
-//! retargeted link and a lost sync, for which everything is stale.
+//! A hint marks the parts it touches as stale; [`Tree::walk`] reads only those again and derives
+//! from all of it which logical directories there are. The same walk thus serves the start, a new
+//! directory, a retargeted link and a lost sync, for which everything is stale. Where only files came
+//! or went, nothing leads elsewhere: [`Tree::relist`] does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::{OsStr, OsString},
-    fs::{self, FileType},
-    io,
+    ffi::OsStr,
+    fs, io,
     ops::Bound,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,99 +19,83 @@ use hotloader_backend::HintSet;
 use super::{
     Root, RootId,
     ignore::Ignore,
-    links::{End, Identity, Resolved, is_absence, resolve_symlinks},
-    walk::{Walk, Walked},
+    links::{End, Resolved, is_absence, resolve_symlinks},
+    listing::{Kind, Listing},
+    prefetch::{self, Prefetched},
+    walk::{Found, Walk, Walked},
 };
 use crate::config::WatchConfig;
 
 /// A logical name.
 pub(crate) type Name = (RootId, PathBuf);
 
-/// Where a logical name is on the disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The directory entry: a file, or a link to one.
-    pub(crate) entry: PathBuf,
-    /// The real file.
-    pub(crate) real: PathBuf,
-}
+/// The name of a logical directory; that of a root is empty.
+pub(crate) type DirName = (RootId, Arc<Path>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    File,
-    Dir,
-    Link,
-    Other,
-}
-
-impl From<FileType> for Kind {
-    fn from(kind: FileType) -> Self {
-        if kind.is_symlink() {
-            Self::Link
-        } else if kind.is_dir() {
-            Self::Dir
-        } else if kind.is_file() {
-            Self::File
-        } else {
-            Self::Other
-        }
-    }
-}
-
-/// What is in a real directory.
+/// A real directory.
 #[derive(Debug)]
-pub(crate) struct Listing {
-    pub(crate) identity: Identity,
-    pub(crate) entries: BTreeMap<OsString, Kind>,
+struct Dir {
+    listing: Arc<Listing>,
+    fresh: bool,
+    /// Every logical directory that it is.
+    names: Vec<DirName>,
 }
 
-impl Listing {
-    fn read(dir: &Path) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(dir)?;
-        if !metadata.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::NotADirectory));
-        }
-        let mut entries = BTreeMap::new();
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            // What vanishes between the two calls is not there.
-            if let Ok(kind) = entry.file_type() {
-                entries.insert(entry.file_name(), kind.into());
-            }
-        }
-        Ok(Self { identity: (metadata.dev(), metadata.ino()), entries })
-    }
-}
-
-/// Something seen on the disk, which a hint makes stale.
+/// The way of a link, which a hint makes stale.
 #[derive(Debug)]
-pub(crate) struct Seen<T> {
-    pub(crate) what: Arc<T>,
+struct Way {
+    way: Arc<Resolved>,
     fresh: bool,
 }
 
-/// The logical names of all roots over the real files behind them.
+/// The real directories, the links, and how they hang together.
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) roots: Vec<Root>,
     pub(crate) allowed_roots: Vec<PathBuf>,
     pub(crate) ignore: Ignore,
-    listings: BTreeMap<PathBuf, Seen<Listing>>,
+    dirs: BTreeMap<Arc<Path>, Dir>,
     /// The way of each link, and of each root.
-    ways: BTreeMap<PathBuf, Seen<Resolved>>,
+    ways: BTreeMap<PathBuf, Way>,
     /// Which ways pass by a place.
     passing: BTreeMap<PathBuf, Vec<PathBuf>>,
-    behind: BTreeMap<PathBuf, Vec<Name>>,
+    /// The logical names of each file that is reached through a link to it.
+    behind: BTreeMap<Arc<Path>, Vec<(DirName, u32)>>,
     walked: Walked,
 }
 
 /// What hints came to.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
-    /// Names may have come, gone or moved: walk.
+    /// What leads where may be different: walk.
     pub(crate) structure: bool,
-    /// Real files whose content may be another.
+    /// Directories in which nothing but files came or went.
+    pub(crate) relist: BTreeSet<Arc<Path>>,
+    /// Real files that were named.
     pub(crate) files: BTreeSet<PathBuf>,
+    /// Places below which any file may be another.
+    pub(crate) below: BTreeSet<PathBuf>,
+    /// Any file may be another.
+    pub(crate) everywhere: bool,
+}
+
+impl Touched {
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.structure |= other.structure;
+        self.everywhere |= other.everywhere;
+        self.relist.extend(other.relist);
+        self.files.extend(other.files);
+        self.below.extend(other.below);
+    }
+
+    /// Whether the files of a directory are to be looked at, without one being named.
+    pub(crate) fn covers(&self, dir: &Path) -> bool {
+        self.everywhere || dir.ancestors().any(|above| self.below.contains(above))
+    }
+
+    pub(crate) fn covers_any(&self) -> bool {
+        self.everywhere || !self.below.is_empty()
+    }
 }
 
 impl Tree {
@@ -122,7 +104,7 @@ impl Tree {
             roots,
             allowed_roots: settings.allowed_roots.clone(),
             ignore: Ignore::new(&settings.ignore),
-            listings: BTreeMap::new(),
+            dirs: BTreeMap::new(),
             ways: BTreeMap::new(),
             passing: BTreeMap::new(),
             behind: BTreeMap::new(),
@@ -140,34 +122,56 @@ impl Tree {
         &self.walked
     }
 
-    /// The logical names of a real file.
-    pub(crate) fn names_of(&self, real: &Path) -> &[Name] {
-        self.behind.get(real).map_or(&[], Vec::as_slice)
+    /// The logical names of a real file, as logical directories and entries in them.
+    pub(crate) fn names_of(&self, real: &Path) -> Vec<(DirName, u32)> {
+        let mut names = self.behind.get(real).cloned().unwrap_or_default();
+        if let (Some(dir), Some(name)) = (real.parent(), real.file_name())
+            && let Some(dir) = self.dirs.get(dir)
+            && let Some((entry, Kind::File)) = dir.listing.find(name)
+        {
+            names.extend(dir.names.iter().map(|name| (name.clone(), entry)));
+        }
+        names
+    }
+
+    fn is_known_file(&self, path: &Path) -> bool {
+        self.behind.contains_key(path)
+            || matches!((path.parent(), path.file_name()), (Some(dir), Some(name))
+                if self.dirs.get(dir).is_some_and(|dir| matches!(dir.listing.find(name), Some((_, Kind::File)))))
+    }
+
+    /// Every logical name of a real directory.
+    pub(crate) fn names_of_dir(&self, dir: &Path) -> &[DirName] {
+        self.dirs.get(dir).map_or(&[], |dir| &dir.names)
+    }
+
+    /// The links and roots, and where they lead as far as is known.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = (&PathBuf, &Arc<Resolved>)> {
+        self.ways.iter().map(|(link, way)| (link, &way.way))
     }
 
     /// Whether a change at a place, or below it, can concern us. The directories on the way to ours
     /// are watched too, and much goes on in some of them.
     pub(crate) fn concerns(&self, path: &Path) -> bool {
-        if below(&self.listings, path).next().is_some()
-            || below(&self.passing, path).next().is_some()
-            || self.behind.contains_key(path)
+        if let (Some(dir), Some(name)) = (path.parent(), path.file_name())
+            && self.dirs.contains_key(dir)
+            && !self.ignore.matches(name)
         {
             return true;
         }
-        match (path.parent(), path.file_name()) {
-            (Some(dir), Some(name)) => self.listings.contains_key(dir) && !self.ignore.matches(name),
-            _ => false,
-        }
+        below(&self.dirs, path).next().is_some()
+            || below(&self.passing, path).next().is_some()
+            || self.behind.contains_key(path)
     }
 
     /// Marks what the hints touch as stale.
     pub(crate) fn touch(&mut self, hints: &HintSet) -> Touched {
         let mut touched = Touched::default();
         if hints.is_everywhere() {
-            self.listings.values_mut().for_each(|seen| seen.fresh = false);
-            self.ways.values_mut().for_each(|seen| seen.fresh = false);
+            self.dirs.values_mut().for_each(|dir| dir.fresh = false);
+            self.ways.values_mut().for_each(|way| way.fresh = false);
             touched.structure = true;
-            touched.files.extend(self.behind.keys().cloned());
+            touched.everywhere = true;
         }
         for (path, _) in hints.iter() {
             self.touch_path(path, &mut touched);
@@ -175,85 +179,154 @@ impl Tree {
         touched
     }
 
+    /// Marks directories as stale of which it is doubtful whether they are still as listed.
+    pub(crate) fn doubt(&mut self, dirs: &BTreeSet<PathBuf>) {
+        for dir in dirs {
+            if let Some(dir) = self.dirs.get_mut(dir.as_path()) {
+                dir.fresh = false;
+            }
+            // A way may have been followed before anybody watched it.
+            for (_, ways) in below(&self.passing, dir) {
+                ways.iter().for_each(|way| {
+                    if let Some(way) = self.ways.get_mut(way) {
+                        way.fresh = false
+                    }
+                });
+            }
+        }
+    }
+
     fn touch_path(&mut self, path: &Path, touched: &mut Touched) {
         let now = fs::symlink_metadata(path).ok().map(|metadata| Kind::from(metadata.file_type()));
-        if now == Some(Kind::File) && self.behind.contains_key(path) {
+        if now == Some(Kind::File) && self.is_known_file(path) {
             // The usual case: a file was saved, and nothing else changed.
             touched.files.insert(path.to_owned());
             return;
         }
         if let (Some(dir), Some(name)) = (path.parent(), path.file_name())
-            && let Some(seen) = self.listings.get_mut(dir)
-            && seen.what.entries.get(name).copied() != now
+            && let Some((at, dir)) = entry_mut(&mut self.dirs, dir)
         {
-            seen.fresh = false;
-            touched.structure |= !self.ignore.matches(name);
+            let before = dir.listing.find(name).map(|(_, kind)| kind);
+            if before != now {
+                dir.fresh = false;
+                if !self.ignore.matches(name) {
+                    let is_file = |kind: Option<Kind>| matches!(kind, None | Some(Kind::File));
+                    if is_file(before) && is_file(now) {
+                        touched.relist.insert(at.clone());
+                    } else {
+                        touched.structure = true;
+                    }
+                }
+            }
         }
-        for (_, seen) in below_mut(&mut self.listings, path) {
-            seen.fresh = false;
+        for (_, dir) in below_mut(&mut self.dirs, path) {
+            dir.fresh = false;
             touched.structure = true;
+            touched.below.insert(path.to_owned());
         }
         for (_, ways) in below(&self.passing, path) {
             touched.structure = true;
             for way in ways {
-                if let Some(seen) = self.ways.get_mut(way) {
-                    seen.fresh = false;
+                if let Some(way) = self.ways.get_mut(way) {
+                    way.fresh = false;
                 }
             }
         }
-        touched.files.extend(below(&self.behind, path).map(|(real, _)| real.clone()));
+        touched.files.extend(below(&self.behind, path).map(|(real, _)| real.to_path_buf()));
     }
 
-    /// Reads what is stale and derives all names.
-    pub(crate) fn walk(&mut self) -> &Walked {
-        let walked = Walk::over(self);
-        self.listings.retain(|dir, _| walked.listed.contains(dir));
+    /// Lists a directory again in which files came or went. `None`: it takes a walk.
+    pub(crate) fn relist(&mut self, path: &Path) -> Option<Arc<Listing>> {
+        let dir = self.dirs.get_mut(path)?;
+        if dir.fresh {
+            return Some(dir.listing.clone());
+        }
+        let listing = Arc::new(Listing::read(path).ok()?);
+        if !listing.differs_in_files_only(&dir.listing) {
+            return None;
+        }
+        (dir.listing, dir.fresh) = (listing.clone(), true);
+        Some(listing)
+    }
+
+    /// Reads what is stale and finds all logical directories, in the order of their names.
+    pub(crate) fn walk(&mut self) -> Vec<Found> {
+        for dir in self.dirs.values_mut() {
+            dir.names.clear();
+        }
+        let (walked, found) = Walk::over(self);
+        self.behind.clear();
+        for Found { name, real, links, .. } in &found {
+            if let Some(dir) = self.dirs.get_mut(real) {
+                dir.names.push(name.clone());
+            }
+            for (entry, real) in links {
+                self.behind.entry(real.clone()).or_default().push((name.clone(), *entry));
+            }
+        }
+        self.dirs.retain(|_, dir| !dir.names.is_empty());
         self.ways.retain(|link, _| walked.ways.contains(link));
         self.passing.clear();
-        for (way, seen) in &self.ways {
-            for waypoint in &seen.what.waypoints {
-                self.passing.entry(waypoint.clone()).or_default().push(way.clone());
+        for (link, way) in &self.ways {
+            for waypoint in &way.way.waypoints {
+                self.passing.entry(waypoint.clone()).or_default().push(link.clone());
             }
         }
-        let mut behind: Vec<(&Path, &Name)> =
-            walked.names.iter().map(|(name, place)| (place.real.as_path(), name)).collect();
-        behind.sort();
-        let same_file = behind.chunk_by(|a, b| a.0 == b.0);
-        self.behind = same_file
-            .map(|names| (names[0].0.to_owned(), names.iter().map(|&(_, name)| name.clone()).collect()))
-            .collect();
         self.walked = walked;
-        &self.walked
+        found
     }
 
-    /// The listing of a real directory, and the error if it cannot be had: then it is the last one
-    /// that could.
-    pub(crate) fn listing(&mut self, dir: &Path) -> (Option<Arc<Listing>>, Option<io::Error>) {
-        if let Some(seen) = self.listings.get(dir)
-            && seen.fresh
-        {
-            return (Some(seen.what.clone()), None);
-        }
-        match Listing::read(dir) {
-            Ok(listing) => {
-                let what = Arc::new(listing);
-                self.listings.insert(dir.to_owned(), Seen { what: what.clone(), fresh: true });
-                (Some(what), None)
+    /// Reads what is stale or unknown at and below a directory, on several threads.
+    pub(crate) fn prefetch(&mut self, top: &Path, recursive: bool) {
+        let known = |path: &Path| self.dirs.get(path).map(|dir| (dir.listing.clone(), dir.fresh));
+        for (path, found) in prefetch::below(top, recursive, &self.ignore, known) {
+            match (self.dirs.get_mut(path.as_path()), found) {
+                (Some(dir), Prefetched::AsBefore) => dir.fresh = true,
+                (None, Prefetched::AsBefore) => {}
+                (_, Prefetched::New(listing)) => self.take_listing(&path, Arc::new(listing)),
             }
-            Err(error) if is_absence(&error) => {
-                self.listings.remove(dir);
-                (None, None)
-            }
-            Err(error) => (self.listings.get(dir).map(|seen| seen.what.clone()), Some(error)),
         }
+    }
+
+    fn take_listing(&mut self, path: &Path, listing: Arc<Listing>) {
+        match self.dirs.get_mut(path) {
+            Some(dir) => (dir.listing, dir.fresh) = (listing, true),
+            None => {
+                self.dirs.insert(path.into(), Dir { listing, fresh: true, names: Vec::new() });
+            }
+        }
+    }
+
+    /// Whether a directory need not be listed again.
+    pub(crate) fn is_fresh(&self, dir: &Path) -> bool {
+        self.dirs.get(dir).is_some_and(|dir| dir.fresh)
+    }
+
+    /// The path and listing of a real directory, and the error if it cannot be had: then the listing is
+    /// the last one that could.
+    pub(crate) fn listing(&mut self, path: &Path) -> (Option<(Arc<Path>, Arc<Listing>)>, Option<io::Error>) {
+        let mut error = None;
+        if !self.is_fresh(path) {
+            match self.dirs.get_mut(path) {
+                Some(dir) if dir.listing.is_current(path) => dir.fresh = true,
+                _ => match Listing::read(path) {
+                    Ok(listing) => self.take_listing(path, Arc::new(listing)),
+                    Err(error) if is_absence(&error) => {
+                        self.dirs.remove(path);
+                    }
+                    Err(trouble) => error = Some(trouble),
+                },
+            }
+        }
+        (self.dirs.get_key_value(path).map(|(path, dir)| (path.clone(), dir.listing.clone())), error)
     }
 
     /// The way of a link (or of a root, from `/`). One that cannot be seen now is as it was.
     pub(crate) fn way(&mut self, base: &Path, name: &OsStr) -> (Arc<Resolved>, Option<(PathBuf, io::Error)>) {
         let link = base.join(name);
         let before = match self.ways.get(&link) {
-            Some(seen) if seen.fresh => return (seen.what.clone(), None),
-            seen => seen.map(|seen| seen.what.clone()),
+            Some(way) if way.fresh => return (way.way.clone(), None),
+            way => way.map(|way| way.way.clone()),
         };
         let now = Arc::new(resolve_symlinks(base, Path::new(name)));
         match (&now.end, before) {
@@ -263,7 +336,7 @@ impl Tree {
                     End::Failed(at, kind) => Some((at.clone(), (*kind).into())),
                     _ => None,
                 };
-                self.ways.insert(link, Seen { what: now.clone(), fresh: trouble.is_none() });
+                self.ways.insert(link, Way { way: now.clone(), fresh: trouble.is_none() });
                 (now, trouble)
             }
         }
@@ -271,15 +344,22 @@ impl Tree {
 }
 
 /// The entries at and below a path. Paths sort by component, so these stand together.
-fn below<'a, T>(map: &'a BTreeMap<PathBuf, T>, path: &'a Path) -> impl Iterator<Item = (&'a PathBuf, &'a T)> {
+fn below<'a, K: std::borrow::Borrow<Path> + Ord, T>(
+    map: &'a BTreeMap<K, T>,
+    path: &'a Path,
+) -> impl Iterator<Item = (&'a K, &'a T)> {
     map.range::<Path, _>((Bound::Included(path), Bound::Unbounded))
-        .take_while(move |(below, _)| below.starts_with(path))
+        .take_while(move |(below, _)| (*below).borrow().starts_with(path))
 }
 
-fn below_mut<'a, T>(
-    map: &'a mut BTreeMap<PathBuf, T>,
+fn below_mut<'a, K: std::borrow::Borrow<Path> + Ord, T>(
+    map: &'a mut BTreeMap<K, T>,
     path: &'a Path,
-) -> impl Iterator<Item = (&'a PathBuf, &'a mut T)> {
+) -> impl Iterator<Item = (&'a K, &'a mut T)> {
     map.range_mut::<Path, _>((Bound::Included(path), Bound::Unbounded))
-        .take_while(move |(below, _)| below.starts_with(path))
+        .take_while(move |(below, _)| (*below).borrow().starts_with(path))
+}
+
+fn entry_mut<'a, T>(map: &'a mut BTreeMap<Arc<Path>, T>, path: &Path) -> Option<(&'a Arc<Path>, &'a mut T)> {
+    map.range_mut::<Path, _>((Bound::Included(path), Bound::Included(path))).next()
 }

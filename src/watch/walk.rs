@@ -1,20 +1,23 @@
-//! One walk over the logical tree: from the roots through directories and links to files.
+//! One walk over the logical tree: from the roots through directories and links to all directories.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
     Root,
     links::{End, Identity, Resolved},
-    tree::{Kind, Name, Place, Tree},
+    listing::{Kind, Listing},
+    tree::{DirName, Tree},
 };
 
 /// Links between directories can multiply names without end; here it ends.
-const MAX_DIRS: usize = 50_000;
+pub(crate) const MAX_DIRS: usize = 50_000;
 
 /// Something a person should know, said once for as long as it lasts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,13 +63,20 @@ impl Warning {
     }
 }
 
-/// What a walk found.
+/// A logical directory.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) name: DirName,
+    /// Which directory of the disk it is.
+    pub(crate) real: Arc<Path>,
+    pub(crate) listing: Arc<Listing>,
+    /// The entries that are links to files, and the real files behind them.
+    pub(crate) links: Vec<(u32, Arc<Path>)>,
+}
+
+/// What a walk found, beside the directories.
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
-    /// Every name and where it is.
-    pub(crate) names: BTreeMap<Name, Place>,
-    /// Each real directory that was listed.
-    pub(crate) listed: BTreeSet<PathBuf>,
     /// Each link and root whose way was followed.
     pub(crate) ways: BTreeSet<PathBuf>,
     /// Every directory that must be watched.
@@ -85,17 +95,14 @@ pub(crate) struct Walked {
 pub(crate) struct Walk<'a> {
     tree: &'a mut Tree,
     allowed: Option<Vec<PathBuf>>,
-    count: usize,
-    /// In the order of the walk, which is nearly that of the map they become: sorting them once is
-    /// much cheaper than finding a place for each.
-    names: Vec<(Name, Place)>,
-    found: Walked,
+    dirs: Vec<Found>,
+    walked: Walked,
 }
 
 impl<'a> Walk<'a> {
-    pub(crate) fn over(tree: &'a mut Tree) -> Walked {
+    pub(crate) fn over(tree: &'a mut Tree) -> (Walked, Vec<Found>) {
         let roots = tree.roots.clone();
-        let mut walk = Walk { tree, allowed: None, count: 0, names: Vec::new(), found: Walked::default() };
+        let mut walk = Walk { tree, allowed: None, dirs: Vec::new(), walked: Walked::default() };
         let ends: Vec<Option<(PathBuf, Identity)>> = roots.iter().map(|root| walk.root(root)).collect();
         if !walk.tree.allowed_roots.is_empty() {
             let listed = walk.tree.allowed_roots.iter();
@@ -107,11 +114,13 @@ impl<'a> Walk<'a> {
                 // A link to a directory above the root leads in a circle as well.
                 let above = dir.ancestors().skip(1).filter_map(|dir| fs::symlink_metadata(dir).ok());
                 let mut stack: Vec<Identity> = above.map(|dir| (dir.dev(), dir.ino())).collect();
-                walk.dir(root, Path::new(""), &dir, &mut stack);
+                walk.tree_of_dirs(root, Path::new(""), &dir, &mut stack);
             }
         }
-        walk.found.names = walk.names.into_iter().collect();
-        walk.found
+        // Roots may be named in any order.
+        walk.dirs.sort_by(|a, b| a.name.cmp(&b.name));
+        walk.dirs.dedup_by(|later, first| later.name == first.name);
+        (walk.walked, walk.dirs)
     }
 
     fn root(&mut self, root: &Root) -> Option<(PathBuf, Identity)> {
@@ -119,23 +128,22 @@ impl<'a> Walk<'a> {
         match &way.end {
             End::Dir(dir, identity) => {
                 if !way.hops.is_empty() {
-                    self.found.targets.insert(root.dir.clone(), dir.clone());
+                    self.walked.targets.insert(root.dir.clone(), dir.clone());
                 }
-                self.found.trees.insert(dir.clone());
                 Some((dir.clone(), *identity))
             }
             End::Failed(..) => None,
             _ => {
-                self.found.warnings.insert(Warning::NoRoot { dir: root.dir.clone() });
+                self.walked.warnings.insert(Warning::NoRoot { dir: root.dir.clone() });
                 None
             }
         }
     }
 
-    fn way(&mut self, base: &Path, name: &std::ffi::OsStr) -> std::sync::Arc<Resolved> {
+    fn way(&mut self, base: &Path, name: &OsStr) -> Arc<Resolved> {
         let (way, trouble) = self.tree.way(base, name);
-        self.found.troubles.extend(trouble);
-        self.found.ways.insert(base.join(name));
+        self.walked.troubles.extend(trouble);
+        self.walked.ways.insert(base.join(name));
         for waypoint in &way.waypoints {
             self.watch(waypoint.parent());
         }
@@ -145,96 +153,109 @@ impl<'a> Walk<'a> {
     fn watch(&mut self, dir: Option<&Path>) {
         // Nothing in `/` is replaced while a server runs from it.
         if let Some(dir) = dir.filter(|dir| dir.parent().is_some())
-            && !self.found.dirs.contains(dir)
+            && !self.walked.dirs.contains(dir)
         {
-            self.found.dirs.insert(dir.to_owned());
+            self.walked.dirs.insert(dir.to_owned());
         }
     }
 
+    /// A directory in which a tree begins.
+    fn tree_of_dirs(&mut self, root: &Root, name: &Path, dir: &Path, stack: &mut Vec<Identity>) {
+        self.walked.trees.insert(dir.to_owned());
+        if !self.tree.is_fresh(dir) {
+            self.tree.prefetch(dir, root.recursive);
+        }
+        self.dir(root, name, dir, stack);
+    }
+
     fn dir(&mut self, root: &Root, name: &Path, dir: &Path, stack: &mut Vec<Identity>) {
-        self.count += 1;
-        if self.count > MAX_DIRS {
-            self.found.warnings.insert(Warning::TooMany);
+        if self.dirs.len() >= MAX_DIRS {
+            self.walked.warnings.insert(Warning::TooMany);
             return;
         }
         // Also if it cannot be listed: it may become readable.
         self.watch(Some(dir));
         let (listing, trouble) = self.tree.listing(dir);
-        self.found.troubles.extend(trouble.map(|error| (dir.to_owned(), error)));
-        let Some(listing) = listing else { return };
-        self.found.listed.insert(dir.to_owned());
+        self.walked.troubles.extend(trouble.map(|error| (dir.to_owned(), error)));
+        let Some((real, listing)) = listing else { return };
+        let at = self.dirs.len();
+        let found = Found {
+            name: (root.id, name.into()),
+            real: real.clone(),
+            listing: listing.clone(),
+            links: Vec::new(),
+        };
+        self.dirs.push(found);
         stack.push(listing.identity);
-        for (entry, &kind) in &listing.entries {
-            if self.tree.ignore.matches(entry) {
+        let mut links = Vec::new();
+        for (entry, entry_name, kind) in listing.iter() {
+            if kind == Kind::File || self.tree.ignore.matches(entry_name) {
                 continue;
             }
-            let (name, path) = (name.join(entry), dir.join(entry));
+            let (name, path) = (name.join(entry_name), real.join(entry_name));
             match kind {
-                Kind::File => self.file(root, name, &path, &path),
                 Kind::Dir if root.recursive => self.dir(root, &name, &path, stack),
-                Kind::Dir => {}
                 Kind::Link => {
-                    let way = self.way(dir, entry);
-                    self.link(root, name, path, &way, stack);
+                    let way = self.way(&real, entry_name);
+                    links.extend(self.link(root, &name, path, &way, stack).map(|file| (entry, file)));
                 }
                 Kind::Other => self.other(root, path),
+                Kind::File | Kind::Dir => {}
             }
+        }
+        if let Some(found) = self.dirs.get_mut(at) {
+            found.links = links;
         }
         stack.pop();
     }
 
-    fn link(&mut self, root: &Root, name: PathBuf, link: PathBuf, way: &Resolved, stack: &mut Vec<Identity>) {
+    /// Follows a link. Returns the file behind it, if it is one.
+    fn link(
+        &mut self,
+        root: &Root,
+        name: &Path,
+        link: PathBuf,
+        way: &Resolved,
+        stack: &mut Vec<Identity>,
+    ) -> Option<Arc<Path>> {
         let target = match &way.end {
             End::File(at) | End::Other(at) | End::Missing(at) | End::Dir(at, _) => at,
-            End::Failed(..) => return,
+            End::Failed(..) => return None,
             End::Loop => {
-                self.found.warnings.insert(Warning::Loop { link });
-                return;
+                self.walked.warnings.insert(Warning::Loop { link });
+                return None;
             }
         };
         let wanted = match way.end {
             End::Dir(..) => root.recursive,
-            _ => belongs(root, &name),
+            _ => root.wants(name.as_os_str()),
         };
         if !wanted {
-            return;
+            return None;
         }
-        self.found.targets.insert(link.clone(), target.clone());
+        self.walked.targets.insert(link.clone(), target.clone());
         match &way.end {
             End::Missing(_) | End::Failed(..) | End::Loop => {}
             _ if !self.is_allowed(target) => {
-                self.found.warnings.insert(Warning::Refused { link, target: target.clone() });
+                self.walked.warnings.insert(Warning::Refused { link, target: target.clone() });
             }
-            End::File(real) => self.file(root, name, &link, real),
+            End::File(real) => return Some(real.as_path().into()),
             End::Other(_) => self.other(root, link),
             End::Dir(dir, identity) if stack.contains(identity) => {
-                self.found.warnings.insert(Warning::Cycle { link, target: dir.clone() });
+                self.walked.warnings.insert(Warning::Cycle { link, target: dir.clone() });
             }
-            End::Dir(dir, _) => {
-                self.found.trees.insert(dir.clone());
-                self.dir(root, &name, dir, stack);
-            }
+            End::Dir(dir, _) => self.tree_of_dirs(root, name, dir, stack),
         }
-    }
-
-    fn file(&mut self, root: &Root, name: PathBuf, entry: &Path, real: &Path) {
-        if belongs(root, &name) {
-            let place = Place { entry: entry.to_owned(), real: real.to_owned() };
-            self.names.push(((root.id, name), place));
-        }
+        None
     }
 
     fn other(&mut self, root: &Root, path: PathBuf) {
-        if belongs(root, &path) {
-            self.found.warnings.insert(Warning::NotAFile { path });
+        if root.wants(path.as_os_str()) {
+            self.walked.warnings.insert(Warning::NotAFile { path });
         }
     }
 
     fn is_allowed(&self, target: &Path) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(|dir| target.starts_with(dir)))
     }
-}
-
-fn belongs(root: &Root, name: &Path) -> bool {
-    root.extension.is_none_or(|wanted| name.extension().is_some_and(|extension| extension == wanted))
 }

@@ -37,7 +37,13 @@ fn settings() -> WatchConfig {
 }
 
 fn lua_root(dir: &Path) -> Root {
-    Root { id: LUA, dir: dir.to_owned(), extension: Some("lua"), recursive: true }
+    Root {
+        id: LUA,
+        dir: dir.to_owned(),
+        extension: Some("lua"),
+        recursive: true,
+        contents: Contents::AtStart,
+    }
 }
 
 fn write(path: &Path, text: &str) {
@@ -83,6 +89,7 @@ impl Site {
                     let text = String::from_utf8(content.bytes.to_vec()).unwrap();
                     assert!(self.known.insert(name, text).is_some(), "modified before it was added");
                 }
+                ChangeKind::Listed => panic!("its content is to be told"),
                 ChangeKind::Removed => {
                     assert!(self.known.remove(&name).is_some(), "removed before it was added")
                 }

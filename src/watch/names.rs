@@ -1,0 +1,371 @@
+//! What was told of each logical name.
+//!
+//! A logical directory shares the listing of the real one and keeps a [`Slot`] for each of its files, so
+//! a name is stored once, and its path never. What is remembered of a name goes with the name when the
+//! real directory behind it is replaced by another.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use super::{
+    ContentHash, RootId,
+    key::StatKey,
+    listing::{Kind, Listing},
+    tree::{DirName, Name},
+    walk::Found,
+};
+
+/// What the consumer was told of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Told {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// That it is there.
+    Name,
+    /// That it is there; its content was read later on, to compare with.
+    Baseline,
+    /// Its content.
+    Content,
+}
+
+/// One file of a logical directory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    /// Which entry of the listing it is.
+    pub(crate) entry: u32,
+    /// Until then (in milliseconds of the [`Clock`]) a write may have left the key as it is; 0: no more.
+    racy_until: u32,
+    pub(crate) hash: ContentHash,
+    /// Of the file when it was read last.
+    pub(crate) key: StatKey,
+    pub(crate) told: Told,
+}
+
+/// Milliseconds since a start; never 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock(pub(crate) Instant);
+
+impl Clock {
+    pub(crate) fn at(self, now: Instant) -> u32 {
+        u32::try_from(now.saturating_duration_since(self.0).as_millis() + 1).unwrap_or(u32::MAX)
+    }
+}
+
+impl Slot {
+    fn new(entry: u32) -> Self {
+        Self { entry, racy_until: 0, hash: ContentHash::NONE, key: StatKey::default(), told: Told::Nothing }
+    }
+
+    /// Whether a file with that key can only have the content that was read.
+    pub(crate) fn is_settled_at(&self, key: &StatKey) -> bool {
+        self.racy_until == 0 && self.key == *key
+    }
+
+    /// Whether a write may hide behind the key, and would show by now.
+    pub(crate) fn is_doubtful(&self, at: u32) -> bool {
+        self.racy_until != 0 && self.racy_until < at
+    }
+
+    /// Notes the key of a file that was read, the reading having begun at that time.
+    pub(crate) fn note_key(&mut self, key: StatKey, at: u32) {
+        let racy_for = u32::try_from(key.racy_for().as_millis()).unwrap_or(u32::MAX);
+        if self.key == key {
+            // Read once more after the time was over: then nothing can hide any longer.
+            if self.racy_until < at {
+                self.racy_until = 0;
+            }
+        } else {
+            let old = self.key == StatKey::default() && key.is_old(SystemTime::now());
+            self.key = key;
+            self.racy_until = if old { 0 } else { at.saturating_add(racy_for).saturating_add(1) };
+        }
+    }
+}
+
+/// A logical directory.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) real: Arc<Path>,
+    pub(crate) listing: Arc<Listing>,
+    links: Box<[(u32, Arc<Path>)]>,
+    pub(crate) slots: Box<[Slot]>,
+}
+
+impl Node {
+    pub(crate) fn slot(&self, entry: u32) -> Option<&Slot> {
+        self.slots.get(self.slots.binary_search_by_key(&entry, |slot| slot.entry).ok()?)
+    }
+
+    pub(crate) fn slot_mut(&mut self, entry: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(self.slots.binary_search_by_key(&entry, |slot| slot.entry).ok()?)
+    }
+
+    /// The directory entry: a file, or a link to one.
+    pub(crate) fn entry(&self, entry: u32) -> PathBuf {
+        self.real.join(self.listing.name(entry))
+    }
+
+    /// The real file.
+    pub(crate) fn file(&self, entry: u32) -> PathBuf {
+        match self.link(entry) {
+            Some(real) => real.to_path_buf(),
+            None => self.entry(entry),
+        }
+    }
+
+    pub(crate) fn link(&self, entry: u32) -> Option<&Path> {
+        let at = self.links.binary_search_by_key(&entry, |(link, _)| *link).ok()?;
+        self.links.get(at).map(|(_, real)| &**real)
+    }
+
+    fn is(&self, found: &Found) -> bool {
+        Arc::ptr_eq(&self.listing, &found.listing) && self.real == found.real && *self.links == *found.links
+    }
+}
+
+/// A name that is not there any more, as far as one look can tell.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    /// The file that was behind it as it was told.
+    pub(crate) real: PathBuf,
+    pub(crate) told: Told,
+    pub(crate) hash: ContentHash,
+    pub(crate) since: Instant,
+    /// Where to look for it again.
+    pub(crate) places: [PathBuf; 2],
+    /// The listing has it, but there was nothing to read.
+    pub(crate) is_unreadable: bool,
+}
+
+/// A file by its logical directory and entry.
+pub(crate) type At = (DirName, u32);
+
+/// All logical names.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) nodes: BTreeMap<DirName, Node>,
+    pub(crate) missing: BTreeMap<Name, Missing>,
+    /// The real file as it was told, where it is another now.
+    pub(crate) told_as: BTreeMap<Name, PathBuf>,
+}
+
+impl Names {
+    pub(crate) fn name(&self, (dir, entry): &At) -> Option<Name> {
+        let node = self.nodes.get(dir)?;
+        Some((dir.0, dir.1.join(node.listing.name(*entry))))
+    }
+
+    pub(crate) fn slot(&self, (dir, entry): &At) -> Option<&Slot> {
+        self.nodes.get(dir)?.slot(*entry)
+    }
+
+    pub(crate) fn slot_mut(&mut self, (dir, entry): &At) -> Option<&mut Slot> {
+        self.nodes.get_mut(dir)?.slot_mut(*entry)
+    }
+
+    fn locate(&self, (root, name): &Name) -> Option<(&Node, &Slot)> {
+        let node = self.nodes.get(&(*root, Arc::from(name.parent()?)))?;
+        let (entry, _) = node.listing.find(name.file_name()?)?;
+        Some((node, node.slot(entry)?))
+    }
+
+    /// What was told of a name; `None` if there is no file of that name.
+    pub(crate) fn told(&self, name: &Name) -> Option<Told> {
+        Some(self.locate(name)?.1.told)
+    }
+
+    /// The real file behind a name.
+    pub(crate) fn file(&self, name: &Name) -> Option<PathBuf> {
+        self.locate(name).map(|(node, slot)| node.file(slot.entry))
+    }
+
+    /// Takes over the directories of a walk, in order of their names. Returns the files to be read: those
+    /// that are new, or lead elsewhere, or of which nothing could be told so far.
+    pub(crate) fn update(&mut self, found: Vec<Found>, wants: &impl Wants, now: Instant) -> Vec<At> {
+        let mut look = Vec::new();
+        let mut before = std::mem::take(&mut self.nodes).into_iter().peekable();
+        let mut nodes = Vec::with_capacity(found.len());
+        for found in found {
+            while let Some((name, gone)) = before.next_if(|(name, _)| *name < found.name) {
+                self.lose(&name, &gone, now);
+            }
+            let known = before.next_if(|(name, _)| *name == found.name);
+            let name = known.as_ref().map_or(&found.name, |(name, _)| name).clone();
+            let node = match known {
+                Some((_, node)) if node.is(&found) => {
+                    let untold = node.slots.iter().filter(|slot| slot.told == Told::Nothing);
+                    look.extend(untold.map(|slot| (name.clone(), slot.entry)));
+                    node
+                }
+                known => self.carry(&name, known.map(|(_, node)| node), found, wants, &mut look, now),
+            };
+            nodes.push((name, node));
+        }
+        for (name, gone) in before {
+            self.lose(&name, &gone, now);
+        }
+        self.nodes = nodes.into_iter().collect();
+        look
+    }
+
+    /// Takes over the listing of a directory in which files came or went.
+    pub(crate) fn relisted(
+        &mut self,
+        name: &DirName,
+        listing: Arc<Listing>,
+        wants: &impl Wants,
+        now: Instant,
+    ) -> Vec<At> {
+        let mut look = Vec::new();
+        let Some((name, node)) = self.nodes.remove_entry(name) else { return look };
+        // Links are where they were, under other numbers.
+        let link = |(entry, real): &(u32, Arc<Path>)| {
+            Some((listing.find(node.listing.name(*entry))?.0, real.clone()))
+        };
+        let links = node.links.iter().filter_map(link).collect();
+        let found = Found { name: name.clone(), real: node.real.clone(), listing: listing.clone(), links };
+        let node = self.carry(&name, Some(node), found, wants, &mut look, now);
+        self.nodes.insert(name, node);
+        look
+    }
+
+    /// Brings what is known of the names of a directory over to another listing, or another directory.
+    fn carry(
+        &mut self,
+        name: &DirName,
+        before: Option<Node>,
+        found: Found,
+        wants: &impl Wants,
+        look: &mut Vec<At>,
+        now: Instant,
+    ) -> Node {
+        let mut slots = Vec::new();
+        let mut known = before.iter().flat_map(|node| node.slots.iter()).peekable();
+        let before_name = |slot: &Slot| before.as_ref().map(|node| node.listing.name(slot.entry));
+        let mut links = found.links.iter().peekable();
+        for (entry, file, kind) in found.listing.iter() {
+            let link = links.next_if(|(link, _)| *link == entry).map(|(_, real)| real);
+            let wanted = match kind {
+                Kind::File => wants.wants(name.0, file),
+                _ => link.is_some(),
+            };
+            if !wanted {
+                continue;
+            }
+            while let Some(gone) = known.next_if(|slot| before_name(slot) < Some(file)) {
+                if let Some(node) = &before {
+                    self.lose_file(name, node, gone, now);
+                }
+            }
+            let slot = match (known.next_if(|slot| before_name(slot) == Some(file)), &before) {
+                (Some(slot), Some(node)) => {
+                    let same_dir = node.real == found.real;
+                    let moved = match (node.link(slot.entry), link) {
+                        (None, None) => !same_dir,
+                        (Some(before), Some(link)) => *before != **link,
+                        _ => true,
+                    };
+                    let mut slot = *slot;
+                    if moved {
+                        let was = node.file(slot.entry);
+                        if slot.told != Told::Nothing {
+                            self.told_as.entry((name.0, name.1.join(file))).or_insert(was);
+                        }
+                        slot.key = StatKey::default();
+                    }
+                    if moved || slot.told == Told::Nothing {
+                        look.push((name.clone(), entry));
+                    }
+                    Slot { entry, ..slot }
+                }
+                _ => {
+                    look.push((name.clone(), entry));
+                    Slot::new(entry)
+                }
+            };
+            slots.push(slot);
+        }
+        if let Some(node) = &before {
+            known.for_each(|gone| self.lose_file(name, node, gone, now));
+        }
+        let Found { real, listing, links, .. } = found;
+        Node { real, listing, links: links.into(), slots: slots.into() }
+    }
+
+    fn lose(&mut self, name: &DirName, node: &Node, now: Instant) {
+        for slot in &node.slots {
+            self.lose_file(name, node, slot, now);
+        }
+    }
+
+    fn lose_file(&mut self, (root, dir): &DirName, node: &Node, slot: &Slot, now: Instant) {
+        if slot.told == Told::Nothing {
+            return;
+        }
+        let name = (*root, dir.join(node.listing.name(slot.entry)));
+        let file = node.file(slot.entry);
+        let places = [node.entry(slot.entry), file.clone()];
+        let real = self.told_as.remove(&name).unwrap_or(file);
+        self.missing.insert(
+            name,
+            Missing { real, told: slot.told, hash: slot.hash, since: now, places, is_unreadable: false },
+        );
+    }
+
+    /// The listing has a file that cannot be found.
+    pub(crate) fn lose_at(&mut self, at: &At, now: Instant) {
+        let Some((name, mut node)) = self.nodes.remove_entry(&at.0) else { return };
+        if let Some(slot) = node.slot(at.1).copied() {
+            self.lose_file(&name, &node, &slot, now);
+        }
+        if let Some(missing) = self.missing.get_mut(&(name.0, name.1.join(node.listing.name(at.1)))) {
+            missing.is_unreadable = true;
+        }
+        if let Some(slot) = node.slot_mut(at.1) {
+            *slot = Slot::new(at.1);
+        }
+        self.nodes.insert(name, node);
+    }
+
+    /// What was told of a name under which there is a file again.
+    pub(crate) fn found(&mut self, at: &At) {
+        if self.missing.is_empty() {
+            return;
+        }
+        let Some(name) = self.name(at) else { return };
+        let Some(missing) = self.missing.remove(&name) else { return };
+        let file = self.nodes.get(&at.0).map(|node| node.file(at.1));
+        if file.is_some_and(|file| file != missing.real) {
+            self.told_as.insert(name, missing.real);
+        }
+        if let Some(slot) = self.slot_mut(at) {
+            (slot.told, slot.hash) = (missing.told, missing.hash);
+        }
+    }
+}
+
+/// Which files belong.
+pub(crate) trait Wants {
+    fn wants(&self, root: RootId, file: &std::ffi::OsStr) -> bool;
+}
+
+impl<F: Fn(RootId, &std::ffi::OsStr) -> bool> Wants for F {
+    fn wants(&self, root: RootId, file: &std::ffi::OsStr) -> bool {
+        self(root, file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_takes_no_more_than_88_bytes_beyond_its_name() {
+        assert!(size_of::<Slot>() <= 80, "{}", size_of::<Slot>());
+    }
+}

@@ -1,0 +1,146 @@
+//! Listing a whole tree of directories on several threads.
+
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    ignore::Ignore,
+    listing::{Kind, Listing},
+    walk::MAX_DIRS,
+};
+
+/// Fewer directories than this are listed faster by one thread than threads are started.
+const FEW: usize = 48;
+
+/// More threads than this rarely make a disk faster.
+const MAX_THREADS: usize = 8;
+
+/// What became of a directory that was stale or unknown.
+pub(crate) enum Prefetched {
+    AsBefore,
+    New(Listing),
+}
+
+/// How many threads to look at the disk with.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS)
+}
+
+/// Lists every directory at and below `top` that `known` does not have or has as stale. What cannot be
+/// listed is left out: whoever asks for it next finds out why.
+pub(crate) fn below(
+    top: &Path,
+    recursive: bool,
+    ignore: &Ignore,
+    known: impl Fn(&Path) -> Option<(Arc<Listing>, bool)> + Sync,
+) -> Vec<(PathBuf, Prefetched)> {
+    let look = |dir: PathBuf, into: &mut Vec<PathBuf>| {
+        let known = known(&dir);
+        let (listing, found) = match known {
+            Some((listing, true)) => (listing, None),
+            Some((listing, false)) if listing.is_current(&dir) => (listing, Some(Prefetched::AsBefore)),
+            _ => {
+                let listing = Listing::read(&dir).ok()?;
+                if recursive {
+                    subdirectories(&dir, &listing, ignore, into);
+                }
+                return Some((dir, Prefetched::New(listing)));
+            }
+        };
+        if recursive {
+            subdirectories(&dir, &listing, ignore, into);
+        }
+        found.map(|found| (dir, found))
+    };
+    let mut found = Vec::new();
+    let mut todo = vec![top.to_owned()];
+    let mut looked = 0;
+    while looked < FEW
+        && let Some(dir) = todo.pop()
+    {
+        found.extend(look(dir, &mut todo));
+        looked += 1;
+    }
+    if todo.is_empty() {
+        return found;
+    }
+    let queue = Queue::new(todo);
+    let many: Vec<_> = std::thread::scope(|scope| {
+        let worker = || {
+            let (mut found, mut more) = (Vec::new(), Vec::new());
+            while let Some(batch) = queue.take(&mut more) {
+                found.extend(batch.into_iter().filter_map(|dir| look(dir, &mut more)));
+            }
+            found
+        };
+        let others: Vec<_> = (1..threads()).map(|_| scope.spawn(worker)).collect();
+        let mut found = worker();
+        for other in others {
+            match other.join() {
+                Ok(more) => found.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        found
+    });
+    found.extend(many);
+    found
+}
+
+fn subdirectories(dir: &Path, listing: &Listing, ignore: &Ignore, into: &mut Vec<PathBuf>) {
+    let dirs = listing.iter().filter(|(_, name, kind)| *kind == Kind::Dir && !ignore.matches(name));
+    into.extend(dirs.map(|(_, name, _)| dir.join(name)));
+}
+
+/// Directories that nobody has looked at yet.
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    todo: Vec<PathBuf>,
+    busy: usize,
+    total: usize,
+}
+
+impl Queue {
+    const BATCH: usize = 16;
+
+    fn new(todo: Vec<PathBuf>) -> Self {
+        let total = todo.len();
+        Self { state: Mutex::new(State { todo, busy: threads(), total }), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands in what was found and takes something to look at; `None` when all is done.
+    fn take(&self, found: &mut Vec<PathBuf>) -> Option<Vec<PathBuf>> {
+        let mut state = self.lock();
+        state.total += found.len();
+        if state.total <= MAX_DIRS {
+            state.todo.append(found);
+        }
+        found.clear();
+        state.busy -= 1;
+        if state.todo.len() > Self::BATCH || (state.busy == 0 && state.todo.is_empty()) {
+            self.changed.notify_all();
+        }
+        loop {
+            if !state.todo.is_empty() {
+                state.busy += 1;
+                let at = state.todo.len().saturating_sub(Self::BATCH);
+                return Some(state.todo.split_off(at));
+            }
+            if state.busy == 0 {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Which of many files may have another content, by their attributes alone.
+
+use std::{io, path::Path};
+
+use rustix::{
+    fd::OwnedFd,
+    fs::{AtFlags, Mode, OFlags, open, stat, statat},
+};
+
+use super::{
+    key::StatKey,
+    names::{At, Node, Slot, Told},
+    prefetch::threads,
+    tree::DirName,
+};
+
+/// Fewer directories than this are looked at by one thread.
+const FEW: usize = 48;
+
+/// A file that has to be read to know.
+#[derive(Debug)]
+pub(crate) struct Suspect {
+    pub(crate) at: At,
+    /// What it looks like now, if it can be seen.
+    pub(crate) key: Option<StatKey>,
+}
+
+/// The files of these directories that do not look as they did when they were read.
+pub(crate) fn survey(nodes: &[(&DirName, &Node)]) -> Vec<Suspect> {
+    let look = |nodes: &[(&DirName, &Node)]| -> Vec<Suspect> {
+        nodes.iter().flat_map(|(name, node)| suspects(name, node)).collect()
+    };
+    if nodes.len() < FEW || threads() < 2 {
+        return look(nodes);
+    }
+    std::thread::scope(|scope| {
+        let parts = nodes.chunks(nodes.len().div_ceil(threads()));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || look(part))).collect();
+        let join = |part: std::thread::ScopedJoinHandle<'_, Vec<Suspect>>| match part.join() {
+            Ok(found) => found,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        parts.into_iter().flat_map(join).collect()
+    })
+}
+
+/// The files of one directory that do not look as they did when they were read.
+pub(crate) fn suspects(name: &DirName, node: &Node) -> Vec<Suspect> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = open(&*node.real, flags, Mode::empty()).ok();
+    let suspect = |slot: &Slot| {
+        let key = key(dir.as_ref(), node, slot.entry);
+        let settled = slot.told != Told::Nothing && key.is_some_and(|key| slot.is_settled_at(&key));
+        (!settled).then(|| Suspect { at: (name.clone(), slot.entry), key })
+    };
+    node.slots.iter().filter_map(suspect).collect()
+}
+
+fn key(dir: Option<&OwnedFd>, node: &Node, entry: u32) -> Option<StatKey> {
+    let stat = match node.link(entry) {
+        Some(real) => stat(real),
+        None => statat(dir?, node.listing.name(entry), AtFlags::SYMLINK_NOFOLLOW),
+    };
+    stat.ok().map(|stat| StatKey::of(&stat))
+}
+
+/// What a file looks like, links not followed.
+pub(crate) fn key_of(path: &Path) -> io::Result<StatKey> {
+    Ok(StatKey::of(&rustix::fs::lstat(path)?))
+}

@@ -1,0 +1,374 @@
+//! What the reconciler does when nothing is hinted, in slices short enough that no save waits for them:
+//!
+//! - reads the contents of trees that told only names at the start, to compare with later;
+//! - looks at hard links, since a write through another name of the file is seen by no backend that
+//!   watches directories;
+//! - compares everything with the disk now and then, whatever the backend says. What that finds is a
+//!   change like any other, and a defect of the backend.
+//!
+//! The first and the last must not be mistaken for what is only on its way: a change that is seen before
+//! its hint has come in. So both end with a barrier ([`Work::barrier`]), and count when all that it
+//! brought was looked at ([`Reconciler::confirm`]).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use hotloader_backend::{HintSet, Phase};
+
+use super::{
+    Change, ChangeKind, Contents, Root,
+    key::StatKey,
+    links::{Identity, is_absence, resolve_symlinks},
+    listing::{Kind, Listing},
+    names::{At, Told},
+    read::{Read, read_stable},
+    reconcile::Reconciler,
+    survey::{key_of, suspects},
+    tree::DirName,
+};
+
+/// A save that comes in meanwhile waits for that long at most.
+const SLICE: Duration = Duration::from_millis(3);
+
+/// Between the slices of an audit: nobody waits for it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// From the end of an audit to the next one, at least.
+const AUDIT: Duration = Duration::from_secs(30);
+
+/// So many times what an audit took is between two of them: it uses less than 0.5 % of a processor.
+const REST: u32 = 200;
+
+/// How often hard links are looked at, and how many at a time.
+const HARD_LINKS: (Duration, usize) = (Duration::from_millis(1500), 500);
+
+/// A removal that an audit found is told of only after a while.
+const ACCUSED: Duration = Duration::from_secs(1);
+
+/// When what is due, and how far it has come.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    pub(crate) hard_links: HardLinks,
+    baseline: Baseline,
+    audit: Audit,
+    /// What an audit found and no hint told of, and when.
+    accused: Option<(HintSet, Instant, bool)>,
+}
+
+/// The contents of trees of which only names were told.
+#[derive(Debug)]
+enum Baseline {
+    /// To be read, from behind that directory on.
+    Unread(Option<DirName>),
+    /// All read. A change that was made before may still be on its way.
+    Unconfirmed,
+    Confirmed,
+}
+
+#[derive(Debug)]
+enum Audit {
+    Due(Instant),
+    Running { next: Instant, behind: Option<DirName>, taken: Duration, found: HintSet },
+    Found { found: HintSet, taken: Duration },
+}
+
+/// What a slice of work came to.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Places to look at now.
+    pub(crate) look: HintSet,
+    /// To be had now: a barrier, a look at all that it brought, and then [`Reconciler::confirm`].
+    pub(crate) barrier: bool,
+}
+
+impl Upkeep {
+    pub(crate) fn new(roots: &[Root], now: Instant) -> Self {
+        let names_only = roots.iter().any(|root| root.contents == Contents::WhenChanged);
+        Self {
+            hard_links: HardLinks::default(),
+            baseline: if names_only { Baseline::Unread(None) } else { Baseline::Confirmed },
+            audit: Audit::Due(now + AUDIT),
+            accused: None,
+        }
+    }
+
+    /// Whether what was read to compare with is older than every change that is yet to be hinted.
+    pub(crate) fn is_baseline_confirmed(&self) -> bool {
+        matches!(self.baseline, Baseline::Confirmed)
+    }
+
+    /// How many of these changes nobody hinted.
+    pub(crate) fn count_missed(&mut self, changes: &[Change], now: Instant) -> usize {
+        let Some((hints, since, first)) = &mut self.accused else { return 0 };
+        if std::mem::take(first) {
+            return changes.len();
+        }
+        if now > *since + ACCUSED {
+            self.accused = None;
+            return 0;
+        }
+        let late =
+            |change: &&Change| matches!(change.kind, ChangeKind::Removed) && hints.covers(&change.path);
+        changes.iter().filter(late).count()
+    }
+}
+
+impl Reconciler {
+    /// When there is something to do, if nothing is hinted until then.
+    pub(crate) fn next_work(&self) -> Option<Instant> {
+        if self.is_new() {
+            return None;
+        }
+        let baseline = matches!(self.upkeep.baseline, Baseline::Unread(_)).then_some(self.clock.0);
+        let audit = match &self.upkeep.audit {
+            Audit::Due(at) | Audit::Running { next: at, .. } => Some(*at),
+            Audit::Found { .. } => None,
+        };
+        baseline.into_iter().chain(audit).chain(self.upkeep.hard_links.due).min()
+    }
+
+    /// Does one slice of what is due.
+    pub(crate) fn work(&mut self, now: Instant) -> Work {
+        let mut work = Work::default();
+        if self.is_new() {
+            return work;
+        }
+        if let Baseline::Unread(behind) = &mut self.upkeep.baseline {
+            let behind = behind.take();
+            work.barrier |= self.read_baseline(behind);
+        } else if let Audit::Due(at) | Audit::Running { next: at, .. } = &self.upkeep.audit
+            && *at <= now
+        {
+            work.barrier |= self.audit(now);
+        }
+        if self.upkeep.hard_links.due.is_some_and(|due| due <= now) {
+            self.look_at_hard_links(now, &mut work.look);
+        }
+        work
+    }
+
+    /// A barrier was passed and all it brought was looked at: what is now different from the disk was
+    /// missed. Returns where to look for it; the outcome of that look counts it.
+    pub(crate) fn confirm(&mut self, now: Instant) -> HintSet {
+        if matches!(self.upkeep.baseline, Baseline::Unconfirmed) {
+            self.upkeep.baseline = Baseline::Confirmed;
+        }
+        let Audit::Found { found, taken } = &self.upkeep.audit else { return HintSet::new() };
+        let (found, taken) = (found.clone(), *taken);
+        self.upkeep.audit = Audit::Due(now + AUDIT.max(taken * REST));
+        if !found.is_empty() {
+            self.upkeep.accused = Some((found.clone(), now, true));
+        }
+        found
+    }
+
+    /// Returns whether all is read.
+    fn read_baseline(&mut self, behind: Option<DirName>) -> bool {
+        let began = Instant::now();
+        for name in self.directories(behind) {
+            let unread: Vec<u32> = match self.names.nodes.get(&name) {
+                Some(node) => {
+                    node.slots.iter().filter(|slot| slot.told == Told::Name).map(|slot| slot.entry).collect()
+                }
+                None => continue,
+            };
+            for entry in unread {
+                self.read_one(&(name.clone(), entry));
+            }
+            if began.elapsed() > SLICE {
+                self.upkeep.baseline = Baseline::Unread(Some(name));
+                return false;
+            }
+        }
+        self.upkeep.baseline = Baseline::Unconfirmed;
+        true
+    }
+
+    fn read_one(&mut self, at: &At) {
+        let now = Instant::now();
+        let begun = self.clock.at(now);
+        let Some(file) = self.names.nodes.get(&at.0).map(|node| node.file(at.1)) else { return };
+        // What cannot be read stays without: it is told as modified at any sign.
+        let Read::Content(content, key) = read_stable(&file) else { return };
+        self.upkeep.hard_links.note(&key, &file, now);
+        if let Some(slot) = self.names.slot_mut(at) {
+            slot.note_key(key, begun);
+            (slot.hash, slot.told) = (content.hash, Told::Baseline);
+        }
+    }
+
+    /// The next directories, enough for a slice.
+    fn directories(&self, behind: Option<DirName>) -> Vec<DirName> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        self.names.nodes.range((from, Bound::Unbounded)).map(|(name, _)| name.clone()).take(1024).collect()
+    }
+
+    /// Compares some more directories with the disk, and the links in the end. Returns whether a barrier is
+    /// to tell what of it was missed.
+    fn audit(&mut self, now: Instant) -> bool {
+        let began = Instant::now();
+        let running = std::mem::replace(&mut self.upkeep.audit, Audit::Due(now));
+        let (behind, before, mut found) = match running {
+            Audit::Running { behind, taken, found, .. } => (behind, taken, found),
+            _ => (None, Duration::ZERO, HintSet::new()),
+        };
+        let mut last = None;
+        for name in self.directories(behind) {
+            self.audit_dir(&name, &mut found);
+            last = Some(name);
+            if began.elapsed() > SLICE {
+                break;
+            }
+        }
+        let taken = before + began.elapsed();
+        if last.is_some() {
+            self.upkeep.audit = Audit::Running { next: now + PAUSE, behind: last, taken, found };
+            return false;
+        }
+        for (link, way) in self.tree.ways() {
+            // A root is followed from `/`, a link from where it stands.
+            let is_root = self.tree.roots.iter().any(|root| root.dir == *link);
+            let base = if is_root { Path::new("/") } else { link.parent().unwrap_or(Path::new("/")) };
+            let name = if is_root { link.as_path() } else { Path::new(link.file_name().unwrap_or_default()) };
+            if resolve_symlinks(base, name).end != way.end {
+                found.insert(link.clone(), Phase::Complete);
+            }
+        }
+        let taken = before + began.elapsed();
+        if found.is_empty() {
+            self.upkeep.audit = Audit::Due(now + AUDIT.max(taken * REST));
+            return false;
+        }
+        self.upkeep.audit = Audit::Found { found, taken };
+        true
+    }
+
+    fn audit_dir(&mut self, name: &DirName, found: &mut HintSet) {
+        let Some(node) = self.names.nodes.get(name) else { return };
+        if !node.listing.is_current(&node.real) {
+            match Listing::read(&node.real) {
+                Ok(now) if now.identity != node.listing.identity => {
+                    found.insert(node.real.to_path_buf(), Phase::Complete)
+                }
+                Ok(now) => {
+                    let wanted = |file: &&std::ffi::OsStr| {
+                        let is_file =
+                            |listing: &Listing| matches!(listing.find(file), None | Some((_, Kind::File)));
+                        let ours = !(is_file(&now) && is_file(&node.listing))
+                            || self.tree.roots.iter().any(|root| root.id == name.0 && root.wants(file));
+                        ours && !self.tree.ignore.matches(file)
+                    };
+                    for file in now.difference(&node.listing).into_iter().filter(wanted) {
+                        found.insert(node.real.join(file), Phase::Complete);
+                    }
+                }
+                Err(error) if is_absence(&error) => found.insert(node.real.to_path_buf(), Phase::Complete),
+                // Known to be trouble, or looked at when it is hinted.
+                Err(_) => return,
+            }
+        }
+        let at = self.clock.at(Instant::now());
+        let mut doubtful = Vec::new();
+        for suspect in suspects(name, node) {
+            let Some(slot) = node.slot(suspect.at.1) else { continue };
+            match (slot.told, suspect.key) {
+                (Told::Nothing | Told::Name, _) => {}
+                // Only its stamps are too young to be trusted.
+                (_, Some(key)) if key == slot.key => {
+                    if slot.is_doubtful(at) {
+                        doubtful.push(suspect.at);
+                    }
+                }
+                _ => found.insert(node.file(suspect.at.1), Phase::Complete),
+            }
+        }
+        for at in doubtful {
+            self.settle_doubt(&at, found);
+        }
+    }
+
+    /// Reads a file whose attributes cannot tell.
+    fn settle_doubt(&mut self, at: &At, found: &mut HintSet) {
+        let begun = self.clock.at(Instant::now());
+        let Some(file) = self.names.nodes.get(&at.0).map(|node| node.file(at.1)) else { return };
+        let Read::Content(content, key) = read_stable(&file) else { return };
+        match self.names.slot_mut(at) {
+            Some(slot) if slot.hash == content.hash => slot.note_key(key, begun),
+            _ => found.insert(file, Phase::Complete),
+        }
+    }
+
+    fn look_at_hard_links(&mut self, now: Instant, look: &mut HintSet) {
+        let (interval, most) = HARD_LINKS;
+        for (identity, file) in self.upkeep.hard_links.next(most) {
+            let slots = self.tree.names_of(&file);
+            let known = slots.iter().find_map(|at| self.names.slot(at)).map(|slot| slot.key);
+            let now = key_of(&file).ok();
+            if known.is_some() && now != known {
+                look.insert(file.clone(), Phase::Complete);
+            }
+            // One that was replaced is noted again when it is read.
+            if known.is_none() || now.is_none_or(|now| !now.is_hard_linked() || now.identity() != identity) {
+                self.upkeep.hard_links.forget(identity, &file);
+            }
+        }
+        let any = !self.upkeep.hard_links.files.is_empty();
+        self.upkeep.hard_links.due = any.then_some(now + interval);
+    }
+}
+
+/// The files that have other names, by device and inode.
+#[derive(Debug, Default)]
+pub(crate) struct HardLinks {
+    files: BTreeMap<Identity, BTreeSet<PathBuf>>,
+    /// Where to go on looking.
+    at: Identity,
+    due: Option<Instant>,
+}
+
+impl HardLinks {
+    /// Notes a file if it has other names.
+    pub(crate) fn note(&mut self, key: &StatKey, file: &Path, now: Instant) {
+        if !key.is_hard_linked() {
+            return;
+        }
+        let files = self.files.entry(key.identity()).or_default();
+        if !files.contains(file) {
+            files.insert(file.to_owned());
+            self.due.get_or_insert(now + HARD_LINKS.0);
+        }
+    }
+
+    /// The other names of a file, as far as they are known.
+    pub(crate) fn others(&self, identity: Identity, file: &Path) -> impl Iterator<Item = &PathBuf> {
+        self.files.get(&identity).into_iter().flatten().filter(move |other| *other != file)
+    }
+
+    fn forget(&mut self, identity: Identity, file: &Path) {
+        if let Some(files) = self.files.get_mut(&identity) {
+            files.remove(file);
+            if files.is_empty() {
+                self.files.remove(&identity);
+            }
+        }
+    }
+
+    /// The next ones to look at, going round.
+    fn next(&mut self, most: usize) -> Vec<(Identity, PathBuf)> {
+        let behind = self.files.range((Bound::Excluded(self.at), Bound::Unbounded));
+        let before = self.files.range(..=self.at);
+        let mut next = Vec::new();
+        for (identity, files) in behind.chain(before) {
+            next.extend(files.iter().map(|file| (*identity, file.clone())));
+            self.at = *identity;
+            if next.len() >= most {
+                break;
+            }
+        }
+        next
+    }
+}

@@ -1,0 +1,144 @@
+//! Whether a checkout is under way.
+//!
+//! Git and Mercurial hold a lock from the first file they touch to the last one. While it is there, what
+//! is on the disk is half of one revision and half of another, and the gaps in between can be longer than
+//! the quiet time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use super::{key::StatKey, survey::key_of};
+
+/// The locks of every repository that some directories are in.
+#[derive(Debug, Default)]
+pub(crate) struct VcsLocks {
+    /// Where a repository may be: the directories and all that are above them.
+    dirs: BTreeSet<PathBuf>,
+    /// Locks that were waited for in vain, as they were then.
+    stale: BTreeMap<PathBuf, StatKey>,
+}
+
+impl VcsLocks {
+    /// For the repositories that are, or may come to be, at or above some real directories.
+    pub(crate) fn of<'a>(dirs: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let mut above = BTreeSet::new();
+        for dir in dirs {
+            for dir in dir.ancestors() {
+                if !above.insert(dir.to_owned()) {
+                    break;
+                }
+            }
+        }
+        Self { dirs: above, stale: BTreeMap::new() }
+    }
+
+    /// Takes over other directories, and keeps in mind which locks are stale.
+    pub(crate) fn change_to<'a>(&mut self, dirs: impl IntoIterator<Item = &'a PathBuf>) {
+        self.dirs = Self::of(dirs).dirs;
+    }
+
+    /// Whether any of them is locked now, by a lock that is not stale. Asks the disk a few times for each
+    /// directory.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        let held = self.held();
+        self.stale.retain(|lock, key| held.get(lock) == Some(key));
+        held.iter().any(|(lock, key)| self.stale.get(lock) != Some(key))
+    }
+
+    /// Waited long enough: what is locked now is not waited for again until it changes.
+    pub(crate) fn give_up(&mut self) {
+        self.stale = self.held();
+        for lock in self.stale.keys() {
+            tracing::warn!(target: "watch", ?lock,
+                "a version control lock stays; not waiting for it (remove it if nothing is at work there)");
+        }
+    }
+
+    fn held(&self) -> BTreeMap<PathBuf, StatKey> {
+        let locks = self.dirs.iter().flat_map(|dir| git_lock(dir).into_iter().chain([dir.join(".hg/wlock")]));
+        // Mercurial's lock is a link that leads nowhere.
+        locks.filter_map(|lock| key_of(&lock).ok().map(|key| (lock, key))).collect()
+    }
+}
+
+fn git_lock(dir: &Path) -> Option<PathBuf> {
+    let git = dir.join(".git");
+    let metadata = fs::symlink_metadata(&git).ok()?;
+    if !metadata.is_file() {
+        return Some(git.join("index.lock"));
+    }
+    // A worktree or a submodule: `gitdir: PATH`
+    if metadata.len() > 4096 {
+        return None;
+    }
+    let text = fs::read(&git).ok()?;
+    let path = text.strip_prefix(b"gitdir:")?.trim_ascii();
+    Some(dir.join(Path::new(std::ffi::OsStr::from_bytes(path))).join("index.lock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn site() -> (tempfile::TempDir, PathBuf, VcsLocks) {
+        let keep = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(keep.path()).unwrap();
+        fs::create_dir_all(base.join("repository/lua")).unwrap();
+        let locks = VcsLocks::of([&base.join("repository/lua")]);
+        (keep, base, locks)
+    }
+
+    #[test]
+    fn a_lock_of_the_repository_above_is_seen_as_soon_as_there_is_one() {
+        let (_keep, base, mut locks) = site();
+        assert!(!locks.is_busy());
+        fs::create_dir(base.join("repository/.git")).unwrap();
+        assert!(!locks.is_busy());
+        let lock = base.join("repository/.git/index.lock");
+        fs::write(&lock, "").unwrap();
+        assert!(locks.is_busy());
+        fs::remove_file(&lock).unwrap();
+        assert!(!locks.is_busy());
+        fs::create_dir(base.join("repository/.hg")).unwrap();
+        symlink("host:1", base.join("repository/.hg/wlock")).unwrap();
+        assert!(locks.is_busy());
+    }
+
+    #[test]
+    fn the_lock_of_a_worktree_is_where_its_git_file_says() {
+        let (_keep, base, mut locks) = site();
+        fs::create_dir_all(base.join("main/.git/worktrees/one")).unwrap();
+        fs::write(base.join("repository/.git"), "gitdir: ../main/.git/worktrees/one\n").unwrap();
+        assert!(!locks.is_busy());
+        fs::write(base.join("main/.git/worktrees/one/index.lock"), "").unwrap();
+        assert!(locks.is_busy());
+        fs::write(base.join("repository/.git"), "not for us").unwrap();
+        assert!(!locks.is_busy());
+    }
+
+    #[test]
+    fn a_stale_lock_is_not_waited_for_until_it_changes() {
+        let (_keep, base, mut locks) = site();
+        fs::create_dir(base.join("repository/.git")).unwrap();
+        let lock = base.join("repository/.git/index.lock");
+        fs::write(&lock, "").unwrap();
+        assert!(locks.is_busy());
+        locks.give_up();
+        assert!(!locks.is_busy());
+        locks.change_to([&base.join("repository/lua")]);
+        assert!(!locks.is_busy());
+        fs::write(&lock, "another").unwrap();
+        assert!(locks.is_busy());
+        locks.give_up();
+        fs::remove_file(&lock).unwrap();
+        assert!(!locks.is_busy());
+        fs::write(&lock, "another one").unwrap();
+        assert!(locks.is_busy());
+    }
+}
