@@ -5,13 +5,14 @@
 //! sink, so nothing is lost and nothing grows.
 
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use hotloader_backend::{
-    BackendFailure, BackendHandle, Collected, HintSet, LostCause, Phase, ReportStream, Skipped, WatchPlan,
-    spawn,
+    BackendFailure, BackendHandle, Collected, HintSet, LostCause, ReportStream, Skipped, WatchPlan, spawn,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -30,6 +31,12 @@ use super::{
     supervisor::{BARRIER, Standing, Supervisor},
 };
 use crate::config::{AUTO, WatchConfig};
+
+/// How long to wait for a checkout between two looks at its lock.
+const CHECKOUT: Duration = Duration::from_millis(10);
+
+/// When a barrier that was not passed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The grain of tokio's timers.
 const TICK: Duration = Duration::from_millis(1);
@@ -81,6 +88,8 @@ pub async fn start(
         links,
         health,
         stop: stop.clone(),
+        proof: None,
+        proven: false,
     };
     if let Err(end) = watcher.begin(begun).await {
         watcher.backend.stop().await;
@@ -160,6 +169,10 @@ struct Watcher {
     links: watch::Sender<Arc<LinkView>>,
     health: watch::Sender<Health>,
     stop: CancellationToken,
+    /// A barrier that tells what is not only on its way; true when it is passed.
+    proof: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    /// It was passed, and what it brought is still to be looked at.
+    proven: bool,
 }
 
 impl Watcher {
@@ -203,9 +216,25 @@ impl Watcher {
 
     async fn step(&mut self) -> Result<(), End> {
         let now = Instant::now();
+        if self.settle.is_ripe(now) && self.on_disk(Reconciler::is_checkout_under_way).await? {
+            if self.settle.postpone(now, now + CHECKOUT) {
+                return Ok(());
+            }
+            self.on_disk(Reconciler::give_up_on_checkout).await?;
+        }
         if let Some(settled) = self.settle.take(now) {
             return self.act(settled, now).await;
         }
+        if self.proven && self.settle.is_idle() {
+            self.proven = false;
+            let hints = self.on_disk(move |reconciler| reconciler.confirm(now)).await?;
+            return if hints.is_empty() {
+                Ok(())
+            } else {
+                self.act(Settled { hints, first: now }, now).await
+            };
+        }
+        let next_work = self.reconciler.as_ref().and_then(|reconciler| reconciler.next_work());
         let due = self.settle.due();
         tokio::select! {
             biased;
@@ -224,8 +253,55 @@ impl Watcher {
                 self.configure();
                 Ok(())
             }
+            passed = proof(&mut self.proof) => {
+                self.proof = None;
+                if let Some(collected) = self.reports.take() {
+                    self.take_in(collected);
+                }
+                if passed {
+                    self.proven = true;
+                } else {
+                    self.prove_after(AGAIN);
+                }
+                Ok(())
+            }
             () = until(due) => Ok(()),
+            () = sleep_until(next_work.unwrap_or(now).into()), if next_work.is_some() => self.upkeep().await,
         }
+    }
+
+    /// What there is to do while nothing is hinted.
+    async fn upkeep(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        let work = self.on_disk(move |reconciler| reconciler.work(now)).await?;
+        self.settle.add(work.look, now, now);
+        if work.barrier {
+            self.prove_after(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    fn prove_after(&mut self, delay: Duration) {
+        let barrier = self.backend.barrier();
+        self.proof = Some(Box::pin(async move {
+            sleep(delay).await;
+            barrier.await.is_ok()
+        }));
+    }
+
+    /// Has the reconciler do something that asks the disk.
+    async fn on_disk<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Reconciler) -> T + Send + 'static,
+    ) -> Result<T, End> {
+        let Some(mut reconciler) = self.reconciler.take() else { return Err(End::Panicked) };
+        let job = spawn_blocking(move || {
+            let result = work(&mut reconciler);
+            (reconciler, result)
+        });
+        let (reconciler, result) = job.await.map_err(|_| End::Panicked)?;
+        self.reconciler = Some(reconciler);
+        Ok(result)
     }
 
     async fn obey(&mut self, command: Command) -> Result<(), End> {
@@ -332,6 +408,13 @@ impl Watcher {
         if outcome.changes.is_empty() && !initial {
             return Ok(());
         }
+        if outcome.missed > 0 {
+            self.health.send_modify(|health| health.missed += outcome.missed as u64);
+            tracing::warn!(target: "watch", backends = self.health.borrow().names().join(", "), missed = outcome.missed,
+                first = ?outcome.changes.first().map(|change| &change.path),
+                "changes were found that the watch backend did not report; please report this as a bug, or choose \
+                 another one with watch.backend");
+        }
         tracing::debug!(target: "watch",
             names = ?outcome.changes.iter().map(|change| &change.name).collect::<Vec<_>>(),
             settle_us = timing.settle.as_micros() as u64, reconcile_us = timing.reconcile.as_micros() as u64,
@@ -362,12 +445,12 @@ impl Watcher {
             self.plan.dirs = watched;
             let links = || reconciler.links();
             match look {
-                Look::Arm(new) => {
+                Look::Arm(_) => {
                     let links = links();
                     self.reconciler = Some(reconciler);
                     self.update_symlink_watches(links).await?;
+                    // What was listed too early is known to the reconciler.
                     hints = HintSet::new();
-                    new.into_iter().for_each(|dir| hints.insert(dir, Phase::Complete));
                 }
                 Look::Done(outcome) => {
                     let links = outcome.walked.then(links);
@@ -464,6 +547,13 @@ impl Watcher {
                 () = &mut pause => return Ok(()),
             }
         }
+    }
+}
+
+async fn proof(proof: &mut Option<Pin<Box<dyn Future<Output = bool> + Send>>>) -> bool {
+    match proof {
+        Some(proof) => proof.await,
+        None => std::future::pending().await,
     }
 }
 

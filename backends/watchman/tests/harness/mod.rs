@@ -1,8 +1,8 @@
 //! A Watchman daemon of the test's own: its socket, state and log are in a directory that goes with it.
 //! Nobody else's daemon is ever asked or ended.
 
-#![allow(dead_code, unreachable_pub, reason = "not every test needs all of it")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "not every test needs all of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
 mod site;
 
