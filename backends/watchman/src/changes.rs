@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     ino: u64,
     uid: u32,
     gid: u32,
+    /// When it was last seen to change.
+    oclock: Clock,
 }
 
 /// Bytes: one name that is no UTF-8 would fail all that came with it if it was a string.
@@ -73,13 +75,18 @@ impl<'de> Deserialize<'de> for Name {
 
 impl QueryFieldList for Entry {
     fn field_list() -> Vec<&'static str> {
-        vec!["name", "exists", "new", "mode", "ino", "uid", "gid"]
+        vec!["name", "exists", "new", "mode", "ino", "uid", "gid", "oclock"]
     }
 }
 
 impl Entry {
     pub(crate) fn path(&self, tree: &Path) -> PathBuf {
         tree.join(OsStr::from_bytes(&self.name.0))
+    }
+
+    /// Whether its last change was known at a moment.
+    pub(crate) fn is_older_than(&self, moment: &Moment) -> bool {
+        Moment::of(&self.oclock).is_some_and(|observed| observed.is_covered_by(moment))
     }
 
     fn dir(&self) -> Option<Dir> {
@@ -180,7 +187,8 @@ mod tests {
     use super::*;
 
     fn entry(mode: u32, ino: u64, exists: bool, new: bool) -> Entry {
-        Entry { name: Name(b"d".to_vec()), exists, new, mode, ino, uid: 0, gid: 0 }
+        let oclock = Clock::Spec(ClockSpec::null());
+        Entry { name: Name(b"d".to_vec()), exists, new, mode, ino, uid: 0, gid: 0, oclock }
     }
 
     fn plan(dirs: &[&str]) -> WatchPlan {

@@ -30,6 +30,9 @@ const RECONNECT: Duration = Duration::from_secs(2);
 /// The first pause between two tries; each is twice the one before.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often the daemon may refuse a tree until it is believed.
+const REFUSALS: u32 = 3;
+
 /// What a tree is told.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -202,16 +205,11 @@ impl Tree {
         if let State::Watching(watch) = &self.state {
             self.last = Some(watch.position().clone());
             match trouble {
+                None | Some(Trouble::Away { .. } | Trouble::Lost { .. } | Trouble::Refused(_)) => {}
                 // Its root may have been replaced, which is not the daemon's fault.
-                Some(trouble @ Trouble::Unsynced { .. }) => {
-                    if in_time(&self.path, self.options.timeout, watch.is_in_place(&self.path)).await? {
-                        return Err(trouble.into());
-                    }
-                }
-                Some(trouble) if !trouble.may_pass() && !matches!(trouble, Trouble::Refused(_)) => {
-                    return Err(trouble.into());
-                }
-                _ => {}
+                Some(Trouble::Unsynced { .. })
+                    if !in_time(&self.path, self.options.timeout, watch.is_in_place(&self.path)).await? => {}
+                Some(trouble) => return Err(trouble.into()),
             }
             tracing::debug!(target: "watch", tree = %self.path.display(), "watching anew");
         }
@@ -225,6 +223,7 @@ impl Tree {
         let was_new = matches!(self.state, State::New);
         let deadline = Instant::now() + RECONNECT;
         let mut pause = PAUSE;
+        let mut refused = 0;
         loop {
             if self.identity().await?.is_none() {
                 if !matches!(self.state, State::New | State::Absent) {
@@ -247,8 +246,12 @@ impl Tree {
                     sleep(pause).await;
                     pause *= 2;
                 }
-                // It may have gone since it was looked at.
-                Err(Trouble::Refused(_)) if self.identity().await?.is_none() => {}
+                // It may have gone since it was looked at, or the daemon is about to notice that what it
+                // watched there has gone.
+                Err(Trouble::Refused(_)) if refused < REFUSALS => {
+                    refused += 1;
+                    sleep(PAUSE).await;
+                }
                 Err(Trouble::Refused(reason)) => {
                     self.state = State::Refused(reason);
                     return Ok(());

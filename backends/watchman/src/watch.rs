@@ -16,6 +16,7 @@ use std::{
 };
 
 use hotloader_backend::LostCause;
+use serde::de::IgnoredAny;
 use watchman_client::{
     CanonicalPath, ResolvedRoot, Subscription, SubscriptionData,
     pdu::{
@@ -147,18 +148,20 @@ impl Watch {
     pub(crate) async fn next(&mut self) -> News {
         match self.subscription.next().await {
             Ok(SubscriptionData::FilesChanged(result)) => {
-                let is_known = Moment::of(&result.clock)
-                    .zip(Moment::of(&self.position.clock))
-                    .is_some_and(|(this, told)| this.is_covered_by(&told));
-                let outcome = if result.is_fresh_instance {
-                    Outcome::Lost(LostCause::FreshInstance)
-                } else if is_known {
-                    Outcome::Changed(Vec::new())
-                } else {
+                let told = Moment::of(&self.position.clock);
+                let is_later = Moment::of(&result.clock)
+                    .zip(told.as_ref())
+                    .is_none_or(|(this, told)| !this.is_covered_by(told));
+                if is_later {
                     self.position.clock = result.clock;
-                    Outcome::Changed(result.files.unwrap_or_default())
-                };
-                News::Told(outcome)
+                }
+                if result.is_fresh_instance {
+                    return News::Told(Outcome::Lost(LostCause::FreshInstance));
+                }
+                // It begins where it ended, which may be before what was asked for since.
+                let mut entries = result.files.unwrap_or_default();
+                entries.retain(|entry| !told.as_ref().is_some_and(|told| entry.is_older_than(told)));
+                News::Told(Outcome::Changed(entries))
             }
             Ok(SubscriptionData::StateEnter { .. } | SubscriptionData::StateLeave { .. }) => {
                 News::Told(Outcome::Changed(Vec::new()))
@@ -244,7 +247,11 @@ async fn resolve(
             root = %path.display(),
             "Watchman did not notice that a directory was replaced; its watch is made anew"
         );
-        let _: serde::de::IgnoredAny = connection.request(("watch-del", path)).await?;
+        match connection.request::<_, IgnoredAny>(("watch-del", path)).await {
+            // It may have been noticed by now.
+            Ok(_) | Err(Trouble::Refused(_)) => {}
+            Err(trouble) => return Err(trouble),
+        }
     }
 }
 

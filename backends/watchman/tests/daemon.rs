@@ -1,7 +1,12 @@
 //! What becomes of a watch when something becomes of the daemon. The ids are those of the catalogue of ways
 //! file watching goes wrong.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its helpers cannot go on"
+)]
 
 mod harness;
 

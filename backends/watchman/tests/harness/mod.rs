@@ -2,7 +2,12 @@
 //! Nobody else's daemon is ever asked or ended.
 
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "not every test needs all of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its helpers cannot go on"
+)]
 
 mod site;
 
