@@ -133,14 +133,18 @@ impl View {
         }
     }
 
-    /// Passes a barrier. All that was said is about these paths or directories above them, unless sync
-    /// was lost.
+    /// Passes a barrier. All of these paths were told, and nothing but them and directories above them,
+    /// unless sync was lost.
     ///
     /// # Panics
     ///
     /// When something else was said.
     pub async fn only(&mut self, changed: &[&Path], after: &str) {
-        let Some(Collected { hints, lost, .. }) = self.hints().await else { return };
+        let Collected { hints, lost, .. } =
+            self.hints().await.unwrap_or_else(|| panic!("after {after}: nothing is told"));
+        for path in changed {
+            assert!(hints.covers(path), "after {after}: {} is not told", path.display());
+        }
         if !lost.is_empty() {
             return;
         }

@@ -228,6 +228,8 @@ pub async fn e11_hard_link_in(mut view: View) {
 
 /// The same with a file that had no name before.
 pub async fn e11_unnamed_file_linked_in(mut view: View) {
+    write(&view.root().join("named"), "1");
+    view.check("creating").await;
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
@@ -360,6 +362,8 @@ pub async fn e19_git_checkout(mut view: View) {
         git add .; git commit -qm one; git checkout -qb other; \
         for i in $(seq 500); do echo other $i >d$((i % 20))/$i.lua; done; \
         git mv d3 moved; mkdir -p new/deep; echo new >new/deep/x; git rm -qrf d4; git add .; git commit -qm two";
+    write(&view.root().join("x.lua"), "1");
+    view.check("creating").await;
     if sh(view.root(), "git", prepare) {
         view.check("two commits").await;
         for line in ["git checkout -q main", "git checkout -q other", "git checkout -q main"] {
