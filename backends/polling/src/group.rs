@@ -11,8 +11,8 @@ use hotloader_backend::{ReportSink, SkipCause, Skipped};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use crate::{
-    lane::{Done, Lane, Order},
-    mounts::{Device, Mount},
+    lane::{Done, Lane, Order, OrderKind},
+    mounts::{Device, Mount, MountPoints},
     pass::{Manner, Outcome},
 };
 
@@ -185,23 +185,23 @@ impl Group {
     }
 
     /// Gives the lane what is to be done now, if it is free. `due` is when a pass begins by itself.
-    pub(crate) fn go_on(&mut self, now: Instant, barrier: u64, due: Instant) {
+    pub(crate) fn go_on(&mut self, now: Instant, barrier: u64, due: Instant, mount_points: Arc<MountPoints>) {
         if self.task.is_some() {
             return;
         }
-        let (order, kind) = if self.state == Taken::No {
+        let (order, task) = if self.state == Taken::No {
             self.state = Taken::Ordered;
-            (Order::Take(self.dirs.clone()), TaskKind::Take)
+            (OrderKind::Take(self.dirs.clone()), TaskKind::Take)
         } else if self.is_empty() {
             return;
         } else if now >= due || self.proved < barrier {
-            (Order::Pass, TaskKind::Pass { proves: barrier, is_asked: now < due })
+            (OrderKind::Pass, TaskKind::Pass { proves: barrier, is_asked: now < due })
         } else {
             return;
         };
         let answers = self.lane.answers();
-        self.task = Some(Task { begun: now, kind, answers, heard: now, checked: now });
-        self.lane.give(order);
+        self.task = Some(Task { begun: now, kind: task, answers, heard: now, checked: now });
+        self.lane.give(Order { kind: order, mount_points });
     }
 
     /// When the next pass begins by itself.

@@ -7,7 +7,7 @@ use std::{
 
 use rustix::{
     ffi::CStr,
-    fs::{AtFlags, FileType, Stat, readlinkat, statat},
+    fs::{AtFlags, FileType, Stat, StatxFlags, readlinkat, statat, statx},
     io::Errno,
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -22,6 +22,12 @@ const TICK: Duration = Duration::from_millis(20);
 const WHOLE_SECONDS: Duration = Duration::from_secs(2);
 
 const SECOND: i64 = 1_000_000_000;
+
+/// The kind of a directory, without permissions.
+const DIRECTORY: u32 = 0o040_000;
+
+/// Neither follow a link nor mount anything.
+const AS_IT_IS: AtFlags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::NO_AUTOMOUNT);
 
 /// What tells one state of an entry from another. Only ever compared for equality: times may go
 /// backwards, and the clock that made them may be another machine's.
@@ -47,24 +53,27 @@ impl Key {
     /// Of an entry that others know of better by now. No real one is like it either.
     pub(crate) const FORGOTTEN: Self = Self { mode: u32::MAX - 1, ..Self::UNANSWERED };
 
-    /// Of a directory. What it is now shows when it is looked into itself, if the plan has it. It is not
-    /// asked for here: another file system may be mounted on it, and that one may hang.
-    const DIRECTORY: Self = Self { mode: 0o040_000, ..Self::UNANSWERED };
+    /// Of a directory on which something is mounted. It is not asked for: that file system may hang.
+    const MOUNT_POINT: Self = Self { mode: DIRECTORY, ..Self::UNANSWERED };
 
     /// Asks the file system, without following a link. `kind` is what the listing said it is.
     pub(crate) fn of(
         dir: BorrowedFd<'_>,
         name: &CStr,
         kind: FileType,
+        is_mount_point: bool,
         contents: Option<&mut Contents>,
     ) -> Result<Self, Errno> {
-        if kind == FileType::Directory {
-            return Ok(Self::DIRECTORY);
+        if is_mount_point && matches!(kind, FileType::Directory | FileType::Unknown) {
+            return Ok(Self::MOUNT_POINT);
         }
-        let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)?;
+        if kind == FileType::Directory {
+            return Self::of_directory(dir, name);
+        }
+        let stat = statat(dir, name, AS_IT_IS)?;
         let mut key = Self::from_stat(&stat);
         match (FileType::from_raw_mode(stat.st_mode), contents) {
-            (FileType::Directory, _) => return Ok(Self::DIRECTORY),
+            (FileType::Directory, _) => return Self::of_directory(dir, name),
             (FileType::Symlink, _) => key.content = xxh3_64(readlinkat(dir, name, Vec::new())?.as_bytes()),
             (FileType::RegularFile, Some(contents)) => {
                 key.content = match contents.hash(dir, name) {
@@ -78,10 +87,24 @@ impl Key {
         Ok(key)
     }
 
+    /// Which directory it is, and no more: what is in it, and who may look, shows when it is looked into
+    /// itself. Inodes are used again at once, so the time that it was made is needed to tell.
+    fn of_directory(dir: BorrowedFd<'_>, name: &CStr) -> Result<Self, Errno> {
+        let stat = statx(dir, name, AS_IT_IS, StatxFlags::TYPE | StatxFlags::INO | StatxFlags::BTIME)?;
+        if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::Directory {
+            // It has just been replaced.
+            return Ok(Self::FORGOTTEN);
+        }
+        let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+        let born =
+            if has_birth { nanoseconds(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec.into()) } else { 0 };
+        let dev = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
+        Ok(Self { mode: DIRECTORY, dev, ino: stat.stx_ino, mtime: born, ctime: born, ..Self::UNANSWERED })
+    }
+
     #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
     fn from_stat(stat: &Stat) -> Self {
         let Identity { dev, ino, mode } = stat.into();
-        let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(SECOND).wrapping_add(rest);
         Self {
             mode,
             dev,
@@ -96,7 +119,8 @@ impl Key {
     /// For how long after it was first seen another write could leave the very same key.
     pub(crate) fn racy_for(&self) -> Duration {
         if self.is_timeless() {
-            Duration::ZERO
+            // A directory whose age nobody knows may be another by now, with the same inode.
+            if self.mode == DIRECTORY { WHOLE_SECONDS } else { Duration::ZERO }
         } else if self.mtime % SECOND == 0 && self.ctime % SECOND == 0 {
             WHOLE_SECONDS
         } else {
@@ -121,6 +145,10 @@ impl Key {
     pub(crate) fn for_test(mode: u32, content: u64) -> Self {
         Self { mode, dev: 1, ino: 2, size: 3, mtime: 4 * SECOND + 1, ctime: 5 * SECOND + 1, content }
     }
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.wrapping_mul(SECOND).wrapping_add(rest)
 }
 
 /// What tells one directory from another in its place.

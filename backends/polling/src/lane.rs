@@ -14,11 +14,22 @@ use std::{
 use hotloader_backend::ReportSink;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::pass::{Manner, Outcome, Pulse, STACK, Tree};
+use crate::{
+    mounts::MountPoints,
+    pass::{Manner, Outcome, Pulse, STACK, Tree},
+};
 
 /// What the thread is to do.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) struct Order {
+    pub(crate) kind: OrderKind,
+    /// What is mounted by now.
+    pub(crate) mount_points: Arc<MountPoints>,
+}
+
+/// What kind of work it is.
+#[derive(Debug)]
+pub(crate) enum OrderKind {
     /// Look after these directories from now on, which are in order.
     Take(Arc<[PathBuf]>),
     /// Look at all of them.
@@ -79,10 +90,10 @@ impl Drop for Lane {
 
 fn work(lane: u64, mut tree: Tree, orders: &Receiver<Order>, done: UnboundedSender<Done>) {
     let mut last_word = LastWord { lane, done };
-    while let Ok(order) = orders.recv() {
-        let outcome = match order {
-            Order::Take(dirs) => tree.take(dirs),
-            Order::Pass => tree.pass(),
+    while let Ok(Order { kind, mount_points }) = orders.recv() {
+        let outcome = match kind {
+            OrderKind::Take(dirs) => tree.take(dirs, &mount_points),
+            OrderKind::Pass => tree.pass(&mount_points),
         };
         let Some(outcome) = outcome else { return };
         last_word.say(Some(outcome));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
     path::Path,
     time::SystemTime,
@@ -52,10 +52,11 @@ pub(crate) enum Finding {
 impl Listing {
     /// Lists a directory and asks for each entry; what was in this listing before is forgotten, its
     /// memory is kept. What vanishes meanwhile is not in it. `heard` is called whenever the file system
-    /// has answered.
+    /// has answered. What is mounted in it is not asked for.
     pub(crate) fn read(
         &mut self,
         dir: &Path,
+        mount_points: Option<&HashSet<OsString>>,
         mut contents: Option<&mut Contents>,
         mut heard: impl FnMut(),
     ) -> Result<(), Errno> {
@@ -71,11 +72,14 @@ impl Listing {
             if [&b"."[..], b".."].contains(&name.to_bytes()) {
                 continue;
             }
-            let key = match Key::of(dir.fd()?, name, entry.file_type(), contents.as_deref_mut()) {
-                Ok(key) => key,
-                Err(errno) if Absence::from(errno) == Absence::Gone => continue,
-                Err(_) => Key::UNANSWERED,
-            };
+            let is_mount_point =
+                mount_points.is_some_and(|names| names.contains(OsStr::from_bytes(name.to_bytes())));
+            let key =
+                match Key::of(dir.fd()?, name, entry.file_type(), is_mount_point, contents.as_deref_mut()) {
+                    Ok(key) => key,
+                    Err(errno) if Absence::from(errno) == Absence::Gone => continue,
+                    Err(_) => Key::UNANSWERED,
+                };
             heard();
             self.push(name, key);
         }
@@ -165,7 +169,7 @@ impl Entry {
             self.changed(time);
             return Some(Finding::Back);
         }
-        if self.key != before.key {
+        if self.key != before.key || self.key == Key::FORGOTTEN {
             return Some(self.changed(time));
         }
         let until = before.look_until;
@@ -198,7 +202,7 @@ mod tests {
 
     fn read(dir: &Path) -> Listing {
         let mut listing = Listing::default();
-        listing.read(dir, None, || {}).unwrap();
+        listing.read(dir, None, None, || {}).unwrap();
         listing
     }
 
@@ -297,12 +301,16 @@ mod tests {
     }
 
     #[test]
-    fn a_subdirectory_is_not_asked_so_nothing_in_it_is_a_change_of_it() {
+    fn what_is_in_a_subdirectory_is_no_change_of_it_and_to_be_another_one_is() {
         let mut dir = Dir::new();
         fs::create_dir(dir.path.join("sub")).unwrap();
         dir.settle();
         fs::write(dir.path.join("sub/y"), "1").unwrap();
         assert_eq!(dir.look(), []);
+        fs::remove_dir_all(dir.path.join("sub")).unwrap();
+        // It mostly gets the same inode.
+        fs::create_dir(dir.path.join("sub")).unwrap();
+        assert_eq!(dir.look(), [changed("sub")]);
         fs::remove_dir_all(dir.path.join("sub")).unwrap();
         fs::write(dir.path.join("sub"), "1").unwrap();
         assert_eq!(dir.look(), [changed("sub")]);

@@ -1,12 +1,13 @@
 //! Which file system a directory is on, without asking that file system: it may hang.
 
 use std::{
-    collections::HashMap,
-    ffi::OsStr,
+    collections::{HashMap, HashSet},
+    ffi::{OsStr, OsString},
     fs::File,
     io::{Read, Seek},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -55,11 +56,15 @@ pub(crate) struct Mount {
     pub(crate) is_remote: bool,
 }
 
+/// Names of mount points, by the directories they are in.
+pub(crate) type MountPoints = HashMap<PathBuf, HashSet<OsString>>;
+
 /// What is mounted.
 #[derive(Debug)]
 pub(crate) struct Mounts {
     /// Of two mounts at one place the later hides the one before.
     table: HashMap<PathBuf, Mount>,
+    points: Arc<MountPoints>,
     /// Stays open: it tells whether something changed since it was read.
     file: Option<File>,
     /// Stands for what the table does not have.
@@ -70,7 +75,8 @@ impl Mounts {
     /// Where there is no such table, all is taken for one file system.
     pub(crate) fn new() -> Self {
         let unknown = Mount { device: Device { major: 0, minor: 0 }, at: "/".into(), is_remote: false };
-        let mut mounts = Self { table: HashMap::new(), file: File::open(TABLE).ok(), unknown };
+        let file = File::open(TABLE).ok();
+        let mut mounts = Self { table: HashMap::new(), points: Arc::default(), file, unknown };
         mounts.read();
         mounts
     }
@@ -80,6 +86,13 @@ impl Mounts {
         let mut text = Vec::new();
         if file.rewind().and_then(|()| file.read_to_end(&mut text)).is_ok() {
             self.table = parse(&text);
+            let mut points = MountPoints::new();
+            for at in self.table.keys() {
+                if let (Some(parent), Some(name)) = (at.parent(), at.file_name()) {
+                    points.entry(parent.to_owned()).or_default().insert(name.to_owned());
+                }
+            }
+            self.points = points.into();
         }
     }
 
@@ -93,6 +106,10 @@ impl Mounts {
             self.read();
         }
         changed
+    }
+
+    pub(crate) fn points(&self) -> Arc<MountPoints> {
+        self.points.clone()
     }
 
     /// The mount that a directory is on.

@@ -151,7 +151,7 @@ impl Poller {
         let rests_until = self.load.rests_until();
         let mut ceased = false;
         for group in &mut self.groups {
-            group.go_on(now, self.barrier, group.due(interval).max(rests_until));
+            group.go_on(now, self.barrier, group.due(interval).max(rests_until), self.mounts.points());
             ceased |= group.check(now);
         }
         self.groups.retain(|group| !group.is_over());
