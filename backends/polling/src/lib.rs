@@ -23,7 +23,9 @@
 //! leads; only ever for equality. What changed is looked at again as long as another write could leave
 //! the same time stamps: 20 ms, or two seconds where stamps are whole seconds (ext2 with small inodes,
 //! sftp). On FUSE and network file systems it is looked at again for 30 seconds, with growing gaps, since
-//! attributes may arrive before content does.
+//! attributes may arrive before content does. Of a directory, what matters in the one it is in is only
+//! which it is (device, inode, time of birth): what it contains shows when it is looked into itself.
+//! Nothing is asked of one that something is mounted on.
 //!
 //! Of a file system without time stamps, and of `/proc` and the like, that leaves size and inode. Those,
 //! and file systems whose attributes lie, need `verify = "content"`: the first MiB of each file is read

@@ -1,10 +1,21 @@
-//! The suite that every backend passes.
+//! The suite that every backend passes: by attributes, and with the content of files verified.
 
 use std::collections::BTreeMap;
 
+use hotloader_backend::FileWatchBackend;
 use hotloader_polling::PollingBackend;
 
-hotloader_conformance::conformance_suite!(|| {
-    let options = BTreeMap::from([("interval".to_owned(), "20ms".into())]);
-    Box::new(PollingBackend::from_options(&options).unwrap())
-});
+fn backend(verify: &str) -> Box<dyn FileWatchBackend> {
+    let options = [("interval", "20ms"), ("verify", verify)];
+    let options = options.map(|(key, value)| (key.to_owned(), value.into()));
+    #[allow(clippy::unwrap_used, reason = "a test ends here if these options are wrong")]
+    Box::new(PollingBackend::from_options(&BTreeMap::from(options)).unwrap())
+}
+
+mod attributes {
+    hotloader_conformance::conformance_suite!(|| crate::backend("attributes"));
+}
+
+mod content {
+    hotloader_conformance::conformance_suite!(|| crate::backend("content"));
+}
