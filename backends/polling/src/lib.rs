@@ -5,7 +5,8 @@
 //! - `poller`: who looks at what and when; barriers, vitals. `mounts`: which file system a directory is on.
 //!   `load`: how much of a processor that takes, and may take.
 //! - `group`: the directories on one mount, as the poller sees them. `lane`: the thread that looks at them.
-//! - `pass`: what is known of them, and a pass over them by several threads.
+//! - `pass`: a pass over them by several threads. `known`: what is known of one, and what follows from
+//!   another look at it.
 //! - `listing`: the entries of one directory, compared with those before. `clock`: what is looked at again.
 //! - `key`: what tells two states of an entry apart; which errors mean that something is gone. `contents`:
 //!   what files contain, as a part of the key.
@@ -38,6 +39,7 @@ mod clock;
 mod contents;
 mod group;
 mod key;
+mod known;
 mod lane;
 mod listing;
 mod load;
@@ -155,6 +157,23 @@ mod tests {
         fs::write(late.join("x"), "1").unwrap();
         handle.barrier().await.unwrap();
         assert!(stream.take().unwrap().hints.covers(&late.join("x")));
+        handle.stop().await;
+    }
+
+    #[tokio::test]
+    async fn vitals_tell_the_interval_the_entries_and_the_passes() {
+        let site = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(site.path()).unwrap();
+        fs::write(root.join("x"), "1").unwrap();
+        let (handle, mut stream) = spawn(backend("1h"));
+        handle.set_plan(WatchPlan::new(1, [root]));
+        while stream.next().await.unwrap().armed.is_none() {}
+        assert_eq!(handle.vitals().passes, 0, "to list is not to pass");
+        handle.barrier().await.unwrap();
+        handle.barrier().await.unwrap();
+        let vitals = handle.vitals();
+        assert_eq!((vitals.detail.as_str(), vitals.passes), ("every 1h, 1 entries", 2));
+        assert!(vitals.cpu_share > 0.0 && !vitals.last_pass.is_zero(), "{vitals:?}");
         handle.stop().await;
     }
 
