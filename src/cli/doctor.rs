@@ -13,7 +13,7 @@ use super::{
     CliError, DoctorArgs,
     doctor_limits::Limits,
     doctor_places::{self, Place, places},
-    doctor_report::{Problem, Report, section},
+    doctor_report::{Problem, Report, print, section},
     doctor_watchman::Watchman,
     serve,
     watch::{at_work, settings},
@@ -97,14 +97,12 @@ impl Subject {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let is_container = ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
         let (system, container) = (std::env::consts::OS, if is_container { ", in a container" } else { "" });
-        section(
-            &format!("lua-hotloader {} doctor", env!("CARGO_PKG_VERSION")),
-            &[
-                ["directory".into(), self.dir.display().to_string(), what.into()],
-                ["system".into(), format!("{system} {}{container}", kernel.trim()), String::new()],
-                ["watch.backend".into(), self.configured().join(", "), String::new()],
-            ],
-        );
+        print(&[
+            ["lua-hotloader".into(), env!("CARGO_PKG_VERSION").into()],
+            ["system".into(), format!("{system} {}{container}", kernel.trim())],
+            ["directory".into(), format!("{} ({what})", self.dir.display())],
+            ["watch.backend".into(), self.configured().join(", ")],
+        ]);
     }
 }
 
