@@ -16,7 +16,7 @@ use super::{
     doctor_report::{Problem, Report, print, section},
     doctor_watchman::Watchman,
     serve,
-    watch::{at_work, settings},
+    watch::settings,
 };
 use crate::{
     config::{self, BackendChoice, Config, LoggingConfig, Overrides, WatchConfig},
@@ -130,10 +130,10 @@ async fn examine(subject: &Subject, report: &mut Report) {
     let needs_watches = subject.configured()[0] != "polling" && places.iter().any(by_kernel);
     let dirs = if needs_watches { links.watched_dirs.len() } else { 0 };
     limits.problems(dirs).into_iter().for_each(|problem| report.problem(problem));
-    let is_configured = subject.configured().iter().any(|name| name == "watchman");
-    let wanting = places.iter().filter(|place| is_configured || place.wants_watchman());
+    let by_config = subject.configured().iter().any(|name| name == "watchman");
+    let wanting = places.iter().filter(|place| by_config || place.wants_watchman());
     let wanting: Vec<PathBuf> = wanting.map(|place| place.dir().to_owned()).collect();
-    watchman.problems(&wanting).into_iter().for_each(|problem| report.problem(problem));
+    watchman.problems(&wanting, by_config).into_iter().for_each(|problem| report.problem(problem));
     let files = watched.first.changes.iter().map(|change| change.path.as_path());
     let on_disk = doctor_places::problems_on_disk(&links, files, &mounts);
     on_disk.into_iter().for_each(|problem| report.problem(problem));
@@ -231,11 +231,25 @@ async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
         ],
         ["barrier".into(), barrier],
     ];
-    for backend in at_work(&watched.handle) {
-        rows.push([backend.name.clone(), format!("{} directories; {}", backend.dirs, backend.why)]);
-        if backend.name == "polling" {
+    let health = watched.handle.health();
+    for backend in &health.backends {
+        let answered =
+            backend.barrier.map_or_else(String::new, |(_, took)| format!(", answers in {}", ms(took)));
+        let (state, dirs) = (backend.state.name(), backend.dirs);
+        rows.push([backend.name.clone(), format!("{state}{answered}; {dirs} directories; {}", backend.why)]);
+        if backend.name == "polling" && dirs > 0 {
             rows.push([String::new(), "a save is seen at the next look: see watch.polling.interval".into()]);
         }
+        // One that only a `.watchmanconfig` asks for may be missing: that is what the others are for.
+        let is_optional = backend.name == "watchman" && subject.settings.backend.is_auto();
+        if let Some(failure) = backend.last_failure.as_ref().filter(|_| !is_optional) {
+            let mends = "the next one in watch.backend takes over; when this one works again, so does it";
+            report.problem(Problem::new(format!("{} failed: {failure}", backend.name), [mends]));
+        }
+    }
+    if let Some(trouble) = health.trouble {
+        let fix = format!("watch.backend = \"auto\"   (in {})", subject.file.display());
+        report.problem(Problem::new(format!("changes may go unseen: {trouble}"), [&fix]));
     }
     section("round trip", &rows);
     watched.handle.stop().await;

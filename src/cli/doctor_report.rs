@@ -52,13 +52,14 @@ impl Report {
     }
 }
 
-/// Prints a blank line, a heading, and rows whose cells stand below each other.
+/// Prints a blank line, a heading, and rows.
 pub(super) fn section<const N: usize>(heading: &str, rows: &[[String; N]]) {
     say("");
     say(heading);
     print(rows);
 }
 
+/// Prints rows whose cells stand below each other.
 pub(super) fn print<const N: usize>(rows: &[[String; N]]) {
     for line in table(rows) {
         say(&line);

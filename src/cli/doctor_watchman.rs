@@ -81,26 +81,28 @@ impl Watchman {
         vec![["command".into(), command], ["daemon".into(), daemon]]
     }
 
-    /// What is wrong with it, where it is wanted: for these directories.
-    pub(super) fn problems(&self, wanted_for: &[PathBuf]) -> Vec<Problem> {
+    /// What is wrong with it, where it is wanted: for these directories. Where no configuration names it
+    /// (`by_config`), a `.watchmanconfig` does, and then others may take its place.
+    pub(super) fn problems(&self, wanted_for: &[PathBuf], by_config: bool) -> Vec<Problem> {
         if wanted_for.is_empty() {
             return Vec::new();
         }
         match (&self.command, &self.daemon) {
-            (None, _) => vec![Problem::new(
+            (None, _) if by_config => vec![Problem::new(
                 "Watchman is wanted and not installed",
-                ["sudo apt-get install watchman", "or watch.backend = \"notify\""],
+                ["sudo apt-get install watchman", "or watch.backend = \"auto\""],
             )],
+            (Some(_), Daemon::DoesNotRun) if by_config => vec![Problem::new(
+                "Watchman is wanted and its daemon does not run",
+                ["watchman get-sockname   (starts it)", "or spawn = true in [watch.watchman]"],
+            )],
+            (_, Daemon::DoesNotRun) => Vec::new(),
             (_, Daemon::Hangs) => vec![Problem::new(
                 format!("Watchman's daemon does not answer within {PATIENCE:?}"),
                 [
                     "watchman shutdown-server",
                     "if that hangs too: kill -9 of its process; it is started when needed",
                 ],
-            )],
-            (_, Daemon::DoesNotRun) => vec![Problem::new(
-                "Watchman is wanted and its daemon does not run",
-                ["watchman get-sockname   (starts it)"],
             )],
             (_, Daemon::Answers { roots, .. }) => {
                 let is_wanted = |root: &&PathBuf| wanted_for.iter().any(|dir| dir.starts_with(root));
@@ -180,27 +182,28 @@ mod tests {
                *) echo '{"roots":["/a"]}';; esac"#,
         );
         assert_eq!(watchman.rows()[1][1], "4.9.0 answers at /run/s, watches 1 directories");
-        assert_eq!(watchman.problems(&["/b".into()]), []);
+        assert_eq!(watchman.problems(&["/b".into()], true), []);
     }
 
     #[test]
     fn a_daemon_that_does_not_run_is_a_problem_only_where_it_is_wanted() {
         let watchman = asked("exit 1");
-        assert_eq!(watchman.problems(&[]), []);
-        assert!(watchman.problems(&["/b".into()])[0].fixes[0].contains("watchman get-sockname"));
+        assert_eq!(watchman.problems(&[], true), []);
+        assert_eq!(watchman.problems(&["/b".into()], false), [], "others take its place");
+        assert!(watchman.problems(&["/b".into()], true)[0].fixes[0].contains("watchman get-sockname"));
     }
 
     #[test]
     fn a_daemon_that_hangs_is_given_up_and_the_command_against_it_is_told() {
         let watchman = asked("exec sleep 60");
         assert_eq!(watchman.daemon, Daemon::Hangs);
-        assert!(watchman.problems(&["/b".into()])[0].fixes[0].contains("watchman shutdown-server"));
+        assert!(watchman.problems(&["/b".into()], true)[0].fixes[0].contains("watchman shutdown-server"));
     }
 
     #[test]
     fn where_there_is_no_watchman_that_is_said() {
         let watchman = Watchman::ask_by("/no/such/watchman");
         assert_eq!(watchman.rows()[0][1], "not installed");
-        assert!(watchman.problems(&["/b".into()])[0].what.contains("not installed"));
+        assert!(watchman.problems(&["/b".into()], true)[0].what.contains("not installed"));
     }
 }

@@ -104,7 +104,7 @@ async fn follow(
 }
 
 /// Which backends watch, each with the number of its directories and the reason.
-pub(super) fn at_work(handle: &WatchHandle) -> Vec<BackendAtWork> {
+fn at_work(handle: &WatchHandle) -> Vec<BackendAtWork> {
     let backends = handle.health().backends.into_iter().filter(|backend| backend.dirs > 0);
     backends.map(|BackendHealth { name, dirs, why, .. }| BackendAtWork { name, dirs, why }).collect()
 }
