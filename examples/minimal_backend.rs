@@ -17,7 +17,7 @@ use hotloader_backend::{
 };
 use lua_hotloader::{
     config::WatchConfig,
-    watch::{self, Registry, Root, RootId},
+    watch::{self, Contents, Registry, Root, RootId},
 };
 
 /// What tells two states of a directory entry apart: inode, mode, size, and two times in nanoseconds.
@@ -107,7 +107,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut registry = Registry::with_builtin();
     registry.register("minimal", |_| Ok(Box::new(MinimalBackend { interval: Duration::from_millis(200) })));
     let settings = WatchConfig { backend: "minimal".into(), ..WatchConfig::default() };
-    let root = Root { id: RootId("dir"), dir, extension: None, recursive: true };
+    let root =
+        Root { id: RootId("dir"), dir, extension: None, recursive: true, contents: Contents::WhenChanged };
     let (_watching, mut sets) = watch::start(&settings, vec![root], &registry).await?;
     while let Some(set) = sets.recv().await {
         println!("{:?}", set.changes.iter().map(|change| &change.name).collect::<Vec<_>>());

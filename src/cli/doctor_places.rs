@@ -142,7 +142,13 @@ mod tests {
     const MOUNTS: &str = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:40 / /net rw - nfs4 files:/x rw\n";
 
     fn root(dir: &str) -> Root {
-        Root { id: RootId("lua"), dir: dir.into(), extension: None, recursive: true, contents: Contents::WhenChanged }
+        Root {
+            id: RootId("lua"),
+            dir: dir.into(),
+            extension: None,
+            recursive: true,
+            contents: Contents::WhenChanged,
+        }
     }
 
     fn found(links: &[(&str, &str)]) -> Vec<Place> {

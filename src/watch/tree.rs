@@ -49,6 +49,9 @@ struct Way {
 }
 
 /// The real directories, the links, and how they hang together.
+/// The path of a real directory, and what is in it.
+pub(crate) type Listed = (Arc<Path>, Arc<Listing>);
+
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) roots: Vec<Root>,
@@ -304,7 +307,7 @@ impl Tree {
 
     /// The path and listing of a real directory, and the error if it cannot be had: then the listing is
     /// the last one that could.
-    pub(crate) fn listing(&mut self, path: &Path) -> (Option<(Arc<Path>, Arc<Listing>)>, Option<io::Error>) {
+    pub(crate) fn listing(&mut self, path: &Path) -> (Option<Listed>, Option<io::Error>) {
         let mut error = None;
         if !self.is_fresh(path) {
             match self.dirs.get_mut(path) {
