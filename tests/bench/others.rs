@@ -1,0 +1,179 @@
+//! What others do on the same tree: Watchman by its own client, and chokidar.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+
+use crate::{Figures, MS, Outcome, process, trees::Saves};
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A process of ours that ends with it.
+struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn lines(stdout: ChildStdout) -> Receiver<(Instant, String)> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send((Instant::now(), line)).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn wait(lines: &Receiver<(Instant, String)>, wanted: impl Fn(&str) -> bool) -> Outcome<Instant> {
+    loop {
+        let (at, line) = lines.recv_timeout(DEADLINE)?;
+        if wanted(&line) {
+            return Ok(at);
+        }
+    }
+}
+
+struct Measured<'a> {
+    dir: &'a Path,
+    dirs: usize,
+    saves: usize,
+    ready: Duration,
+    pid: u32,
+    memory_before: u64,
+}
+
+impl Measured<'_> {
+    fn figures(&self, lines: &Receiver<(Instant, String)>) -> Outcome<Figures> {
+        std::thread::sleep(500 * MS);
+        let memory = process::memory(self.pid)?.saturating_sub(self.memory_before);
+        let (before, span) = (process::processor(self.pid)?, Duration::from_secs(3));
+        std::thread::sleep(span);
+        let idle = (process::processor(self.pid)? - before).as_secs_f64() / span.as_secs_f64();
+        let mut times = Vec::new();
+        let mut saver = Saves::new(self.dir, self.dirs);
+        for number in 0..self.saves {
+            std::thread::sleep(50 * MS + MS * u32::try_from(number * 37 % 100)?);
+            let (path, began) = saver.save()?;
+            let relative = path.strip_prefix(self.dir)?.to_str().ok_or("not UTF-8")?.to_owned();
+            times.push(wait(lines, |line| line.contains(&relative))?.saturating_duration_since(began));
+        }
+        times.sort();
+        let median = times.get(times.len() / 2).copied();
+        Ok(Figures { files: self.dirs * crate::trees::FILES_IN_DIR, ready: self.ready, settled: None, memory, median, idle })
+    }
+}
+
+/// A daemon of its own, and a subscription by the client that comes with it.
+pub fn watchman(dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+    let keep = tempfile::tempdir()?;
+    let at = |name: &str| keep.path().join(name);
+    let (socket, log, state, pid) = (at("socket"), at("log"), at("state"), at("pid"));
+    let named = |name: &str, path: &Path| format!("--{name}={}", path.display());
+    let options = [named("sockname", &socket), named("logfile", &log), named("statefile", &state), named("pidfile", &pid)];
+    let daemon = Command::new("watchman")
+        .args(&options)
+        .arg("--foreground")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let daemon = Kept(daemon);
+    let deadline = Instant::now() + DEADLINE;
+    while !socket.exists() {
+        if Instant::now() > deadline {
+            return Err("the daemon does not start".into());
+        }
+        std::thread::sleep(10 * MS);
+    }
+    std::thread::sleep(200 * MS);
+    let memory_before = process::memory(daemon.0.id())?;
+    let began = Instant::now();
+    let client = Command::new("watchman")
+        .args(&options)
+        .args(["--no-spawn", "--persistent", "--json-command", "--server-encoding=json", "--output-encoding=json", "--no-pretty"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()?;
+    let mut client = Kept(client);
+    let mut input = client.0.stdin.take().ok_or("no input")?;
+    let lines = lines(client.0.stdout.take().ok_or("no output")?);
+    let request = serde_json::json!(["watch", dir]);
+    let subscribe = serde_json::json!(["subscribe", dir, "bench", { "fields": ["name"] }]);
+    writeln!(input, "{request}")?;
+    // This client takes one command; the subscription goes by another.
+    let ready;
+    match wait(&lines, |line| line.contains("\"watch\"")) {
+        Ok(_) => {
+            drop(client);
+            let client = Command::new("watchman")
+                .args(&options)
+                .args(["--no-spawn", "--persistent", "--json-command", "--server-encoding=json", "--output-encoding=json", "--no-pretty"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::inherit())
+                .spawn()?;
+            let mut client = Kept(client);
+            let mut input = client.0.stdin.take().ok_or("no input")?;
+            let lines = self::lines(client.0.stdout.take().ok_or("no output")?);
+            writeln!(input, "{subscribe}")?;
+            drop(input);
+            ready = wait(&lines, |line| line.contains("\"files\""))?.saturating_duration_since(began);
+            Measured { dir, dirs, saves, ready, pid: daemon.0.id(), memory_before }.figures(&lines)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Installs it with npm in a directory of its own.
+pub struct Chokidar {
+    _keep: tempfile::TempDir,
+    dir: PathBuf,
+}
+
+const SCRIPT: &str = "
+const { watch } = await import('chokidar');
+const watcher = watch(process.argv[2], { ignoreInitial: true });
+watcher.on('ready', () => console.log('READY'));
+watcher.on('all', (event, path) => console.log(event, path));
+";
+
+impl Chokidar {
+    pub fn install() -> Outcome<Self> {
+        let keep = tempfile::tempdir()?;
+        let dir = keep.path().to_owned();
+        fs::write(dir.join("package.json"), r#"{"type":"module"}"#)?;
+        fs::write(dir.join("watch.mjs"), SCRIPT)?;
+        let npm = Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--loglevel=error", "chokidar"])
+            .current_dir(&dir)
+            .stdout(Stdio::null())
+            .status()?;
+        if npm.success() { Ok(Self { _keep: keep, dir }) } else { Err("npm could not install it".into()) }
+    }
+
+    pub fn measure(&self, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+        let began = Instant::now();
+        let node = Command::new("node")
+            .arg(self.dir.join("watch.mjs"))
+            .arg(dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut node = Kept(node);
+        let lines = lines(node.0.stdout.take().ok_or("no output")?);
+        let ready = wait(&lines, |line| line == "READY")?.saturating_duration_since(began);
+        Measured { dir, dirs, saves, ready, pid: node.0.id(), memory_before: 0 }.figures(&lines)
+    }
+}

@@ -1,0 +1,169 @@
+//! What is measured of our own watcher. Each measurement is a process of its own, so that its memory is
+//! nobody else's.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use hotloader_backend::{FileWatchBackend, WatchPlan, spawn};
+use hotloader_polling::PollingBackend;
+use lua_hotloader::{
+    config::WatchConfig,
+    watch::{self, ChangeSet, Contents, Registry, Root, RootId},
+};
+use tokio::{sync::mpsc::Receiver, time::{sleep, timeout}};
+
+use crate::{Figures, MS, Outcome, QUIET, process, trees::Saves};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The argument of a process that measures one thing.
+pub const CHILD: &str = "--measure";
+
+/// Measures one backend in a process of its own.
+pub fn measure(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+    let (dirs, saves) = (dirs.to_string(), saves.to_string());
+    let output = Command::new(std::env::current_exe()?)
+        .args([CHILD, backend])
+        .arg(dir)
+        .args([dirs, saves])
+        .stderr(Stdio::inherit())
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    Figures::parse(&text).ok_or_else(|| format!("{backend}: no figures, but {text:?}").into())
+}
+
+/// In that process.
+pub async fn child(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+    let own = std::process::id();
+    let before = process::memory(own)?;
+    let began = Instant::now();
+    let root = Root {
+        id: RootId("tree"),
+        dir: dir.to_owned(),
+        extension: None,
+        recursive: true,
+        contents: Contents::WhenChanged,
+    };
+    let settings = WatchConfig { backend: backend.into(), quiet: QUIET, ..WatchConfig::default() };
+    let (handle, mut sets) = watch::start(&settings, vec![root], &Registry::with_builtin()).await?;
+    let first = next(&mut sets).await?;
+    let ready = began.elapsed();
+    let files = first.changes.len();
+    drop(first);
+    // Saves that come before the contents are known are heard as well, and later ones are what is usual.
+    let settled = quiet_processor(own).await?;
+    let memory = process::memory(own)?.saturating_sub(before);
+    let (idle, span) = (process::processor(own)?, Duration::from_secs(3));
+    sleep(span).await;
+    let idle = (process::processor(own)? - idle).as_secs_f64() / span.as_secs_f64();
+    let mut times = Vec::new();
+    let mut saver = Saves::new(dir, dirs);
+    for number in 0..=saves {
+        // Without a beat, or a poller might keep step with it.
+        sleep(50 * MS + MS * u32::try_from(number * 37 % 100)?).await;
+        let (path, saved) = saver.save()?;
+        loop {
+            let set = next(&mut sets).await?;
+            if set.changes.iter().any(|change| change.path == path) {
+                break;
+            }
+        }
+        if number > 0 {
+            times.push(saved.elapsed());
+        }
+    }
+    times.sort();
+    handle.stop().await;
+    Ok(Figures { files, ready, settled: Some(settled), memory, median: times.get(times.len() / 2).copied(), idle })
+}
+
+async fn next(sets: &mut Receiver<ChangeSet>) -> Outcome<ChangeSet> {
+    timeout(DEADLINE, sets.recv()).await?.ok_or_else(|| "the watcher ended".into())
+}
+
+/// Waits until the process has nothing to do; returns how long that took.
+async fn quiet_processor(own: u32) -> Outcome<Duration> {
+    let began = Instant::now();
+    loop {
+        let before = process::processor(own)?;
+        sleep(200 * MS).await;
+        if process::processor(own)? - before < 20 * MS || began.elapsed() > DEADLINE {
+            return Ok(began.elapsed());
+        }
+    }
+}
+
+/// A link to a directory of 1,000 files is led to another one, several times. Returns the median, and the
+/// greatest number of change sets that one flip made.
+pub async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usize)> {
+    const FILES: usize = 1000;
+    let keep = tempfile::tempdir_in(within)?;
+    let base = fs::canonicalize(keep.path())?;
+    for version in ["1", "2"] {
+        fs::create_dir_all(base.join(version))?;
+        for file in 0..FILES {
+            fs::write(base.join(version).join(format!("{file}.lua")), format!("return {version} + {file}"))?;
+        }
+    }
+    let dir = base.join("lua");
+    fs::create_dir(&dir)?;
+    symlink("../1", dir.join("current"))?;
+    let root =
+        Root { id: RootId("lua"), dir: dir.clone(), extension: Some("lua"), recursive: true, contents: Contents::AtStart };
+    let settings = WatchConfig { backend: "notify".into(), quiet: QUIET, ..WatchConfig::default() };
+    let (handle, mut sets) = watch::start(&settings, vec![root], &Registry::with_builtin()).await?;
+    next(&mut sets).await?;
+    let (mut times, mut most) = (Vec::new(), 0);
+    for number in 0..flips {
+        let temporary: PathBuf = base.join("new");
+        symlink(if number % 2 == 0 { "../2" } else { "../1" }, &temporary)?;
+        let began = Instant::now();
+        fs::rename(&temporary, dir.join("current"))?;
+        let (mut seen, mut count) = (0, 0);
+        while seen < FILES {
+            seen += next(&mut sets).await?.changes.len();
+            count += 1;
+        }
+        times.push(began.elapsed());
+        handle.barrier().await?;
+        count += usize::from(sets.try_recv().is_ok());
+        most = most.max(count);
+    }
+    times.sort();
+    handle.stop().await;
+    Ok((times.get(times.len() / 2).copied().unwrap_or_default(), most))
+}
+
+/// One pass of the polling backend over a tree, as it says itself.
+pub async fn polling_pass(dir: &Path) -> Outcome<Option<Duration>> {
+    let mut dirs = vec![dir.to_owned()];
+    let mut at = 0;
+    while let Some(dir) = dirs.get(at).cloned() {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                dirs.push(entry.path());
+            }
+        }
+        at += 1;
+    }
+    let options = std::collections::BTreeMap::<String, serde_json::Value>::new();
+    let backend = PollingBackend::from_options(&options).map_err(|failure| failure.explain())?;
+    let backend: Box<dyn FileWatchBackend> = Box::new(backend);
+    let (handle, mut reports) = spawn(backend);
+    handle.set_plan(WatchPlan::new(1, dirs));
+    while timeout(DEADLINE, reports.next()).await?.ok_or("polling ended")?.armed.is_none() {}
+    let mut passes = Vec::new();
+    for _ in 0..5 {
+        timeout(DEADLINE, handle.barrier()).await??;
+        passes.push(handle.vitals().last_pass);
+    }
+    handle.stop().await;
+    passes.sort();
+    Ok(passes.first().copied().filter(|pass| !pass.is_zero()))
+}

@@ -1,0 +1,217 @@
+//! Watching alone: `cargo bench --bench watch` (`-- --quick` for the small tree and few saves, `-- --dir
+//! DIR` for a tree elsewhere than in memory).
+//!
+//! A tree of 100,000 files in 10,000 directories and one of 2,000 files, watched by each backend: how long
+//! until it is ready, how much memory that takes, how long from a save to its change set, and what it costs
+//! to wait. Beside it, in the same run, a bare walk over the same tree, Watchman by its own client, and
+//! chokidar. A save's time begins just before `write(2)` or `rename(2)`. Machines differ and are noisy:
+//! compare figures of one run with each other.
+
+mod others;
+mod ours;
+mod process;
+mod trees;
+
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lua_hotloader::watch::Registry;
+use others::Chokidar;
+use trees::Tree;
+
+// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const MS: Duration = Duration::from_millis(1);
+/// `watch.quiet` as it is by default.
+const QUIET: Duration = Duration::from_millis(20);
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if let [ours::CHILD, backend, dir, dirs, saves] = args[..] {
+        let figures = runtime.block_on(ours::child(backend, Path::new(dir), dirs.parse()?, saves.parse()?))?;
+        println!("{}", figures.to_line());
+        return Ok(());
+    }
+    // `cargo test` starts benchmarks, too, without this.
+    if !args.contains(&"--bench") {
+        println!("nothing measured; run it with: cargo bench --bench watch");
+        return Ok(());
+    }
+    let quick = args.contains(&"--quick");
+    let within = args.iter().position(|arg| *arg == "--dir").and_then(|at| args.get(at + 1));
+    let within = within.map_or_else(default_dir, PathBuf::from);
+    println!("trees in {}; quiet is {} ms\n", within.display(), QUIET.as_millis());
+    let chokidar = Chokidar::install();
+    let sizes: &[usize] = if quick { &[200] } else { &[200, 10_000] };
+    let saves = if quick { 10 } else { 50 };
+    let mut verdicts = Vec::new();
+    for &dirs in sizes {
+        let tree = Tree::new(&within, dirs)?;
+        measure(&tree, saves, &chokidar, &runtime, &mut verdicts)?;
+    }
+    let (time, sets) = runtime.block_on(ours::flip(&within, if quick { 5 } else { 20 }))?;
+    verdicts.push(Verdict::ms("flip of a link to 1,000 files, beyond quiet, median", time.saturating_sub(QUIET), 50.0));
+    verdicts.push(Verdict { what: "change sets of one flip".into(), measured: sets as f64, target: 1.0, unit: "" });
+    println!("{:<62}{:>12}{:>12}", "", "measured", "target");
+    verdicts.iter().for_each(Verdict::print);
+    Ok(())
+}
+
+/// In memory, if there is such a place: a disk that stalls is not what is measured.
+fn default_dir() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { PathBuf::from("/var/tmp") }
+}
+
+fn measure(
+    tree: &Tree,
+    saves: usize,
+    chokidar: &Outcome<Chokidar>,
+    runtime: &tokio::runtime::Runtime,
+    verdicts: &mut Vec<Verdict>,
+) -> Outcome<()> {
+    let walk = trees::bare_walk(&tree.dir, 5)?;
+    println!("{} files in {} directories; bare parallel walk {:.1} ms", tree.files(), tree.dirs, ms(walk));
+    println!("{}", Figures::HEAD);
+    let large = tree.dirs > 1000;
+    let files = tree.files();
+    for backend in Registry::with_builtin().names() {
+        // In the same moment, as the machine may be busier than before.
+        let walk = trees::bare_walk(&tree.dir, 3)?;
+        let figures = match ours::measure(backend, &tree.dir, tree.dirs, saves) {
+            Ok(figures) => figures,
+            Err(error) => {
+                println!("{backend:<22} {error}");
+                continue;
+            }
+        };
+        figures.print(&format!("ours, {backend}"), walk);
+        if backend == "notify" {
+            let beyond = figures.median.unwrap_or_default().saturating_sub(QUIET);
+            verdicts.push(Verdict::ms(&format!("{files} files, {backend}: save, beyond quiet, median"), beyond, 2.0));
+        }
+        if large {
+            let ratio = figures.ready.as_secs_f64() / walk.as_secs_f64();
+            verdicts.push(Verdict::times(&format!("{files} files, {backend}: ready, of a bare walk"), ratio, 1.5));
+            let each = figures.memory.saturating_sub(tree.path_bytes() as u64) as f64 / files as f64;
+            let what = format!("{files} files, {backend}: memory per file beyond its path");
+            verdicts.push(Verdict { what, measured: each, target: 200.0, unit: "B" });
+        }
+    }
+    if large {
+        let walk = trees::bare_walk(&tree.dir, 3)?;
+        match runtime.block_on(ours::polling_pass(&tree.dir))? {
+            Some(pass) => {
+                let ratio = pass.as_secs_f64() / walk.as_secs_f64();
+                verdicts.push(Verdict::times(&format!("{files} files, polling: one pass, of a bare walk"), ratio, 1.3));
+            }
+            None => println!("polling does not tell how long a pass takes; skipped"),
+        }
+    }
+    match others::watchman(&tree.dir, tree.dirs, saves) {
+        Ok(figures) => figures.print("watchman's client", walk),
+        Err(error) => println!("watchman's client: skipped, {error}"),
+    }
+    match chokidar {
+        Ok(chokidar) => match chokidar.measure(&tree.dir, tree.dirs, saves) {
+            Ok(figures) => figures.print("chokidar", walk),
+            Err(error) => println!("chokidar: {error}"),
+        },
+        Err(error) => println!("chokidar: skipped, {error}"),
+    }
+    println!();
+    Ok(())
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// What one watcher needs for one tree.
+struct Figures {
+    files: usize,
+    ready: Duration,
+    /// From then on until it has nothing more to do.
+    settled: Option<Duration>,
+    memory: u64,
+    median: Option<Duration>,
+    /// Share of one processor.
+    idle: f64,
+}
+
+impl Figures {
+    const HEAD: &'static str =
+        "                            ready  of walk   then busy     memory  per file   save, median     idle";
+
+    fn print(&self, who: &str, walk: Duration) {
+        let per_file = self.memory as f64 / self.files.max(1) as f64;
+        let mib = self.memory as f64 / f64::from(1 << 20);
+        let of_walk = self.ready.as_secs_f64() / walk.as_secs_f64();
+        println!(
+            "{who:<22}{:>8.1} ms{of_walk:>8.2}x{:>9} ms{mib:>7.1} MiB{per_file:>8.0} B{:>12.2} ms{:>7.1} %",
+            ms(self.ready),
+            self.settled.map_or("-".into(), |settled| settled.as_millis().to_string()),
+            self.median.map_or(f64::NAN, ms),
+            self.idle * 100.0
+        );
+    }
+
+    fn to_line(&self) -> String {
+        let micros = |time: Option<Duration>| time.map_or(0, |time| time.as_micros());
+        format!(
+            "{} {} {} {} {} {}",
+            self.files,
+            self.ready.as_micros(),
+            micros(self.settled),
+            self.memory,
+            micros(self.median),
+            self.idle
+        )
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.lines().last()?.split(' ');
+        let micros = |fields: &mut std::str::Split<char>| Some(Duration::from_micros(fields.next()?.parse().ok()?));
+        Some(Self {
+            files: fields.next()?.parse().ok()?,
+            ready: micros(&mut fields)?,
+            settled: Some(micros(&mut fields)?),
+            memory: fields.next()?.parse().ok()?,
+            median: Some(micros(&mut fields)?),
+            idle: fields.next()?.parse().ok()?,
+        })
+    }
+}
+
+/// What was measured against what is to be reached.
+struct Verdict {
+    what: String,
+    measured: f64,
+    target: f64,
+    unit: &'static str,
+}
+
+impl Verdict {
+    fn ms(what: &str, time: Duration, target: f64) -> Self {
+        Self { what: what.into(), measured: ms(time), target, unit: "ms" }
+    }
+
+    fn times(what: &str, measured: f64, target: f64) -> Self {
+        Self { what: what.into(), measured, target, unit: "x" }
+    }
+
+    fn print(&self) {
+        let Self { what, measured, target, unit } = self;
+        let verdict = if measured <= target { "met" } else { "MISSED" };
+        println!("{what:<62}{measured:>9.2} {unit:<2}{target:>9} {unit:<2}  {verdict}");
+    }
+}
