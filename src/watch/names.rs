@@ -152,6 +152,8 @@ pub(crate) struct Names {
     pub(crate) missing: BTreeMap<Name, Missing>,
     /// The real file as it was told, where it is another now.
     pub(crate) told_as: BTreeMap<Name, PathBuf>,
+    /// Which files belong is not as it was.
+    pub(crate) is_choice_new: bool,
 }
 
 impl Names {
@@ -188,6 +190,7 @@ impl Names {
     /// that are new, or lead elsewhere, or of which nothing could be told so far.
     pub(crate) fn update(&mut self, found: Vec<Found>, wants: &impl Wants, now: Instant) -> Vec<At> {
         let mut look = Vec::new();
+        let is_choice_new = std::mem::take(&mut self.is_choice_new);
         let mut before = std::mem::take(&mut self.nodes).into_iter().peekable();
         let mut nodes = Vec::with_capacity(found.len());
         for found in found {
@@ -197,7 +200,7 @@ impl Names {
             let known = before.next_if(|(name, _)| *name == found.name);
             let name = known.as_ref().map_or(&found.name, |(name, _)| name).clone();
             let node = match known {
-                Some((_, node)) if node.is(&found) => {
+                Some((_, node)) if node.is(&found) && !is_choice_new => {
                     let untold = node.slots.iter().filter(|slot| slot.told == Told::Nothing);
                     look.extend(untold.map(|slot| (name.clone(), slot.entry)));
                     node

@@ -133,6 +133,7 @@ impl Reconciler {
     /// Other names are ignored, or links may lead elsewhere: all is to be looked at again.
     pub(crate) fn configure(&mut self, settings: &WatchConfig) {
         self.tree.configure(settings);
+        self.names.is_choice_new = true;
     }
 
     /// Drops hints that concern nothing of ours.

@@ -48,10 +48,10 @@ struct Way {
     fresh: bool,
 }
 
-/// The real directories, the links, and how they hang together.
 /// The path of a real directory, and what is in it.
 pub(crate) type Listed = (Arc<Path>, Arc<Listing>);
 
+/// The real directories, the links, and how they hang together.
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) roots: Vec<Root>,

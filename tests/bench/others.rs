@@ -70,17 +70,29 @@ impl Measured<'_> {
         }
         times.sort();
         let median = times.get(times.len() / 2).copied();
-        Ok(Figures { files: self.dirs * crate::trees::FILES_IN_DIR, ready: self.ready, settled: None, memory, median, idle })
+        Ok(Figures {
+            files: self.dirs * crate::trees::FILES_IN_DIR,
+            ready: self.ready,
+            settled: None,
+            memory,
+            median,
+            idle,
+        })
     }
 }
 
 /// A daemon of its own, and a subscription by the client that comes with it.
-pub fn watchman(dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+pub(crate) fn watchman(dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
     let keep = tempfile::tempdir()?;
     let at = |name: &str| keep.path().join(name);
     let (socket, log, state, pid) = (at("socket"), at("log"), at("state"), at("pid"));
     let named = |name: &str, path: &Path| format!("--{name}={}", path.display());
-    let options = [named("sockname", &socket), named("logfile", &log), named("statefile", &state), named("pidfile", &pid)];
+    let options = [
+        named("sockname", &socket),
+        named("logfile", &log),
+        named("statefile", &state),
+        named("pidfile", &pid),
+    ];
     let daemon = Command::new("watchman")
         .args(&options)
         .arg("--foreground")
@@ -101,7 +113,14 @@ pub fn watchman(dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
     let began = Instant::now();
     let client = Command::new("watchman")
         .args(&options)
-        .args(["--no-spawn", "--persistent", "--json-command", "--server-encoding=json", "--output-encoding=json", "--no-pretty"])
+        .args([
+            "--no-spawn",
+            "--persistent",
+            "--json-command",
+            "--server-encoding=json",
+            "--output-encoding=json",
+            "--no-pretty",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -119,7 +138,14 @@ pub fn watchman(dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
             drop(client);
             let client = Command::new("watchman")
                 .args(&options)
-                .args(["--no-spawn", "--persistent", "--json-command", "--server-encoding=json", "--output-encoding=json", "--no-pretty"])
+                .args([
+                    "--no-spawn",
+                    "--persistent",
+                    "--json-command",
+                    "--server-encoding=json",
+                    "--output-encoding=json",
+                    "--no-pretty",
+                ])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::inherit())
@@ -137,7 +163,7 @@ pub fn watchman(dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
 }
 
 /// Installs it with npm in a directory of its own.
-pub struct Chokidar {
+pub(crate) struct Chokidar {
     _keep: tempfile::TempDir,
     dir: PathBuf,
 }
@@ -150,7 +176,7 @@ watcher.on('all', (event, path) => console.log(event, path));
 ";
 
 impl Chokidar {
-    pub fn install() -> Outcome<Self> {
+    pub(crate) fn install() -> Outcome<Self> {
         let keep = tempfile::tempdir()?;
         let dir = keep.path().to_owned();
         fs::write(dir.join("package.json"), r#"{"type":"module"}"#)?;
@@ -163,7 +189,7 @@ impl Chokidar {
         if npm.success() { Ok(Self { _keep: keep, dir }) } else { Err("npm could not install it".into()) }
     }
 
-    pub fn measure(&self, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+    pub(crate) fn measure(&self, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
         let began = Instant::now();
         let node = Command::new("node")
             .arg(self.dir.join("watch.mjs"))

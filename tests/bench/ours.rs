@@ -12,20 +12,23 @@ use std::{
 use hotloader_backend::{FileWatchBackend, WatchPlan, spawn};
 use hotloader_polling::PollingBackend;
 use lua_hotloader::{
-    config::WatchConfig,
+    config::{BackendChoice, WatchConfig},
     watch::{self, ChangeSet, Contents, Registry, Root, RootId},
 };
-use tokio::{sync::mpsc::Receiver, time::{sleep, timeout}};
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{sleep, timeout},
+};
 
 use crate::{Figures, MS, Outcome, QUIET, process, trees::Saves};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The argument of a process that measures one thing.
-pub const CHILD: &str = "--measure";
+pub(crate) const CHILD: &str = "--measure";
 
 /// Measures one backend in a process of its own.
-pub fn measure(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+pub(crate) fn measure(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
     let (dirs, saves) = (dirs.to_string(), saves.to_string());
     let output = Command::new(std::env::current_exe()?)
         .args([CHILD, backend])
@@ -38,7 +41,7 @@ pub fn measure(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outcome<
 }
 
 /// In that process.
-pub async fn child(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
     let own = std::process::id();
     let before = process::memory(own)?;
     let began = Instant::now();
@@ -49,7 +52,8 @@ pub async fn child(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outc
         recursive: true,
         contents: Contents::WhenChanged,
     };
-    let settings = WatchConfig { backend: backend.into(), quiet: QUIET, ..WatchConfig::default() };
+    let settings =
+        WatchConfig { backend: BackendChoice::from(backend), quiet: QUIET, ..WatchConfig::default() };
     let (handle, mut sets) = watch::start(&settings, vec![root], &Registry::with_builtin()).await?;
     let first = next(&mut sets).await?;
     let ready = began.elapsed();
@@ -79,7 +83,14 @@ pub async fn child(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outc
     }
     times.sort();
     handle.stop().await;
-    Ok(Figures { files, ready, settled: Some(settled), memory, median: times.get(times.len() / 2).copied(), idle })
+    Ok(Figures {
+        files,
+        ready,
+        settled: Some(settled),
+        memory,
+        median: times.get(times.len() / 2).copied(),
+        idle,
+    })
 }
 
 async fn next(sets: &mut Receiver<ChangeSet>) -> Outcome<ChangeSet> {
@@ -100,7 +111,7 @@ async fn quiet_processor(own: u32) -> Outcome<Duration> {
 
 /// A link to a directory of 1,000 files is led to another one, several times. Returns the median, and the
 /// greatest number of change sets that one flip made.
-pub async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usize)> {
+pub(crate) async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usize)> {
     const FILES: usize = 1000;
     let keep = tempfile::tempdir_in(within)?;
     let base = fs::canonicalize(keep.path())?;
@@ -113,9 +124,15 @@ pub async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usize)> {
     let dir = base.join("lua");
     fs::create_dir(&dir)?;
     symlink("../1", dir.join("current"))?;
-    let root =
-        Root { id: RootId("lua"), dir: dir.clone(), extension: Some("lua"), recursive: true, contents: Contents::AtStart };
-    let settings = WatchConfig { backend: "notify".into(), quiet: QUIET, ..WatchConfig::default() };
+    let root = Root {
+        id: RootId("lua"),
+        dir: dir.clone(),
+        extension: Some("lua"),
+        recursive: true,
+        contents: Contents::AtStart,
+    };
+    let settings =
+        WatchConfig { backend: BackendChoice::from("notify"), quiet: QUIET, ..WatchConfig::default() };
     let (handle, mut sets) = watch::start(&settings, vec![root], &Registry::with_builtin()).await?;
     next(&mut sets).await?;
     let (mut times, mut most) = (Vec::new(), 0);
@@ -140,7 +157,7 @@ pub async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usize)> {
 }
 
 /// One pass of the polling backend over a tree, as it says itself.
-pub async fn polling_pass(dir: &Path) -> Outcome<Option<Duration>> {
+pub(crate) async fn polling_pass(dir: &Path) -> Outcome<Option<Duration>> {
     let mut dirs = vec![dir.to_owned()];
     let mut at = 0;
     while let Some(dir) = dirs.get(at).cloned() {

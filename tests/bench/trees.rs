@@ -5,7 +5,10 @@ use std::{
     io::Write,
     num::NonZero,
     path::{Path, PathBuf},
-    sync::{Mutex, atomic::{AtomicUsize, Ordering}},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,16 +17,16 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, statat};
 use crate::Outcome;
 
 /// Ten files in each directory, a hundred directories in each of the upper ones.
-pub struct Tree {
-    pub dir: PathBuf,
-    pub dirs: usize,
+pub(crate) struct Tree {
+    pub(crate) dir: PathBuf,
+    pub(crate) dirs: usize,
     _keep: tempfile::TempDir,
 }
 
-pub const FILES_IN_DIR: usize = 10;
+pub(crate) const FILES_IN_DIR: usize = 10;
 
 impl Tree {
-    pub fn new(within: &Path, dirs: usize) -> Outcome<Self> {
+    pub(crate) fn new(within: &Path, dirs: usize) -> Outcome<Self> {
         let keep = tempfile::Builder::new().prefix("hotloader-bench-").tempdir_in(within)?;
         let dir = fs::canonicalize(keep.path())?.join("tree");
         for number in 0..dirs {
@@ -41,35 +44,35 @@ impl Tree {
         dir.join(format!("part_{:03}/package_{:02}", number / 100, number % 100))
     }
 
-    pub fn files(&self) -> usize {
+    pub(crate) fn files(&self) -> usize {
         self.dirs * FILES_IN_DIR
     }
 
     /// Bytes of all paths of files.
-    pub fn path_bytes(&self) -> usize {
+    pub(crate) fn path_bytes(&self) -> usize {
         let path = Self::sub(&self.dir, 0).join("module_0.lua");
         self.files() * path.as_os_str().len()
     }
 }
 
 /// Saves one file after the other, far apart, in place and atomically in turn.
-pub struct Saves {
+pub(crate) struct Saves {
     dir: PathBuf,
     dirs: usize,
     number: usize,
 }
 
 impl Saves {
-    pub fn new(dir: &Path, dirs: usize) -> Self {
+    pub(crate) fn new(dir: &Path, dirs: usize) -> Self {
         Self { dir: dir.to_owned(), dirs, number: 0 }
     }
 
     /// Returns the file, and the moment just before it was written.
-    pub fn save(&mut self) -> Outcome<(PathBuf, Instant)> {
+    pub(crate) fn save(&mut self) -> Outcome<(PathBuf, Instant)> {
         self.number += 1;
         let sub = Tree::sub(&self.dir, self.number * 7919 % self.dirs);
         let path = sub.join(format!("module_{}.lua", self.number % FILES_IN_DIR));
-        let text = format!("return {{ saved = {} }}\n", self.number);
+        let text = format!("return {{ saved = {}, by = {} }}\n", self.number, std::process::id());
         let began = if self.number.is_multiple_of(2) {
             let mut file = fs::File::create(&path)?;
             let began = Instant::now();
@@ -88,7 +91,7 @@ impl Saves {
 
 /// Lists every directory and asks for every entry, on all processors: nobody who looks at a whole tree can
 /// be faster. The best of some tries.
-pub fn bare_walk(dir: &Path, tries: usize) -> Outcome<Duration> {
+pub(crate) fn bare_walk(dir: &Path, tries: usize) -> Outcome<Duration> {
     let mut best = Duration::MAX;
     for _ in 0..tries {
         let began = Instant::now();

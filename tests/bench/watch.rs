@@ -37,7 +37,8 @@ fn main() -> Outcome<()> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if let [ours::CHILD, backend, dir, dirs, saves] = args[..] {
-        let figures = runtime.block_on(ours::child(backend, Path::new(dir), dirs.parse()?, saves.parse()?))?;
+        let figures =
+            runtime.block_on(ours::child(backend, Path::new(dir), dirs.parse()?, saves.parse()?))?;
         println!("{}", figures.to_line());
         return Ok(());
     }
@@ -59,8 +60,17 @@ fn main() -> Outcome<()> {
         measure(&tree, saves, &chokidar, &runtime, &mut verdicts)?;
     }
     let (time, sets) = runtime.block_on(ours::flip(&within, if quick { 5 } else { 20 }))?;
-    verdicts.push(Verdict::ms("flip of a link to 1,000 files, beyond quiet, median", time.saturating_sub(QUIET), 50.0));
-    verdicts.push(Verdict { what: "change sets of one flip".into(), measured: sets as f64, target: 1.0, unit: "" });
+    verdicts.push(Verdict::ms(
+        "flip of a link to 1,000 files, beyond quiet, median",
+        time.saturating_sub(QUIET),
+        50.0,
+    ));
+    verdicts.push(Verdict {
+        what: "change sets of one flip".into(),
+        measured: sets as f64,
+        target: 1.0,
+        unit: "",
+    });
     println!("{:<62}{:>12}{:>12}", "", "measured", "target");
     verdicts.iter().for_each(Verdict::print);
     Ok(())
@@ -97,11 +107,19 @@ fn measure(
         figures.print(&format!("ours, {backend}"), walk);
         if backend == "notify" {
             let beyond = figures.median.unwrap_or_default().saturating_sub(QUIET);
-            verdicts.push(Verdict::ms(&format!("{files} files, {backend}: save, beyond quiet, median"), beyond, 2.0));
+            verdicts.push(Verdict::ms(
+                &format!("{files} files, {backend}: save, beyond quiet, median"),
+                beyond,
+                2.0,
+            ));
         }
         if large {
             let ratio = figures.ready.as_secs_f64() / walk.as_secs_f64();
-            verdicts.push(Verdict::times(&format!("{files} files, {backend}: ready, of a bare walk"), ratio, 1.5));
+            verdicts.push(Verdict::times(
+                &format!("{files} files, {backend}: ready, of a bare walk"),
+                ratio,
+                1.5,
+            ));
             let each = figures.memory.saturating_sub(tree.path_bytes() as u64) as f64 / files as f64;
             let what = format!("{files} files, {backend}: memory per file beyond its path");
             verdicts.push(Verdict { what, measured: each, target: 200.0, unit: "B" });
@@ -112,7 +130,11 @@ fn measure(
         match runtime.block_on(ours::polling_pass(&tree.dir))? {
             Some(pass) => {
                 let ratio = pass.as_secs_f64() / walk.as_secs_f64();
-                verdicts.push(Verdict::times(&format!("{files} files, polling: one pass, of a bare walk"), ratio, 1.3));
+                verdicts.push(Verdict::times(
+                    &format!("{files} files, polling: one pass, of a bare walk"),
+                    ratio,
+                    1.3,
+                ));
             }
             None => println!("polling does not tell how long a pass takes; skipped"),
         }
@@ -180,7 +202,8 @@ impl Figures {
 
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.lines().last()?.split(' ');
-        let micros = |fields: &mut std::str::Split<char>| Some(Duration::from_micros(fields.next()?.parse().ok()?));
+        let micros =
+            |fields: &mut std::str::Split<char>| Some(Duration::from_micros(fields.next()?.parse().ok()?));
         Some(Self {
             files: fields.next()?.parse().ok()?,
             ready: micros(&mut fields)?,
