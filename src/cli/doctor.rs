@@ -108,9 +108,15 @@ impl Subject {
 
 async fn examine(subject: &Subject, report: &mut Report) {
     subject.header();
-    let (mounts, watchman, limits) = (MountTable::read(), Watchman::ask(), Limits::read());
+    let (mounts, watchman, limits) =
+        (MountTable::read(), Watchman::ask(&subject.settings.watchman), Limits::read());
     section("limits", &limits.rows());
     section("watchman", &watchman.rows());
+    let Some(watched) = watched(subject, report).await else {
+        // The mount table knows without asking what hangs.
+        show_places(&places(&subject.roots, &LinkView::default(), &mounts), subject, report);
+        return;
+    };
     for root in &subject.roots {
         // The site works without viewdefs.
         if root.id.0 != "viewdefs" && !root.dir.is_dir() {
@@ -118,11 +124,6 @@ async fn examine(subject: &Subject, report: &mut Report) {
             report.problem(Problem::new(what, [&format!("mkdir -p {}", root.dir.display())]));
         }
     }
-    let Some(watched) = watched(subject, report).await else {
-        // The mount table knows without asking what hangs.
-        show_places(&places(&subject.roots, &LinkView::default(), &mounts), subject, report);
-        return;
-    };
     let links = watched.handle.links();
     let places = places(&subject.roots, &links, &mounts);
     show_places(&places, subject, report);

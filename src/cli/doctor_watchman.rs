@@ -12,6 +12,7 @@ use std::{
 use serde_json::Value;
 
 use super::doctor_report::Problem;
+use crate::config::BackendOptions;
 
 /// A daemon that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,9 +20,20 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Watchman on this machine.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Watchman {
+    program: Program,
     /// Version of the command; `None` where there is none.
     command: Option<String>,
     daemon: Daemon,
+}
+
+/// Watchman's command, and the daemon it is to ask.
+#[derive(Debug, PartialEq, Eq)]
+struct Program {
+    binary: String,
+    /// Where the daemon listens; `None`: where the command thinks.
+    socket: Option<String>,
+    /// Whether the server starts a daemon that does not run.
+    spawns: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -37,23 +49,29 @@ enum Daemon {
 }
 
 impl Watchman {
-    pub(super) fn ask() -> Self {
-        Self::ask_by("watchman")
+    /// As the table `[watch.watchman]` says.
+    pub(super) fn ask(options: &BackendOptions) -> Self {
+        let text = |key: &str| options.get(key).and_then(Value::as_str).map(String::from);
+        Self::ask_by(Program {
+            binary: text("binary").unwrap_or_else(|| "watchman".into()),
+            socket: text("sockname"),
+            spawns: options.get("spawn").and_then(Value::as_bool).unwrap_or_default(),
+        })
     }
 
-    fn ask_by(program: &str) -> Self {
-        let version = match run(program, &["--version"]) {
-            Ok(Some(output)) => output.trim().to_owned(),
-            Ok(None) => "which does not tell its version".into(),
-            Err(_) => return Self { command: None, daemon: Daemon::DoesNotRun },
+    fn ask_by(program: Program) -> Self {
+        let command = match program.run(&["--version"]) {
+            Ok(Some(output)) => Some(output.trim().to_owned()),
+            Ok(None) => Some("which does not tell its version".into()),
+            Err(_) => return Self { program, command: None, daemon: Daemon::DoesNotRun },
         };
-        let daemon = match request(program, &["version"]) {
+        let daemon = match program.request(&["version"]) {
             Err(_) => Daemon::Hangs,
             Ok(Value::Null) => Daemon::DoesNotRun,
             Ok(answer) => {
                 let text = |answer: &Value, key: &str| answer[key].as_str().unwrap_or("unknown").to_owned();
-                let socket = request(program, &["get-sockname"]).unwrap_or_default();
-                let roots = request(program, &["watch-list"]).unwrap_or_default();
+                let socket = program.request(&["get-sockname"]).unwrap_or_default();
+                let roots = program.request(&["watch-list"]).unwrap_or_default();
                 let roots = roots["roots"].as_array().into_iter().flatten();
                 let roots = roots.filter_map(|root| root.as_str().map(PathBuf::from)).collect();
                 Daemon::Answers {
@@ -63,7 +81,7 @@ impl Watchman {
                 }
             }
         };
-        Self { command: Some(version), daemon }
+        Self { program, command, daemon }
     }
 
     pub(super) fn rows(&self) -> Vec<[String; 2]> {
@@ -73,7 +91,7 @@ impl Watchman {
         };
         let daemon = match &self.daemon {
             Daemon::Answers { version, socket, roots } => {
-                format!("{version} answers at {socket}, watches {} directories", roots.len())
+                format!("{version} answers at {socket}; directories watched, for anybody: {}", roots.len())
             }
             Daemon::Hangs => format!("does not answer within {PATIENCE:?}"),
             Daemon::DoesNotRun => "does not run".into(),
@@ -92,7 +110,7 @@ impl Watchman {
                 "Watchman is wanted and not installed",
                 ["sudo apt-get install watchman", "or watch.backend = \"auto\""],
             )],
-            (Some(_), Daemon::DoesNotRun) if by_config => vec![Problem::new(
+            (Some(_), Daemon::DoesNotRun) if by_config && !self.program.spawns => vec![Problem::new(
                 "Watchman is wanted and its daemon does not run",
                 ["watchman get-sockname   (starts it)", "or spawn = true in [watch.watchman]"],
             )],
@@ -106,28 +124,35 @@ impl Watchman {
             )],
             (_, Daemon::Answers { roots, .. }) => {
                 let is_wanted = |root: &&PathBuf| wanted_for.iter().any(|dir| dir.starts_with(root));
-                roots.iter().filter(is_wanted).filter_map(|root| broken(root)).collect()
+                roots.iter().filter(is_wanted).filter_map(|root| self.program.broken(root)).collect()
             }
         }
     }
 }
 
-/// A root that the daemon has, and can no longer tell anything about.
-fn broken(root: &Path) -> Option<Problem> {
-    let answer = request("watchman", &["clock", root.to_str()?]).ok()?;
-    let error = answer["error"].as_str()?;
-    let mut fixes = vec!["watchman shutdown-server   (it is started anew when needed)".to_owned()];
-    if error.contains("inotify") {
-        fixes.insert(0, "sudo sysctl -w fs.inotify.max_user_watches=524288".into());
+impl Program {
+    /// A root that the daemon has, and can no longer tell anything about.
+    fn broken(&self, root: &Path) -> Option<Problem> {
+        let answer = self.request(&["clock", root.to_str()?]).ok()?;
+        let error = answer["error"].as_str()?;
+        let mut fixes = vec!["watchman shutdown-server   (it is started anew when needed)".to_owned()];
+        if error.contains("inotify") {
+            fixes.insert(0, "sudo sysctl -w fs.inotify.max_user_watches=524288".into());
+        }
+        Some(Problem { what: format!("Watchman cannot watch {}: {error}", root.display()), fixes })
     }
-    Some(Problem { what: format!("Watchman cannot watch {}: {error}", root.display()), fixes })
-}
 
-/// Asks the daemon without starting one. `Null` where there is none; an error where it hangs.
-fn request(program: &str, command: &[&str]) -> io::Result<Value> {
-    let options = ["--no-spawn", "--no-local", "--no-pretty"];
-    let output = run(program, &[&options, command].concat())?;
-    Ok(output.and_then(|output| serde_json::from_str(&output).ok()).unwrap_or_default())
+    /// Asks the daemon without starting one. `Null` where there is none; an error where it hangs.
+    fn request(&self, command: &[&str]) -> io::Result<Value> {
+        let mut args = vec!["--no-spawn", "--no-local", "--no-pretty"];
+        args.extend(self.socket.iter().flat_map(|socket| ["--sockname", socket]));
+        let output = self.run(&[&args, command].concat())?;
+        Ok(output.and_then(|output| serde_json::from_str(&output).ok()).unwrap_or_default())
+    }
+
+    fn run(&self, args: &[&str]) -> io::Result<Option<String>> {
+        run(&self.binary, args)
+    }
 }
 
 /// What a command prints; `None` where that is nothing, and an error where it takes too long or is not
@@ -162,47 +187,62 @@ mod tests {
 
     use super::*;
 
+    fn ask(binary: &str, more: &[(&str, Value)]) -> Watchman {
+        let options = [("binary", binary.into())].into_iter().chain(more.iter().cloned());
+        Watchman::ask(&options.map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
     /// A program in Watchman's place.
-    fn asked(script: &str) -> Watchman {
+    fn asked(script: &str, options: &[(&str, Value)]) -> Watchman {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("watchman");
-        fs::write(&program, format!("#!/bin/sh\n[ \"$1\" = --version ] && echo 4.9.0 && exit\n{script}\n"))
-            .unwrap();
+        let text = format!("#!/bin/sh\n[ \"$1\" = --version ] && echo 4.9.0 && exit\n{script}\n");
+        fs::write(&program, text).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         // A child of another test, between fork and exec, may still have the file open for writing
         // (ETXTBSY).
-        let tries = std::iter::repeat_with(|| Watchman::ask_by(program.to_str().unwrap())).take(100);
-        tries.into_iter().find(|watchman| watchman.command.is_some()).unwrap()
+        let mut tries = std::iter::repeat_with(|| ask(program.to_str().unwrap(), options)).take(100);
+        tries.find(|watchman| watchman.command.is_some()).unwrap()
     }
 
     #[test]
     fn a_daemon_that_answers_is_told_with_its_socket() {
-        let watchman = asked(
-            r#"case $4 in version) echo '{"version":"4.9.0"}';; get-sockname) echo '{"sockname":"/run/s"}';;
-               *) echo '{"roots":["/a"]}';; esac"#,
-        );
-        assert_eq!(watchman.rows()[1][1], "4.9.0 answers at /run/s, watches 1 directories");
+        let script = r#"case $4 in version) echo '{"version":"4.9.0"}';; get-sockname) echo '{"sockname":"/run/s"}';;
+               *) echo '{"roots":["/a"]}';; esac"#;
+        let watchman = asked(script, &[]);
+        assert_eq!(watchman.rows()[1][1], "4.9.0 answers at /run/s; directories watched, for anybody: 1");
         assert_eq!(watchman.problems(&["/b".into()], true), []);
     }
 
     #[test]
-    fn a_daemon_that_does_not_run_is_a_problem_only_where_it_is_wanted() {
-        let watchman = asked("exit 1");
+    fn the_daemon_that_is_configured_is_asked() {
+        let script = r#"[ "$4 $5" = "--sockname /s" ] && echo '{"version":"4.9.0"}'"#;
+        assert_eq!(asked(script, &[]).daemon, Daemon::DoesNotRun);
+        let watchman = asked(script, &[("sockname", "/s".into())]);
+        assert!(matches!(watchman.daemon, Daemon::Answers { .. }));
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_run_is_a_problem_only_where_the_configuration_wants_it() {
+        let watchman = asked("exit 1", &[]);
+        let wanted = [PathBuf::from("/b")];
         assert_eq!(watchman.problems(&[], true), []);
-        assert_eq!(watchman.problems(&["/b".into()], false), [], "others take its place");
-        assert!(watchman.problems(&["/b".into()], true)[0].fixes[0].contains("watchman get-sockname"));
+        assert_eq!(watchman.problems(&wanted, false), [], "others take its place");
+        assert!(watchman.problems(&wanted, true)[0].fixes[0].contains("watchman get-sockname"));
+        let started = asked("exit 1", &[("spawn", true.into())]);
+        assert_eq!(started.problems(&wanted, true), [], "the server starts it");
     }
 
     #[test]
     fn a_daemon_that_hangs_is_given_up_and_the_command_against_it_is_told() {
-        let watchman = asked("exec sleep 60");
+        let watchman = asked("exec sleep 60", &[]);
         assert_eq!(watchman.daemon, Daemon::Hangs);
-        assert!(watchman.problems(&["/b".into()], true)[0].fixes[0].contains("watchman shutdown-server"));
+        assert!(watchman.problems(&["/b".into()], false)[0].fixes[0].contains("watchman shutdown-server"));
     }
 
     #[test]
     fn where_there_is_no_watchman_that_is_said() {
-        let watchman = Watchman::ask_by("/no/such/watchman");
+        let watchman = ask("/no/such/watchman", &[]);
         assert_eq!(watchman.rows()[0][1], "not installed");
         assert!(watchman.problems(&["/b".into()], true)[0].what.contains("not installed"));
     }
