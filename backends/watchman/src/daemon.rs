@@ -195,13 +195,8 @@ fn sockname(options: &Options, output: &Output) -> Result<PathBuf, Trouble> {
     let answer: Option<Answer> = serde_json::from_slice(&output.stdout).ok();
     match answer {
         Some(Answer { sockname: Some(sock), .. }) => Ok(sock),
-        Some(Answer { error: Some(error), .. }) => {
-            match Trouble::said(PathBuf::new(), options.timeout, &error) {
-                Trouble::Refused(reason) => {
-                    Err(Trouble::Discovery { binary: options.binary.clone(), reason })
-                }
-                trouble => Err(trouble),
-            }
+        Some(Answer { error: Some(reason), .. }) => {
+            Err(Trouble::Discovery { binary: options.binary.clone(), reason })
         }
         _ => {
             let stderr = String::from_utf8_lossy(&output.stderr);

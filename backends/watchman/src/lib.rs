@@ -303,13 +303,13 @@ impl Trees {
         }
     }
 
-    /// A barrier for each tree.
-    fn ask(&self) -> Vec<oneshot::Receiver<()>> {
+    /// A barrier for each tree, with what tells whether the tree has left the plan.
+    fn ask(&self) -> Vec<(oneshot::Receiver<()>, CancellationToken)> {
         let ask = |handle: &Handle| {
             let (done, waiting) = oneshot::channel();
             // If it has ended, nobody answers.
             let _ = handle.commands.send(Command::Barrier(done));
-            waiting
+            (waiting, handle.stop.clone())
         };
         self.trees.values().map(ask).collect()
     }
@@ -325,18 +325,21 @@ impl Trees {
 /// Hands a barrier back when every tree and the poll have passed it.
 async fn pass(
     request: BarrierRequest,
-    trees: Vec<oneshot::Receiver<()>>,
+    trees: Vec<(oneshot::Receiver<()>, CancellationToken)>,
     loose: impl Future<Output = Result<(), BarrierError>>,
 ) -> Option<BarrierRequest> {
     let trees = async {
-        for tree in trees {
-            tree.await?;
+        for (passed, stop) in trees {
+            // Nobody wants to know of a tree that left the plan meanwhile.
+            if passed.await.is_err() && !stop.is_cancelled() {
+                return false;
+            }
         }
-        Ok::<_, oneshot::error::RecvError>(())
+        true
     };
-    // What ended tells why by itself; the request goes without an answer.
+    // What failed tells why by itself; the request goes without an answer.
     let (trees, loose) = tokio::join!(trees, loose);
-    (trees.is_ok() && loose.is_ok()).then_some(request)
+    (trees && loose.is_ok()).then_some(request)
 }
 
 fn ended(end: Result<Result<(), BackendFailure>, JoinError>) -> Result<(), BackendFailure> {

@@ -28,7 +28,7 @@ use std::{
 };
 
 use harness::{Daemon, Site};
-use hotloader_backend::{LostCause, Scope, SkipCause};
+use hotloader_backend::{LostCause, Scope, SkipCause, WatchPlan};
 use serde_json::json;
 
 #[tokio::test]
@@ -234,6 +234,36 @@ async fn w12_a_name_that_is_no_utf8_is_told_and_harms_nobody() {
     fs::write(&odd, "22").unwrap();
     site.told_by_itself("the odd one", |told| told.hints.covers(&odd)).await;
     site.works().await;
+}
+
+/// The client cannot put it into a request.
+#[tokio::test]
+async fn n7_a_tree_whose_own_name_is_no_utf8_is_left_to_another_backend() {
+    let Some(daemon) = Daemon::start() else { return };
+    let name = OsStr::from_bytes(b"\xffroot");
+    let mut site = Site::watch_at(name, daemon.backend()).await;
+    let skipped = &site.armed.as_ref().unwrap().skipped;
+    assert_eq!(skipped.len(), 2, "{skipped:?}");
+    assert!(skipped.iter().all(|skipped| skipped.cause == SkipCause::Limit), "{skipped:?}");
+    let beside = site.base().join("beside");
+    fs::write(&beside, "1").unwrap();
+    assert!(site.told().await.hints.covers(&beside));
+}
+
+#[tokio::test]
+async fn a_barrier_is_passed_although_a_tree_leaves_the_plan_meanwhile() {
+    let Some(daemon) = Daemon::start() else { return };
+    let site = Site::watch(daemon.backend()).await;
+    for revision in 10..30 {
+        let barriers: Vec<_> = (0..3).map(|_| tokio::spawn(site.handle.barrier())).collect();
+        tokio::task::yield_now().await;
+        let mut plan = WatchPlan::new(revision, [site.root().to_owned()]);
+        plan.trees.extend((revision % 2 == 1).then(|| site.root().to_owned()));
+        site.handle.set_plan(plan);
+        for barrier in barriers {
+            barrier.await.unwrap().unwrap();
+        }
+    }
 }
 
 #[tokio::test]

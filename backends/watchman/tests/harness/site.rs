@@ -31,13 +31,13 @@ impl Site {
     }
 
     /// The same with the tree somewhere below the private directory.
-    pub async fn watch_at(root: &str, backend: Box<dyn FileWatchBackend>) -> Self {
+    pub async fn watch_at(root: impl AsRef<Path>, backend: Box<dyn FileWatchBackend>) -> Self {
         Self::watch_prepared(root, backend, |_| ()).await
     }
 
     /// The same with more in the private directory, made before it is watched.
     pub async fn watch_prepared(
-        root: &str,
+        root: impl AsRef<Path>,
         backend: Box<dyn FileWatchBackend>,
         prepare: impl FnOnce(&Path),
     ) -> Self {
@@ -47,7 +47,11 @@ impl Site {
     }
 
     /// The same without a plan.
-    pub fn begin(root: &str, backend: Box<dyn FileWatchBackend>, prepare: impl FnOnce(&Path)) -> Self {
+    pub fn begin(
+        root: impl AsRef<Path>,
+        backend: Box<dyn FileWatchBackend>,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let keep = tempfile::Builder::new().prefix("site-").tempdir().unwrap();
         let base = fs::canonicalize(keep.path()).unwrap();
         let root = base.join(root);
