@@ -1,1 +1,1 @@
-//! Catalogue.
+#![doc = include_str!("catalogue.md")]
