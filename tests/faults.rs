@@ -222,8 +222,9 @@ async fn a_link_into_a_mount_is_polled_while_the_rest_is_not() {
     site.link("lua/shared", &mount.front());
     site.save("lua/main.lua", &MAIN.replace("\"first\"", "require('shared.names').name()"));
     let server = Server::run(polling_often(&site.dir())).await;
-    ready(&server, "notify").await;
-    ready(&server, "polling").await;
+    ready(&server, "notify (").await;
+    // With the reason that is about it.
+    ready(&server, "polling (1 directory; fuse").await;
     let mut browser = Browser::open_app(&server).await;
     browser.sees("label()", "Ada").await;
     fs::write(mount.back().join("names.lua"), "return { name = function() return 'Grace' end }\n").unwrap();

@@ -207,12 +207,19 @@ impl Supervisor {
         let settings = self.settings.borrow().clone();
         self.choices = choices(&self.wanted, &settings.backend, &self.mounts);
         let mut new: Vec<(String, String)> = Vec::new();
+        let firsts =
+            distinct(&self.choices).filter_map(|choice| Some((choice.backends.first()?, &choice.why)));
+        let reasons: BTreeMap<String, String> =
+            firsts.map(|(name, why)| (name.clone(), why.clone())).collect();
         for choice in distinct(&self.choices) {
             for name in &choice.backends {
+                let instead = || format!("in place of {}", choice.backends[0]);
+                // Where it is the first choice, the reason is about it.
+                let why = reasons.get(name).cloned().unwrap_or_else(instead);
                 match self.lanes.iter_mut().find(|lane| lane.name == *name && !lane.retiring) {
-                    Some(lane) => lane.why.clone_from(&choice.why),
+                    Some(lane) => lane.why = why,
                     None if new.iter().any(|(known, _)| known == name) => {}
-                    None => new.push((name.clone(), choice.why.clone())),
+                    None => new.push((name.clone(), why)),
                 }
             }
         }

@@ -114,7 +114,7 @@ async fn run(options: Options, mut inputs: BackendInputs) -> Result<(), BackendF
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, time::Duration};
 
     use hotloader_backend::{WatchPlan, spawn};
     use serde_json::json;
@@ -157,6 +157,23 @@ mod tests {
         fs::write(late.join("x"), "1").unwrap();
         handle.barrier().await.unwrap();
         assert!(stream.take().unwrap().hints.covers(&late.join("x")));
+        handle.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_change_is_followed_by_another_look_at_once_so_that_what_is_saved_together_stays_together() {
+        let site = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(site.path()).unwrap();
+        let (handle, mut stream) = spawn(backend("1h"));
+        handle.set_plan(WatchPlan::new(1, [root.clone()]));
+        while stream.next().await.unwrap().armed.is_none() {}
+        fs::write(root.join("x"), "1").unwrap();
+        handle.barrier().await.unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while handle.vitals().passes < 2 {
+            assert!(std::time::Instant::now() < deadline, "nobody looks again");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         handle.stop().await;
     }
 

@@ -27,6 +27,11 @@ const LANES_END: Duration = Duration::from_secs(1);
 /// So many barriers wait for passes at the same time; others wait to be taken up.
 const MAX_WAITING: usize = 64;
 
+/// After a pass that found a change, the next one comes so soon, if a pass takes no longer; and at most so
+/// many in a row. Shorter than the quiet time that people settle for by default.
+const FOLLOW_UP: Duration = Duration::from_millis(10);
+const MAX_FOLLOW_UPS: u32 = 10;
+
 /// The one who deals out the work.
 pub(crate) struct Poller {
     options: Options,
@@ -41,6 +46,9 @@ pub(crate) struct Poller {
     /// Counts requests; each waits for a pass over each mount that is begun after it.
     barrier: u64,
     waiting: Vec<(u64, BarrierRequest)>,
+    /// When to look once more after a change, and how often that was done in a row.
+    follow_up: Option<Instant>,
+    follow_ups: u32,
     load: Load,
     changed: Instant,
     passes: u64,
@@ -61,6 +69,7 @@ enum Wake {
     Reports(hotloader_backend::Collected),
     Done(Done),
     Time,
+    FollowUp,
 }
 
 impl Poller {
@@ -83,6 +92,8 @@ impl Poller {
             changed: now,
             passes: 0,
             last_pass: Duration::ZERO,
+            follow_up: None,
+            follow_ups: 0,
             lane_reports,
             reported,
             done,
@@ -115,6 +126,10 @@ impl Poller {
                 Wake::Reports(collected) => self.inputs.reports.forward(collected),
                 Wake::Done(done) => self.finish(done)?,
                 Wake::Time => self.follow_mounts()?,
+                Wake::FollowUp => {
+                    self.follow_up = None;
+                    self.barrier += 1;
+                }
             }
             self.go_on();
         }
@@ -132,6 +147,7 @@ impl Poller {
             Some(done) = self.finished.recv() => Wake::Done(done),
             Some(collected) = self.reported.next() => Wake::Reports(collected),
             Some(request) = inputs.barriers.recv(), if takes_barriers => Wake::Barrier(request),
+            () = sleep_until(self.follow_up.unwrap_or_else(Instant::now)), if self.follow_up.is_some() => Wake::FollowUp,
             () = sleep_until(wakes.unwrap_or_else(Instant::now)), if wakes.is_some() => Wake::Time,
         }
     }
@@ -233,6 +249,7 @@ impl Poller {
         if changed || !finished.lost.is_empty() {
             self.changed = now;
         }
+        self.plan_follow_up(changed, now, now - finished.begun);
         for dir in finished.lost {
             let (scope, cause) = (Scope::Below(dir), LostCause::Reconnected);
             self.inputs.reports.report(Report::LostSync { scope, cause });
@@ -247,6 +264,17 @@ impl Poller {
         self.publish();
         self.tell_armed(true);
         Ok(())
+    }
+
+    /// A pass may fall between two files that are saved together. Looking once more before anybody has
+    /// settled on the first of them keeps the two in one batch, as it would be with a kernel that tells.
+    fn plan_follow_up(&mut self, changed: bool, now: Instant, took: Duration) {
+        if !changed {
+            self.follow_ups = 0;
+        } else if took < FOLLOW_UP && self.follow_ups < MAX_FOLLOW_UPS {
+            self.follow_ups += 1;
+            self.follow_up = Some(now + FOLLOW_UP);
+        }
     }
 
     /// Says what is watched, when the plan is new or that has changed.
