@@ -9,9 +9,10 @@ use crate::{View, tools::write};
 pub async fn a_directory_made_after_it_was_planned(mut view: View) {
     let late = view.root().join("late");
     let armed = view.plan_also(late.clone()).await;
-    let skipped: Vec<_> = armed.skipped.iter().filter(|skipped| skipped.dir == late).collect();
-    assert_eq!(skipped.len(), 1, "what is not there is named");
-    assert_eq!(skipped[0].cause, SkipCause::Unreachable, "no other backend could watch it");
+    // Who watches whole trees has it already, and need not name it.
+    if let Some(skipped) = armed.skipped.iter().find(|skipped| skipped.dir == late) {
+        assert_eq!(skipped.cause, SkipCause::Unreachable, "no other backend could watch it");
+    }
     fs::create_dir(&late).unwrap();
     assert!(view.hints().await.is_some_and(|told| told.hints.covers(&late)), "it came, and nothing was told");
     write(&late.join("x"), "1");
