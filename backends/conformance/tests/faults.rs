@@ -67,7 +67,7 @@ fn every_scenario_fails_over_a_backend_that_hints_nothing() {
 #[test]
 #[should_panic(expected = "the view is wrong")]
 fn the_random_operations_find_a_hint_that_was_dropped_now_and_then() {
-    run(|view| hotloader_conformance::random::operations(view, 0, 400), || Lossy::silent(real(), 40));
+    run(|view| hotloader_conformance::random::operations(view, 0, 2000), || Lossy::silent(real(), 8));
 }
 
 struct Site {

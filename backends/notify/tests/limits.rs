@@ -120,8 +120,10 @@ async fn replaced_at_the_limit() {
         fs::create_dir(&dir).unwrap();
         rustix::fs::inotify::add_watch(&other, dir, rustix::fs::inotify::WatchFlags::CREATE).unwrap();
     }
-    fs::remove_dir(&dir).unwrap();
-    fs::create_dir(&dir).unwrap();
+    let new = site.root.join("new");
+    fs::create_dir(&new).unwrap();
+    // In one step: nobody may find the place empty, and the watch of the old one free.
+    fs::rename(&new, &dir).unwrap();
     let armed = site.told_again().await;
     assert_eq!(armed.revision, 1);
     assert_eq!((&armed.skipped[0].dir, armed.skipped[0].cause), (&dir, SkipCause::Limit));
