@@ -1,6 +1,13 @@
 //! What is in a real directory, in as little memory as it takes.
 
-use std::{ffi::OsStr, fs::FileType, io, os::unix::ffi::OsStrExt, path::Path, time::SystemTime};
+use std::{
+    ffi::OsStr,
+    fs::FileType,
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use rustix::{
     fd::AsFd,
@@ -54,7 +61,7 @@ pub(crate) struct Listing {
     entries: Box<[Entry]>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     /// Where its name ends; it begins where the one before ends.
     end: u32,
@@ -133,6 +140,11 @@ impl Listing {
         None
     }
 
+    /// Whether the two have the same in them.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.names == other.names && self.entries == other.entries
+    }
+
     /// Whether the two differ in files only: then nothing leads elsewhere.
     pub(crate) fn differs_in_files_only(&self, other: &Self) -> bool {
         let not_files = |listing| Self::iter(listing).filter(|(_, _, kind)| *kind != Kind::File);
@@ -149,6 +161,14 @@ impl Listing {
         let theirs = other.iter().filter(|(_, name, _)| self.find(name).is_none());
         mine.chain(theirs).map(|(_, name, _)| name).collect()
     }
+}
+
+/// `dir.join(name)`, in one allocation instead of two.
+pub(crate) fn join(dir: &Path, name: &OsStr) -> PathBuf {
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 1 + name.len());
+    path.push(dir);
+    path.push(name);
+    path
 }
 
 /// File systems of this kernel alone, on which whatever comes or goes changes the time of its directory.

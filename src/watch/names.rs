@@ -14,7 +14,7 @@ use std::{
 use super::{
     ContentHash, RootId,
     key::StatKey,
-    listing::{Kind, Listing},
+    listing::{Kind, Listing, join},
     tree::{DirName, Name},
     walk::Found,
 };
@@ -107,7 +107,7 @@ impl Node {
 
     /// The directory entry: a file, or a link to one.
     pub(crate) fn entry(&self, entry: u32) -> PathBuf {
-        self.real.join(self.listing.name(entry))
+        join(&self.real, self.listing.name(entry))
     }
 
     /// The real file.
@@ -159,7 +159,7 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn name(&self, (dir, entry): &At) -> Option<Name> {
         let node = self.nodes.get(dir)?;
-        Some((dir.0, dir.1.join(node.listing.name(*entry))))
+        Some((dir.0, join(&dir.1, node.listing.name(*entry))))
     }
 
     pub(crate) fn slot(&self, (dir, entry): &At) -> Option<&Slot> {

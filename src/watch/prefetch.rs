@@ -90,6 +90,41 @@ pub(crate) fn below(
     found
 }
 
+/// Looks at directories again. Returns those that are not as they were listed: as they are now, or `None` if
+/// that cannot be seen.
+pub(crate) fn again(known: &[(PathBuf, Arc<Listing>)]) -> Vec<(PathBuf, Option<Listing>)> {
+    let look = |known: &[(PathBuf, Arc<Listing>)]| {
+        let changed = known.iter().filter(|(dir, listing)| !listing.is_current(dir));
+        let changed = changed.map(|(dir, listing)| (dir, listing, Listing::read(dir).ok()));
+        let changed = changed.filter(|(_, before, now)| now.as_ref().is_none_or(|now| !now.is_same(before)));
+        changed.map(|(dir, _, now)| (dir.clone(), now)).collect::<Vec<_>>()
+    };
+    in_parallel(known, FEW, look)
+}
+
+/// Does something with parts of a list, on several threads if there are more than a few in it. What comes
+/// out is in the order of the list.
+pub(crate) fn in_parallel<T: Sync, R: Send>(
+    all: &[T],
+    few: usize,
+    work: impl Fn(&[T]) -> Vec<R> + Sync,
+) -> Vec<R> {
+    let threads = threads().min(all.len() / few);
+    if threads < 2 {
+        return work(all);
+    }
+    std::thread::scope(|scope| {
+        let work = &work;
+        let parts = all.chunks(all.len().div_ceil(threads));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+        let join = |part: std::thread::ScopedJoinHandle<'_, Vec<R>>| match part.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        parts.into_iter().flat_map(join).collect()
+    })
+}
+
 fn subdirectories(dir: &Path, listing: &Listing, ignore: &Ignore, into: &mut Vec<PathBuf>) {
     let dirs = listing.iter().filter(|(_, name, kind)| *kind == Kind::Dir && !ignore.matches(name));
     into.extend(dirs.map(|(_, name, _)| dir.join(name)));

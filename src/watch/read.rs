@@ -11,7 +11,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Content, key::StatKey, prefetch::threads};
+use super::{Content, key::StatKey, prefetch::in_parallel};
 
 /// Larger files are not for us.
 pub(crate) const MAX_SIZE: usize = 8 << 20;
@@ -84,20 +84,7 @@ fn read_once(file: &mut File) -> io::Result<Read> {
 
 /// Reads many files, on several threads if that pays. The results are in the order of the paths.
 pub(crate) fn read_all<P: AsRef<Path> + Sync>(paths: &[P]) -> Vec<Read> {
-    let read = |paths: &[P]| paths.iter().map(|path| read_stable(path.as_ref())).collect::<Vec<_>>();
-    let threads = threads().min(paths.len() / FEW);
-    if threads < 2 {
-        return read(paths);
-    }
-    std::thread::scope(|scope| {
-        let parts = paths.chunks(paths.len().div_ceil(threads));
-        let parts: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
-        let join = |part: std::thread::ScopedJoinHandle<'_, Vec<Read>>| match part.join() {
-            Ok(read) => read,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        parts.into_iter().flat_map(join).collect()
-    })
+    in_parallel(paths, FEW, |paths| paths.iter().map(|path| read_stable(path.as_ref())).collect())
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@
 //! directory, or everything after a loss of sync), those are read whose attributes differ.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -20,11 +22,11 @@ use hotloader_backend::HintSet;
 use super::{
     Change, ChangeKind, Content, Contents, Root, RootId,
     key::StatKey,
-    listing::is_on_local_file_system,
-    names::{At, Clock, Names, Told},
+    listing::{is_on_local_file_system, join},
+    names::{At, Clock, Names, Node, Told},
     read::{MAX_SIZE, Read, read_all},
     survey::{Suspect, survey},
-    tree::{Name, Touched, Tree},
+    tree::{DirName, Name, Touched, Tree},
     upkeep::Upkeep,
     vcs::VcsLocks,
     walk::{Found, Warning},
@@ -53,8 +55,7 @@ pub(crate) struct Reconciler {
     pub(super) clock: Clock,
     locks: VcsLocks,
     touched: Touched,
-    /// Directories that were listed before anybody watched them.
-    arming: Option<BTreeSet<PathBuf>>,
+    arming: Option<Arming>,
     troubles: BTreeMap<PathBuf, Duration>,
     stale: BTreeMap<PathBuf, Duration>,
     warned: BTreeSet<Warning>,
@@ -63,6 +64,14 @@ pub(crate) struct Reconciler {
     /// Names to be told again, with the file that is behind them now.
     again: BTreeSet<Name>,
     initial: bool,
+}
+
+/// What a walk came to that was before its directories were watched.
+#[derive(Debug)]
+struct Arming {
+    /// Listed too early.
+    dirs: BTreeSet<PathBuf>,
+    found: Vec<Found>,
 }
 
 /// What links there are and what is watched, for people and the status page.
@@ -80,9 +89,9 @@ pub struct LinkView {
 /// What a look came to.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// These directories were not watched while they were listed: arm them and look again, without
-    /// hints; it is known what was doubtful.
-    Arm(BTreeSet<PathBuf>),
+    /// Some of the directories in [`Reconciler::links`] were listed before they were watched: have them
+    /// watched and look again, without hints. What is doubtful is known.
+    Arm,
     /// This is what changed.
     Done(Outcome),
 }
@@ -171,20 +180,27 @@ impl Reconciler {
     pub(crate) fn look(&mut self, hints: &HintSet, watched: &BTreeSet<PathBuf>, now: Instant) -> Look {
         let touched = self.tree.touch(hints);
         self.touched.merge(touched);
-        self.touched.structure |= self.initial || self.troubles.keys().any(|path| hints.covers(path));
-        if let Some(dirs) = self.arming.take() {
-            self.tree.doubt(&dirs);
-            self.touched.structure = true;
+        self.touched.structure |= self.troubles.keys().any(|path| hints.covers(path));
+        let mut found = None;
+        match self.arming.take() {
+            Some(Arming { dirs, found: before }) => {
+                if self.tree.recheck(&dirs) || !self.touched.relist.is_empty() {
+                    self.touched.structure = true;
+                }
+                found = Some(before).filter(|_| !self.touched.structure);
+            }
+            None => self.touched.structure |= self.initial,
         }
         let mut outcome = Outcome::default();
-        let mut look = if self.touched.structure { None } else { self.relist(now) };
+        let mut look = if self.touched.structure || found.is_some() { None } else { self.relist(now) };
         if look.is_none() {
-            let found = self.tree.walk();
+            let found = found.unwrap_or_else(|| self.tree.walk());
             let new: BTreeSet<PathBuf> = self.tree.walked().dirs.difference(watched).cloned().collect();
             if !new.is_empty() {
-                self.touched.structure = true;
-                self.arming = Some(new.clone());
-                return Look::Arm(new);
+                self.touched.structure = false;
+                self.touched.relist.clear();
+                self.arming = Some(Arming { dirs: new, found });
+                return Look::Arm;
             }
             self.warn();
             self.note_troubles(&mut outcome, now);
@@ -208,7 +224,7 @@ impl Reconciler {
         self.expire(&mut outcome, now);
         self.tell_again(&mut outcome, now);
         self.initial = false;
-        outcome.changes.sort_by(|a, b| (a.root, &a.name).cmp(&(b.root, &b.name)));
+        outcome.changes.sort_by(|a, b| a.root.cmp(&b.root).then_with(|| by_components(&a.name, &b.name)));
         outcome.missed = self.upkeep.count_missed(&outcome.changes, now);
         Look::Done(outcome)
     }
@@ -256,21 +272,15 @@ impl Reconciler {
         if names_only.is_empty() {
             return;
         }
-        for ((root, dir), node) in
-            self.names.nodes.iter_mut().filter(|((root, _), _)| names_only.contains(root))
-        {
-            for at in 0..node.slots.len() {
-                let Some(entry) = node.slots.get(at).map(|slot| slot.entry) else { continue };
-                outcome.changes.push(Change {
-                    root: *root,
-                    name: dir.join(node.listing.name(entry)),
-                    path: node.file(entry),
-                    kind: ChangeKind::Listed,
-                });
-                if let Some(slot) = node.slots.get_mut(at) {
-                    slot.told = Told::Name;
-                }
-            }
+        let of_them = |node: &(&DirName, &mut Node)| names_only.contains(&node.0.0);
+        for ((root, dir), node) in self.names.nodes.iter_mut().filter(of_them) {
+            outcome.changes.extend(node.slots.iter().map(|slot| Change {
+                root: *root,
+                name: join(dir, node.listing.name(slot.entry)),
+                path: node.file(slot.entry),
+                kind: ChangeKind::Listed,
+            }));
+            node.slots.iter_mut().for_each(|slot| slot.told = Told::Name);
         }
         if let Some(look) = look {
             look.retain(|((root, _), _)| !names_only.contains(root));
@@ -482,6 +492,12 @@ impl Reconciler {
     }
 }
 
+/// As paths are ordered, and several times faster.
+fn by_components(a: &Path, b: &Path) -> Ordering {
+    let first = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    a.as_os_str().as_bytes().iter().map(first).cmp(b.as_os_str().as_bytes().iter().map(first))
+}
+
 fn wants(tree: &Tree) -> impl Fn(RootId, &OsStr) -> bool {
     move |id, file| {
         tree.roots.iter().any(|root| root.id == id && root.wants(file)) && !tree.ignore.matches(file)
@@ -517,7 +533,7 @@ pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> Vec<Change> {
     let mut watched = BTreeSet::new();
     loop {
         match reconciler.look(&HintSet::new(), &watched, Instant::now()) {
-            Look::Arm(new) => watched.extend(new),
+            Look::Arm => watched = reconciler.links().watched_dirs,
             Look::Done(outcome) => return outcome.changes,
         }
     }

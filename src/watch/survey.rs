@@ -10,7 +10,7 @@ use rustix::{
 use super::{
     key::StatKey,
     names::{At, Node, Slot, Told},
-    prefetch::threads,
+    prefetch::in_parallel,
     tree::DirName,
 };
 
@@ -27,21 +27,7 @@ pub(crate) struct Suspect {
 
 /// The files of these directories that do not look as they did when they were read.
 pub(crate) fn survey(nodes: &[(&DirName, &Node)]) -> Vec<Suspect> {
-    let look = |nodes: &[(&DirName, &Node)]| -> Vec<Suspect> {
-        nodes.iter().flat_map(|(name, node)| suspects(name, node)).collect()
-    };
-    if nodes.len() < FEW || threads() < 2 {
-        return look(nodes);
-    }
-    std::thread::scope(|scope| {
-        let parts = nodes.chunks(nodes.len().div_ceil(threads()));
-        let parts: Vec<_> = parts.map(|part| scope.spawn(move || look(part))).collect();
-        let join = |part: std::thread::ScopedJoinHandle<'_, Vec<Suspect>>| match part.join() {
-            Ok(found) => found,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        parts.into_iter().flat_map(join).collect()
-    })
+    in_parallel(nodes, FEW, |nodes| nodes.iter().flat_map(|(name, node)| suspects(name, node)).collect())
 }
 
 /// The files of one directory that do not look as they did when they were read.

@@ -6,9 +6,12 @@
 //! or went, nothing leads elsewhere: [`Tree::relist`] does.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsStr,
-    fs, io,
+    fs,
+    hash::{Hash, Hasher},
+    io,
     ops::Bound,
     path::{Path, PathBuf},
     sync::Arc,
@@ -31,6 +34,31 @@ pub(crate) type Name = (RootId, PathBuf);
 
 /// The name of a logical directory; that of a root is empty.
 pub(crate) type DirName = (RootId, Arc<Path>);
+
+/// The path of a real directory, compared by its bytes: that is several times faster than by components,
+/// and such a path is never written in two ways.
+#[derive(Debug, Clone)]
+struct DirPath(Arc<Path>);
+
+impl PartialEq for DirPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_os_str() == other.0.as_os_str()
+    }
+}
+
+impl Eq for DirPath {}
+
+impl Hash for DirPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_os_str().hash(state);
+    }
+}
+
+impl Borrow<OsStr> for DirPath {
+    fn borrow(&self) -> &OsStr {
+        self.0.as_os_str()
+    }
+}
 
 /// A real directory.
 #[derive(Debug)]
@@ -57,7 +85,7 @@ pub(crate) struct Tree {
     pub(crate) roots: Vec<Root>,
     pub(crate) allowed_roots: Vec<PathBuf>,
     pub(crate) ignore: Ignore,
-    dirs: BTreeMap<Arc<Path>, Dir>,
+    dirs: HashMap<DirPath, Dir>,
     /// The way of each link, and of each root.
     ways: BTreeMap<PathBuf, Way>,
     /// Which ways pass by a place.
@@ -107,7 +135,7 @@ impl Tree {
             roots,
             allowed_roots: settings.allowed_roots.clone(),
             ignore: Ignore::new(&settings.ignore),
-            dirs: BTreeMap::new(),
+            dirs: HashMap::new(),
             ways: BTreeMap::new(),
             passing: BTreeMap::new(),
             behind: BTreeMap::new(),
@@ -129,7 +157,7 @@ impl Tree {
     pub(crate) fn names_of(&self, real: &Path) -> Vec<(DirName, u32)> {
         let mut names = self.behind.get(real).cloned().unwrap_or_default();
         if let (Some(dir), Some(name)) = (real.parent(), real.file_name())
-            && let Some(dir) = self.dirs.get(dir)
+            && let Some(dir) = self.dirs.get(dir.as_os_str())
             && let Some((entry, Kind::File)) = dir.listing.find(name)
         {
             names.extend(dir.names.iter().map(|name| (name.clone(), entry)));
@@ -140,29 +168,32 @@ impl Tree {
     fn is_known_file(&self, path: &Path) -> bool {
         self.behind.contains_key(path)
             || matches!((path.parent(), path.file_name()), (Some(dir), Some(name))
-                if self.dirs.get(dir).is_some_and(|dir| matches!(dir.listing.find(name), Some((_, Kind::File)))))
+                if self.dirs.get(dir.as_os_str()).is_some_and(|dir| matches!(dir.listing.find(name), Some((_, Kind::File)))))
     }
 
     /// Every logical name of a real directory.
     pub(crate) fn names_of_dir(&self, dir: &Path) -> &[DirName] {
-        self.dirs.get(dir).map_or(&[], |dir| &dir.names)
+        self.dirs.get(dir.as_os_str()).map_or(&[], |dir| &dir.names)
     }
 
-    /// The links and roots, and where they lead as far as is known.
-    pub(crate) fn ways(&self) -> impl Iterator<Item = (&PathBuf, &Arc<Resolved>)> {
-        self.ways.iter().map(|(link, way)| (link, &way.way))
+    /// The links and roots that lead elsewhere than is known.
+    pub(crate) fn changed_ways(&self) -> impl Iterator<Item = &PathBuf> {
+        let changed = |(link, way): &(&PathBuf, &Way)| follow_again(&self.roots, link).end != way.way.end;
+        self.ways.iter().filter(changed).map(|(link, _)| link)
     }
 
     /// Whether a change at a place, or below it, can concern us. The directories on the way to ours
     /// are watched too, and much goes on in some of them.
     pub(crate) fn concerns(&self, path: &Path) -> bool {
         if let (Some(dir), Some(name)) = (path.parent(), path.file_name())
-            && self.dirs.contains_key(dir)
+            && self.dirs.contains_key(dir.as_os_str())
             && !self.ignore.matches(name)
         {
             return true;
         }
-        below(&self.dirs, path).next().is_some()
+        // Every directory of ours is in one of the trees.
+        self.dirs.contains_key(path.as_os_str())
+            || self.walked.trees.iter().any(|tree| tree.starts_with(path))
             || below(&self.passing, path).next().is_some()
             || self.behind.contains_key(path)
     }
@@ -182,21 +213,25 @@ impl Tree {
         touched
     }
 
-    /// Marks directories as stale of which it is doubtful whether they are still as listed.
-    pub(crate) fn doubt(&mut self, dirs: &BTreeSet<PathBuf>) {
-        for dir in dirs {
-            if let Some(dir) = self.dirs.get_mut(dir.as_path()) {
-                dir.fresh = false;
-            }
-            // A way may have been followed before anybody watched it.
-            for (_, ways) in below(&self.passing, dir) {
-                ways.iter().for_each(|way| {
-                    if let Some(way) = self.ways.get_mut(way) {
-                        way.fresh = false
-                    }
-                });
+    /// Looks again at directories that were listed before they were watched, and at the ways. Returns
+    /// whether anything is different from what the last walk saw.
+    pub(crate) fn recheck(&mut self, dirs: &BTreeSet<PathBuf>) -> bool {
+        let known = |path: &PathBuf| Some((path.clone(), self.dirs.get(path.as_os_str())?.listing.clone()));
+        let known: Vec<_> = dirs.iter().filter_map(known).collect();
+        let mut changed = false;
+        for (path, found) in prefetch::again(&known) {
+            changed = true;
+            match found {
+                Some(listing) => self.take_listing(&path, Arc::new(listing)),
+                None => self.dirs.get_mut(path.as_os_str()).into_iter().for_each(|dir| dir.fresh = false),
             }
         }
+        for (link, way) in &mut self.ways {
+            if way.fresh && follow_again(&self.roots, link) != *way.way {
+                (way.fresh, changed) = (false, true);
+            }
+        }
+        changed
     }
 
     fn touch_path(&mut self, path: &Path, touched: &mut Touched) {
@@ -215,15 +250,18 @@ impl Tree {
                 if !self.ignore.matches(name) {
                     let is_file = |kind: Option<Kind>| matches!(kind, None | Some(Kind::File));
                     if is_file(before) && is_file(now) {
-                        touched.relist.insert(at.clone());
+                        touched.relist.insert(at);
                     } else {
                         touched.structure = true;
                     }
                 }
             }
         }
-        for (_, dir) in below_mut(&mut self.dirs, path) {
-            dir.fresh = false;
+        let is_above = self.walked.trees.iter().any(|tree| tree.starts_with(path));
+        if is_above || self.dirs.contains_key(path.as_os_str()) {
+            for (_, dir) in self.dirs.iter_mut().filter(|(dir, _)| dir.0.starts_with(path)) {
+                dir.fresh = false;
+            }
             touched.structure = true;
             touched.below.insert(path.to_owned());
         }
@@ -240,7 +278,7 @@ impl Tree {
 
     /// Lists a directory again in which files came or went. `None`: it takes a walk.
     pub(crate) fn relist(&mut self, path: &Path) -> Option<Arc<Listing>> {
-        let dir = self.dirs.get_mut(path)?;
+        let dir = self.dirs.get_mut(path.as_os_str())?;
         if dir.fresh {
             return Some(dir.listing.clone());
         }
@@ -260,7 +298,7 @@ impl Tree {
         let (walked, found) = Walk::over(self);
         self.behind.clear();
         for Found { name, real, links, .. } in &found {
-            if let Some(dir) = self.dirs.get_mut(real) {
+            if let Some(dir) = self.dirs.get_mut(real.as_os_str()) {
                 dir.names.push(name.clone());
             }
             for (entry, real) in links {
@@ -281,9 +319,9 @@ impl Tree {
 
     /// Reads what is stale or unknown at and below a directory, on several threads.
     pub(crate) fn prefetch(&mut self, top: &Path, recursive: bool) {
-        let known = |path: &Path| self.dirs.get(path).map(|dir| (dir.listing.clone(), dir.fresh));
+        let known = |path: &Path| self.dirs.get(path.as_os_str()).map(|dir| (dir.listing.clone(), dir.fresh));
         for (path, found) in prefetch::below(top, recursive, &self.ignore, known) {
-            match (self.dirs.get_mut(path.as_path()), found) {
+            match (self.dirs.get_mut(path.as_os_str()), found) {
                 (Some(dir), Prefetched::AsBefore) => dir.fresh = true,
                 (None, Prefetched::AsBefore) => {}
                 (_, Prefetched::New(listing)) => self.take_listing(&path, Arc::new(listing)),
@@ -292,17 +330,17 @@ impl Tree {
     }
 
     fn take_listing(&mut self, path: &Path, listing: Arc<Listing>) {
-        match self.dirs.get_mut(path) {
+        match self.dirs.get_mut(path.as_os_str()) {
             Some(dir) => (dir.listing, dir.fresh) = (listing, true),
             None => {
-                self.dirs.insert(path.into(), Dir { listing, fresh: true, names: Vec::new() });
+                self.dirs.insert(DirPath(path.into()), Dir { listing, fresh: true, names: Vec::new() });
             }
         }
     }
 
     /// Whether a directory need not be listed again.
     pub(crate) fn is_fresh(&self, dir: &Path) -> bool {
-        self.dirs.get(dir).is_some_and(|dir| dir.fresh)
+        self.dirs.get(dir.as_os_str()).is_some_and(|dir| dir.fresh)
     }
 
     /// The path and listing of a real directory, and the error if it cannot be had: then the listing is
@@ -310,18 +348,23 @@ impl Tree {
     pub(crate) fn listing(&mut self, path: &Path) -> (Option<Listed>, Option<io::Error>) {
         let mut error = None;
         if !self.is_fresh(path) {
-            match self.dirs.get_mut(path) {
+            match self.dirs.get_mut(path.as_os_str()) {
                 Some(dir) if dir.listing.is_current(path) => dir.fresh = true,
                 _ => match Listing::read(path) {
                     Ok(listing) => self.take_listing(path, Arc::new(listing)),
                     Err(error) if is_absence(&error) => {
-                        self.dirs.remove(path);
+                        self.dirs.remove(path.as_os_str());
                     }
                     Err(trouble) => error = Some(trouble),
                 },
             }
         }
-        (self.dirs.get_key_value(path).map(|(path, dir)| (path.clone(), dir.listing.clone())), error)
+        (
+            self.dirs
+                .get_key_value(path.as_os_str())
+                .map(|(path, dir)| (path.0.clone(), dir.listing.clone())),
+            error,
+        )
     }
 
     /// The way of a link (or of a root, from `/`). One that cannot be seen now is as it was.
@@ -346,6 +389,16 @@ impl Tree {
     }
 }
 
+/// Follows a link from where it stands, or a root from `/`.
+fn follow_again(roots: &[Root], link: &Path) -> Resolved {
+    match (link.parent(), link.file_name()) {
+        (Some(dir), Some(name)) if roots.iter().all(|root| root.dir != link) => {
+            resolve_symlinks(dir, Path::new(name))
+        }
+        _ => resolve_symlinks(Path::new("/"), link),
+    }
+}
+
 /// The entries at and below a path. Paths sort by component, so these stand together.
 fn below<'a, K: std::borrow::Borrow<Path> + Ord, T>(
     map: &'a BTreeMap<K, T>,
@@ -355,14 +408,8 @@ fn below<'a, K: std::borrow::Borrow<Path> + Ord, T>(
         .take_while(move |(below, _)| (*below).borrow().starts_with(path))
 }
 
-fn below_mut<'a, K: std::borrow::Borrow<Path> + Ord, T>(
-    map: &'a mut BTreeMap<K, T>,
-    path: &'a Path,
-) -> impl Iterator<Item = (&'a K, &'a mut T)> {
-    map.range_mut::<Path, _>((Bound::Included(path), Bound::Unbounded))
-        .take_while(move |(below, _)| (*below).borrow().starts_with(path))
-}
-
-fn entry_mut<'a, T>(map: &'a mut BTreeMap<Arc<Path>, T>, path: &Path) -> Option<(&'a Arc<Path>, &'a mut T)> {
-    map.range_mut::<Path, _>((Bound::Included(path), Bound::Included(path))).next()
+fn entry_mut<'a>(dirs: &'a mut HashMap<DirPath, Dir>, path: &Path) -> Option<(Arc<Path>, &'a mut Dir)> {
+    let (at, _) = dirs.get_key_value(path.as_os_str())?;
+    let at = at.0.clone();
+    Some((at, dirs.get_mut(path.as_os_str())?))
 }

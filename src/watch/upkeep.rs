@@ -22,7 +22,7 @@ use hotloader_backend::{HintSet, Phase};
 use super::{
     Change, ChangeKind, Contents, Root,
     key::StatKey,
-    links::{Identity, is_absence, resolve_symlinks},
+    links::{Identity, is_absence},
     listing::{Kind, Listing},
     names::{At, Told},
     read::{Read, read_stable},
@@ -229,14 +229,8 @@ impl Reconciler {
             self.upkeep.audit = Audit::Running { next: now + PAUSE, behind: last, taken, found };
             return false;
         }
-        for (link, way) in self.tree.ways() {
-            // A root is followed from `/`, a link from where it stands.
-            let is_root = self.tree.roots.iter().any(|root| root.dir == *link);
-            let base = if is_root { Path::new("/") } else { link.parent().unwrap_or(Path::new("/")) };
-            let name = if is_root { link.as_path() } else { Path::new(link.file_name().unwrap_or_default()) };
-            if resolve_symlinks(base, name).end != way.end {
-                found.insert(link.clone(), Phase::Complete);
-            }
+        for link in self.tree.changed_ways() {
+            found.insert(link.clone(), Phase::Complete);
         }
         let taken = before + began.elapsed();
         if found.is_empty() {

@@ -12,7 +12,7 @@ use std::{
 use super::{
     Root,
     links::{End, Identity, Resolved},
-    listing::{Kind, Listing},
+    listing::{Kind, Listing, join},
     tree::{DirName, Tree},
 };
 
@@ -96,13 +96,16 @@ pub(crate) struct Walk<'a> {
     tree: &'a mut Tree,
     allowed: Option<Vec<PathBuf>>,
     dirs: Vec<Found>,
+    /// Directories that must be watched, as they are met: to sort them once is faster.
+    watch: Vec<PathBuf>,
     walked: Walked,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn over(tree: &'a mut Tree) -> (Walked, Vec<Found>) {
         let roots = tree.roots.clone();
-        let mut walk = Walk { tree, allowed: None, dirs: Vec::new(), walked: Walked::default() };
+        let mut walk =
+            Walk { tree, allowed: None, dirs: Vec::new(), watch: Vec::new(), walked: Walked::default() };
         let ends: Vec<Option<(PathBuf, Identity)>> = roots.iter().map(|root| walk.root(root)).collect();
         if !walk.tree.allowed_roots.is_empty() {
             let listed = walk.tree.allowed_roots.iter();
@@ -120,6 +123,9 @@ impl<'a> Walk<'a> {
         // Roots may be named in any order.
         walk.dirs.sort_by(|a, b| a.name.cmp(&b.name));
         walk.dirs.dedup_by(|later, first| later.name == first.name);
+        walk.watch.retain(|dir| dir.parent().is_some());
+        let on_the_way = std::mem::take(&mut walk.walked.dirs);
+        walk.walked.dirs = walk.watch.into_iter().chain(on_the_way).collect();
         (walk.walked, walk.dirs)
     }
 
@@ -145,18 +151,14 @@ impl<'a> Walk<'a> {
         self.walked.troubles.extend(trouble);
         self.walked.ways.insert(base.join(name));
         for waypoint in &way.waypoints {
-            self.watch(waypoint.parent());
+            // Nothing in `/` is replaced while a server runs from it.
+            if let Some(dir) = waypoint.parent().filter(|dir| dir.parent().is_some())
+                && !self.walked.dirs.contains(dir)
+            {
+                self.walked.dirs.insert(dir.to_owned());
+            }
         }
         way
-    }
-
-    fn watch(&mut self, dir: Option<&Path>) {
-        // Nothing in `/` is replaced while a server runs from it.
-        if let Some(dir) = dir.filter(|dir| dir.parent().is_some())
-            && !self.walked.dirs.contains(dir)
-        {
-            self.walked.dirs.insert(dir.to_owned());
-        }
     }
 
     /// A directory in which a tree begins.
@@ -174,7 +176,7 @@ impl<'a> Walk<'a> {
             return;
         }
         // Also if it cannot be listed: it may become readable.
-        self.watch(Some(dir));
+        self.watch.push(dir.to_owned());
         let (listing, trouble) = self.tree.listing(dir);
         self.walked.troubles.extend(trouble.map(|error| (dir.to_owned(), error)));
         let Some((real, listing)) = listing else { return };
@@ -192,7 +194,7 @@ impl<'a> Walk<'a> {
             if kind == Kind::File || self.tree.ignore.matches(entry_name) {
                 continue;
             }
-            let (name, path) = (name.join(entry_name), real.join(entry_name));
+            let (name, path) = (join(name, entry_name), join(&real, entry_name));
             match kind {
                 Kind::Dir if root.recursive => self.dir(root, &name, &path, stack),
                 Kind::Link => {

@@ -445,7 +445,7 @@ impl Watcher {
             self.plan.dirs = watched;
             let links = || reconciler.links();
             match look {
-                Look::Arm(_) => {
+                Look::Arm => {
                     let links = links();
                     self.reconciler = Some(reconciler);
                     self.update_symlink_watches(links).await?;
