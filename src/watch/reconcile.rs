@@ -145,6 +145,18 @@ impl Reconciler {
         self.names.is_choice_new = true;
     }
 
+    /// Whether nothing is remembered beyond what there is.
+    #[cfg(test)]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.names.missing.is_empty()
+            && self.names.told_as.is_empty()
+            && self.empty.is_empty()
+            && self.again.is_empty()
+            && self.troubles.is_empty()
+            && self.stale.is_empty()
+            && self.arming.is_none()
+    }
+
     /// Drops hints that concern nothing of ours.
     pub(crate) fn keep_concerning(&self, hints: &mut HintSet) {
         hints.retain(|path| self.tree.concerns(path));

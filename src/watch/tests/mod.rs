@@ -1,8 +1,10 @@
 //! The watch half as a whole: real files, the real notify backend, no sleeps but deadlines.
 
+mod bare;
 mod files;
 mod links;
 mod random;
+mod rows;
 mod service;
 mod supervisor;
 

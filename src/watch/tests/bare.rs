@@ -1,0 +1,330 @@
+//! The reconciler without a backend: hints are given, and so is the time.
+
+use std::collections::BTreeSet;
+
+use hotloader_backend::{HintSet, Phase};
+
+use super::{
+    super::reconcile::{LinkView, Look, Outcome, Reconciler, scan},
+    *,
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A reconciler whose watches are all it asks for.
+pub(super) struct Bare {
+    _keep: tempfile::TempDir,
+    pub(super) base: PathBuf,
+    pub(super) reconciler: Reconciler,
+    pub(super) watched: BTreeSet<PathBuf>,
+    pub(super) now: Instant,
+    rechecks: Vec<(PathBuf, Instant)>,
+    pub(super) known: BTreeMap<String, Option<String>>,
+    roots: Vec<Root>,
+}
+
+impl Bare {
+    pub(super) fn new(contents: Contents, prepare: impl FnOnce(&Path)) -> Self {
+        let keep = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(keep.path()).unwrap();
+        prepare(&base);
+        let roots = vec![Root { contents, ..lua_root(&base.join("lua")) }];
+        let mut bare = Self {
+            _keep: keep,
+            reconciler: Reconciler::new(&settings(), roots.clone()),
+            watched: BTreeSet::new(),
+            now: Instant::now(),
+            rechecks: Vec::new(),
+            known: BTreeMap::new(),
+            roots,
+            base,
+        };
+        bare.look(&HintSet::new());
+        bare
+    }
+
+    pub(super) fn look(&mut self, hints: &HintSet) -> Outcome {
+        let none = HintSet::new();
+        let mut hints = hints;
+        loop {
+            match self.reconciler.look(hints, &self.watched, self.now) {
+                Look::Arm => self.watched = self.links().watched_dirs,
+                Look::Done(outcome) => {
+                    if outcome.walked {
+                        self.watched = self.links().watched_dirs;
+                    }
+                    self.rechecks.extend(outcome.rechecks.iter().cloned());
+                    self.learn(&outcome.changes);
+                    return outcome;
+                }
+            }
+            hints = &none;
+        }
+    }
+
+    pub(super) fn look_at(&mut self, paths: &[PathBuf]) -> Outcome {
+        let mut hints = HintSet::new();
+        paths.iter().for_each(|path| hints.insert(path, Phase::Complete));
+        self.look(&hints)
+    }
+
+    fn learn(&mut self, changes: &[Change]) {
+        for change in changes {
+            let name = change.name.to_str().unwrap().to_owned();
+            let text = change.content().map(|content| String::from_utf8(content.bytes.to_vec()).unwrap());
+            match change.kind {
+                ChangeKind::Listed | ChangeKind::Added(_) => {
+                    assert!(self.known.insert(name, text).is_none(), "added twice");
+                }
+                ChangeKind::Modified(_) => {
+                    assert!(self.known.insert(name, text).is_some(), "modified before it was added");
+                }
+                ChangeKind::Removed => {
+                    assert!(self.known.remove(&name).is_some(), "removed before it was added")
+                }
+            }
+        }
+    }
+
+    /// Lets time pass until nothing is to be looked at again.
+    pub(super) fn rest(&mut self) {
+        for _ in 0..100 {
+            if self.rechecks.is_empty() {
+                return;
+            }
+            self.now += 100 * MS;
+            let now = self.now;
+            let due: Vec<PathBuf> =
+                self.rechecks.extract_if(.., |(_, at)| *at <= now).map(|(path, _)| path).collect();
+            self.look_at(&due);
+        }
+        panic!("it finds no rest: {:?}", self.rechecks);
+    }
+
+    /// Does what is due until a barrier is wanted, or nothing is due for that long. Returns whether one is.
+    pub(super) fn upkeep(&mut self, span: Duration) -> bool {
+        let end = self.now + span;
+        while let Some(at) = self.reconciler.next_work().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            let work = self.reconciler.work(self.now);
+            self.look(&work.look);
+            if work.barrier {
+                return true;
+            }
+        }
+        self.now = end;
+        false
+    }
+
+    pub(super) fn links(&self) -> LinkView {
+        self.reconciler.links()
+    }
+
+    pub(super) fn disk(&self) -> BTreeMap<String, Option<String>> {
+        let mut disk = Self { known: BTreeMap::new(), ..Self::new_like(self) };
+        disk.learn(&scan(
+            &settings(),
+            self.roots.iter().cloned().map(|root| Root { contents: Contents::AtStart, ..root }).collect(),
+        ));
+        disk.known
+    }
+
+    fn new_like(other: &Self) -> Self {
+        Self {
+            _keep: tempfile::tempdir().unwrap(),
+            base: other.base.clone(),
+            reconciler: Reconciler::new(&settings(), Vec::new()),
+            watched: BTreeSet::new(),
+            now: other.now,
+            rechecks: Vec::new(),
+            known: BTreeMap::new(),
+            roots: Vec::new(),
+        }
+    }
+
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.known[name].as_deref().unwrap()
+    }
+}
+
+#[test]
+fn a4_what_no_hint_told_of_is_found_by_the_audit_and_counted_as_missed() {
+    let mut bare = Bare::new(Contents::AtStart, |base| {
+        for file in ["a", "b", "c", "sub/d"] {
+            write(&base.join(format!("lua/{file}.lua")), "1");
+        }
+        write(&base.join("ext/1"), "1");
+        write(&base.join("ext/2"), "2");
+        symlink("../ext/1", base.join("lua/link.lua")).unwrap();
+    });
+    assert!(!bare.upkeep(29 * 1000 * MS), "not before its time");
+    let lua = bare.base.join("lua");
+    write(&lua.join("a.lua"), "edited");
+    write(&lua.join("new.lua"), "new");
+    fs::remove_file(lua.join("sub/d.lua")).unwrap();
+    relink("../ext/2", &lua.join("link.lua"));
+    // Seen by the audit, and hinted before the barrier.
+    write(&lua.join("b.lua"), "hinted");
+    assert!(bare.upkeep(5 * 1000 * MS));
+    assert_eq!(bare.text("a.lua"), "1", "nothing is told before the barrier");
+    assert_eq!(bare.look_at(&[lua.join("b.lua")]).missed, 0);
+    let found = bare.reconciler.confirm(bare.now);
+    let outcome = bare.look(&found);
+    assert_eq!((outcome.missed, outcome.changes.len()), (3, 3));
+    bare.rest();
+    assert_eq!(bare.known, bare.disk());
+    write(&lua.join("b.lua"), "hinted again");
+    assert_eq!(bare.look_at(&[lua.join("b.lua")]).missed, 0, "later changes are nobody's fault");
+}
+
+#[test]
+fn an_audit_that_finds_nothing_asks_for_no_barrier_and_comes_again() {
+    let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/a.lua"), "1"));
+    // A stamp of the present is doubted; what was read is not told again.
+    assert!(!bare.upkeep(300 * 1000 * MS));
+    assert_eq!(bare.known, bare.disk());
+    write(&bare.base.join("lua/a.lua"), "2");
+    assert!(bare.upkeep(60 * 1000 * MS));
+}
+
+#[test]
+fn names_alone_come_first_and_contents_are_compared_later() {
+    let mut bare = Bare::new(Contents::WhenChanged, |base| {
+        write(&base.join("lua/a.lua"), "1");
+        write(&base.join("lua/sub/b.lua"), "1");
+    });
+    assert_eq!(bare.known, [("a.lua".to_owned(), None), ("sub/b.lua".to_owned(), None)].into());
+    let (a, b) = (bare.base.join("lua/a.lua"), bare.base.join("lua/sub/b.lua"));
+    assert_eq!(bare.look_at(&[a.clone()]).changes.len(), 1, "before there is anything to compare with");
+    assert!(bare.look_at(&[a.clone()]).changes.is_empty());
+    assert!(bare.upkeep(MS), "all is read");
+    assert_eq!(bare.look_at(&[b.clone()]).changes.len(), 1, "it may have been saved before it was read");
+    bare.reconciler.confirm(bare.now);
+    assert!(bare.look_at(&[b.clone()]).changes.is_empty());
+    write(&b, "1");
+    assert!(bare.look_at(&[b.clone()]).changes.is_empty(), "equal content is no change");
+    write(&b, "2");
+    bare.look_at(&[b.clone()]);
+    assert_eq!(bare.text("sub/b.lua"), "2");
+    fs::remove_file(&b).unwrap();
+    bare.look_at(&[b]);
+    bare.rest();
+    assert_eq!(bare.known.len(), 1);
+}
+
+#[test]
+fn a_save_between_the_first_names_and_the_reading_is_not_swallowed() {
+    let mut bare = Bare::new(Contents::WhenChanged, |base| write(&base.join("lua/a.lua"), "1"));
+    let a = bare.base.join("lua/a.lua");
+    write(&a, "2");
+    assert!(bare.upkeep(MS), "the reading comes before the hint");
+    bare.look_at(&[a]);
+    assert_eq!(bare.text("a.lua"), "2");
+}
+
+#[test]
+fn s19_a_write_through_another_name_of_the_file_is_seen() {
+    let mut bare = Bare::new(Contents::AtStart, |base| {
+        write(&base.join("ext/h"), "1");
+        write(&base.join("lua/x.lua"), "1");
+        fs::hard_link(base.join("ext/h"), base.join("lua/h.lua")).unwrap();
+        fs::hard_link(base.join("lua/x.lua"), base.join("lua/y.lua")).unwrap();
+    });
+    write(&bare.base.join("ext/h"), "2");
+    assert!(!bare.upkeep(2 * 1000 * MS));
+    assert_eq!(bare.text("h.lua"), "2");
+    // Both names are ours: one hint is enough for both.
+    write(&bare.base.join("lua/x.lua"), "2");
+    let x = bare.base.join("lua/x.lua");
+    assert_eq!(bare.look_at(&[x]).changes.len(), 2);
+    // The pair is broken by a rename over one of them.
+    write(&bare.base.join("lua/new"), "3");
+    fs::rename(bare.base.join("lua/new"), bare.base.join("lua/h.lua")).unwrap();
+    let h = bare.base.join("lua/h.lua");
+    bare.look_at(&[h]);
+    write(&bare.base.join("ext/h"), "4");
+    bare.upkeep(2 * 1000 * MS);
+    bare.rest();
+    assert_eq!(bare.known, bare.disk());
+}
+
+#[test]
+fn a_loss_of_sync_finds_every_change() {
+    let mut bare = Bare::new(Contents::AtStart, |base| {
+        for file in 0..200 {
+            write(&base.join(format!("lua/{}/{file}.lua", file % 60)), "1");
+        }
+    });
+    let lua = bare.base.join("lua");
+    assert!(bare.look(&HintSet::everywhere()).changes.is_empty());
+    write(&lua.join("3/3.lua"), "2");
+    write(&lua.join("new/new.lua"), "2");
+    fs::remove_dir_all(lua.join("5")).unwrap();
+    bare.look(&HintSet::everywhere());
+    bare.rest();
+    assert_eq!(bare.known, bare.disk());
+}
+
+#[test]
+fn ten_thousand_flips_leave_nothing_behind() {
+    let mut bare = Bare::new(Contents::AtStart, |base| {
+        for version in ["1", "2"] {
+            write(&base.join(format!("ext/{version}/sub/a.lua")), version);
+            write(&base.join(format!("ext/{version}/only{version}.lua")), version);
+        }
+        fs::create_dir(base.join("lua")).unwrap();
+        symlink("../ext/1", base.join("lua/d")).unwrap();
+        symlink("../ext/1/sub/a.lua", base.join("lua/x.lua")).unwrap();
+    });
+    let (d, x) = (bare.base.join("lua/d"), bare.base.join("lua/x.lua"));
+    let before = bare.links();
+    for flip in 0..10_000 {
+        let version = 2 - flip % 2;
+        relink(&format!("../ext/{version}"), &d);
+        relink(&format!("../ext/{version}/sub/a.lua"), &x);
+        bare.now += MS;
+        bare.look_at(&[d.clone(), x.clone()]);
+        if flip % 100 == 0 {
+            bare.rest();
+        }
+    }
+    bare.rest();
+    assert_eq!(bare.links(), before);
+    assert_eq!(bare.watched, before.watched_dirs);
+    assert_eq!(bare.known, bare.disk());
+    assert!(bare.reconciler.is_at_rest(), "{:#?}", bare.reconciler);
+}
+
+#[test]
+fn equal_content_behind_another_link_is_no_change_unless_the_old_file_has_other_names() {
+    let mut bare = Bare::new(Contents::AtStart, |base| {
+        for version in ["1", "2"] {
+            write(&base.join(format!("ext/{version}/a.lua")), "same");
+        }
+        fs::create_dir(base.join("lua")).unwrap();
+        symlink("../ext/1/a.lua", base.join("lua/x.lua")).unwrap();
+    });
+    let (x, y) = (bare.base.join("lua/x.lua"), bare.base.join("lua/y.lua"));
+    relink("../ext/2/a.lua", &x);
+    assert!(bare.look_at(&[x.clone()]).changes.is_empty());
+    // Who is told of the old file under another name must not take the two for one.
+    symlink("../ext/1/a.lua", &y).unwrap();
+    let outcome = bare.look_at(&[y.clone()]);
+    assert_eq!(outcome.changes.len(), 1);
+    bare.rest();
+    relink("../ext/1/a.lua", &x);
+    assert_eq!(
+        bare.look_at(&[x.clone()]).changes.len(),
+        0,
+        "x was told as ext/2/a.lua, which nobody else is"
+    );
+    write(&bare.base.join("ext/1/a.lua"), "edited");
+    let edited = bare.base.join("ext/1/a.lua");
+    let changes = bare.look_at(&[edited.clone()]).changes;
+    assert_eq!(changes.len(), 2);
+    assert!(changes.iter().all(|change| change.path == edited));
+    // Now both are that file, as far as anybody knows.
+    write(&bare.base.join("ext/2/a.lua"), "edited");
+    relink("../ext/2/a.lua", &x);
+    assert_eq!(bare.look_at(&[x]).changes.len(), 1);
+}
