@@ -108,8 +108,8 @@ mod tests {
         registry.register("mine", |_| Err(BackendFailure::fatal("never made")));
         let error = registry.find("notfy").err().unwrap().to_string();
         assert!(error.contains("do you mean \"notify\"?"), "{error}");
-        assert!(error.contains("there are: mine, notify, polling"), "{error}");
-        let error = registry.find("watchman").err().unwrap().to_string();
+        assert!(error.contains("there are: mine, notify, polling, watchman"), "{error}");
+        let error = registry.find("fsevents").err().unwrap().to_string();
         assert!(!error.contains("do you mean"), "{error}");
         assert!(registry.find("mine").is_ok());
     }
