@@ -65,7 +65,7 @@ async fn follow(
         dir: args.path.clone(),
         extension: None,
         recursive: true,
-        contents: Contents::WhenChanged,
+        contents: Contents::AtStart,
     }];
     let registry = Registry::with_builtin();
     let failed = |source| CliError::Watch { path: args.path.clone(), source };
