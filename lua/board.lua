@@ -1,6 +1,7 @@
 -- The board: a list of cards, what is shown of it, and the form that adds to it.
 
 local Card = require "card"
+require "race" -- nobody here needs it, but the page does
 
 local Board = session:prototype("Board", {
   show = "all", -- or "open", or "done": the three buttons above the cards
@@ -60,6 +61,11 @@ end
 
 function Board:nothingToSee()
   return self:visible() == nil
+end
+
+-- What the web component in viewdefs/Board.DEFAULT.html offers: "blue #3a5bd9, green #2b9a66, …"
+function Board:palette()
+  return Card.palette()
 end
 
 -- The open card with the most votes, shown large beside the board.

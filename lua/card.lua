@@ -1,5 +1,7 @@
 -- One card of the board.
 
+local text = require "text"
+
 local Card = session:prototype("Card", {
   title = "",
   votes = 0,
@@ -7,13 +9,20 @@ local Card = session:prototype("Card", {
   done = false,
 })
 
--- try: make blue red, or add `pink = "#d6409f"` and a line for it in viewdefs/Board.DEFAULT.html
+-- try: make blue red, or add `pink = "#d6409f"`: the form on the page has one dot more
 local COLORS = {
   blue = "#3a5bd9",
   green = "#2b9a66",
   orange = "#e5752b",
   grey = "#80838d",
 }
+
+function Card.palette()
+  local all = {}
+  for name, color in pairs(COLORS) do all[#all + 1] = name .. " " .. color end
+  table.sort(all)
+  return table.concat(all, ", ")
+end
 
 function Card:accent()
   return COLORS[self.color] or COLORS.grey
@@ -24,8 +33,7 @@ function Card:vote()
 end
 
 function Card:stars()
-  -- try: another character. The cards on the page change as you save.
-  return ("★"):rep(math.min(self.votes, 12))
+  return text.stars(self.votes)
 end
 
 function Card:remove()

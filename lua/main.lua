@@ -7,6 +7,7 @@
 local Board = require "board"
 local Card = require "card"
 local Clock = require "clock"
+local times = require("text").times
 
 -- A prototype is what other languages call a class. The table holds the fields that every App
 -- starts with. On the second run this gives back the same prototype, so the App that is on the
@@ -26,8 +27,7 @@ function App:click()
 end
 
 function App:counted()
-  local times = self.clicks == 1 and "time" or "times"
-  return "Clicked " .. self.clicks .. " " .. times
+  return "Clicked " .. times(self.clicks)
 end
 
 function App:reset()

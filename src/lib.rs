@@ -3,8 +3,9 @@
 //! A server that keeps one Lua state for each browser session. A saved Lua file or HTML template runs
 //! in every live session within milliseconds, state kept, and what changed is pushed to the browser.
 //!
-//! Two ways in: [`server::Server`] is the whole of it, and [`reload::HotLoader`] the part that watches
-//! and reloads, for programs with Lua states of their own ([`reload::SessionHost`]).
+//! Two ways in: [`server::Server`] is the whole of it, and [`embed::Scripts`] reloads scripts in the Lua
+//! states of your own program. Under both is [`reload::HotLoader`], for whoever drives sessions otherwise
+//! ([`reload::SessionHost`]).
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -41,10 +42,11 @@
 //! | refresh | [`variables`] | the session's objects | messages, for what differs |
 //! | deliver | [`web`] | messages | WebSocket frames |
 //!
-//! Around them: [`config`] is what a deployment can choose, [`telemetry`] log and metrics, [`server`]
-//! all parts put together, [`cli`] the command line.
+//! Around them: [`config`] is what a deployment can choose, [`telemetry`] log and metrics, [`status`] what
+//! the status page shows, [`server`] all parts put together, [`cli`] the command line. [`embed`] takes the
+//! place of sessions and server in a program of yours.
 //!
-//! Imports run one way: cli → server → web → session → variables → vm → reload → watch → config.
+//! Imports run one way: cli → server → status → web → session → variables → vm → reload → watch → config.
 //! `docs/architecture.md` has the layers one by one, the sequences of a change and of the start, and
 //! for each invariant the test that proves it.
 //!
@@ -65,9 +67,11 @@
 
 pub mod cli;
 pub mod config;
+pub mod embed;
 pub mod reload;
 pub mod server;
 pub mod session;
+pub mod status;
 pub mod telemetry;
 pub mod variables;
 mod vm;

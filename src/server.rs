@@ -5,18 +5,20 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
-    config::{Config, WatchConfig},
+    config::{BackendChoice, Config, HotloadConfig, WatchConfig},
     reload::{
-        Generation, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender, Published, ReloadReport, SessionHost,
-        SiteLayout, VIEWDEF_ROOT,
+        EditorLink, Generation, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender, Published, Refreshing,
+        ReloadReport, SessionHost, SiteLayout, Telling, VIEWDEF_ROOT,
     },
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
+    status::{Calendar, ReloadLog, Status},
     telemetry::Metrics,
     watch::{Contents, Health, Registry, Root, WatchError},
     web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
@@ -28,6 +30,8 @@ pub struct Server {
     web: WebServer,
     sessions: LuaSessions,
     hot_loader: Option<Arc<HotLoader>>,
+    /// `watch.backend` as it is in force.
+    backend: watch::Sender<BackendChoice>,
     monitor: JoinHandle<()>,
     site: PathBuf,
 }
@@ -66,7 +70,7 @@ impl Server {
     pub async fn start(site: &Path, config: Config) -> Result<Self, ServerError> {
         let listener = bind(&config).await?;
         let metrics = Arc::new(Metrics::new());
-        let published = Arc::new(Published::default());
+        let published = Arc::new(Published::new(telling(site, &config.hotload)));
         let sessions = LuaSessions::start(SessionSettings {
             session: config.session.clone(),
             lua: config.lua.clone(),
@@ -78,26 +82,15 @@ impl Server {
 
         let layout = SiteLayout { lua: config.lua.path.clone(), viewdefs: config.viewdefs.path.clone() };
         let lua_dir = site.join(&config.lua.path);
-        let roots = vec![
-            Root {
-                id: LUA_ROOT,
-                dir: lua_dir.clone(),
-                extension: Some("lua"),
-                recursive: true,
-                contents: Contents::AtStart,
-            },
-            Root {
-                id: VIEWDEF_ROOT,
-                dir: site.join(&config.viewdefs.path),
-                extension: Some("html"),
-                recursive: false,
-                contents: Contents::AtStart,
-            },
-        ];
-        let mut watch = config.watch.clone();
-        watch.allowed_roots = allowed_roots(site, &config.watch);
+        let roots = roots(site, &config, Contents::AtStart);
+        let watch = config.watch.clone().in_site(site);
+        let reloads = Arc::new(ReloadLog::default());
         let hot_loader = if config.lua.hotload {
-            let host = ServerSessions { endpoint: endpoint.clone(), metrics: metrics.clone() };
+            let host = ServerSessions {
+                endpoint: endpoint.clone(),
+                metrics: metrics.clone(),
+                reloads: reloads.clone(),
+            };
             let registry = Registry::with_builtin();
             let loader =
                 HotLoader::start(&watch, &registry, lua_dir, roots, layout, published, Arc::new(host))
@@ -108,11 +101,22 @@ impl Server {
             None
         };
 
-        let (readiness, ready) = watch::channel(match &hot_loader {
-            None => Readiness { ready: true, detail: "hot loading is off".into() },
-            Some(loader) => readiness(&loader.watch().health()),
-        });
-        let monitor = tokio::spawn(monitor(hot_loader.as_deref(), readiness));
+        let health = hot_loader.as_deref().map(|loader| loader.watch().follow_health());
+        let (stuck, max_stuck) = (sessions.follow_stuck(), config.session.max_stuck);
+        let (readiness, ready) =
+            watch::channel(readiness(health.as_ref().map(watch::Receiver::borrow).as_deref(), 0, max_stuck));
+        let monitor = tokio::spawn(monitor(health, stuck, max_stuck, readiness));
+        let backend = watch::Sender::new(watch.backend.clone());
+        let status = Status {
+            site: std::path::absolute(site).unwrap_or_else(|_| site.to_owned()),
+            readiness: ready.clone(),
+            health: hot_loader.as_ref().map(|loader| loader.watch().follow_health()),
+            links: hot_loader.as_ref().map(|loader| loader.watch().follow_links()),
+            reloads,
+            sessions: sessions.clone(),
+            backend: backend.subscribe(),
+            calendar: Calendar::new(),
+        };
         let settings = WebSettings {
             site: site.to_owned(),
             html: site.join("html"),
@@ -120,9 +124,11 @@ impl Server {
             server: config.server,
             readiness: ready,
             metrics: metrics_text(metrics, endpoint.clone(), hot_loader.as_deref()),
+            status: Arc::new(status),
         };
         let web = web::start(listener, settings, endpoint)?;
-        Ok(Self { local_addr: web.local_addr(), web, sessions, hot_loader, monitor, site: site.to_owned() })
+        let (local_addr, site) = (web.local_addr(), site.to_owned());
+        Ok(Self { local_addr, web, sessions, hot_loader, backend, monitor, site })
     }
 
     /// Where it listens.
@@ -148,8 +154,9 @@ impl Server {
     /// When they name no backend that there is; then nothing changes.
     pub fn reconfigure_watch(&self, watch: &WatchConfig) -> Result<(), WatchError> {
         let Some(loader) = &self.hot_loader else { return Ok(()) };
-        let allowed_roots = allowed_roots(&self.site, watch);
-        loader.watch().reconfigure(&WatchConfig { allowed_roots, ..watch.clone() })
+        loader.watch().reconfigure(&watch.clone().in_site(&self.site))?;
+        self.backend.send_replace(watch.backend.clone());
+        Ok(())
     }
 
     /// Stops: sockets are told, the watcher ends, sessions are freed. Takes less than 2 s unless a
@@ -173,15 +180,35 @@ async fn bind(config: &Config) -> Result<TcpListener, ServerError> {
     TcpListener::bind((host, port)).await.map_err(failed)
 }
 
-/// Where links may lead: what is configured, and the site itself. None: anywhere.
-fn allowed_roots(site: &Path, watch: &WatchConfig) -> Vec<PathBuf> {
-    match watch.allowed_roots.as_slice() {
-        [] => Vec::new(),
-        roots => roots.iter().map(|root| site.join(root)).chain([site.to_owned()]).collect(),
-    }
+fn telling(site: &Path, hotload: &HotloadConfig) -> Telling {
+    let site = std::path::absolute(site).unwrap_or_else(|_| site.to_owned());
+    let pattern = hotload.editor.clone();
+    let editor = (!pattern.is_empty()).then_some(EditorLink { pattern, site });
+    Telling { notes: hotload.notes, editor }
 }
 
-fn readiness(health: &Health) -> Readiness {
+/// What is watched of the site in a directory.
+pub(crate) fn roots(site: &Path, config: &Config, contents: Contents) -> Vec<Root> {
+    let root = |id, path: &Path, extension, recursive| {
+        let (dir, extension) = (site.join(path), Some(extension));
+        Root { id, dir, extension, recursive, contents }
+    };
+    vec![
+        root(LUA_ROOT, &config.lua.path, "lua", true),
+        root(VIEWDEF_ROOT, &config.viewdefs.path, "html", false),
+    ]
+}
+
+fn readiness(health: Option<&Health>, stuck: usize, max_stuck: usize) -> Readiness {
+    if stuck >= max_stuck {
+        let detail = format!(
+            "{stuck} sessions are stuck in library functions that nothing can interrupt (session.max_stuck is {max_stuck}); the log says which and where, and a restart of the server frees their threads"
+        );
+        return Readiness { ready: false, detail };
+    }
+    let Some(health) = health else {
+        return Readiness { ready: true, detail: "hot loading is off".into() };
+    };
     let detail = match (health.armed, &health.trouble) {
         (true, _) => format!("watching by {}", health.summary()),
         (false, Some(trouble)) => format!("changes may go unseen: {trouble}"),
@@ -191,16 +218,30 @@ fn readiness(health: &Health) -> Readiness {
 }
 
 /// Keeps `/readyz` true.
-fn monitor(
-    loader: Option<&HotLoader>,
+async fn monitor(
+    mut health: Option<watch::Receiver<Health>>,
+    mut stuck: watch::Receiver<usize>,
+    max_stuck: usize,
     readiness: watch::Sender<Readiness>,
-) -> impl Future<Output = ()> + use<> {
-    let health = loader.map(|loader| loader.watch().follow_health());
-    async move {
-        let Some(mut health) = health else { return readiness.closed().await };
-        while health.changed().await.is_ok() {
-            let now = self::readiness(&health.borrow_and_update());
-            readiness.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+) {
+    loop {
+        let now = {
+            let health = health.as_mut().map(watch::Receiver::borrow_and_update);
+            self::readiness(health.as_deref(), *stuck.borrow_and_update(), max_stuck)
+        };
+        readiness.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        let healthier = async {
+            match &mut health {
+                Some(health) => health.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let changed = tokio::select! {
+            changed = healthier => changed,
+            changed = stuck.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
         }
     }
 }
@@ -230,6 +271,7 @@ fn metrics_text(
 struct ServerSessions {
     endpoint: WebSocketEndpoint,
     metrics: Arc<Metrics>,
+    reloads: Arc<ReloadLog>,
 }
 
 impl SessionHost for ServerSessions {
@@ -258,6 +300,10 @@ impl SessionHost for ServerSessions {
         let _ = self.endpoint.execute_in_session(session.id(), |_| ());
     }
 
+    fn refresh_until(&self, session: &SessionHandle, done: Refreshing) {
+        let _ = self.endpoint.execute_in_session(session.id(), |session| session.refresh_until(done));
+    }
+
     fn announce(&self, report: &ReloadReport) {
         let frame = Frame::from(report.frame());
         for session in self.endpoint.sessions().handles() {
@@ -268,5 +314,10 @@ impl SessionHost for ServerSessions {
 
     fn reloaded(&self, report: &ReloadReport) {
         self.metrics.reload(report);
+        self.reloads.add(report);
+    }
+
+    fn refreshed(&self, generation: u64, took: Duration) {
+        self.reloads.refreshed(generation, took);
     }
 }

@@ -4,8 +4,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::TcpListener,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -174,4 +174,33 @@ fn a_new_site_can_be_served_and_is_not_written_over() {
     let serving = Serving::start(program(parent.path(), &["serve", "--dir", "mine", "--port", "0"]));
     assert_eq!(serving.stdout.len(), 1);
     assert_eq!(serving.stopped_by(Signal::TERM), Some(0));
+}
+
+#[test]
+fn sessions_of_a_running_server_are_restarted_from_outside() {
+    let site = site("server.port = 0");
+    let serving = Serving::start(program(site.path(), &["serve", "--hotload"]));
+    let address =
+        serving.stdout[0].strip_prefix("listening on http://").unwrap().trim_end_matches('/').to_owned();
+    let port = address.rsplit(':').next().unwrap();
+    let restart = |args: &[&str]| {
+        let output = program(site.path(), &[&["restart", "--port", port], args].concat()).output().unwrap();
+        (result(&output), String::from_utf8(output.stdout).unwrap())
+    };
+    let mut stream = TcpStream::connect(&address).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let id = answer.lines().find_map(|line| line.strip_prefix("location: /")).unwrap();
+
+    assert_eq!(restart(&["--all"]), ((Some(0), String::new()), "1 session restarted\n".into()));
+    assert_eq!(restart(&[&id[..8]]).1, "1 session restarted\n");
+    let ((code, stderr), _) = restart(&["ffffffff"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("There is no session ffffffff."), "{stderr}");
+
+    assert_eq!(serving.stopped_by(Signal::TERM), Some(0));
+    let ((code, stderr), _) = restart(&["--all"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains(&format!("no server answers at 127.0.0.1:{port}")), "{stderr}");
 }

@@ -91,7 +91,9 @@ async fn watchman_alone_is_waited_for_and_what_was_saved_meanwhile_is_seen() {
     let mut browser = Browser::open_app(&server).await;
     daemon.kill();
     server.logged("changes are not seen until it works again").await;
-    assert_eq!(http::get(server.addr(), "/readyz").await.status, 503);
+    // The line and the answer come from two tasks.
+    let unready = async || (http::get(server.addr(), "/readyz").await.status == 503).then_some(());
+    until("/readyz to say that nobody watches", unready).await;
     site.save("lua/main.lua", &MAIN.replace("first", "meanwhile"));
     assert!(daemon.run());
     browser.sees("label()", "meanwhile").await;
@@ -231,6 +233,36 @@ async fn a_link_into_a_mount_is_polled_while_the_rest_is_not() {
     browser.sees("label()", "Grace").await;
     site.edit("lua/words.lua", "alpha", "beta");
     browser.sees("word()", "beta").await;
+}
+
+/// The server of the mount is stopped: whoever looks into it waits until it goes on.
+#[tokio::test]
+async fn a_mount_that_hangs_holds_up_no_save_beside_it() {
+    let Some(mount) = Mount::bindfs() else { return };
+    let names = mount.back().join("names.lua");
+    fs::write(&names, "return { name = function() return 'Ada' end }\n").unwrap();
+    let site = Site::new();
+    site.link("lua/shared", &mount.front());
+    // A repository on the mount: whether it is locked is nobody's business while others save.
+    fs::create_dir(mount.back().join(".git")).unwrap();
+    let server = Server::run(polling_often(&site.dir())).await;
+    ready(&server, "polling (1 directory; fuse").await;
+    let mut browser = Browser::open_app(&server).await;
+    browser.counts(1).await;
+
+    mount.signal(Signal::STOP);
+    saves_are_seen(&site, &mut browser, "beside it").await;
+    server.logged("a file system does not answer").await;
+    site.save("lua/new/names.lua", "return { name = function() return 'Grace' end }\n");
+    site.save("lua/main.lua", &MAIN.replace("\"first\"", "require('new.names').name()"));
+    browser.sees("label()", "Grace").await;
+
+    mount.signal(Signal::CONT);
+    site.save("lua/main.lua", &MAIN.replace("\"first\"", "require('shared.names').name()"));
+    browser.sees("label()", "Ada").await;
+    fs::write(&names, "return { name = function() return 'Edsger' end }\n").unwrap();
+    browser.sees("label()", "Edsger").await;
+    browser.counts(2).await;
 }
 
 #[tokio::test]

@@ -15,12 +15,10 @@ use super::{
     doctor_places::{self, Place, places},
     doctor_report::{Problem, Report, print, section},
     doctor_watchman::Watchman,
-    serve,
-    watch::settings,
 };
 use crate::{
     config::{self, BackendChoice, Config, LoggingConfig, Overrides, WatchConfig},
-    telemetry,
+    server, telemetry,
     watch::{self, ChangeSet, Contents, LinkView, MountTable, Registry, Root, RootId, WatchHandle},
 };
 
@@ -61,7 +59,8 @@ impl Subject {
         let given = args.path.clone().unwrap_or_else(|| ".".into());
         let dir = std::path::absolute(&given).unwrap_or(given);
         let file = args.config.clone().unwrap_or_else(|| dir.join(config::FILE));
-        let loaded = config::load(&dir, args.config.as_deref(), &Overrides::default(), &serve::BACKENDS);
+        let loaded =
+            config::load(&dir, args.config.as_deref(), &Overrides::default(), &Registry::with_builtin());
         let config = loaded.unwrap_or_else(|error| {
             let fix = format!("mend {}; what follows holds for the defaults", file.display());
             report.problem(Problem::new(format!("wrong configuration:\n{error}"), [&fix]));
@@ -69,22 +68,13 @@ impl Subject {
         });
         let lua = dir.join(&config.lua.path);
         let is_site = args.config.is_some() || file.is_file() || lua.join(&config.lua.main).is_file();
-        let root = |id, dir: PathBuf, extension, recursive| Root {
-            id: RootId(id),
-            dir,
-            extension,
-            recursive,
-            contents: Contents::WhenChanged,
-        };
         let roots = if is_site {
-            vec![
-                root("lua", lua, Some("lua"), true),
-                root("viewdefs", dir.join(&config.viewdefs.path), Some("html"), false),
-            ]
+            server::roots(&dir, &config, Contents::WhenChanged)
         } else {
-            vec![root("path", dir.clone(), None, true)]
+            let (dir, contents) = (dir.clone(), Contents::WhenChanged);
+            vec![Root { id: RootId("path"), dir, extension: None, recursive: true, contents }]
         };
-        Self { settings: settings(&dir, config.watch), dir, is_site, file, roots }
+        Self { settings: config.watch.in_site(&dir), dir, is_site, file, roots }
     }
 
     /// Names of backends in the order in which they are tried.
@@ -135,8 +125,8 @@ async fn examine(subject: &Subject, report: &mut Report) {
     let wanting = places.iter().filter(|place| by_config || place.wants_watchman());
     let wanting: Vec<PathBuf> = wanting.map(|place| place.dir().to_owned()).collect();
     watchman.problems(&wanting, by_config).into_iter().for_each(|problem| report.problem(problem));
-    let files = watched.first.changes.iter().map(|change| change.path.as_path());
-    let on_disk = doctor_places::problems_on_disk(&links, files, &mounts);
+    let files: Vec<PathBuf> = watched.first.listed.iter().map(|file| file.path).collect();
+    let on_disk = doctor_places::problems_on_disk(&links, files.iter().map(PathBuf::as_path), &mounts);
     on_disk.into_iter().for_each(|problem| report.problem(problem));
     round_trip(watched, subject, report).await;
 }
@@ -226,7 +216,7 @@ async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
             format!(
                 "after {}: {} files, {} directories watched",
                 ms(watched.took),
-                watched.first.changes.len(),
+                watched.first.listed.len(),
                 watched.handle.links().watched_dirs.len()
             ),
         ],

@@ -53,6 +53,17 @@ pub enum CliError {
         /// How many.
         count: usize,
     },
+    /// `restart` finds no server.
+    #[error("no server answers at {address}; --dir names its site, --port its port")]
+    NoServer {
+        /// Where it was looked for.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The server does not restart what was named.
+    #[error("the server says: {0}")]
+    Refused(String),
     /// The server did not start.
     #[error("the server cannot start")]
     Start(#[source] ServerError),

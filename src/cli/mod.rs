@@ -5,6 +5,7 @@
 //! | `serve` | `lua-hotloader serve`: one server from its start to its end |
 //! | `config_file` | its configuration file while it runs |
 //! | `new` | `lua-hotloader new`: a site to begin with |
+//! | `restart` | `lua-hotloader restart`: sessions of a running server begin anew |
 //! | `watch` | `lua-hotloader watch`: what the server would see; `watch_lines`: how it is printed |
 //! | `doctor` | `lua-hotloader doctor`: what decides whether changes are noticed, and what mends it |
 //! | `doctor_places`, `doctor_limits`, `doctor_watchman`, `doctor_report` | its parts: file systems and backends; limits; Watchman; how it is printed |
@@ -21,6 +22,7 @@ mod doctor_report;
 mod doctor_watchman;
 mod error;
 mod new;
+mod restart;
 mod sample;
 mod serve;
 mod signals;
@@ -55,6 +57,8 @@ enum Command {
     New(NewArgs),
     /// Print what the server would see change in a directory, without the server
     Watch(WatchArgs),
+    /// Let sessions of the server on this machine begin anew; it has to run with --hotload
+    Restart(RestartArgs),
     /// Tell what decides whether changes are noticed here, and for all that is wrong the command that mends it
     Doctor(DoctorArgs),
 }
@@ -115,6 +119,31 @@ struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
+struct RestartArgs {
+    /// A session, by its id in the address or the short one in the log
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = session_id)]
+    session: Option<String>,
+    /// All sessions
+    #[arg(long)]
+    all: bool,
+    /// Directory of the site, whose configuration says where the server listens; the current one if it is not given
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Configuration file, in place of config/config.toml of the site
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Port the server listens on [server.port]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+}
+
+/// The id of a session, or the beginning of one.
+fn session_id(text: &str) -> Result<String, &'static str> {
+    let is_id = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id { Ok(text.to_ascii_lowercase()) } else { Err("not the id of a session: hexadecimal digits") }
+}
+
+#[derive(Debug, Args)]
 struct DoctorArgs {
     /// Directory of a site, or any other; the current one if it is not given
     path: Option<PathBuf>,
@@ -133,6 +162,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Serve(args) => serve::run(&args),
         Command::New(args) => new::run(&args.dir),
         Command::Watch(args) => watch::run(&args),
+        Command::Restart(args) => restart::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }
 }

@@ -13,25 +13,24 @@ use crate::{
     config::{self, Config, ConfigError},
     server::Server,
     telemetry,
+    watch::Registry,
 };
 
 /// How long stopping may take; the process is gone within 2 s of a signal, whatever happens.
 const STOPPING: Duration = Duration::from_millis(1500);
-/// Names that `watch.backend` may have.
-pub(super) const BACKENDS: [&str; 3] = ["notify", "polling", "watchman"];
 
 pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
-    let flags = args.overrides();
+    let (flags, backends) = (args.overrides(), Registry::with_builtin());
     let is_meant = args.config.is_some() || args.lua_path.is_some();
     let site = Site::choose(args.dir.as_deref(), Path::new("."), is_meant, |path| {
-        config::load(path, args.config.as_deref(), &flags, &BACKENDS)
+        config::load(path, args.config.as_deref(), &flags, &backends)
     })?;
     telemetry::init(&site.config.logging);
 
     let stop = signals::first(STOPPING).map_err(CliError::System)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
     let file = args.config.clone().unwrap_or_else(|| site.path.join(config::FILE));
-    let load = || config::load(&site.path, args.config.as_deref(), &flags, &BACKENDS);
+    let load = || config::load(&site.path, args.config.as_deref(), &flags, &backends);
     let result = runtime.block_on(serve(&site, file, load, stop));
     // Does not wait for what is stuck; the end of the process is near.
     runtime.shutdown_background();

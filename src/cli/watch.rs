@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +13,7 @@ use rustix::{
 use tokio::{runtime, sync::oneshot};
 
 use super::{
-    CliError, WatchArgs, serve, signals,
+    CliError, WatchArgs, signals,
     watch_lines::{BackendAtWork, Generation, Ready, time},
 };
 use crate::{
@@ -35,23 +34,14 @@ pub(super) fn run(args: &WatchArgs) -> Result<(), CliError> {
         verbosity: args.verbosity,
         ..Overrides::default()
     };
-    let config = config::load(&args.path, args.config.as_deref(), &flags, &serve::BACKENDS)
+    let config = config::load(&args.path, args.config.as_deref(), &flags, &Registry::with_builtin())
         .map_err(CliError::Config)?;
     telemetry::init(&config.logging);
     let stop = signals::first(STOPPING).map_err(CliError::System)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
-    let result = runtime.block_on(follow(args, settings(&args.path, config.watch), stop));
+    let result = runtime.block_on(follow(args, config.watch.in_site(&args.path), stop));
     runtime.shutdown_background();
     result
-}
-
-/// Relative paths start at the directory, as they do at that of a site.
-pub(super) fn settings(dir: &Path, mut watch: WatchConfig) -> WatchConfig {
-    if !watch.allowed_roots.is_empty() {
-        let allowed = watch.allowed_roots.iter().map(|root| dir.join(root));
-        watch.allowed_roots = allowed.chain([dir.to_owned()]).collect();
-    }
-    watch
 }
 
 async fn follow(
@@ -79,7 +69,7 @@ async fn follow(
         path: args.path.clone(),
         backends: at_work(&handle),
         generation: 1,
-        files: first.changes.len(),
+        files: first.changes.len() + first.listed.len(),
         dirs: handle.links().watched_dirs.len(),
         ms: begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
     };

@@ -51,10 +51,11 @@ pub(super) struct Generation {
 
 impl Generation {
     pub(super) fn new(generation: u64, set: &ChangeSet) -> Self {
-        let mut this = Self { generation, ..Self::default() };
+        let added = set.listed.iter().map(|file| escaped(file.name.as_os_str())).collect();
+        let mut this = Self { generation, added, ..Self::default() };
         for change in &set.changes {
             let names = match change.kind {
-                ChangeKind::Added(_) | ChangeKind::Listed => &mut this.added,
+                ChangeKind::Added(_) => &mut this.added,
                 ChangeKind::Modified(_) => &mut this.modified,
                 ChangeKind::Removed => &mut this.removed,
             };
@@ -156,7 +157,7 @@ mod tests {
             Change { root: RootId("path"), path: name.clone(), name, kind }
         });
         let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
-        ChangeSet { changes: changes.collect(), initial: false, timing }
+        ChangeSet { changes: changes.collect(), listed: Default::default(), initial: false, timing }
     }
 
     fn added() -> ChangeKind {

@@ -29,7 +29,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
             findings.push(Finding { key, wanted: wanted.to_owned() });
         }
     };
-    let Config { server, lua, viewdefs, hotload: _, watch, session, logging } = config;
+    let Config { server, lua, viewdefs, hotload, watch, session, logging } = config;
     let budget = &session.budget;
 
     needs(!server.host.trim().is_empty(), "server.host", "an address or a host name, such as \"127.0.0.1\"");
@@ -60,7 +60,13 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
     if let Some(wanted) = backend_wanted(&watch.backend, backends) {
         needs(false, "watch.backend", &wanted);
     }
+    needs(
+        hotload.editor.is_empty() || hotload.editor.contains("://") && hotload.editor.contains("{path}"),
+        "hotload.editor",
+        "a link with {path} in it, such as \"vscode://file/{path}:{line}\", or empty",
+    );
     needs(session.max > 0, "session.max", "at least 1");
+    needs(session.max_stuck > 0, "session.max_stuck", "at least 1");
     needs(session.threads <= MOST_THREADS, "session.threads", "at most 1024 (0: one per processor)");
     needs(LEVELS.contains(&logging.level.as_str()), "logging.level", &one_of(&LEVELS, &logging.level));
 
@@ -71,6 +77,8 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("session.timeout", session.timeout, true),
         ("session.budget.handler", budget.handler, false),
         ("session.budget.load", budget.load, false),
+        ("session.budget.mutate", budget.mutate, false),
+        ("session.budget.migration", budget.migration, false),
         ("session.budget.read", budget.read, false),
         ("session.budget.interval", budget.interval, false),
     ] {
@@ -81,6 +89,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("server.max_frame", server.max_frame),
         ("session.budget.memory", budget.memory),
         ("session.budget.string", budget.string),
+        ("session.budget.pattern", budget.pattern),
     ] {
         needs(size > ByteSize::bytes(0), key, "more than \"0B\"");
     }

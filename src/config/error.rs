@@ -73,6 +73,11 @@ pub enum Reason {
         /// What the key takes, to be read after "must be".
         wanted: String,
     },
+    /// A watch backend does not take the option.
+    Refused {
+        /// Its own words.
+        why: String,
+    },
 }
 
 impl fmt::Display for Problem {
@@ -80,6 +85,9 @@ impl fmt::Display for Problem {
         let Self { key, value, origin, reason } = self;
         match reason {
             Reason::Wrong { wanted } => write!(f, "{origin}: {key} = {value}: must be {wanted}"),
+            // It names key and value itself, as far as it knows them.
+            Reason::Refused { why } if why.contains(key) => write!(f, "{origin}: {why}"),
+            Reason::Refused { why } => write!(f, "{origin}: {key} = {value}: {why}"),
             Reason::Unknown { nearest, siblings } => {
                 match origin {
                     Origin::Variable(_) => write!(f, "{origin}: sets no known key")?,

@@ -10,7 +10,9 @@ use std::{
 use figment::{Figment, error::Kind as Fault, providers::Serialized, value::Value};
 
 use super::{
-    Config, ConfigError, Origin, Overrides, Problem, Reason, check, environment, file, flags,
+    Backends, Config, ConfigError, Origin, Overrides, Problem, Reason,
+    backends::refused_options,
+    check, environment, file, flags,
     schema::{Kind, Schema},
     setting::{Setting, shown},
 };
@@ -21,7 +23,7 @@ pub const FILE: &str = "config/config.toml";
 /// The configuration of the site in directory `site`.
 ///
 /// The file is `file`, which must exist then, or else [`FILE`] below `site`, if it is there. `backends`
-/// are the names that `watch.backend` may have.
+/// are those that `watch.backend` may name; each checks its options.
 ///
 /// # Errors
 ///
@@ -30,7 +32,7 @@ pub fn load(
     site: &Path,
     file: Option<&Path>,
     flags: &Overrides,
-    backends: &[&str],
+    backends: &dyn Backends,
 ) -> Result<Config, ConfigError> {
     // "./" only makes messages longer.
     let path = file.map_or_else(|| site.strip_prefix(".").unwrap_or(site).join(FILE), Path::to_owned);
@@ -50,7 +52,7 @@ pub fn load(
 /// # Errors
 ///
 /// As [`load`].
-pub fn load_str(name: &Path, text: &str, backends: &[&str]) -> Result<Config, ConfigError> {
+pub fn load_str(name: &Path, text: &str, backends: &dyn Backends) -> Result<Config, ConfigError> {
     layered(name, text, [], &Overrides::default(), backends)
 }
 
@@ -59,7 +61,7 @@ pub(super) fn layered(
     text: &str,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     flags: &Overrides,
-    backends: &[&str],
+    backends: &dyn Backends,
 ) -> Result<Config, ConfigError> {
     let schema = Schema::new()?;
     let mut settings = file::settings(&schema, path, text)?;
@@ -82,7 +84,7 @@ pub(super) fn layered(
 
     // A default is never the culprit unless something else was set that it disagrees with.
     let mut told = HashSet::new();
-    for finding in check::findings(&config, backends, |key| in_force.contains_key(key)) {
+    for finding in check::findings(&config, &backends.names(), |key| in_force.contains_key(key)) {
         if !told.insert(finding.key) {
             continue;
         }
@@ -97,6 +99,7 @@ pub(super) fn layered(
             },
         });
     }
+    problems.extend(refused_options(&config, backends, &in_force));
     problems.sort_by(|a, b| a.origin.cmp(&b.origin));
     if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
 }

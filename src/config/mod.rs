@@ -9,11 +9,13 @@
 //! | `setting` | one value as one layer gives it, and its [`Origin`] |
 //! | `schema` | which keys there are, of which kind; the nearest to a wrong one |
 //! | `check` | what a type cannot say: ranges, names, one key against another |
+//! | `backends` | [`Backends`]: what is known here of the watch backends and their options |
 //! | `backend_choice` | [`BackendChoice`]: one watch backend, several, or "auto" |
 //! | `error` | [`ConfigError`]: key, value, file and line, and what would be right |
 //! | `units` | durations ("20ms") and sizes ("64MiB") |
 
 mod backend_choice;
+mod backends;
 mod check;
 mod environment;
 mod error;
@@ -27,6 +29,7 @@ mod tests;
 mod units;
 
 pub use backend_choice::{AUTO, BackendChoice};
+pub use backends::Backends;
 pub use error::{ConfigError, Problem, Reason};
 pub use flags::Overrides;
 pub use load::{FILE, load, load_str};
@@ -35,7 +38,7 @@ pub use units::ByteSize;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -109,6 +112,23 @@ pub struct ViewdefsConfig {
 pub struct HotloadConfig {
     /// Which sessions run a saved file.
     pub scope: ReloadScope,
+    /// Which notes on a reload are told.
+    pub notes: NoteLevel,
+    /// A link that opens the place of an error, with `{path}` and `{line}` in it; empty: none.
+    pub editor: String,
+}
+
+/// Which notes on a reload are told, in the log and to browsers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoteLevel {
+    /// All.
+    #[default]
+    All,
+    /// Those that say what did not go as one would expect.
+    Warnings,
+    /// None; errors are told all the same.
+    Off,
 }
 
 /// Which sessions run a saved file.
@@ -172,13 +192,39 @@ impl Config {
 impl WatchConfig {
     /// Whether a backend would be made the same by both.
     pub fn same_options(&self, other: &Self, backend: &str) -> bool {
-        let options = |config: &Self| match backend {
-            "notify" => config.notify.clone(),
-            "polling" => config.polling.clone(),
-            "watchman" => config.watchman.clone(),
-            _ => BackendOptions::new(),
-        };
-        options(self) == options(other)
+        self.options(backend) == other.options(backend)
+    }
+
+    /// The table of a backend, if it has one.
+    pub fn options(&self, backend: &str) -> Option<&BackendOptions> {
+        match backend {
+            "notify" => Some(&self.notify),
+            "polling" => Some(&self.polling),
+            "watchman" => Some(&self.watchman),
+            _ => None,
+        }
+    }
+
+    /// The same with another table for a backend; without a difference if it has none.
+    #[must_use]
+    pub fn with_options(mut self, backend: &str, options: BackendOptions) -> Self {
+        match backend {
+            "notify" => self.notify = options,
+            "polling" => self.polling = options,
+            "watchman" => self.watchman = options,
+            _ => {}
+        }
+        self
+    }
+
+    /// The same for a site in that directory: `allowed_roots` start there, and it is one of them.
+    #[must_use]
+    pub fn in_site(mut self, site: &Path) -> Self {
+        if !self.allowed_roots.is_empty() {
+            let allowed = self.allowed_roots.iter().map(|root| site.join(root));
+            self.allowed_roots = allowed.chain([site.to_owned()]).collect();
+        }
+        self
     }
 }
 
@@ -196,6 +242,9 @@ pub struct SessionConfig {
     pub max: usize,
     /// Threads that run Lua; 0: one per processor. More are added while scripts hog them.
     pub threads: usize,
+    /// So many sessions may be stuck where nothing can stop them before the server says that it is not
+    /// ready.
+    pub max_stuck: usize,
     /// What one session may use.
     pub budget: BudgetConfig,
 }
@@ -210,6 +259,12 @@ pub struct BudgetConfig {
     /// Running one file, at first or when it is reloaded.
     #[serde(with = "units::duration")]
     pub load: Duration,
+    /// One `mutate`: one object that follows its prototype.
+    #[serde(with = "units::duration")]
+    pub mutate: Duration,
+    /// All of them after one reload.
+    #[serde(with = "units::duration")]
+    pub migration: Duration,
     /// Reading one path for the browser.
     #[serde(with = "units::duration")]
     pub read: Duration,
@@ -217,6 +272,8 @@ pub struct BudgetConfig {
     pub memory: ByteSize,
     /// One string made by `string.rep` or `table.concat`.
     pub string: ByteSize,
+    /// What is searched by a pattern with more than two of `*`, `+` and `-`.
+    pub pattern: ByteSize,
     /// Timers that may be pending.
     pub timers: usize,
     /// Shortest interval of a repeating timer.
@@ -297,6 +354,7 @@ impl Default for SessionConfig {
             timeout: Duration::from_secs(24 * 60 * 60),
             max: 10_000,
             threads: 0,
+            max_stuck: 8,
             budget: BudgetConfig::default(),
         }
     }
@@ -307,9 +365,12 @@ impl Default for BudgetConfig {
         Self {
             handler: Duration::from_secs(2),
             load: Duration::from_secs(5),
+            mutate: Duration::from_millis(100),
+            migration: Duration::from_secs(2),
             read: Duration::from_millis(250),
             memory: ByteSize::mib(64),
             string: ByteSize::mib(8),
+            pattern: ByteSize::bytes(64 * 1024),
             timers: 1000,
             interval: Duration::from_millis(10),
             log_lines: 200,

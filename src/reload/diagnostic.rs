@@ -46,9 +46,18 @@ impl Diagnostic {
             Some((head, traceback)) => (head, tidy_traceback(traceback)),
             None => (text, String::new()),
         };
+        // The loader's own code has no debug information: what it raises by itself has no place to show.
         let head = head.trim();
-        let (file, line, message) = split_position(head).unwrap_or(("", None, head));
-        Self { traceback, ..Self::about(file, line, message) }
+        let head = head.strip_prefix("?:-1: ").unwrap_or(head);
+        let innermost = || Some((split_position(traceback.lines().next()?)?, head));
+        let ((file, line), message) = match (split_position(head), innermost()) {
+            (Some((file, line, message)), _) => ((file, line), message),
+            // Then it is where the user's code was.
+            (None, Some(((file, line, _), head))) => ((file, line), head),
+            (None, None) => (("", None), head),
+        };
+        let found = Self::about(file, line, message);
+        Self { traceback, ..found }
     }
 
     /// Adds the lines around the failing one.
@@ -63,6 +72,26 @@ impl Diagnostic {
             .map(|(line, text)| ExcerptLine { line, text: text.chars().take(200).collect() })
             .collect();
         self
+    }
+
+    /// What a log has to say below the error: the lines around it, and how Lua got there if that says
+    /// more than the line. Each begins with a line break, so that it can follow anything; empty if nothing
+    /// is known.
+    pub fn details(&self) -> String {
+        let width = self.excerpt.last().map_or(0, |last| last.line.to_string().len());
+        let line = |excerpt: &ExcerptLine| {
+            let mark = if Some(excerpt.line) == self.line { '>' } else { ' ' };
+            format!("\n {mark} {:>width$} | {}", excerpt.line, excerpt.text).trim_end().to_owned()
+        };
+        let frames: Vec<&str> = self.traceback.lines().collect();
+        let says_more = frames.len() > 1;
+        let frames = frames.into_iter().filter(|_| says_more).map(|frame| format!("\n   from {frame}"));
+        self.excerpt.iter().map(line).chain(frames).collect()
+    }
+
+    /// Whether somebody who reads of both would take them for the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (&self.file, self.line, &self.message) == (&other.file, other.line, &other.message)
     }
 
     /// `file:line`, as much as is known.
@@ -127,6 +156,16 @@ mod tests {
         assert_eq!(diagnostic.line, Some(42));
         assert_eq!(diagnostic.message, "attempt to index a nil value (local 'x')");
         assert_eq!(diagnostic.traceback, "lua/app.lua:42: in function 'f'");
+    }
+
+    #[test]
+    fn an_error_that_does_not_say_where_is_where_the_users_code_was() {
+        for head in ["?:-1: attempt to index nil", "attempt to index nil"] {
+            let text =
+                format!("{head}\nstack traceback:\n\t[C]: in ?\n\t?: in ?\n\tlua/a.lua:7: in main chunk");
+            let diagnostic = Diagnostic::from_lua(&text);
+            assert_eq!(diagnostic.to_string(), "lua/a.lua:7: attempt to index nil");
+        }
     }
 
     #[test]

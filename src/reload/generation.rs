@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::{Diagnostic, ReloadReport, Viewdef};
+use super::{Diagnostic, ReloadReport, Telling, Viewdef};
 use crate::watch::ContentHash;
 
 /// All code and templates of a site as of one change set. Numbers only grow; a file that does not
@@ -91,9 +91,20 @@ pub struct Published {
     generation: ArcSwap<Generation>,
     good: ArcSwap<Generation>,
     standing: ArcSwapOption<ReloadReport>,
+    telling: Telling,
 }
 
 impl Published {
+    /// With nothing in it, for those who want to be told this of reloads.
+    pub fn new(telling: Telling) -> Self {
+        Self { telling, ..Self::default() }
+    }
+
+    /// What is told of reloads.
+    pub fn telling(&self) -> &Telling {
+        &self.telling
+    }
+
     /// The newest generation.
     pub fn generation(&self) -> Arc<Generation> {
         self.generation.load_full()

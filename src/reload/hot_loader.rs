@@ -16,18 +16,20 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Compiler, Generation, Outcome, Published, ReloadOutcome, ReloadReport, ReloadStatus, SiteLayout, Stages,
+    Compiler, Effects, Generation, Outcome, Published, ReloadOutcome, ReloadReport, ReloadStatus, SiteLayout,
+    Stages, refreshing::Refreshing, report_lines::log_queued,
 };
 use crate::{
     config::WatchConfig,
     watch::{self, ChangeSet, Registry, Root, Timing, WatchError, WatchHandle},
 };
 
-/// How many sessions run a new generation before all others get it. An endless loop then costs
-/// their budget, not everybody's.
+/// See [`SessionHost::canaries`].
 const CANARIES: usize = 2;
 /// An error is told to browsers after this long even if other sessions are still at work.
 const FIRST_WORD: Duration = Duration::from_millis(100);
+/// A save that has no effect for so long, since sessions are busy, looks like a lost one: the log says so.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// While more sessions than that are still at work, one looks at them in that interval only: to be woken
 /// by each of a thousand takes time from the last of them.
@@ -47,14 +49,27 @@ pub trait SessionHost: Send + Sync + 'static {
     fn id(&self, session: &Self::Session) -> Self::Id;
     /// Whether it would begin at once if it were asked for something.
     fn is_idle(&self, session: &Self::Session) -> bool;
+    /// How many sessions run a new generation before all others are asked: an endless loop then costs
+    /// their budget, and not everybody's. Sessions that answer only when they feel like it ask all at once.
+    fn canaries(&self) -> usize {
+        CANARIES
+    }
     /// Queues the move to a generation: all of it or none of it. The session sends what came of it.
     fn reload(&self, session: &Self::Session, target: &Arc<Generation>, outcomes: &OutcomeSender);
     /// Queues an empty function in the session, so that AfterBatch runs and pushes what changed.
     fn refresh(&self, session: &Self::Session);
+    /// The same; the session lets go of `done` when that has happened. One that does not say so is taken
+    /// to be done at once.
+    fn refresh_until(&self, session: &Self::Session, done: Refreshing) {
+        self.refresh(session);
+        drop(done);
+    }
     /// Tells every browser of an error.
     fn announce(&self, report: &ReloadReport);
     /// A reload has ended in every session; for those who count.
     fn reloaded(&self, report: &ReloadReport);
+    /// That long after the last session had run it, all browsers had been told of a generation.
+    fn refreshed(&self, _generation: u64, _took: Duration) {}
 }
 
 /// Where sessions say what came of a generation.
@@ -153,7 +168,7 @@ impl HotLoader {
 
     /// Every real directory that is watched now.
     pub fn watched_dirs(&self) -> BTreeSet<PathBuf> {
-        self.watch.links().watched_dirs.clone()
+        self.watch.links().watched_dirs.iter().map(|dir| dir.to_path_buf()).collect()
     }
 
     /// Looks at everything again, resolves all links and brings the watches in line. Nobody needs
@@ -249,7 +264,8 @@ async fn compile(
 
 fn log_broken(generation: &Generation) {
     for diagnostic in generation.diagnostics() {
-        tracing::error!(target: "hot", "[hot] ERROR {diagnostic}; it can't be loaded until it is mended");
+        let details = diagnostic.details();
+        tracing::error!(target: "hot", "[hot] ERROR {diagnostic}; it can't be loaded until it is mended{details}");
     }
 }
 
@@ -265,41 +281,51 @@ struct Rollout<H: SessionHost> {
 impl<H: SessionHost> Rollout<H> {
     async fn run(self) {
         let applying = Instant::now();
+        let (refreshing, refreshed) = Refreshing::begin();
         let mut sessions = self.host.lua_sessions();
         // Idle ones first: a busy one would be a slow canary through no fault of the new code.
         sessions.sort_by_key(|session| !self.host.is_idle(session));
         let asked: HashSet<H::Id> = sessions.iter().map(|session| self.host.id(session)).collect();
         let total = sessions.len();
-        let rest = sessions.split_off(sessions.len().min(CANARIES));
+        let rest = sessions.split_off(sessions.len().min(self.host.canaries()));
 
         let (sender, outcomes) = mpsc::unbounded_channel();
-        let mut progress = Progress { outcomes, done: Vec::new(), told: false };
-        self.reload_files(&sessions, &sender);
+        let mut progress = Progress { outcomes, done: Vec::new(), told: false, queued: false };
+        self.reload_files(&sessions, &sender, &refreshing);
+        // A session that ends meanwhile says nothing: its sender goes with it. With one of our own left,
+        // that would never be noticed.
+        let still_open = sender.downgrade();
+        drop(sender);
         let mut exhausted = false;
         if !rest.is_empty() {
             exhausted = self.canaries_exhausted(&mut progress, sessions.len()).await;
             if !exhausted {
-                self.reload_files(&rest, &sender);
+                let sender = still_open.upgrade().unwrap_or_else(|| progress.reopen());
+                self.reload_files(&rest, &sender, &refreshing);
             }
         }
-        drop(sender);
         self.collect(&mut progress, total).await;
         if exhausted {
             let spared = total - sessions.len();
             progress.done.extend(self.spared(&progress.done, spared));
         }
         let mut report = self.report(&progress.done, total);
-        report.stages = Stages { apply: applying.elapsed(), ..self.stages };
+        let applied = Instant::now();
+        report.stages = Stages { apply: applied - applying, ..self.stages };
         report.log();
         self.host.reloaded(&report);
         self.conclude(&report, &asked);
+        drop(refreshing);
+        if let Ok(refreshed) = refreshed.await {
+            self.host.refreshed(self.generation.number, refreshed.saturating_duration_since(applied));
+        }
     }
 
     /// Moves each session to the generation, then refreshes its browsers.
-    fn reload_files(&self, sessions: &[H::Session], outcomes: &OutcomeSender) {
+    fn reload_files(&self, sessions: &[H::Session], outcomes: &OutcomeSender, refreshing: &Refreshing) {
         for session in sessions {
             self.reload_file(session, outcomes);
-            self.trigger_session_refresh(session);
+            self.trigger_session_refresh(session, refreshing);
         }
     }
 
@@ -307,8 +333,8 @@ impl<H: SessionHost> Rollout<H> {
         self.host.reload(session, &self.generation, outcomes);
     }
 
-    fn trigger_session_refresh(&self, session: &H::Session) {
-        self.host.refresh(session);
+    fn trigger_session_refresh(&self, session: &H::Session, refreshing: &Refreshing) {
+        self.host.refresh_until(session, refreshing.clone());
     }
 
     /// Whether all canaries ran out of time or memory. The first one that did not clears the way.
@@ -338,13 +364,14 @@ impl<H: SessionHost> Rollout<H> {
             generation: self.generation.number,
             outcome: Outcome::Kept { diagnostic: Box::new(diagnostic.clone()), exhausted: true },
             unchanged: Vec::new(),
-            notes: Vec::new(),
+            effects: Effects::default(),
         };
         (0..sessions).map(|_| one()).collect()
     }
 
     fn report(&self, outcomes: &[ReloadOutcome], total: usize) -> ReloadReport {
-        ReloadReport::new(&self.generation, total, outcomes, self.began.elapsed())
+        let report = ReloadReport::new(&self.generation, total, outcomes, self.began.elapsed());
+        self.published.telling().apply(report)
     }
 
     /// Lets browsers know, and decides what new sessions start from.
@@ -359,7 +386,7 @@ impl<H: SessionHost> Rollout<H> {
             let newcomers = self.host.lua_sessions().into_iter();
             let newcomers: Vec<_> =
                 newcomers.filter(|session| !asked.contains(&self.host.id(session))).collect();
-            self.reload_files(&newcomers, &sender);
+            self.reload_files(&newcomers, &sender, &Refreshing::begin().0);
         }
         self.tell(report);
     }
@@ -383,24 +410,46 @@ impl<H: SessionHost> Rollout<H> {
 struct Progress {
     outcomes: mpsc::UnboundedReceiver<ReloadOutcome>,
     done: Vec<ReloadOutcome>,
+    /// An error was told while others were still at work.
     told: bool,
+    /// It was told that sessions are busy.
+    queued: bool,
 }
 
 impl Progress {
-    /// The next outcome. When it takes long and there is an error already, that is told meanwhile.
+    /// Everybody who could say something has said it, and more will be asked.
+    fn reopen(&mut self) -> OutcomeSender {
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        let mut before = std::mem::replace(&mut self.outcomes, outcomes);
+        while let Ok(outcome) = before.try_recv() {
+            self.done.push(outcome);
+        }
+        sender
+    }
+
+    /// The next outcome. When it takes long, that is told meanwhile, and an error sooner.
     async fn next<H: SessionHost>(&mut self, rollout: &Rollout<H>, total: usize) -> Option<&ReloadOutcome> {
-        let failed = self.done.iter().any(|outcome| outcome.kept().is_some());
-        let outcome = if failed && !self.told {
-            match tokio::time::timeout(FIRST_WORD, self.outcomes.recv()).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
+        let outcome = loop {
+            if let Ok(outcome) = self.outcomes.try_recv() {
+                break Some(outcome);
+            }
+            let has_error = !self.told && self.done.iter().any(|outcome| outcome.kept().is_some());
+            let patience = match (has_error, self.queued) {
+                (true, _) => FIRST_WORD,
+                (false, false) => BUSY,
+                (false, true) => break self.outcomes.recv().await,
+            };
+            match tokio::time::timeout(patience, self.outcomes.recv()).await {
+                Ok(outcome) => break outcome,
+                Err(_) if has_error => {
                     self.told = true;
                     rollout.tell(&rollout.report(&self.done, total));
-                    self.outcomes.recv().await
+                }
+                Err(_) => {
+                    self.queued = true;
+                    log_queued(&rollout.generation, total - self.done.len());
                 }
             }
-        } else {
-            self.outcomes.recv().await
         };
         self.done.push(outcome?);
         self.done.last()

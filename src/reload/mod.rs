@@ -6,7 +6,11 @@
 //! | `generation` | the immutable state of all code that sessions start from and move to |
 //! | `viewdef` | checks and names of HTML view templates |
 //! | `diagnostic` | an error with file, line, excerpt and traceback |
-//! | `report` | what a reload did in all sessions: the log line and what browsers are told |
+//! | `note` | what a developer should know of a reload that went well |
+//! | `report` | what a reload did in all sessions, summed up: what browsers are told |
+//! | `report_lines` | the same for the log |
+//! | `source_text` | what the text of a file says, as far as notes need it |
+//! | `telling` | what a developer wants to be told of reloads |
 //! | `hot_loader` | [`HotLoader`]: takes change sets, compiles, hands generations to sessions, reports |
 //!
 //! This layer knows how to compile Lua and nothing of sessions: whoever owns Lua states implements
@@ -16,14 +20,22 @@ mod compile;
 mod diagnostic;
 mod generation;
 mod hot_loader;
+mod note;
+mod refreshing;
 mod report;
+mod report_lines;
+pub(crate) mod source_text;
+mod telling;
 mod viewdef;
 
 pub use compile::{Compiler, SiteLayout};
 pub use diagnostic::{Diagnostic, ExcerptLine};
 pub use generation::{FileEntry, Generation, Published, SourceFile};
 pub use hot_loader::{HotLoader, HotLoaderError, OutcomeSender, SessionHost};
-pub use report::{ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
+pub use note::{Note, RunAgain, StaleKind};
+pub use refreshing::Refreshing;
+pub use report::{Effects, ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
+pub use telling::{EditorLink, Telling};
 pub use viewdef::Viewdef;
 
 use crate::watch::RootId;

@@ -1,13 +1,17 @@
 //! What a reload did in all sessions: for the log and for every browser.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::Serialize;
 
-use super::{Diagnostic, Generation};
+use super::{Diagnostic, Generation, Note};
+use crate::config::NoteLevel;
 
-/// So many files are named in a line of the log.
-const SHOWN: usize = 8;
+/// So many values that a local had in different sessions are shown.
+const VALUES: usize = 3;
 
 /// What one session made of a generation.
 #[derive(Debug)]
@@ -18,8 +22,21 @@ pub struct ReloadOutcome {
     pub outcome: Outcome,
     /// Changed files that it had run in this very version, as people know them.
     pub unchanged: Vec<String>,
-    /// What the developer should know, one line each.
-    pub notes: Vec<String>,
+    /// What it did beside running files.
+    pub effects: Effects,
+}
+
+/// What a session did to take up new code, beside running it.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    /// What the developer should know.
+    pub notes: Vec<Note>,
+    /// Objects that were migrated, by the name of their prototype.
+    pub migrated: BTreeMap<String, usize>,
+    /// Timers of replaced versions that ended.
+    pub timers_replaced: usize,
+    /// It failed three times in a row, or ran out of time or memory: a restart may help.
+    pub offer_restart: bool,
 }
 
 /// What came of a generation in one session.
@@ -70,7 +87,9 @@ pub struct ReloadReport {
     #[serde(rename = "durationMs", serialize_with = "milliseconds")]
     pub duration: Duration,
     /// What the developer should know, one line each.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
+    /// Whether a restart may help: some session failed three times in a row, or ran out of time or memory.
+    pub offer_restart: bool,
     /// What is wrong, the most widespread first.
     pub errors: Vec<ErrorReport>,
     /// Where the time went.
@@ -85,6 +104,12 @@ pub struct ReloadReport {
     /// Changed Lua files that some session had run in this very version.
     #[serde(skip)]
     pub unchanged: BTreeSet<String>,
+    /// Objects that were migrated, in all sessions, by the name of their prototype.
+    #[serde(skip)]
+    pub migrated: BTreeMap<String, usize>,
+    /// Timers of replaced versions that ended, in all sessions.
+    #[serde(skip)]
+    pub timers_replaced: usize,
     /// Sessions that were asked.
     #[serde(skip)]
     pub sessions: usize,
@@ -117,6 +142,9 @@ pub struct ErrorReport {
     pub diagnostic: Diagnostic,
     /// How many sessions keep the previous version because of it.
     pub sessions: usize,
+    /// A link that opens the place in the developer's editor (`hotload.editor`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub editor: Option<String>,
 }
 
 /// How a reload went, in one word.
@@ -153,7 +181,11 @@ impl ReloadReport {
         // A template that is broken is old in every session; a Lua file, in those that have loaded it,
         // and they say so.
         let error = |sessions| {
-            move |diagnostic: &Diagnostic| ErrorReport { diagnostic: diagnostic.clone(), sessions }
+            move |diagnostic: &Diagnostic| ErrorReport {
+                diagnostic: diagnostic.clone(),
+                sessions,
+                editor: None,
+            }
         };
         let templates = generation.viewdef_errors.values().map(error(sessions));
         let errors: Vec<ErrorReport> = generation.file_errors().map(error(0)).chain(templates).collect();
@@ -168,7 +200,8 @@ impl ReloadReport {
         outcomes: &[ReloadOutcome],
         duration: Duration,
     ) -> Self {
-        let mut notes: Vec<String> = Vec::new();
+        let mut notes: Vec<Note> = Vec::new();
+        let (mut migrated, mut timers_replaced, mut offer_restart) = (BTreeMap::new(), 0, false);
         let (mut applied, mut kept) = (0, 0);
         let (mut ran, mut unchanged) = (BTreeSet::new(), BTreeSet::new());
         for outcome in outcomes {
@@ -179,17 +212,29 @@ impl ReloadReport {
                 }
                 Outcome::Kept { diagnostic, .. } => {
                     kept += 1;
-                    match errors.iter_mut().find(|error| error.diagnostic == **diagnostic) {
+                    match errors.iter_mut().find(|error| error.diagnostic.is_like(diagnostic)) {
                         Some(error) => error.sessions += 1,
-                        None => errors.push(ErrorReport { diagnostic: (**diagnostic).clone(), sessions: 1 }),
+                        None => errors.push(ErrorReport {
+                            diagnostic: (**diagnostic).clone(),
+                            sessions: 1,
+                            editor: None,
+                        }),
                     }
                 }
                 Outcome::NothingToRun => {}
             }
             add_new(&mut unchanged, &outcome.unchanged);
-            notes.extend(
-                outcome.notes.iter().filter(|note| !notes.contains(note)).cloned().collect::<Vec<_>>(),
-            );
+            let effects = &outcome.effects;
+            for note in &effects.notes {
+                if !notes.iter_mut().any(|told| absorb(told, note)) {
+                    notes.push(note.clone());
+                }
+            }
+            for (prototype, count) in &effects.migrated {
+                *migrated.entry(prototype.clone()).or_default() += count;
+            }
+            timers_replaced += effects.timers_replaced;
+            offer_restart |= effects.offer_restart || outcome.is_exhaustion();
         }
         errors.sort_by_key(|error| std::cmp::Reverse(error.sessions));
         let status = match (errors.is_empty(), applied) {
@@ -204,7 +249,10 @@ impl ReloadReport {
             files,
             duration,
             notes,
+            offer_restart,
             errors,
+            migrated,
+            timers_replaced,
             removed,
             stages,
             ran,
@@ -218,7 +266,8 @@ impl ReloadReport {
     /// That a session could not start.
     pub fn of_start(generation: u64, error: Diagnostic) -> Self {
         let kept = Outcome::Kept { diagnostic: Box::new(error), exhausted: false };
-        let outcome = ReloadOutcome { generation, outcome: kept, unchanged: Vec::new(), notes: Vec::new() };
+        let outcome =
+            ReloadOutcome { generation, outcome: kept, unchanged: Vec::new(), effects: Effects::default() };
         Self::sum_up(generation, Vec::new(), 1, &[outcome], Duration::ZERO)
     }
 
@@ -227,58 +276,52 @@ impl ReloadReport {
         serde_json::json!([{ "type": "reload", "data": self }]).to_string()
     }
 
-    /// One line (or, for errors, a few) for the log: who has what, and why.
-    pub fn log(&self) {
-        for error in &self.errors {
-            let diagnostic = &error.diagnostic;
-            let kept = match error.sessions {
-                0 => "no session is affected yet".to_owned(),
-                1 => "1 session keeps the previous version".to_owned(),
-                n => format!("{n} sessions keep the previous version"),
-            };
-            tracing::error!(target: "hot", "[hot] ERROR {diagnostic}; {kept}{}", excerpt(diagnostic));
-        }
-        let ms = self.duration.as_millis();
-        let (applied, sessions) = (self.applied, self.sessions);
-        if !self.ran.is_empty() {
-            let ran = list(self.ran.iter());
-            tracing::info!(target: "hot", "[hot] reloaded {ran} in {applied}/{sessions} sessions, {ms} ms");
-        }
-        let broken = |file: &String| self.errors.iter().any(|error| error.diagnostic.file == *file);
-        let rest = self.files.iter().filter(|file| !self.ran.contains(*file) && !broken(file));
-        let (gone, rest): (Vec<_>, Vec<_>) = rest.partition(|file| self.removed.contains(*file));
-        if !gone.is_empty() {
-            tracing::info!(target: "hot", "[hot] removed {}", list(gone.into_iter()));
-        }
-        let (templates, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|file| file.ends_with(".html"));
-        // Where a session keeps its generation, its templates wait, too.
-        if !templates.is_empty() && self.kept == 0 {
-            let templates = list(templates.into_iter());
-            tracing::info!(target: "hot", "[hot] {templates}: sent where it is shown, in {sessions} sessions, {ms} ms");
-        }
-        // A batch with an error is undone as a whole: the error says why these did not run.
-        if self.errors.is_empty() {
-            for file in rest {
-                let why = match (self.unchanged.contains(file), sessions) {
-                    (true, _) => "sessions run this very version",
-                    (false, 0) => "no session is active; new ones start with it",
-                    (false, _) => "not loaded by any session",
-                };
-                tracing::info!(target: "hot", "[hot] skipped {file}: {why}");
-            }
-        }
-        for note in &self.notes {
-            tracing::info!(target: "hot", "[hot] note {note}");
-        }
+    /// Leaves the notes that are asked for (`hotload.notes`).
+    #[must_use]
+    pub(super) fn with_notes(mut self, level: NoteLevel) -> Self {
+        self.notes.retain(|note| match level {
+            NoteLevel::All => true,
+            NoteLevel::Warnings => note.is_warning(),
+            NoteLevel::Off => false,
+        });
+        self
     }
 }
 
-fn list<'a>(files: impl ExactSizeIterator<Item = &'a String>) -> String {
-    let more = files.len().saturating_sub(SHOWN);
-    let shown: Vec<&str> = files.take(SHOWN).map(String::as_str).collect();
-    match more {
-        0 => shown.join(", "),
-        more => format!("{}, and {more} more", shown.join(", ")),
+/// Whether `told` says what `note` says, or can be made to: sessions that differ only in a number or a
+/// value are told of in one line.
+fn absorb(told: &mut Note, note: &Note) -> bool {
+    match (told, note) {
+        (
+            Note::FileLocalReset { file, line, name, value, .. },
+            Note::FileLocalReset { file: file2, line: line2, name: name2, value: value2, .. },
+        ) if (&*file, &*line, &*name) == (file2, line2, name2) => {
+            let values: Vec<&str> = value.split(" or ").collect();
+            if !values.contains(&value2.as_str()) && values.len() <= VALUES {
+                let more = if values.len() < VALUES { value2 } else { "…" };
+                *value = format!("{value} or {more}");
+            }
+            true
+        }
+        (
+            Note::StaleCode { kind, count, file, line },
+            Note::StaleCode { kind: kind2, count: count2, file: file2, line: line2 },
+        ) if (&*kind, &*file, &*line) == (kind2, file2, line2) => {
+            *count += count2;
+            true
+        }
+        (
+            Note::MigrationFailed { prototype, count, error },
+            Note::MigrationFailed { prototype: prototype2, count: count2, error: error2 },
+        ) if (&*prototype, &*error) == (prototype2, error2) => {
+            *count += count2;
+            true
+        }
+        (Note::MigrationStopped { left, .. }, Note::MigrationStopped { left: left2, .. }) => {
+            *left += left2;
+            true
+        }
+        (told, note) => told == note,
     }
 }
 
@@ -289,15 +332,6 @@ fn add_new(set: &mut BTreeSet<String>, files: &[String]) {
             set.insert(file.clone());
         }
     }
-}
-
-fn excerpt(diagnostic: &Diagnostic) -> String {
-    let line = |excerpt: &super::ExcerptLine| {
-        let mark = if Some(excerpt.line) == diagnostic.line { '>' } else { ' ' };
-        format!("\n {mark} {:>4} | {}", excerpt.line, excerpt.text)
-    };
-    let trace = diagnostic.traceback.lines().map(|frame| format!("\n        {frame}"));
-    diagnostic.excerpt.iter().map(line).chain(trace).collect()
 }
 
 fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -311,7 +345,9 @@ mod tests {
     fn kept(message: &str) -> ReloadOutcome {
         let diagnostic = Box::new(Diagnostic::about("lua/a.lua", Some(1), message));
         let outcome = Outcome::Kept { diagnostic, exhausted: false };
-        ReloadOutcome { generation: 2, outcome, unchanged: vec![], notes: vec!["n".into()] }
+        let notes = vec![Note::Gone { file: "lua/b.lua".into() }];
+        let effects = Effects { notes, ..Effects::default() };
+        ReloadOutcome { generation: 2, outcome, unchanged: vec![], effects }
     }
 
     fn report(outcomes: &[ReloadOutcome]) -> ReloadReport {
@@ -321,23 +357,48 @@ mod tests {
 
     #[test]
     fn equal_errors_are_told_once_with_the_number_of_sessions() {
-        let report = report(&[kept("a"), kept("b"), kept("b")]);
+        let mut by_another_way = kept("b");
+        let Outcome::Kept { diagnostic, .. } = &mut by_another_way.outcome else { panic!() };
+        diagnostic.traceback = "lua/c.lua:7: in main chunk".into();
+        let report = report(&[kept("a"), kept("b"), by_another_way]);
         assert_eq!(report.status, ReloadStatus::Failed);
         let counts: Vec<_> =
             report.errors.iter().map(|e| (e.diagnostic.message.as_str(), e.sessions)).collect();
         assert_eq!(counts, [("b", 2), ("a", 1)]);
-        assert_eq!(report.notes, ["n"]);
+        assert_eq!(report.notes, [Note::Gone { file: "lua/b.lua".into() }]);
+    }
+
+    fn applied(files: &[&str], effects: Effects) -> ReloadOutcome {
+        let files = files.iter().map(|file| (*file).to_owned()).collect();
+        ReloadOutcome { generation: 2, outcome: Outcome::Applied { files }, unchanged: vec![], effects }
+    }
+
+    #[test]
+    fn as_many_notes_are_left_as_are_asked_for() {
+        let pruned = Note::Pruned { file: "lua/a.lua".into() };
+        let gone = Note::Gone { file: "lua/b.lua".into() };
+        let effects = Effects { notes: vec![pruned.clone(), gone.clone()], ..Effects::default() };
+        let report = report(&[applied(&[], effects)]);
+        assert_eq!(report.clone().with_notes(NoteLevel::All).notes, [pruned, gone.clone()]);
+        assert_eq!(report.clone().with_notes(NoteLevel::Warnings).notes, [gone]);
+        assert_eq!(report.with_notes(NoteLevel::Off).notes, []);
+    }
+
+    #[test]
+    fn running_out_of_time_or_memory_offers_a_restart() {
+        let mut outcome = kept("a");
+        assert!(!report(&[outcome]).offer_restart);
+        outcome = kept("a");
+        let Outcome::Kept { exhausted, .. } = &mut outcome.outcome else { panic!() };
+        *exhausted = true;
+        let report = report(&[outcome]);
+        let frame: serde_json::Value = serde_json::from_str(&report.frame()).unwrap();
+        assert_eq!(frame[0]["data"]["offerRestart"], true);
     }
 
     #[test]
     fn some_sessions_with_new_code_make_it_partial() {
-        let applied = ReloadOutcome {
-            generation: 2,
-            outcome: Outcome::Applied { files: vec![] },
-            unchanged: vec![],
-            notes: vec![],
-        };
-        assert_eq!(report(&[kept("a"), applied]).status, ReloadStatus::Partial);
+        assert_eq!(report(&[kept("a"), applied(&[], Effects::default())]).status, ReloadStatus::Partial);
     }
 
     #[test]

@@ -28,6 +28,8 @@ enum Answer {
     Exhausted,
     /// Not until the test is over.
     Never,
+    /// Ends before it could.
+    Ends,
 }
 
 struct Host {
@@ -35,6 +37,9 @@ struct Host {
     /// Which session was asked for which generation.
     asked: mpsc::UnboundedSender<(u32, u64)>,
     refreshed: AtomicUsize,
+    /// Browsers of these have not heard yet.
+    refreshing: Mutex<Vec<Refreshing>>,
+    heard: mpsc::UnboundedSender<u64>,
     announced: mpsc::UnboundedSender<ReloadReport>,
     reloaded: mpsc::UnboundedSender<ReloadReport>,
     unanswered: Mutex<Vec<OutcomeSender>>,
@@ -63,14 +68,25 @@ impl SessionHost for Host {
             Answer::Applied => Outcome::Applied { files: target.changed.clone() },
             Answer::Fails => Outcome::Kept { diagnostic, exhausted: false },
             Answer::Exhausted => Outcome::Kept { diagnostic, exhausted: true },
+            Answer::Ends => return,
             Answer::Never => return self.unanswered.lock().unwrap().push(outcomes.clone()),
         };
-        let (generation, unchanged, notes) = (target.number, Vec::new(), Vec::new());
-        outcomes.send(ReloadOutcome { generation, outcome, unchanged, notes }).unwrap();
+        let (generation, unchanged, effects) = (target.number, Vec::new(), Effects::default());
+        outcomes.send(ReloadOutcome { generation, outcome, unchanged, effects }).unwrap();
     }
 
     fn refresh(&self, _: &(u32, Answer)) {
         self.refreshed.fetch_add(1, SeqCst);
+    }
+
+    fn refresh_until(&self, session: &(u32, Answer), done: Refreshing) {
+        self.refresh(session);
+        self.refreshing.lock().unwrap().push(done);
+    }
+
+    fn refreshed(&self, generation: u64, _: Duration) {
+        // Nobody listens when the test is over.
+        let _ = self.heard.send(generation);
     }
 
     fn announce(&self, report: &ReloadReport) {
@@ -88,6 +104,7 @@ struct Running {
     loader: HotLoader,
     published: Arc<Published>,
     asked: mpsc::UnboundedReceiver<(u32, u64)>,
+    heard: mpsc::UnboundedReceiver<u64>,
     announced: mpsc::UnboundedReceiver<ReloadReport>,
     reloaded: mpsc::UnboundedReceiver<ReloadReport>,
 }
@@ -100,10 +117,13 @@ impl Running {
         let (ask, asked) = mpsc::unbounded_channel();
         let (announce, announced) = mpsc::unbounded_channel();
         let (tell, reloaded) = mpsc::unbounded_channel();
+        let (hear, heard) = mpsc::unbounded_channel();
         let host = Arc::new(Host {
             sessions: Mutex::new((1..).zip(sessions.iter().copied()).collect()),
             asked: ask,
             refreshed: AtomicUsize::new(0),
+            refreshing: Mutex::default(),
+            heard: hear,
             announced: announce,
             reloaded: tell,
             unanswered: Mutex::default(),
@@ -129,7 +149,7 @@ impl Running {
             host.clone(),
         );
         let loader = loader.await.unwrap();
-        Self { site, host, loader, published, asked, announced, reloaded }
+        Self { site, host, loader, published, asked, heard, announced, reloaded }
     }
 
     fn save(&self, text: &str) {
@@ -167,6 +187,21 @@ async fn a_saved_file_reaches_every_session_and_each_is_refreshed() {
 }
 
 #[tokio::test]
+async fn when_the_last_session_has_told_its_browsers_that_is_known_and_nobody_has_waited_for_it() {
+    let mut running = Running::with(&[Answer::Applied; 3]).await;
+    running.save("x = 2");
+    running.report().await;
+    let last = running.host.refreshing.lock().unwrap().split_off(2);
+    running.host.refreshing.lock().unwrap().clear();
+    // The next save comes through meanwhile.
+    running.save("x = 3");
+    assert_eq!(running.report().await.generation, 3);
+    assert!(running.heard.try_recv().is_err());
+    drop(last);
+    assert_eq!(timeout(LONG, running.heard.recv()).await.expect("in time"), Some(2));
+}
+
+#[tokio::test]
 async fn an_error_stands_for_those_who_come_until_the_next_good_save() {
     let mut running = Running::with(&[Answer::Applied, Answer::Fails]).await;
     running.save("x = 2");
@@ -198,12 +233,54 @@ async fn a_loop_costs_two_sessions_their_budget_and_spares_the_others() {
 }
 
 #[tokio::test]
+async fn the_first_two_sessions_may_end_and_the_others_are_asked_all_the_same() {
+    for first in [Answer::Ends, Answer::Exhausted] {
+        let mut running = Running::with(&[first, Answer::Ends, Answer::Applied, Answer::Applied]).await;
+        running.save("x = 2");
+        let report = running.report().await;
+        assert_eq!(running.asked().len(), 4);
+        assert_eq!(report.applied, 2);
+    }
+}
+
+#[tokio::test]
 async fn a_slow_session_does_not_hold_up_the_next_save() {
     let mut running = Running::with(&[Answer::Never, Answer::Applied, Answer::Applied]).await;
     running.save("x = 2");
     while timeout(LONG, running.asked.recv()).await.expect("all are asked").unwrap() != (3, 2) {}
     running.save("x = 3");
     while timeout(LONG, running.asked.recv()).await.expect("all are asked again").unwrap() != (3, 3) {}
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_save_that_waits_for_a_busy_session_is_told_of() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let running = Running::with(&[Answer::Never, Answer::Applied]).await;
+    running.save("x = 2");
+    let told = async {
+        while !String::from_utf8_lossy(&log.0.lock().unwrap())
+            .contains("queued lua/main.lua: 1 session is busy")
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, told).await.expect("a word about it");
 }
 
 #[tokio::test]

@@ -4,20 +4,25 @@ use std::{
     collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc::WeakSender, oneshot};
 
 use super::{
     clock::{Clock, Sleeper},
     id::SessionId,
-    lua_session::{ClientId, LuaSession, Outbox},
-    pool::{RunQueue, Task},
+    lua_session::{ClientId, Frame, LuaSession, Outbox},
+    notice,
+    pool::{RunQueue, Stuck, Task},
+    summary::SessionSummary,
 };
-use crate::reload::{Diagnostic, Generation, OutcomeSender};
+use crate::{
+    reload::{Diagnostic, Effects, Generation, Outcome, OutcomeSender, ReloadOutcome, Telling},
+    variables::{Batch, Incoming},
+};
 
 /// One unit of work in a session.
 type Work = Box<dyn FnOnce(&mut LuaSession) + Send>;
@@ -26,8 +31,19 @@ type Work = Box<dyn FnOnce(&mut LuaSession) + Send>;
 /// that: a reload and the refresh after it need no second turn, and other sessions hardly wait.
 const SLICE: Duration = Duration::from_micros(500);
 
-/// Makes the session, on a thread of the pool.
-pub(super) type Make = Box<dyn FnOnce() -> mlua::Result<LuaSession> + Send>;
+/// Where the session comes from, and what knows it.
+pub(super) trait Origin: Send + Sync {
+    /// Makes the session, on a thread of the pool.
+    fn make(&self) -> mlua::Result<LuaSession>;
+    /// It has ended: nobody shall find it any more.
+    fn forget(&self);
+    /// The newest good code, to show where the session is.
+    fn generation(&self) -> Arc<Generation>;
+    /// How a developer wants to be told.
+    fn telling(&self) -> &Telling;
+    /// How long it waits for its browser to come back; zero: for ever.
+    fn timeout(&self) -> Duration;
+}
 
 /// The session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -40,6 +56,7 @@ pub struct SessionHandle(Arc<Shared>);
 
 struct Shared {
     id: SessionId,
+    origin: Arc<dyn Origin>,
     /// Guards the queue only: the session itself is taken out of it to be worked in.
     mailbox: Mutex<Mailbox>,
     run_queue: RunQueue<SessionHandle>,
@@ -52,12 +69,41 @@ struct Mailbox {
     /// In the run queue, or being worked in.
     scheduled: bool,
     alarm: Option<Instant>,
+    /// The thread that has it is inside a library function that nothing can interrupt.
+    stuck: Option<Diagnostic>,
+    /// Counts the states that were given up: a thread that comes back with one of them is too late.
+    given_up: u32,
+    /// What the browsers are told by when the session cannot. They keep no socket open.
+    browsers: Vec<(ClientId, WeakSender<Frame>)>,
+    /// Reloads that have no outcome yet.
+    reloads: Vec<Weak<Answer>>,
+}
+
+/// Sends the outcome of one reload, once.
+struct Answer {
+    generation: u64,
+    outcomes: Mutex<Option<OutcomeSender>>,
+}
+
+impl Answer {
+    fn send(&self, outcome: ReloadOutcome) {
+        let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(outcomes) = outcomes {
+            let _ = outcomes.send(outcome);
+        }
+    }
+
+    fn stuck(&self, why: &Diagnostic) {
+        let outcome = Outcome::Kept { diagnostic: Box::new(why.clone()), exhausted: true };
+        let (unchanged, effects) = (Vec::new(), Effects::default());
+        self.send(ReloadOutcome { generation: self.generation, outcome, unchanged, effects });
+    }
 }
 
 /// Where the session is.
 enum Slot {
     /// Not made yet; a thread of the pool will.
-    New(Make),
+    New,
     Here(Box<LuaSession>),
     /// With the thread that works in it.
     Away,
@@ -65,10 +111,23 @@ enum Slot {
 }
 
 impl SessionHandle {
-    pub(super) fn new(id: SessionId, make: Make, run_queue: RunQueue<Self>, clock: Clock<Self>) -> Self {
-        let slot = Slot::New(make);
-        let mailbox = Mailbox { work: VecDeque::new(), slot, scheduled: false, alarm: None };
-        Self(Arc::new(Shared { id, mailbox: Mutex::new(mailbox), run_queue, clock }))
+    pub(super) fn new(
+        id: SessionId,
+        origin: Arc<dyn Origin>,
+        run_queue: RunQueue<Self>,
+        clock: Clock<Self>,
+    ) -> Self {
+        let mailbox = Mailbox {
+            work: VecDeque::new(),
+            slot: Slot::New,
+            scheduled: false,
+            alarm: None,
+            stuck: None,
+            given_up: 0,
+            browsers: Vec::new(),
+            reloads: Vec::new(),
+        };
+        Self(Arc::new(Shared { id, origin, mailbox: Mutex::new(mailbox), run_queue, clock }))
     }
 
     /// Which session it is.
@@ -81,21 +140,39 @@ impl SessionHandle {
         !self.mailbox().scheduled
     }
 
+    /// Why it does nothing, if it is stuck inside a library function that nothing can interrupt. It goes
+    /// on when the function returns, or anew after a [`restart`](Self::restart_if_stuck).
+    pub fn stuck(&self) -> Option<Diagnostic> {
+        self.mailbox().stuck.clone()
+    }
+
     /// A browser's socket: frames for it go into `outbox` from now on. The session lets go of
     /// `outbox` when it ends, and when the browser does not take what is sent.
     pub fn attach(&self, outbox: Outbox) -> ClientId {
         let client = ClientId::next();
-        let _ = self.queue(move |session| session.attach(client, outbox));
+        let mut mailbox = self.mailbox();
+        if let Some(why) = &mailbox.stuck {
+            let _ = outbox.try_send(notice::trouble(
+                self.0.origin.generation().number,
+                why.clone(),
+                self.0.origin.telling(),
+            ));
+        }
+        mailbox.browsers.retain(|(_, outbox)| outbox.strong_count() > 0);
+        mailbox.browsers.push((client, outbox.downgrade()));
+        self.push(mailbox, move |session| session.attach(client, outbox));
         client
     }
 
     /// The socket is gone.
     pub fn detach(&self, client: ClientId) {
-        let _ = self.queue(move |session| session.detach(client));
+        let mut mailbox = self.mailbox();
+        mailbox.browsers.retain(|(id, _)| *id != client);
+        self.push(mailbox, move |session| session.detach(client));
     }
 
     /// One frame of a browser. It is queued when this is called; the future resolves when it has
-    /// been worked off.
+    /// been worked off. A session that is stuck takes nothing but the wish to begin anew.
     ///
     /// # Errors
     /// If the session has ended.
@@ -104,7 +181,18 @@ impl SessionHandle {
         client: ClientId,
         text: String,
     ) -> impl Future<Output = Result<(), SessionGone>> + Send + use<> {
-        self.ask(move |session| session.receive(client, &text))
+        if self.stuck().is_some() && asks_for_restart(&text) {
+            self.restart_if_stuck("a browser asked for it");
+        }
+        let done = self.ask(move |session| session.receive(client, &text));
+        let handle = self.clone();
+        async move {
+            match done.await {
+                // Dropped, since the session was stuck. The socket stays: it is told, and may restart it.
+                Err(SessionGone) if !matches!(handle.mailbox().slot, Slot::Ended) => Ok(()),
+                done => done,
+            }
+        }
     }
 
     /// Queues work of the host. AfterBatch follows it.
@@ -123,19 +211,48 @@ impl SessionHandle {
     /// # Errors
     /// If the session has ended.
     pub fn reload(&self, target: Arc<Generation>, outcomes: OutcomeSender) -> Result<(), SessionGone> {
-        self.queue(move |session| {
-            let _ = outcomes.send(session.reload(&target));
-        })
+        let answer = Arc::new(Answer { generation: target.number, outcomes: Mutex::new(Some(outcomes)) });
+        let mut mailbox = self.mailbox();
+        if let Some(why) = &mailbox.stuck {
+            answer.stuck(why);
+            return Ok(());
+        }
+        mailbox.reloads.retain(|answer| answer.strong_count() > 0);
+        mailbox.reloads.push(Arc::downgrade(&answer));
+        drop(mailbox);
+        self.queue(move |session| answer.send(session.reload(&target)))
+    }
+
+    /// Queues a new beginning: a fresh state under the same id, in which the main file runs. Browsers are
+    /// told `reason`, and render anew. One that is stuck begins anew at once.
+    ///
+    /// # Errors
+    /// If the session has ended.
+    pub fn restart(&self, reason: &'static str) -> Result<(), SessionGone> {
+        if self.restart_if_stuck(reason) {
+            return Ok(());
+        }
+        self.execute(move |session| session.begin_anew(reason))
     }
 
     fn queue(&self, work: impl FnOnce(&mut LuaSession) + Send + 'static) -> Result<(), SessionGone> {
-        let mut mailbox = self.mailbox();
-        if matches!(mailbox.slot, Slot::Ended) {
+        let mailbox = self.mailbox();
+        if matches!(mailbox.slot, Slot::Ended) || mailbox.stuck.is_some() {
             return Err(SessionGone);
         }
-        mailbox.work.push_back(Box::new(work));
-        self.schedule(&mut mailbox);
+        self.push(mailbox, work);
         Ok(())
+    }
+
+    fn push(
+        &self,
+        mut mailbox: MutexGuard<'_, Mailbox>,
+        work: impl FnOnce(&mut LuaSession) + Send + 'static,
+    ) {
+        if !matches!(mailbox.slot, Slot::Ended) {
+            mailbox.work.push_back(Box::new(work));
+            self.schedule(&mut mailbox);
+        }
     }
 
     /// Queues work and hands back what it returns.
@@ -159,6 +276,14 @@ impl SessionHandle {
         self.ask(|session| session.start_error().cloned()).await.ok().flatten()
     }
 
+    /// How the session is.
+    ///
+    /// # Errors
+    /// If the session has ended.
+    pub async fn summary(&self) -> Result<SessionSummary, SessionGone> {
+        self.ask(|session| session.summary()).await
+    }
+
     /// The variables of all its browsers, for debugging.
     ///
     /// # Errors
@@ -167,12 +292,46 @@ impl SessionHandle {
         self.ask(|session| session.describe()).await
     }
 
+    /// Begins a session anew that is stuck: same id, same browsers, newest good code. Its old state is
+    /// freed when the library function returns, if it ever does. Says whether it was stuck.
+    pub fn restart_if_stuck(&self, reason: &str) -> bool {
+        let mut mailbox = self.mailbox();
+        if mailbox.stuck.take().is_none() || matches!(mailbox.slot, Slot::Ended) {
+            return false;
+        }
+        mailbox.given_up += 1;
+        mailbox.slot = Slot::New;
+        let dropped = std::mem::take(&mut mailbox.work);
+        let frame = notice::restart(reason);
+        for (client, outbox) in std::mem::take(&mut mailbox.browsers) {
+            let Some(outbox) = outbox.upgrade() else { continue };
+            let _ = outbox.try_send(frame.clone());
+            mailbox.browsers.push((client, outbox.downgrade()));
+            mailbox.work.push_back(Box::new(move |session| session.attach(client, outbox)));
+        }
+        // Its old place in the run queue went with the thread.
+        mailbox.scheduled = true;
+        self.0.run_queue.push(self.clone());
+        drop(mailbox);
+        drop(dropped);
+        tracing::warn!(target: "lua", session = %self.0.id.short(), reason, "a stuck session begins anew");
+        true
+    }
+
+    /// It was stuck, and goes on after all.
+    fn goes_on(&self, mailbox: &mut Mailbox) {
+        mailbox.stuck = None;
+        tracing::warn!(target: "lua", session = %self.0.id.short(), "the session that was stuck goes on");
+        let frame = notice::relief(self.0.origin.generation().number);
+        tell(&mailbox.browsers, &frame);
+    }
+
     /// Ends the session: its sockets are closed, what is queued is dropped.
     pub(super) fn end(&self) {
         let mut mailbox = self.mailbox();
         let slot = std::mem::replace(&mut mailbox.slot, Slot::Ended);
         let work = std::mem::take(&mut mailbox.work);
-        mailbox.alarm = None;
+        (mailbox.alarm, mailbox.stuck) = (None, None);
         self.0.clock.set(self.clone(), None);
         drop(mailbox);
         // Outside the lock: closing a Lua state takes a while.
@@ -182,6 +341,13 @@ impl SessionHandle {
     /// Begins to make the session, before anybody asks something of it.
     pub(super) fn start(&self) {
         self.schedule(&mut self.mailbox());
+    }
+
+    /// A stuck session cannot see for itself that nobody comes back.
+    fn expire_later(&self, mailbox: &mut Mailbox) {
+        let timeout = self.0.origin.timeout();
+        mailbox.alarm = Instant::now().checked_add(timeout).filter(|_| !timeout.is_zero());
+        self.0.clock.set(self.clone(), mailbox.alarm);
     }
 
     fn schedule(&self, mailbox: &mut Mailbox) {
@@ -197,10 +363,20 @@ impl SessionHandle {
     }
 }
 
-fn work_in(slot: Slot, work: Option<Work>) -> (Slot, Option<Instant>) {
+fn tell(browsers: &[(ClientId, WeakSender<Frame>)], frame: &Frame) {
+    for outbox in browsers.iter().filter_map(|(_, outbox)| outbox.upgrade()) {
+        let _ = outbox.try_send(frame.clone());
+    }
+}
+
+fn asks_for_restart(text: &str) -> bool {
+    Batch::parse(text).messages.iter().any(|message| matches!(message, Ok(Incoming::Restart)))
+}
+
+fn work_in(origin: &dyn Origin, slot: Slot, work: Option<Work>) -> (Slot, Option<Instant>) {
     let mut session = match slot {
         Slot::Here(session) => session,
-        Slot::New(make) => match make() {
+        Slot::New => match origin.make() {
             Ok(session) => Box::new(session),
             Err(error) => {
                 tracing::error!(%error, "a session could not be made");
@@ -227,6 +403,35 @@ impl Task for SessionHandle {
         let until = Instant::now() + SLICE;
         while self.run_one(until) {}
     }
+
+    fn abandon(&self, stuck: &Stuck) {
+        let generation = self.0.origin.generation();
+        let why = notice::stuck(&generation, stuck);
+        let mut mailbox = self.mailbox();
+        if !matches!(mailbox.slot, Slot::Away) {
+            return;
+        }
+        let frame = notice::trouble(generation.number, why.clone(), self.0.origin.telling());
+        tell(&mailbox.browsers, &frame);
+        for reload in mailbox.reloads.drain(..).filter_map(|reload| reload.upgrade()) {
+            reload.stuck(&why);
+        }
+        // Whoever waits for it, waits no longer. If it goes on after all, its browsers are there.
+        let dropped = std::mem::take(&mut mailbox.work);
+        let upgraded = |(client, outbox): &(ClientId, WeakSender<Frame>)| Some((*client, outbox.upgrade()?));
+        let browsers: Vec<_> = mailbox.browsers.iter().filter_map(upgraded).collect();
+        for (client, outbox) in browsers {
+            mailbox.work.push_back(Box::new(move |session| {
+                if !session.knows(client) {
+                    session.attach(client, outbox);
+                }
+            }));
+        }
+        mailbox.stuck = Some(why);
+        self.expire_later(&mut mailbox);
+        drop(mailbox);
+        drop(dropped);
+    }
 }
 
 impl SessionHandle {
@@ -237,20 +442,31 @@ impl SessionHandle {
         let work = match slot {
             Slot::Here(_) => mailbox.work.pop_front(),
             // First the session, then what is asked of it.
-            Slot::New(_) => None,
+            Slot::New => None,
             Slot::Away | Slot::Ended => {
                 mailbox.slot = slot;
                 return false;
             }
         };
+        let turn = mailbox.given_up;
         drop(mailbox);
-        let done = catch_unwind(AssertUnwindSafe(|| work_in(slot, work)));
+        let origin = self.0.origin.as_ref();
+        let done = catch_unwind(AssertUnwindSafe(|| work_in(origin, slot, work)));
         let (slot, alarm) = done.unwrap_or_else(|_| {
             tracing::error!(session = %self.0.id.short(), "a bug: the session panicked; it is ended");
             (Slot::Ended, None)
         });
         let ended = matches!(slot, Slot::Ended);
         let mut mailbox = self.mailbox();
+        if mailbox.given_up != turn {
+            // It was stuck, and another state is in its place. Outside the lock: this takes a while.
+            drop(mailbox);
+            drop(slot);
+            return false;
+        }
+        if mailbox.stuck.is_some() {
+            self.goes_on(&mut mailbox);
+        }
         if ended || matches!(mailbox.slot, Slot::Ended) {
             drop(mailbox);
             drop(slot);
@@ -283,8 +499,21 @@ impl Sleeper for SessionHandle {
 
     /// A timer is due.
     fn wake(&self) {
-        self.mailbox().alarm = None;
-        let _ = self.queue(LuaSession::wake);
+        let mut mailbox = self.mailbox();
+        mailbox.alarm = None;
+        if mailbox.stuck.is_none() {
+            drop(mailbox);
+            let _ = self.queue(LuaSession::wake);
+            return;
+        }
+        if !mailbox.browsers.is_empty() {
+            self.expire_later(&mut mailbox);
+            return;
+        }
+        drop(mailbox);
+        tracing::info!(session = %self.0.id.short(), "a stuck session ends: no browser for session.timeout");
+        self.0.origin.forget();
+        self.end();
     }
 }
 

@@ -17,6 +17,11 @@ impl SessionId {
         Ok(Self(bytes))
     }
 
+    /// A number below 16 that differs between sessions.
+    pub(crate) fn digit(&self) -> u32 {
+        u32::from(self.0[15] & 0xf)
+    }
+
     /// Enough of it to tell sessions apart in a log, and too little to use it.
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()

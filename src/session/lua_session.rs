@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 
 use super::{id::SessionId, settings::SessionSettings};
 use crate::{
-    reload::{Diagnostic, Generation, ReloadReport},
+    reload::{Diagnostic, Generation, Refreshing, ReloadReport},
     variables::{Batch, ErrorCode, Incoming, Objects, Outgoing, View},
-    vm::{Failure, Vm},
+    vm::{Failure, Failures, Vm},
 };
 
 /// Changes that nobody waits for leave together after this long.
@@ -30,6 +30,9 @@ const MAX_PENDING: usize = 10_000;
 const COLLECT_AFTER: Duration = Duration::from_millis(250);
 /// Who saves a file saves it again soon: what a reload needs stays in the state for so long.
 const EDITING: Duration = Duration::from_secs(10);
+
+/// The property of variable 1 that says where in the site the page is.
+const URL: &str = "url";
 
 /// A browser's socket, as sessions know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +66,7 @@ impl From<String> for Frame {
 /// it has to say, and says then what is true then.
 pub type Outbox = mpsc::Sender<Frame>;
 
-struct Client {
+pub(super) struct Client {
     id: ClientId,
     outbox: Outbox,
     view: View,
@@ -84,12 +87,21 @@ pub struct LuaSession {
     id: SessionId,
     pub(super) settings: Arc<SessionSettings>,
     /// Their variables hold Lua values, so they are dropped before the state.
-    clients: Vec<Client>,
+    pub(super) clients: Vec<Client>,
+    /// When the state was made.
+    pub(super) began: Instant,
+    /// What went wrong last, and when.
+    pub(super) last_error: Option<Box<(Instant, Diagnostic)>>,
     objects: Objects,
     pub(super) start_error: Option<Diagnostic>,
+    pub(super) failures: Failures,
+    /// Where in the site the browser is, below the session's own address; `None`: at its beginning.
+    url: Option<Box<str>>,
     refresh: Refresh,
     refreshed: Instant,
     refresh_at: Option<Instant>,
+    /// Let go when browsers have been told.
+    refreshing: Vec<Refreshing>,
     pub(super) collect_at: Option<Instant>,
     /// When the code that only reloads need is let go.
     slim_at: Option<Instant>,
@@ -114,11 +126,16 @@ impl LuaSession {
             id,
             settings,
             clients: Vec::new(),
+            began: now,
+            last_error: start_error.clone().map(|error| Box::new((now, error))),
             objects,
             start_error,
+            failures: Failures::default(),
+            url: None,
             refresh: Refresh::No,
             refreshed: now.checked_sub(COALESCE).unwrap_or(now),
             refresh_at: None,
+            refreshing: Vec::new(),
             collect_at: None,
             slim_at: None,
             lonely_since: Some(now),
@@ -142,7 +159,7 @@ impl LuaSession {
 
     /// The code it runs.
     pub fn generation(&self) -> Arc<Generation> {
-        self.vm.state(|state| state.generation.clone()).unwrap_or_default()
+        self.vm.generation()
     }
 
     /// Bytes that its Lua state uses.
@@ -174,7 +191,7 @@ impl LuaSession {
             let message = "this file is not one of the site's Lua files, or it does not compile";
             return Err(Diagnostic::about(path.to_string_lossy(), None, message));
         };
-        self.vm.reload(source, file).map_err(|failure| failure.diagnostic)
+        self.vm.reload(source, file).map(drop).map_err(|failure| failure.diagnostic)
     }
 
     /// Begins anew, with the newest good code. Browsers render anew.
@@ -182,6 +199,18 @@ impl LuaSession {
         let (vm, objects, error) = start(&self.id, &self.settings, generation)?;
         self.replace(vm, objects, error.map(|failure| failure.diagnostic), reason);
         Ok(())
+    }
+
+    /// The same, with the newest good code; that it failed is told in the log.
+    pub(super) fn begin_anew(&mut self, reason: &str) {
+        if let Err(error) = self.restart(self.settings.published.good(), reason) {
+            tracing::error!(session = %self.id.short(), %error, "the session could not be restarted");
+        }
+    }
+
+    /// For the status page.
+    pub(super) fn remember_error(&mut self, error: &Diagnostic) {
+        self.last_error = Some(Box::new((Instant::now(), error.clone())));
     }
 
     /// Puts a fresh state in the place of the old one.
@@ -193,11 +222,14 @@ impl LuaSession {
         reason: &str,
     ) {
         for client in &mut self.clients {
-            client.view = View::new();
+            client.view = view(self.url.as_deref());
             client.pending.clear();
             client.pending.push(Outgoing::Restart { reason: reason.to_owned() });
         }
+        self.began = Instant::now();
+        self.last_error = start_error.clone().map(|error| Box::new((self.began, error)));
         (self.objects, self.start_error, self.vm) = (objects, start_error, vm);
+        self.failures = Failures::default();
         self.refresh = Refresh::Now;
     }
 
@@ -207,10 +239,30 @@ impl LuaSession {
         } else if let Some(error) = &self.start_error {
             let generation = self.generation();
             let report = ReloadReport::of_start(generation.number, error.clone());
+            let report = self.settings.published.telling().apply(report);
             let _ = outbox.try_send(report.frame().into());
         }
-        self.clients.push(Client { id, outbox, view: View::new(), pending: Vec::new() });
+        let view = view(self.url.as_deref());
+        // Mostly one, and room for four would be a kilobyte in each session.
+        self.clients.reserve_exact(1);
+        self.clients.push(Client { id, outbox, view, pending: Vec::new() });
         self.lonely_since = None;
+    }
+
+    /// A page was asked for at `/{session}{path}`: its browsers find that in the property `url` of
+    /// variable 1.
+    pub fn visit(&mut self, path: &str) {
+        if self.url.is_none() && path == "/" {
+            return;
+        }
+        for client in &mut self.clients {
+            client.view.set_app_property(URL, path);
+        }
+        self.url = Some(path.into());
+    }
+
+    pub(super) fn knows(&self, id: ClientId) -> bool {
+        self.clients.iter().any(|client| client.id == id)
     }
 
     pub(super) fn detach(&mut self, id: ClientId) {
@@ -227,12 +279,7 @@ impl LuaSession {
         for message in batch.messages {
             let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else { return };
             match message {
-                Ok(Incoming::Restart) => {
-                    let good = self.settings.published.good();
-                    if let Err(error) = self.restart(good, "a browser asked for it") {
-                        tracing::error!(session = %self.id.short(), %error, "the session could not be restarted");
-                    }
-                }
+                Ok(Incoming::Restart) => self.begin_anew("a browser asked for it"),
                 Ok(message) => {
                     client.view.receive(message, &self.vm, &mut self.objects, &mut client.pending);
                 }
@@ -256,12 +303,14 @@ impl LuaSession {
             self.vm.forget_reload();
         }
         if self.collect_at.take_if(|at| *at <= now).is_some() || slim {
+            self.vm.forget_load();
             self.vm.collect_garbage();
         }
         // One for each wake: the others are due at once, and what browsers ask for comes in between.
         if let Some(handle) = self.vm.take_due_timer(now) {
             if let Err(Failure { diagnostic, .. }) = self.vm.fire(handle) {
                 tracing::warn!(target: "lua", session = %self.id.short(), "a timer failed: {diagnostic}");
+                self.remember_error(&diagnostic);
             }
             self.want(Refresh::Soon);
         }
@@ -270,6 +319,12 @@ impl LuaSession {
     /// Browsers shall hear at once of what has changed.
     pub fn refresh_now(&mut self) {
         self.want(Refresh::Now);
+    }
+
+    /// The same, and lets go of what it is given when they have heard.
+    pub fn refresh_until(&mut self, refreshing: Refreshing) {
+        self.refreshing.push(refreshing);
+        self.refresh_now();
     }
 
     /// A message of the session itself, after what has changed.
@@ -295,8 +350,7 @@ impl LuaSession {
 
     /// That long and up to as much again, by its id: not all sessions at the same moment.
     fn spread(&self, time: Duration) -> Duration {
-        let digit = self.id.to_string().bytes().last().and_then(|byte| char::from(byte).to_digit(16));
-        time + time * digit.unwrap_or(0) / 16
+        time + time * self.id.digit() / 16
     }
 
     fn want(&mut self, refresh: Refresh) {
@@ -306,12 +360,21 @@ impl LuaSession {
     /// Follows each unit of work. Says when to wake the session; `None` if it has ended.
     pub(super) fn after_unit(&mut self) -> Option<Option<Instant>> {
         let now = Instant::now();
+        if self.vm.state(|state| std::mem::take(&mut state.restart)) == Some(true) {
+            let good = self.settings.published.good();
+            if let Err(error) = self.restart(good, "a script asked for it") {
+                tracing::error!(session = %self.id.short(), %error, "the session could not be restarted");
+            }
+        }
         match std::mem::replace(&mut self.refresh, Refresh::No) {
             Refresh::No => {}
             Refresh::Soon if now < self.refreshed + COALESCE => {
                 self.refresh_at.get_or_insert(self.refreshed + COALESCE);
             }
             Refresh::Soon | Refresh::Now => self.after_batch(now),
+        }
+        if let Some(pressure) = self.vm.memory_pressure() {
+            self.tell_pressure(pressure);
         }
         let expires = self.expires();
         if expires.is_some_and(|at| at <= now) {
@@ -362,6 +425,7 @@ impl LuaSession {
         if congested {
             self.refresh_at = Some(now + CONGESTED);
         }
+        self.refreshing = Vec::new();
     }
 
     pub(super) fn describe(&mut self) -> serde_json::Value {
@@ -376,13 +440,23 @@ impl LuaSession {
     }
 }
 
+/// What a browser sees that has seen nothing yet.
+fn view(url: Option<&str>) -> View {
+    let mut view = View::new();
+    if let Some(url) = url {
+        view.set_app_property(URL, url);
+    }
+    view
+}
+
 /// A fresh state that has run the main file.
 pub(super) fn start(
     id: &SessionId,
     settings: &SessionSettings,
     generation: Arc<Generation>,
 ) -> mlua::Result<(Vm, Objects, Option<Failure>)> {
-    let mut vm = Vm::new(id.short(), generation, Arc::new(settings.session.budget.clone()))?;
+    let budget = Arc::new(settings.session.budget.clone());
+    let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload)?;
     let objects = Objects::new(vm.lua())?;
     let error = vm.load_first(&settings.lua.main).err();
     if let Some(Failure { diagnostic, .. }) = &error {

@@ -5,9 +5,11 @@
 //! | `registry` | [`LuaSessions`]: makes, finds and ends sessions |
 //! | `handle` | [`SessionHandle`]: the mailbox of a session; whoever has one can queue work |
 //! | `pool` | the threads that run Lua, and the watchdog that adds some while scripts hog them |
+//! | `notice` | what is told of a session that is stuck or short of memory |
 //! | `clock` | wakes sessions for their timers |
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
 //! | `reload` | a generation in one session: all of it or none of it |
+//! | `summary` | what the status page tells of a session |
 //! | `settings` | what all sessions have in common |
 //! | `id` | what a session is known by |
 //!
@@ -19,10 +21,12 @@ mod clock;
 mod handle;
 mod id;
 mod lua_session;
+mod notice;
 mod pool;
 mod registry;
 mod reload;
 mod settings;
+mod summary;
 
 pub use handle::{SessionGone, SessionHandle};
 pub use id::{NotASessionId, SessionId};
@@ -30,6 +34,11 @@ pub use lua_session::{ClientId, Frame, LuaSession, Outbox};
 pub use pool::PoolStats;
 pub use registry::{CreateError, LuaSessions};
 pub use settings::SessionSettings;
+pub use summary::SessionSummary;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_sandbox;
+#[cfg(test)]
+mod tests_stuck;

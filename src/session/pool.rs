@@ -3,18 +3,26 @@
 //! A script that loops keeps its thread until its budget ends. So that nobody else waits for it, a
 //! watchdog adds a thread while all are busy and work is waiting; the additional ones end when they
 //! have nothing to do.
+//!
+//! A thread that should have been back long ago is inside a library function that nothing can interrupt.
+//! It is given up: it counts no longer, another takes its place, it gets what no other thread wants of the
+//! processors, and it ends when the function returns.
 
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use rustix::process::{Pid, setpriority_process};
+use tokio::sync::watch;
+
+use crate::vm::{Sighting, sighting};
 
 /// A unit of work that takes longer than that hogs its thread.
 const LONG: Duration = Duration::from_millis(10);
@@ -25,6 +33,8 @@ const IDLE_TICK: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_secs(5);
 /// So many threads at most: beyond it, sessions wait for each other.
 const MAX_THREADS: usize = 64;
+/// The priority of a thread that was given up: the least there is.
+const LEAST: i32 = 19;
 
 /// What the threads run: a session that has work.
 pub(super) trait Task: Clone + Send + 'static {
@@ -32,6 +42,17 @@ pub(super) trait Task: Clone + Send + 'static {
     fn name(&self) -> String;
     /// Does one unit of work.
     fn run(&self);
+    /// The thread that runs it was given up.
+    fn abandon(&self, stuck: &Stuck);
+}
+
+/// What is known of a unit of work that nothing can interrupt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stuck {
+    /// Since it began.
+    pub(super) time: Duration,
+    /// Where its script was seen last, `file:line`; empty if it never was.
+    pub(super) place: String,
 }
 
 /// Where sessions wait for a thread; each is in it at most once.
@@ -50,9 +71,10 @@ impl<T: Task> RunQueue<T> {
 pub struct PoolStats {
     /// Threads that run Lua now, or wait to.
     pub threads: usize,
-    /// Units of work that ran longer than any budget allows: their threads are inside C code that
-    /// nothing can interrupt.
+    /// Units of work that got stuck inside a library function that nothing can interrupt, since the start.
     pub stuck: usize,
+    /// Those that are so now.
+    pub lost: usize,
 }
 
 /// The threads that run Lua. They end with the last [`RunQueue`].
@@ -63,11 +85,12 @@ pub(super) struct Pool<T>(Arc<Shared<T>>);
 struct Shared<T> {
     queue: Receiver<T>,
     base: usize,
-    /// A unit of work that takes longer than this is stuck.
-    limit: Duration,
+    /// What a unit of work does beside Lua code of the user may take so long in one go.
+    beside: Duration,
     threads: AtomicUsize,
     workers: Mutex<Vec<Arc<Worker<T>>>>,
     stuck: AtomicUsize,
+    lost: watch::Sender<usize>,
 }
 
 /// What the watchdog sees of a thread.
@@ -76,13 +99,18 @@ struct Worker<T> {
     began: Instant,
     /// Nanoseconds after `began` at which the unit of work began, plus one; 0: none.
     busy: AtomicU64,
+    /// Guards `given_up`, too: work that is just done is not given up.
     session: Mutex<Option<T>>,
-    reported: AtomicU64,
+    given_up: AtomicBool,
+    sighting: OnceLock<Arc<Sighting>>,
+    /// As the system knows the thread; 0 where that can't be found out.
+    thread: AtomicI32,
 }
 
 impl<T: Task> Pool<T> {
-    /// Starts the threads; `limit` is the longest that any unit of work may take.
-    pub(super) fn start(threads: usize, limit: Duration) -> io::Result<(Self, RunQueue<T>)> {
+    /// Starts the threads. `beside` is how long anything may take that is not Lua code of the user, which
+    /// has budgets of its own.
+    pub(super) fn start(threads: usize, beside: Duration) -> io::Result<(Self, RunQueue<T>)> {
         let base = match threads {
             0 => thread::available_parallelism().map_or(2, usize::from),
             n => n,
@@ -91,10 +119,11 @@ impl<T: Task> Pool<T> {
         let shared = Shared {
             queue,
             base,
-            limit,
+            beside,
             threads: AtomicUsize::new(0),
             workers: Mutex::default(),
             stuck: AtomicUsize::new(0),
+            lost: watch::Sender::new(0),
         };
         let pool = Self(Arc::new(shared));
         for _ in 0..base {
@@ -115,7 +144,13 @@ impl<T: Task> Pool<T> {
     }
 
     pub(super) fn stats(&self) -> PoolStats {
-        PoolStats { threads: self.0.threads.load(Relaxed), stuck: self.0.stuck.load(Relaxed) }
+        let (threads, stuck) = (self.0.threads.load(Relaxed), self.0.stuck.load(Relaxed));
+        PoolStats { threads, stuck, lost: *self.0.lost.borrow() }
+    }
+
+    /// How many units of work are stuck now.
+    pub(super) fn follow_lost(&self) -> watch::Receiver<usize> {
+        self.0.lost.subscribe()
     }
 
     fn add_thread(&self) -> io::Result<()> {
@@ -123,7 +158,9 @@ impl<T: Task> Pool<T> {
             began: Instant::now(),
             busy: AtomicU64::new(0),
             session: Mutex::new(None),
-            reported: AtomicU64::new(0),
+            given_up: AtomicBool::new(false),
+            sighting: OnceLock::new(),
+            thread: AtomicI32::new(0),
         });
         let number = self.0.threads.fetch_add(1, Relaxed);
         self.workers().push(worker.clone());
@@ -143,18 +180,25 @@ impl<T: Task> Pool<T> {
     /// Looks at all threads. Says whether any is at work.
     fn watch(&self) -> bool {
         let (mut busy, mut long) = (0, 0);
+        let mut overdue = Vec::new();
         for worker in self.workers().iter() {
             let Some(time) = worker.busy_for() else { continue };
             busy += 1;
             long += usize::from(time > LONG);
-            if time > self.0.limit {
-                self.report(worker, time);
+            let Some(sighting) = worker.sighting.get().filter(|_| time > LONG) else { continue };
+            sighting.look();
+            if sighting.overdue().is_some() {
+                overdue.push(worker.clone());
             }
+        }
+        for worker in overdue {
+            long -= usize::from(self.give_up(&worker));
         }
         let threads = self.0.threads.load(Relaxed);
         if long >= threads {
-            // One for each that waits: adding them one by one would make the last wait longest.
-            for _ in 0..self.0.queue.len().min(MAX_THREADS.saturating_sub(threads)) {
+            // One for each that waits: adding them one by one would make the last wait longest. And one if
+            // none does: who comes next shall not wait for the next look.
+            for _ in 0..self.0.queue.len().max(1).min(MAX_THREADS.saturating_sub(threads)) {
                 if let Err(error) = self.add_thread() {
                     tracing::error!(target: "lua", %error, "no further Lua thread; sessions wait");
                     break;
@@ -166,18 +210,36 @@ impl<T: Task> Pool<T> {
         busy > 0
     }
 
-    fn report(&self, worker: &Worker<T>, time: Duration) {
-        let since = worker.busy.load(Relaxed);
-        if worker.reported.swap(since, Relaxed) == since {
-            return;
+    /// Says whether it did: the work may be done just now.
+    fn give_up(&self, worker: &Arc<Worker<T>>) -> bool {
+        let guard = worker.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(session), Some(sighting)) = (guard.clone(), worker.sighting.get()) else { return false };
+        if sighting.overdue().is_none() {
+            return false;
         }
+        worker.given_up.store(true, Relaxed);
+        drop(guard);
+        self.workers().retain(|other| !Arc::ptr_eq(other, worker));
         self.0.stuck.fetch_add(1, Relaxed);
-        let session = worker.session.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(T::name);
-        let session = session.unwrap_or_default();
+        self.0.lost.send_modify(|lost| *lost += 1);
+        // So that it can hold up nobody by what it takes of the processors.
+        let thread = Pid::from_raw(worker.thread.load(Relaxed));
+        if let Some(Err(error)) = thread.map(|thread| setpriority_process(Some(thread), LEAST)) {
+            tracing::debug!(%error, "the priority of a stuck thread could not be lowered");
+        }
+        let stuck = Stuck { time: worker.busy_for().unwrap_or_default(), place: sighting.place() };
+        let (seconds, last_seen) = (stuck.time.as_secs_f64(), stuck.place.as_str());
         tracing::error!(
-            target: "lua", session, seconds = time.as_secs(),
-            "a session is inside a library function that can't be interrupted (a pattern?); other sessions go on"
+            target: "lua", session = session.name(), seconds, last_seen,
+            "a session is inside a library function that can't be interrupted (a pattern?); it can be restarted, and the others go on"
         );
+        session.abandon(&stuck);
+        if self.0.threads.fetch_sub(1, Relaxed) <= self.0.base
+            && let Err(error) = self.add_thread()
+        {
+            tracing::error!(target: "lua", %error, "no Lua thread in the place of the stuck one");
+        }
+        true
     }
 
     fn workers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Worker<T>>>> {
@@ -187,9 +249,19 @@ impl<T: Task> Pool<T> {
 
 impl<T: Task> Worker<T> {
     fn run(&self, shared: &Shared<T>) {
+        let sighting = self.sighting.get_or_init(sighting);
+        self.thread.store(thread_id().unwrap_or(0), Relaxed);
         loop {
             match shared.queue.recv_timeout(LINGER) {
-                Ok(session) => self.work(&session),
+                Ok(session) => {
+                    sighting.begin(shared.beside);
+                    self.work(&session);
+                    sighting.done();
+                    if self.given_up.load(Relaxed) {
+                        shared.lost.send_modify(|lost| *lost -= 1);
+                        return;
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     if shared.leave_if_additional() {
                         return;
@@ -222,6 +294,12 @@ impl<T: Task> Worker<T> {
     }
 }
 
+/// The number that Linux knows this thread by.
+fn thread_id() -> Option<i32> {
+    let link = std::fs::read_link("/proc/thread-self").ok()?;
+    link.file_name()?.to_str()?.parse().ok()
+}
+
 impl<T> Shared<T> {
     fn leave_if_additional(&self) -> bool {
         let fewer = |threads| (threads > self.base).then(|| threads - 1);
@@ -237,7 +315,7 @@ mod tests {
 
     /// Tells that it runs, and ends when it is told to.
     #[derive(Clone)]
-    struct Wait(mpsc::Sender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
+    struct Wait(mpsc::Sender<()>, Arc<Mutex<mpsc::Receiver<()>>>, mpsc::Sender<Stuck>);
 
     impl Task for Wait {
         fn name(&self) -> String {
@@ -248,32 +326,62 @@ mod tests {
             self.0.send(()).unwrap();
             let _ = self.1.lock().unwrap().recv();
         }
+
+        fn abandon(&self, stuck: &Stuck) {
+            let _ = self.2.send(stuck.clone());
+        }
+    }
+
+    fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "waited for {what}");
+            thread::yield_now();
+        }
     }
 
     #[test]
-    fn a_thread_is_added_while_all_are_hogged_and_stuck_work_is_counted_once() {
-        let (pool, queue) = Pool::start(1, Duration::from_millis(30)).unwrap();
-        let (running, ran) = mpsc::channel();
+    fn a_thread_is_added_while_all_are_hogged() {
+        let (pool, queue) = Pool::start(1, Duration::from_secs(60)).unwrap();
+        let ((running, ran), (stuck, _)) = (mpsc::channel(), mpsc::channel());
         let mut ends = Vec::new();
         for _ in 0..3 {
             let (end, ended) = mpsc::channel();
             ends.push(end);
-            queue.push(Wait(running.clone(), Arc::new(Mutex::new(ended))));
+            queue.push(Wait(running.clone(), Arc::new(Mutex::new(ended)), stuck.clone()));
         }
         for _ in 0..3 {
             ran.recv_timeout(Duration::from_secs(10)).expect("all of them run at the same time");
         }
-        assert_eq!(pool.stats().threads, 3);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while pool.stats().stuck < 3 {
-            assert!(Instant::now() < deadline, "{:?}", pool.stats());
-            thread::yield_now();
-        }
+        let stats = pool.stats();
+        assert!(stats.threads >= 3 && stats.stuck == 0 && stats.lost == 0, "{stats:?}");
         drop((ends, queue));
-        while pool.stats().threads > 0 {
-            assert!(Instant::now() < deadline, "the threads end with the queue");
-            thread::yield_now();
-        }
-        assert_eq!(pool.stats().stuck, 3);
+        until("the threads to end with the queue", || pool.stats().threads == 0);
+    }
+
+    #[test]
+    fn a_stuck_thread_is_given_up_and_replaced_and_ends_when_it_comes_back() {
+        let (pool, queue) = Pool::start(1, Duration::from_millis(30)).unwrap();
+        let ((running, ran), (stuck, reports)) = (mpsc::channel(), mpsc::channel());
+        let deadline = Duration::from_secs(20);
+        let (end, ended) = mpsc::channel();
+        queue.push(Wait(running.clone(), Arc::new(Mutex::new(ended)), stuck.clone()));
+        ran.recv_timeout(deadline).unwrap();
+        let report = reports.recv_timeout(deadline).expect("it is told");
+        assert!(report.time >= Duration::from_millis(30), "{report:?}");
+        until("a thread in its place", || {
+            let stats = pool.stats();
+            stats.threads >= 1 && stats.stuck == 1 && stats.lost == 1
+        });
+        // Another unit of work runs while the first one is still inside.
+        let (other_end, other_ended) = mpsc::channel();
+        queue.push(Wait(running, Arc::new(Mutex::new(other_ended)), stuck));
+        ran.recv_timeout(deadline).unwrap();
+        other_end.send(()).unwrap();
+        end.send(()).unwrap();
+        until("the thread to end", || pool.stats().lost == 0);
+        assert!(reports.try_recv().is_err() || pool.stats().stuck == 2, "told once each");
+        drop(queue);
+        until("the threads to end with the queue", || pool.stats().threads == 0);
     }
 }

@@ -3,20 +3,27 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, Weak},
     time::Duration,
 };
 
 use thiserror::Error;
+use tokio::sync::watch;
 
 use super::{
     clock::Clock,
-    handle::SessionHandle,
+    handle::{Origin, SessionHandle},
     id::SessionId,
     lua_session::LuaSession,
     pool::{Pool, PoolStats, RunQueue},
     settings::SessionSettings,
 };
+use crate::reload::{Generation, Telling};
+
+/// What is done beside Lua code of the user may take so long in one go: taking everything apart that
+/// can be undone, collecting garbage.
+const BESIDE: Duration = Duration::from_secs(10);
+
 /// Why there is no new session.
 #[derive(Debug, Error)]
 pub enum CreateError {
@@ -54,9 +61,7 @@ impl LuaSessions {
     /// # Errors
     /// If the operating system gives no threads.
     pub fn start(settings: SessionSettings) -> io::Result<Self> {
-        let budget = &settings.session.budget;
-        let limit = budget.load.max(budget.handler) * 2 + Duration::from_secs(1);
-        let (pool, run_queue) = Pool::start(settings.session.threads, limit)?;
+        let (pool, run_queue) = Pool::start(settings.session.threads, BESIDE)?;
         let (sessions, settings, clock) = (RwLock::default(), Arc::new(settings), Clock::start()?);
         Ok(Self(Arc::new(Shared { sessions, settings, pool, run_queue, clock })))
     }
@@ -76,14 +81,9 @@ impl LuaSessions {
     fn register(&self) -> Result<SessionHandle, CreateError> {
         let id = SessionId::random()?;
         let max = self.0.settings.session.max;
-        let (settings, registry) = (self.0.settings.clone(), Arc::downgrade(&self.0));
-        let forget = move || {
-            if let Some(registry) = registry.upgrade() {
-                LuaSessions(registry).forget(id);
-            }
-        };
-        let make = move || LuaSession::new(id, settings, Box::new(forget));
-        let handle = SessionHandle::new(id, Box::new(make), self.0.run_queue.clone(), self.0.clock.clone());
+        let origin = Registered { id, settings: self.0.settings.clone(), registry: Arc::downgrade(&self.0) };
+        let (run_queue, clock) = (self.0.run_queue.clone(), self.0.clock.clone());
+        let handle = SessionHandle::new(id, Arc::new(origin), run_queue, clock);
         let mut sessions = self.0.sessions.write().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() >= max {
             return Err(CreateError::TooMany { max });
@@ -114,9 +114,19 @@ impl LuaSessions {
         self.len() == 0
     }
 
+    /// How a developer wants to be told of what goes wrong in them.
+    pub fn telling(&self) -> &Telling {
+        self.0.settings.published.telling()
+    }
+
     /// How the threads are.
     pub fn pool(&self) -> PoolStats {
         self.0.pool.stats()
+    }
+
+    /// How many sessions are stuck now in a library function that nothing can interrupt.
+    pub fn follow_stuck(&self) -> watch::Receiver<usize> {
+        self.0.pool.follow_lost()
     }
 
     /// Ends a session: its sockets are closed, its state is freed. Unknown is fine.
@@ -139,5 +149,41 @@ impl LuaSessions {
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<SessionId, SessionHandle>> {
         self.0.sessions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session of the registry.
+struct Registered {
+    id: SessionId,
+    settings: Arc<SessionSettings>,
+    registry: Weak<Shared>,
+}
+
+impl Origin for Registered {
+    fn make(&self) -> mlua::Result<LuaSession> {
+        let (id, registry) = (self.id, self.registry.clone());
+        LuaSession::new(id, self.settings.clone(), Box::new(move || forget(&registry, id)))
+    }
+
+    fn forget(&self) {
+        forget(&self.registry, self.id);
+    }
+
+    fn generation(&self) -> Arc<Generation> {
+        self.settings.published.good()
+    }
+
+    fn telling(&self) -> &Telling {
+        self.settings.published.telling()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.settings.session.timeout
+    }
+}
+
+fn forget(registry: &Weak<Shared>, id: SessionId) {
+    if let Some(registry) = registry.upgrade() {
+        LuaSessions(registry).forget(id);
     }
 }

@@ -8,14 +8,25 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+mod api;
+mod glance;
+mod wrapper_types;
+mod wrappers;
+
 use super::{
     SessionId, SessionSettings,
     lua_session::{ClientId, Frame, LuaSession},
 };
 use crate::{
     config::{ByteSize, LuaConfig, ReloadScope, SessionConfig},
-    reload::{Generation, Outcome, Published, testing},
+    reload::{Effects, Generation, Note, Outcome, Published, testing},
 };
+
+mod case_files;
+mod case_hooks;
+mod case_merge;
+mod case_migration;
+mod case_undo;
 
 /// A site in memory, one session of it, and a browser.
 struct Site {
@@ -23,6 +34,8 @@ struct Site {
     session: LuaSession,
     client: ClientId,
     frames: mpsc::Receiver<Frame>,
+    /// Of the last save.
+    effects: Effects,
 }
 
 impl Site {
@@ -40,6 +53,7 @@ impl Site {
             scope: ReloadScope::Loaded,
             published: published.clone(),
         };
+        settings.lua.hotload = true;
         settings.session.budget.load = Duration::from_millis(200);
         settings.session.budget.memory = ByteSize::mib(8);
         configure(&mut settings);
@@ -49,16 +63,38 @@ impl Site {
         let client = ClientId::next();
         session.attach(client, outbox);
         session.after_unit();
-        Self { published, session, client, frames }
+        Self { published, session, client, frames, effects: Effects::default() }
+    }
+
+    /// The same session, seen by a second browser.
+    fn another_browser(mut self) -> Self {
+        let (outbox, frames) = mpsc::channel(64);
+        (self.client, self.frames) = (ClientId::next(), frames);
+        self.session.attach(self.client, outbox);
+        self
     }
 
     fn save(&mut self, files: &[(&str, Option<&str>)]) -> Outcome {
         let generation = Arc::new(testing::save(&self.published.generation(), files));
         self.published.publish(generation.clone());
-        let outcome = self.session.reload(&generation).outcome;
+        let outcome = self.session.reload(&generation);
+        self.effects = outcome.effects;
         self.session.refresh_now();
         self.session.after_unit();
-        outcome
+        outcome.outcome
+    }
+
+    /// Saves a file that has to be taken.
+    #[track_caller]
+    fn good(&mut self, name: &str, text: &str) {
+        match self.save_one(name, text) {
+            Outcome::Applied { .. } => {}
+            other => panic!("expected a reload, got {other:?}"),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.effects.notes.iter().map(Note::to_string).collect()
     }
 
     fn save_one(&mut self, name: &str, text: &str) -> Outcome {
@@ -115,7 +151,7 @@ session:createAppVariable(App:new())
 "#;
 
 #[test]
-fn an_edited_method_runs_at_once_and_the_state_stays() {
+fn case_01_an_edited_method_runs_at_once_and_the_state_stays() {
     let mut site = Site::new(&[("main.lua", COUNTER)]);
     assert_eq!(values(&site.show(2, "label()"), 2), ["n=0"]);
     site.show(3, "add()?access=action");
@@ -132,7 +168,7 @@ fn an_edited_method_runs_at_once_and_the_state_stays() {
 }
 
 #[test]
-fn a_runtime_error_half_way_undoes_everything() {
+fn case_03_a_runtime_error_half_way_undoes_everything() {
     let mut site = Site::new(&[("main.lua", COUNTER)]);
     site.show(2, "label()");
     let bad = r#"
@@ -159,7 +195,7 @@ fn a_runtime_error_half_way_undoes_everything() {
 }
 
 #[test]
-fn a_file_that_does_not_compile_reaches_no_session() {
+fn case_02_a_file_that_does_not_compile_reaches_no_session() {
     let mut site = Site::new(&[("main.lua", COUNTER)]);
     site.show(2, "label()");
     assert_eq!(
@@ -221,7 +257,7 @@ fn a_memory_bomb_is_undone_and_its_memory_comes_back() {
 }
 
 #[test]
-fn a_module_keeps_its_table_and_its_values_and_gets_the_new_functions() {
+fn case_04_a_module_keeps_its_table_and_its_values() {
     let util = "local M = { limit = 10, count = 0, conf = { rate = 1 } }\nfunction M.up() M.count = M.count + 1 return M.count end\nfunction M.gone() end\nreturn M";
     let main = "local util = require 'util'\nfunction up() return util.up() end\nU = util";
     let mut site = Site::new(&[("main.lua", main), ("util.lua", util)]);
@@ -241,7 +277,7 @@ fn a_module_keeps_its_table_and_its_values_and_gets_the_new_functions() {
 }
 
 #[test]
-fn a_batch_runs_dependencies_first_and_is_undone_as_a_whole() {
+fn case_11_a_batch_runs_dependencies_first_and_is_undone_as_a_whole() {
     let mut site = Site::new(&[
         ("main.lua", "require 'a'\nfunction order() return table.concat(ORDER, ' ') end ORDER = {}"),
         ("a.lua", "local b = require 'b'\nA = b.value"),
@@ -262,7 +298,7 @@ fn a_batch_runs_dependencies_first_and_is_undone_as_a_whole() {
 }
 
 #[test]
-fn a_file_that_starts_an_interval_has_exactly_one_however_often_it_is_saved() {
+fn case_08_a_file_that_starts_an_interval_has_exactly_one() {
     let main = "ticks = 0\nsession:setInterval(function() ticks = ticks + 1 end, 10) -- 0";
     let mut site = Site::new(&[("main.lua", main)]);
     for n in 1..5 {
@@ -273,7 +309,7 @@ fn a_file_that_starts_an_interval_has_exactly_one_however_often_it_is_saved() {
 }
 
 #[test]
-fn a_file_that_was_not_loaded_is_not_run_unless_the_scope_is_all() {
+fn case_13_a_file_that_was_not_loaded_is_not_run_unless_the_scope_is_all() {
     let files = [("main.lua", ""), ("lazy.lua", "LAZY = 1")];
     let mut site = Site::new(&files);
     assert!(matches!(site.save_one("lazy.lua", "LAZY = 2"), Outcome::NothingToRun));
@@ -285,7 +321,7 @@ fn a_file_that_was_not_loaded_is_not_run_unless_the_scope_is_all() {
 }
 
 #[test]
-fn a_module_has_one_identity_and_a_circular_require_ends() {
+fn case_16_a_module_has_one_identity_and_a_circular_require_ends() {
     let mut site = Site::new(&[
         ("main.lua", ""),
         ("a/b.lua", "RUNS = (RUNS or 0) + 1 return {}"),
@@ -319,7 +355,7 @@ fn a_session_whose_main_file_failed_starts_when_it_is_mended() {
 }
 
 #[test]
-fn templates_come_before_their_first_use_and_again_when_they_change() {
+fn case_21_a_template_rides_in_the_frame_of_its_lua_change() {
     let mut site = Site::new(&[("main.lua", COUNTER), ("App.DEFAULT.html", "<template>1</template>")]);
     let messages = site.send(json!([{"type": "watch", "data": {"varId": 1}}]));
     let viewdefs = &messages[0]["data"]["properties"]["viewdefs"];

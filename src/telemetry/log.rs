@@ -11,6 +11,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::tail::Tail;
 use crate::config::{LogFormat, LoggingConfig};
 
 /// Starts logging to stderr as `config` says, for the whole process.
@@ -52,7 +53,7 @@ where
             layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
         }
     };
-    registry().with(filter).with(layer)
+    registry().with(filter).with(layer).with(Tail)
 }
 
 /// The filter, and what is wrong with `rust_log` if that had to be left out.

@@ -3,31 +3,44 @@
 //! Lua code changes its objects and tells nobody. After each unit of work every watched variable is
 //! read again, parents before children, and compared with what was sent last.
 
-use std::collections::HashSet;
-
-use mlua::Value;
+use mlua::{LuaString, Value};
 
 use super::{
     access::{self, AccessError},
+    frame::Frame,
     message::{ErrorCode, Outgoing, Properties},
+    nodes::Earlier,
     tree::{ROOT, Variable, View, code},
-    value::{self, Encoded, Objects},
+    value::{Encoded, Objects},
+    wrapper::Wrapping,
 };
 use crate::{
     reload::Generation,
     vm::{Budget, Vm},
 };
 
+/// A wrapper may change what was read before it was asked. Those that never come to rest are cut off here.
+const MAX_PASSES: usize = 4;
+
+/// The name of a type, if there is one; `None`: as it was sent.
+type NewType = Option<Option<Box<str>>>;
+
 /// What a variable is now.
+#[derive(Default)]
 struct Reading {
     value: Value,
-    encoded: Encoded,
-    type_name: Option<String>,
+    /// `None`: as it was sent.
+    encoded: Option<Encoded>,
+    type_name: NewType,
+    /// The type itself, for the next glance.
+    lua_type: Option<LuaString>,
+    /// A wrapper was asked, or has changed properties: what was read before may be another now.
+    unsettled: bool,
 }
 
 impl View {
     /// Everything that this browser has to hear of, in the order of a frame: viewdefs first, then
-    /// variables, parents before children.
+    /// variables by priority, parents before children.
     pub(crate) fn after_batch(
         &mut self,
         vm: &Vm,
@@ -35,68 +48,47 @@ impl View {
         generation: &Generation,
     ) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        let parents: HashSet<u64> = self.variables.values().filter_map(|variable| variable.parent).collect();
-        let keys: Vec<u64> = self.variables.keys().copied().collect();
-        let mut inactive = HashSet::new();
-        for key in keys {
-            let Some(variable) = self.variables.get(&key) else { continue };
-            if variable.inactive() || variable.parent.is_some_and(|parent| inactive.contains(&parent)) {
-                inactive.insert(key);
-                continue;
+        self.take_declared(vm, &mut out);
+        self.let_go_of_ended(vm);
+        let mut frame = Frame::default();
+        for pass in 1..=MAX_PASSES {
+            let unsettled = self.pass(vm, objects, &mut frame);
+            if pass > 1 {
+                frame.coalesce();
             }
-            if !variable.access.readable() || !(variable.watched || parents.contains(&key)) {
-                continue;
-            }
-            let reading = self.read(variable, vm, objects);
-            if let Some(variable) = self.variables.get_mut(&key) {
-                match reading {
-                    Ok(reading) => variable.take(reading, &mut out),
-                    Err(error) => variable.fail(error, &mut out),
-                }
+            if !unsettled {
+                break;
             }
         }
+        out.append(&mut frame.into_messages());
         self.with_viewdefs(generation, out)
     }
 
-    fn read(
-        &self,
-        variable: &Variable,
-        vm: &Vm,
-        objects: &mut Objects,
-    ) -> Result<Reading, (ErrorCode, String)> {
-        let budget = Budget { time: vm.budget().read, key: "session.budget.read" };
-        let mut refusal = None;
-        let read = vm.run(budget, |_| {
-            let value = match &variable.path {
-                None if variable.id == ROOT => vm.app().map_or(Value::Nil, Value::Table),
-                None => variable.value.clone(),
-                Some(path) => match access::read(path, &|level| self.ancestor(variable, level)) {
-                    Ok(value) => value,
-                    Err(AccessError::Lua(error)) => return Err(error),
-                    Err(AccessError::Path(description)) => {
-                        refusal = Some((ErrorCode::PathFailure, description));
-                        Value::Nil
+    /// Reads everything once. Says whether it has to be read again.
+    fn pass(&mut self, vm: &Vm, objects: &mut Objects, frame: &mut Frame) -> bool {
+        let mut unsettled = false;
+        let mut place = 0;
+        loop {
+            let (at, value) = self.first_to_read(place, vm);
+            let Some((earlier, variable)) = self.nodes.at(at) else { break };
+            place = at + 1;
+            let parent = variable.parent.and_then(|parent| earlier.get(parent));
+            variable.hidden = variable.properties.inactive() || parent.is_some_and(|parent| parent.hidden);
+            let wanted = variable.watched || variable.children > 0;
+            if !variable.hidden && wanted && variable.access.readable() {
+                let mut lua_type = None;
+                match variable.read(value, earlier, vm, objects) {
+                    Ok(mut reading) => {
+                        unsettled |= reading.unsettled;
+                        lua_type = reading.lua_type.take();
+                        variable.take(reading, frame);
                     }
-                    Err(AccessError::Unauthorized(description)) => {
-                        refusal = Some((ErrorCode::Unauthorized, description));
-                        Value::Nil
-                    }
-                },
-            };
-            let encoded = objects.encode(&value)?;
-            let type_name = match &encoded {
-                Encoded::Object(_) => value::type_name(&value)?,
-                _ => None,
-            };
-            Ok(Reading { value, encoded, type_name })
-        });
-        match (read, refusal) {
-            (Ok(reading), None) => Ok(reading),
-            (Ok(_), Some(refusal)) => Err(refusal),
-            (Err(failure), _) => {
-                Err((code(&failure, ErrorCode::PathFailure), failure.diagnostic.to_string()))
+                    Err(error) => variable.fail(error, frame),
+                }
+                self.take_note(at, lua_type, vm);
             }
         }
+        unsettled
     }
 
     /// Puts the templates of types that are new to the browser, and those that changed, in front.
@@ -114,50 +106,178 @@ impl View {
 }
 
 impl Variable {
-    fn take(&mut self, reading: Reading, out: &mut Vec<Outgoing>) {
+    /// Its value, before the pass in which it is sent: something below it is written.
+    pub(super) fn look_ahead(&mut self, earlier: Earlier<'_>, vm: &Vm, objects: &mut Objects) {
+        if self.access.readable() {
+            self.settled = false;
+            self.value = self.read(None, earlier, vm, objects).map_or(Value::Nil, |reading| reading.value);
+        }
+    }
+
+    /// `value` is what its path leads to, if that is known.
+    fn read(
+        &mut self,
+        value: Option<Value>,
+        earlier: Earlier<'_>,
+        vm: &Vm,
+        objects: &mut Objects,
+    ) -> Result<Reading, (ErrorCode, String)> {
+        self.looked = true;
+        let budget = Budget { time: vm.budget().read, key: "session.budget.read" };
+        let mut refusal = None;
+        let read = vm.run(budget, |_| match self.look(value, earlier, vm, objects) {
+            Ok(reading) => Ok(reading),
+            Err(AccessError::Lua(error)) => Err(error),
+            Err(AccessError::Path(description)) => {
+                refusal = Some((ErrorCode::PathFailure, description));
+                Ok(Reading::default())
+            }
+            Err(AccessError::Unauthorized(description)) => {
+                refusal = Some((ErrorCode::Unauthorized, description));
+                Ok(Reading::default())
+            }
+        });
+        if objects.take_garbled() && !std::mem::replace(&mut self.garbled, true) {
+            let (session, path) = (vm.name(), self.properties.get("path").unwrap_or_default());
+            tracing::warn!(target: "lua", session, "\"{path}\" has text that is not UTF-8; browsers get it with \u{fffd} in it");
+        }
+        match (read, refusal) {
+            (Ok(reading), None) => Ok(reading),
+            (Ok(_), Some(refusal)) => Err(refusal),
+            (Err(failure), _) => {
+                Err((code(&failure, ErrorCode::PathFailure), failure.diagnostic.to_string()))
+            }
+        }
+    }
+
+    fn look(
+        &mut self,
+        value: Option<Value>,
+        earlier: Earlier<'_>,
+        vm: &Vm,
+        objects: &mut Objects,
+    ) -> Result<Reading, AccessError> {
+        let value = match &self.path {
+            _ if value.is_some() => value.unwrap_or_default(),
+            None if self.id == ROOT => vm.app().map_or(Value::Nil, Value::Table),
+            None => self.value.clone(),
+            Some(path) => access::read(path, &|level| earlier.ancestor(self, level))?,
+        };
+        if self.properties.wrapped() || self.wrapping.is_some() {
+            return Ok(self.look_wrapped(value, vm, objects)?);
+        }
+        let mut reading = Reading { value, ..Reading::default() };
+        if self.watched {
+            reading.encoded = match &self.sent {
+                Some(sent) => objects.encode_unless(&reading.value, sent)?,
+                None => Some(objects.encode(&reading.value)?),
+            };
+            let encoded = reading.encoded.as_ref().or(self.sent.as_ref());
+            let object = encoded.is_some_and(|encoded| matches!(encoded, Encoded::Object(_)));
+            let object = if object { reading.value.as_table() } else { None };
+            (reading.type_name, reading.lua_type) = self.new_type(object, objects)?;
+        }
+        Ok(reading)
+    }
+
+    /// The type is that of the wrapper: by it the browser finds the template for what the children show.
+    fn look_wrapped(&mut self, value: Value, vm: &Vm, objects: &mut Objects) -> mlua::Result<Reading> {
+        let present = self.wrapping.take();
+        self.wrapping = Wrapping::wanted(present, self.id, &self.properties, vm)?;
+        let mut encoded = match &self.wrapping {
+            Some(wrapping) if wrapping.is_empty_list(&value)? => Encoded::Array(Vec::new()),
+            _ => objects.encode(&value)?,
+        };
+        let mut unsettled = false;
+        if let Some(wrapping) = &mut self.wrapping {
+            unsettled |= match value {
+                Value::Nil => wrapping.rest()?,
+                _ => wrapping.follow(&value, &mut encoded, &self.properties, vm)?,
+            };
+            unsettled |= wrapping.take_properties(&mut self.properties)?;
+        }
+        let wrapper = self.wrapping.as_ref().and_then(|wrapping| wrapping.object());
+        let object = match encoded {
+            Encoded::Object(_) => value.as_table(),
+            _ => None,
+        };
+        let (type_name, lua_type) = self.new_type(wrapper.or(object), objects)?;
+        let encoded = Some(encoded).filter(|encoded| self.sent.as_ref() != Some(encoded));
+        Ok(Reading { value, encoded, type_name, lua_type, unsettled })
+    }
+
+    /// The type, if the browser has another; and as it is in Lua.
+    fn new_type(
+        &self,
+        object: Option<&mlua::Table>,
+        objects: &Objects,
+    ) -> mlua::Result<(NewType, Option<LuaString>)> {
+        let Some(name) = object.map(|object| objects.type_name(object)).transpose()?.flatten() else {
+            return Ok((self.sent_type.is_some().then_some(None), None));
+        };
+        let same = self.sent_type.as_deref().is_some_and(|sent| *name.as_bytes() == *sent.as_bytes());
+        Ok(((!same).then(|| Some(name.to_string_lossy().into())), Some(name)))
+    }
+
+    fn take(&mut self, reading: Reading, frame: &mut Frame) {
         self.value = reading.value;
         // A success ends an error: the browser is told even if the value is the same.
         let recovered = self.error.take().is_some();
         if !self.watched {
             return;
         }
-        let same_value = self.sent.as_ref() == Some(&reading.encoded);
+        let mut value = reading.encoded;
+        if let Some(encoded) = &value {
+            self.sent = Some(encoded.clone());
+        } else if recovered {
+            value.clone_from(&self.sent);
+        }
         let mut properties = Properties::new();
-        if self.sent_type != reading.type_name {
-            properties.insert("type".into(), reading.type_name.clone().unwrap_or_default());
-            self.sent_type = reading.type_name;
+        if let Some(type_name) = reading.type_name {
+            properties.insert("type".into(), type_name.as_deref().unwrap_or_default().to_owned());
+            self.sent_type = type_name;
         }
-        if same_value && properties.is_empty() && !recovered {
-            return;
-        }
-        let value = (!same_value || recovered).then(|| reading.encoded.clone());
-        self.sent = Some(reading.encoded);
-        out.push(Outgoing::Update { var_id: self.id, value, properties });
+        self.say(value, properties, frame);
     }
 
-    fn fail(&mut self, error: (ErrorCode, String), out: &mut Vec<Outgoing>) {
+    fn fail(&mut self, error: (ErrorCode, String), frame: &mut Frame) {
         self.value = Value::Nil;
+        if let Some(wrapping) = &mut self.wrapping {
+            wrapping.stand_down();
+        }
         if !self.watched {
             return;
         }
         // Nothing stale is shown.
-        if self.sent.as_ref() != Some(&Encoded::Null) {
+        let stale = self.sent.as_ref() != Some(&Encoded::Null);
+        if stale {
             self.sent = Some(Encoded::Null);
-            out.push(Outgoing::Update {
-                var_id: self.id,
-                value: Some(Encoded::Null),
-                properties: Properties::new(),
-            });
         }
-        if self.error.as_ref() != Some(&error) {
+        self.say(stale.then_some(Encoded::Null), Properties::new(), frame);
+        if self.error.as_deref() != Some(&error) {
             let (code, description) = error.clone();
-            out.push(Outgoing::Error { var_id: self.id, code, description });
-            self.error = Some(error);
+            frame.push(
+                self.properties.priority("path"),
+                Outgoing::Error { var_id: self.id, code, description },
+            );
+            self.error = Some(Box::new(error));
         }
     }
 
-    fn inactive(&self) -> bool {
-        // Neither it nor its descendants are read or sent.
-        self.properties.get("inactive").is_some_and(|value| !value.is_empty() && value != "false")
+    /// An update for each priority, if there is something to say. The value has that of the path.
+    fn say(&mut self, value: Option<Encoded>, properties: Properties, frame: &mut Frame) {
+        if value.is_none() && properties.is_empty() && self.properties.all_told() {
+            return;
+        }
+        let mut untold = self.properties.take_untold();
+        let usual = self.properties.priority("path");
+        if value.is_some() || !properties.is_empty() {
+            untold.entry(usual).or_default().extend(properties);
+        }
+        let mut value = value;
+        for (priority, properties) in untold {
+            let value = if priority == usual { value.take() } else { None };
+            frame.update(priority, self.id, value, properties);
+        }
     }
 }

@@ -38,6 +38,8 @@ pub enum Incoming {
         properties: BTreeMap<String, String>,
         /// Send its value and what becomes of it.
         watch: bool,
+        /// It keeps what is written to it, and its path is not followed.
+        unbound: bool,
     },
     /// Send its value and what becomes of it.
     Watch(VarId),
@@ -194,6 +196,7 @@ fn parse(message: Value) -> Result<Option<Incoming>, BadMessage> {
             value: data.remove("value"),
             properties: properties(&mut data).map_err(bad)?,
             watch: !flag(&data, "nowatch"),
+            unbound: flag(&data, "unbound"),
         },
         "watch" => Incoming::Watch(need_id()?),
         "unwatch" => Incoming::Unwatch(need_id()?),

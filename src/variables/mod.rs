@@ -6,19 +6,31 @@
 //! | `path` | `a.b.0.name()?key=value` taken apart |
 //! | `value` | Lua values as the protocol writes them, and back |
 //! | `access` | follows a path through Lua objects: reads, calls, writes |
-//! | `tree` | the variables of one browser: made, watched, destroyed |
+//! | `tree` | the variables of one browser: made, watched, written, destroyed |
+//! | `nodes` | where they are kept, parents before children |
+//! | `properties` | what is known of a variable beside its value, and what of it the browser has |
+//! | `wrapper` | objects that stand in for a variable's value |
+//! | `declared` | the variables that Lua code made, in every browser |
 //! | `after_batch` | the pass that finds what differs from what the browser has |
-//! | `viewdefs` | which templates the browser has |
+//! | `glance` | passes over the variables that are as they were sent |
+//! | `frame` | the messages of one frame, what has priority first |
+//! | `viewdefs` | which templates the browser has, and those that come with the server |
 //!
 //! This layer knows no sockets: it takes messages and returns messages.
 
 mod access;
 mod after_batch;
+mod declared;
+mod frame;
+mod glance;
 mod message;
+mod nodes;
 mod path;
+mod properties;
 mod tree;
 mod value;
 mod viewdefs;
+mod wrapper;
 
 pub use message::{BadMessage, Batch, ErrorCode, Incoming, Outgoing};
 pub(crate) use tree::View;

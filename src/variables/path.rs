@@ -26,10 +26,11 @@ pub(crate) enum Step {
 }
 
 /// What a browser may do with a variable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Access {
     Read,
     Write,
+    #[default]
     ReadWrite,
     /// Writing it calls a method; it has no value.
     Action,

@@ -1,18 +1,20 @@
 //! The variables of one browser: made, watched, written, destroyed.
 //!
 //! Each socket has variables of its own, numbered by its browser, so that two tabs of one session
-//! can't disturb each other. What they show is the same: the session's objects.
+//! can't disturb each other. What they show is the same: the session's objects. Beside them are those
+//! that Lua code made (`declared`), in each socket under the same id.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-use mlua::{Lua, Value};
+use mlua::{Lua, Table, Value};
 
 use super::{
     access::{self, AccessError},
     message::{ErrorCode, Incoming, Outgoing, Properties, VarId},
+    nodes::{Key, Nodes},
     path::{Access, Path, PathError},
+    properties::{self, PropertySet},
     value::{Encoded, Objects},
     viewdefs::KnownViewdefs,
+    wrapper::Wrapping,
 };
 use crate::vm::{Failure, Vm};
 
@@ -24,30 +26,53 @@ pub(crate) const ROOT: VarId = 1;
 /// What one browser sees of a session.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    /// By the order in which they were made: parents come before children. In boxes, since a node of the
-    /// map has room for eleven, and most browsers of a small application have fewer.
-    pub(super) variables: BTreeMap<u64, Box<Variable>>,
-    ids: HashMap<VarId, u64>,
-    last: u64,
+    pub(super) nodes: Nodes,
+    /// The version of what Lua code has declared that is in here.
+    pub(super) declared: i64,
     pub(super) viewdefs: KnownViewdefs,
+    /// What a glance compares with.
+    pub(super) known: Option<Table>,
 }
 
 /// A place in the session's objects, and what the browser knows of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Variable {
     pub(super) id: VarId,
-    pub(super) parent: Option<u64>,
+    pub(super) parent: Option<Key>,
+    /// How many variables have it as their parent.
+    pub(super) children: u32,
     /// `None`: it has no path and keeps the value that was written.
     pub(super) path: Option<Path>,
     pub(super) access: Access,
-    pub(super) properties: Properties,
+    pub(super) properties: PropertySet,
     pub(super) watched: bool,
-    /// What children start from.
+    /// It or one above it is inactive, as of the last pass.
+    pub(super) hidden: bool,
+    /// Its value has been looked up.
+    pub(super) looked: bool,
+    /// Where a glance finds its value.
+    pub(super) slot: u32,
+    /// A glance can tell whether it is as it was sent.
+    pub(super) settled: bool,
+    /// The last write failed, and the browser shows that.
+    pub(super) refused: bool,
+    /// Its text was not UTF-8, and the log says so.
+    pub(super) garbled: bool,
     pub(super) value: Value,
+    /// What stands in for the value, if the browser wants that.
+    pub(super) wrapping: Option<Box<Wrapping>>,
     /// What the browser has; `None`: nothing yet.
     pub(super) sent: Option<Encoded>,
-    pub(super) sent_type: Option<String>,
-    pub(super) error: Option<(ErrorCode, String)>,
+    pub(super) sent_type: Option<Box<str>>,
+    pub(super) error: Option<Box<(ErrorCode, String)>>,
+}
+
+impl Variable {
+    /// What children start from.
+    pub(super) fn stands_for(&self) -> Value {
+        let wrapper = self.wrapping.as_ref().and_then(|wrapping| wrapping.object());
+        wrapper.map_or_else(|| self.value.clone(), |wrapper| Value::Table(wrapper.clone()))
+    }
 }
 
 /// What a message failed with.
@@ -57,30 +82,20 @@ impl View {
     /// With variable 1, unwatched.
     pub(crate) fn new() -> Self {
         let mut view = Self::default();
-        view.insert(Variable {
-            id: ROOT,
-            parent: None,
-            path: None,
-            access: Access::Read,
-            properties: Properties::new(),
-            watched: false,
-            value: Value::Nil,
-            sent: None,
-            sent_type: None,
-            error: None,
-        });
+        view.nodes.insert(Variable { id: ROOT, access: Access::Read, ..Variable::default() });
         view
     }
 
-    fn insert(&mut self, variable: Variable) {
-        self.last += 1;
-        self.ids.insert(variable.id, self.last);
-        self.variables.insert(self.last, Box::new(variable));
+    fn key(&self, id: VarId) -> Result<Key, Refused> {
+        let unknown = || (ErrorCode::NotFound, format!("there is no variable {id}"));
+        self.nodes.key(id).ok_or_else(unknown)
     }
 
-    fn key(&self, id: VarId) -> Result<u64, Refused> {
-        let unknown = || (ErrorCode::NotFound, format!("there is no variable {id}"));
-        self.ids.get(&id).copied().ok_or_else(unknown)
+    /// A property of variable 1 that the browser has to hear of.
+    pub(crate) fn set_app_property(&mut self, name: &str, value: &str) {
+        if let Some(root) = self.nodes.key(ROOT).and_then(|key| self.nodes.get_mut(key)) {
+            root.properties.tell(name, value.to_owned());
+        }
     }
 
     /// Does what a message says; failures and notices go to `out`.
@@ -91,14 +106,20 @@ impl View {
         objects: &mut Objects,
         out: &mut Vec<Outgoing>,
     ) {
+        self.take_declared(vm, out);
         let (id, done) = match message {
-            Incoming::Create { id, parent, value, properties, watch } => {
-                (id, self.create(id, parent, value, properties, watch, vm, objects))
+            Incoming::Create { id, parent, value, properties, watch, unbound } => {
+                let made = self.create(id, parent, value, properties, unbound, vm, objects);
+                let made = made.and_then(|key| {
+                    self.set_watched(key, watch);
+                    self.make_instance(key, vm, objects)
+                });
+                (id, made)
             }
-            Incoming::Watch(id) => (id, self.set_watched(id, true)),
-            Incoming::Unwatch(id) => (id, self.set_watched(id, false)),
+            Incoming::Watch(id) => (id, self.watch(id, true)),
+            Incoming::Unwatch(id) => (id, self.watch(id, false)),
             Incoming::Update { id, value, properties } => {
-                (id, self.update(id, value, properties, vm, objects))
+                (id, self.update(id, value, properties, vm, objects, out))
             }
             Incoming::Destroy(id) => (id, self.destroy(id, out)),
             Incoming::Error { id, description } => {
@@ -119,52 +140,43 @@ impl View {
         id: VarId,
         parent: Option<VarId>,
         value: Option<serde_json::Value>,
-        mut properties: Properties,
-        watch: bool,
+        properties: Properties,
+        unbound: bool,
         vm: &Vm,
         objects: &Objects,
-    ) -> Result<(), Refused> {
-        if self.ids.contains_key(&id) || id < 1 {
+    ) -> Result<Key, Refused> {
+        if self.nodes.key(id).is_some() || id < 1 {
             return Err((ErrorCode::BadMessage, format!("the id {id} is taken or not a positive integer")));
         }
-        if self.variables.len() >= MAX_VARIABLES {
+        if self.nodes.len() >= MAX_VARIABLES {
             return Err((ErrorCode::Limit, format!("more than {MAX_VARIABLES} variables")));
         }
         let parent = parent.map(|parent| self.key(parent)).transpose()?;
-        let path = match properties.get("path").cloned() {
-            Some(text) => Some(Path::parse(&text, &mut properties).map_err(refused)?),
-            None => None,
-        };
-        let access = properties.get("access").map(String::as_str);
-        let access = Access::parse(access, path.as_ref().unwrap_or(&Path::default())).map_err(refused)?;
+        let mut properties = PropertySet::given(properties);
+        let (path, access) = parse_path(&mut properties).map_err(refused)?;
+        // The browser itself keeps the value of an unbound one in it, whatever its path says.
+        let path = path.filter(|_| !unbound);
         let value = match (&path, value) {
             (None, Some(value)) => decode(vm, objects, &value)?,
             _ => Value::Nil,
         };
-        let (sent, sent_type, error) = (None, None, None);
-        self.insert(Variable {
-            id,
-            parent,
-            path,
-            access,
-            properties,
-            watched: watch,
-            value,
-            sent,
-            sent_type,
-            error,
-        });
+        Ok(self.nodes.insert(Variable { id, parent, path, access, properties, value, ..Variable::default() }))
+    }
+
+    fn watch(&mut self, id: VarId, watched: bool) -> Result<(), Refused> {
+        let key = self.key(id)?;
+        self.set_watched(key, watched);
+        if let Some(variable) = self.nodes.get_mut(key) {
+            // `watch` also sends what is there.
+            variable.properties.tell_all();
+        }
         Ok(())
     }
 
-    fn set_watched(&mut self, id: VarId, watched: bool) -> Result<(), Refused> {
-        let key = self.key(id)?;
-        if let Some(variable) = self.variables.get_mut(&key) {
-            variable.watched = watched;
-            // `watch` also sends what is there.
-            (variable.sent, variable.sent_type) = (None, None);
+    fn set_watched(&mut self, key: Key, watched: bool) {
+        if let Some(variable) = self.nodes.get_mut(key) {
+            (variable.watched, variable.sent, variable.sent_type) = (watched, None, None);
         }
-        Ok(())
     }
 
     fn update(
@@ -174,86 +186,156 @@ impl View {
         properties: Properties,
         vm: &Vm,
         objects: &mut Objects,
+        out: &mut Vec<Outgoing>,
     ) -> Result<(), Refused> {
         let key = self.key(id)?;
-        if let Some(variable) = self.variables.get_mut(&key) {
-            variable.properties.extend(properties);
+        if !properties.is_empty() {
+            self.set_properties(key, properties, vm, objects)?;
         }
-        let (Some(json), Some(variable)) = (value, self.variables.get(&key)) else { return Ok(()) };
+        let (Some(json), Some(variable)) = (value, self.nodes.get(key)) else { return Ok(()) };
         if !variable.access.writable() {
             return Err((ErrorCode::Unauthorized, format!("variable {id} can't be written")));
         }
         let written = decode(vm, objects, &json)?;
-        match &variable.path {
-            Some(path) => {
-                let ancestors = |level| self.ancestor(variable, level);
-                run(vm, |_| access::write(path, &ancestors, written.clone()))?;
+        let done = self.write(key, &written, vm, objects);
+        if let Some(variable) = self.nodes.get_mut(key) {
+            variable.settled = false;
+            if variable.access.readable() && variable.sent.is_some() {
+                // The writer has it already: no echo, unless the object makes something else of it.
+                variable.sent = if done.is_ok() { objects.encode(&written).ok() } else { None };
             }
-            None => {
-                if let Some(variable) = self.variables.get_mut(&key) {
-                    variable.value = written.clone();
-                }
+            if std::mem::replace(&mut variable.refused, done.is_err()) && done.is_ok() {
+                // What it did last has failed, and no value need come of this.
+                out.push(Outgoing::Update { var_id: id, value: None, properties: Properties::new() });
             }
         }
-        // The writer has it already: no echo, unless the object makes something else of it.
-        let sent = objects.encode(&written).ok();
-        if let Some(variable) = self.variables.get_mut(&key)
-            && variable.access.readable()
-            && variable.sent.is_some()
-        {
-            variable.sent = sent;
+        done
+    }
+
+    fn set_properties(
+        &mut self,
+        key: Key,
+        properties: Properties,
+        vm: &Vm,
+        objects: &mut Objects,
+    ) -> Result<(), Refused> {
+        let Some(variable) = self.nodes.get_mut(key) else { return Ok(()) };
+        let mut create = false;
+        for (name, value) in properties {
+            let new = variable.properties.put(&name, value);
+            create |= new && properties::split(&name).0 == "create";
+        }
+        if let Some(wrapping) = &mut variable.wrapping {
+            wrapping.ask_again();
+        }
+        if create { self.make_instance(key, vm, objects) } else { Ok(()) }
+    }
+
+    /// The property `create` names a prototype: a new object of it becomes the value.
+    fn make_instance(&mut self, key: Key, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
+        let Some(variable) = self.nodes.get(key) else { return Ok(()) };
+        let Some(prototype) = variable.properties.get_set("create").map(str::to_owned) else { return Ok(()) };
+        if !variable.access.writable() || variable.id < ROOT {
+            let id = variable.id;
+            return Err((
+                ErrorCode::Unauthorized,
+                format!("variable {id} can't be written: create={prototype}"),
+            ));
+        }
+        let mut made = Value::Nil;
+        run(vm, |_| {
+            made = vm.wrapping("create", prototype)?;
+            Ok(())
+        })?;
+        self.write(key, &made, vm, objects)
+    }
+
+    /// Variables above this one that were made in the same batch have not been read yet.
+    fn look_above(&mut self, key: Key, vm: &Vm, objects: &mut Objects) {
+        let mut unread = Vec::new();
+        let mut above = self.nodes.get(key).and_then(|variable| variable.parent);
+        while let Some((key, variable)) = above.and_then(|key| Some((key, self.nodes.get(key)?))) {
+            if !variable.looked {
+                unread.push(key);
+            }
+            above = variable.parent;
+        }
+        for key in unread.into_iter().rev() {
+            if let Some((earlier, variable)) = self.nodes.with_earlier(key) {
+                variable.look_ahead(earlier, vm, objects);
+            }
+        }
+    }
+
+    fn write(&mut self, key: Key, written: &Value, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
+        self.look_above(key, vm, objects);
+        let Some(variable) = self.nodes.get(key) else { return Ok(()) };
+        if let Some(path) = &variable.path {
+            let all = self.nodes.all();
+            let ancestors = |level| all.ancestor(variable, level);
+            return run(vm, |_| access::write(path, &ancestors, written.clone()));
+        }
+        if let Some(variable) = self.nodes.get_mut(key) {
+            variable.value = written.clone();
         }
         Ok(())
     }
 
-    /// Ends a variable and its descendants, children first, with a notice for each.
     fn destroy(&mut self, id: VarId, out: &mut Vec<Outgoing>) -> Result<(), Refused> {
         if id == ROOT {
             return Err((ErrorCode::Unauthorized, "variable 1 stays as long as the session".into()));
         }
-        let mut doomed = BTreeSet::from([self.key(id)?]);
-        // Children were made after their parents.
-        for (&key, variable) in &self.variables {
-            if variable.parent.is_some_and(|parent| doomed.contains(&parent)) {
-                doomed.insert(key);
-            }
+        let key = self.key(id)?;
+        if id < ROOT {
+            return Err((
+                ErrorCode::Unauthorized,
+                format!("variable {id} is the session's: Lua code ends it"),
+            ));
         }
-        for key in doomed.into_iter().rev() {
-            if let Some(variable) = self.variables.remove(&key) {
-                self.ids.remove(&variable.id);
-                out.push(Outgoing::Destroy { var_id: variable.id });
-            }
-        }
+        self.remove(key, out);
         Ok(())
     }
 
-    /// The value of a variable's parent (level 0), of the parent's parent (1), and so on.
-    pub(super) fn ancestor(&self, variable: &Variable, level: usize) -> Option<Value> {
-        let mut ancestor = self.variables.get(&variable.parent?)?;
-        for _ in 0..level {
-            ancestor = self.variables.get(&ancestor.parent?)?;
-        }
-        Some(ancestor.value.clone())
+    /// Ends a variable and its descendants, children first, with a notice for each.
+    pub(super) fn remove(&mut self, key: Key, out: &mut Vec<Outgoing>) {
+        out.extend(self.nodes.remove(key).into_iter().map(|var_id| Outgoing::Destroy { var_id }));
     }
 
     /// The variables as a tree, for debugging.
     pub(crate) fn describe(&self) -> serde_json::Value {
         let describe = |variable: &Variable| {
-            let parent = variable.parent.and_then(|key| self.variables.get(&key)).map(|parent| parent.id);
+            let parent = variable.parent.and_then(|key| self.nodes.get(key)).map(|parent| parent.id);
             serde_json::json!({
                 "id": variable.id,
                 "parentId": parent,
                 "value": variable.sent,
                 "type": variable.sent_type,
-                "properties": variable.properties,
+                "properties": variable.properties.values(),
                 "watched": variable.watched,
-                "error": variable.error.as_ref().map(|(code, description)| {
+                "error": variable.error.as_deref().map(|(code, description)| {
                     serde_json::json!({ "code": code, "description": description })
                 }),
             })
         };
-        self.variables.values().map(|variable| describe(variable)).collect()
+        self.nodes.iter().map(describe).collect()
     }
+}
+
+/// What the property `path` says, if there is one; what follows its `?` becomes properties.
+pub(super) fn parse_path(properties: &mut PropertySet) -> Result<(Option<Path>, Access), PathError> {
+    let path = match properties.get("path").map(str::to_owned) {
+        Some(text) => {
+            let mut more = Properties::new();
+            let path = Path::parse(&text, &mut more)?;
+            for (name, value) in more {
+                properties.put(&name, value);
+            }
+            Some(path)
+        }
+        None => None,
+    };
+    let access = Access::parse(properties.get("access"), path.as_ref().unwrap_or(&Path::default()))?;
+    Ok((path, access))
 }
 
 fn decode(vm: &Vm, objects: &Objects, value: &serde_json::Value) -> Result<Value, Refused> {
@@ -284,7 +366,8 @@ fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -> Result<()
         (Ok(()), Some(refusal)) => Err(refusal),
         (Err(failure), _) => {
             let session = vm.name();
-            tracing::warn!(target: "lua", session, "a handler failed: {}", failure.diagnostic);
+            let details = failure.diagnostic.details();
+            tracing::warn!(target: "lua", session, "a handler failed: {}{details}", failure.diagnostic);
             Err((code(&failure, ErrorCode::HandlerFailed), failure.diagnostic.to_string()))
         }
     }

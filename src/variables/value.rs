@@ -1,6 +1,6 @@
 //! Lua values as the protocol writes them, and what a browser writes as Lua values.
 
-use mlua::{Lua, Table, Value};
+use mlua::{Lua, LuaString, Table, Value};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 /// More elements than that are not sent: a browser would choke on them.
@@ -57,6 +57,10 @@ pub(crate) struct Objects {
     ids: Table,
     by_id: Table,
     last: u64,
+    /// Made once: a name that comes from Rust is a protected call into Lua each time.
+    type_key: LuaString,
+    /// Text that was not UTF-8 has been encoded.
+    garbled: bool,
 }
 
 impl Objects {
@@ -67,7 +71,8 @@ impl Objects {
             table.set_metatable(Some(metatable))?;
             Ok(table)
         };
-        Ok(Self { ids: weak("k")?, by_id: weak("v")?, last: 0 })
+        let type_key = lua.create_string("type")?;
+        Ok(Self { ids: weak("k")?, by_id: weak("v")?, last: 0, type_key, garbled: false })
     }
 
     /// The number of an object, the same for as long as it lives.
@@ -88,8 +93,62 @@ impl Objects {
     /// A Lua value as the protocol writes it. May call `__index` of objects, so it runs in a budget.
     pub(crate) fn encode(&mut self, value: &Value) -> mlua::Result<Encoded> {
         match value {
-            Value::Table(table) if is_array(table)? => self.encode_array(table),
+            Value::Table(table) if self.is_array(table)? => self.encode_array(table),
             value => self.encode_element(value),
+        }
+    }
+
+    /// The value as the protocol writes it, if that is not what was sent. What is as it was, and no array,
+    /// is found out without taking memory.
+    pub(crate) fn encode_unless(&mut self, value: &Value, sent: &Encoded) -> mlua::Result<Option<Encoded>> {
+        let same = match (value, sent) {
+            (Value::Nil, Encoded::Null) => true,
+            (Value::Boolean(value), Encoded::Bool(sent)) => value == sent,
+            (Value::Integer(value), Encoded::Integer(sent)) => value == sent,
+            (Value::Number(value), sent) if value.is_finite() => float(*value) == *sent,
+            (Value::String(value), Encoded::Text(sent)) => *value.as_bytes() == *sent.as_bytes(),
+            (Value::Table(table), Encoded::Object(sent)) => {
+                self.ids.raw_get::<Option<u64>>(table)? == Some(*sent) && !self.is_array(table)?
+            }
+            _ => false,
+        };
+        if same {
+            return Ok(None);
+        }
+        Ok(Some(self.encode(value)?).filter(|encoded| encoded != sent))
+    }
+
+    /// Whether there was text that is not UTF-8 since the last time.
+    pub(crate) fn take_garbled(&mut self) -> bool {
+        std::mem::take(&mut self.garbled)
+    }
+
+    /// The name of an object's prototype.
+    pub(crate) fn type_name(&self, object: &Table) -> mlua::Result<Option<LuaString>> {
+        Ok(match object.get::<Value>(&self.type_key)? {
+            Value::String(name) => Some(name),
+            _ => None,
+        })
+    }
+
+    /// Number keys, no string keys but private ones, and no type. An empty table is an object, unless its
+    /// metatable says otherwise, as that of a wrapper's items does.
+    fn is_array(&self, table: &Table) -> mlua::Result<bool> {
+        if !table.raw_get::<Value>(&self.type_key)?.is_nil() {
+            return Ok(false);
+        }
+        let mut numbers = false;
+        for pair in table.pairs::<Value, Value>() {
+            match pair?.0 {
+                Value::Integer(_) => numbers = true,
+                Value::String(key) if !key.as_bytes().starts_with(b"_") => return Ok(false),
+                _ => {}
+            }
+        }
+        match table.metatable() {
+            None => Ok(numbers),
+            Some(metatable) if !numbers => metatable.raw_get("__array"),
+            Some(_) => Ok(table.get::<Value>(&self.type_key)?.is_nil()),
         }
     }
 
@@ -102,10 +161,18 @@ impl Objects {
             Value::Number(value) => {
                 return Err(mlua::Error::runtime(format!("the number {value} can't be sent")));
             }
-            Value::String(text) => Encoded::Text(text.to_string_lossy().into()),
+            Value::String(text) => Encoded::Text(self.text(text)),
             Value::Table(table) => Encoded::Object(self.id(table)?),
             other => return Err(mlua::Error::runtime(format!("a {} can't be sent", other.type_name()))),
         })
+    }
+
+    fn text(&mut self, text: &LuaString) -> Box<str> {
+        let bytes = text.as_bytes();
+        let text = String::from_utf8_lossy(&bytes);
+        // It was valid if nothing had to be replaced.
+        self.garbled |= matches!(text, std::borrow::Cow::Owned(_));
+        text.into()
     }
 
     fn encode_array(&mut self, table: &Table) -> mlua::Result<Encoded> {
@@ -120,7 +187,7 @@ impl Objects {
             if elements.len() <= at {
                 elements.resize(at + 1, Encoded::Null);
             }
-            if matches!(&value, Value::Table(inner) if is_array(inner)?) {
+            if matches!(&value, Value::Table(inner) if self.is_array(inner)?) {
                 let message = format!("element {at} is an array itself; put it into an object with a type");
                 return Err(mlua::Error::runtime(message));
             }
@@ -179,29 +246,15 @@ fn float(value: f64) -> Encoded {
     }
 }
 
-/// Number keys, no string keys but private ones, and no type. An empty table is an object.
-fn is_array(table: &Table) -> mlua::Result<bool> {
-    if !table.raw_get::<Value>("type")?.is_nil() {
-        return Ok(false);
-    }
-    let mut numbers = false;
+/// A table in which an array would be: nothing in it that a browser could see, and no type.
+pub(super) fn is_empty_list(table: &Table) -> mlua::Result<bool> {
     for pair in table.pairs::<Value, Value>() {
         match pair?.0 {
-            Value::Integer(_) => numbers = true,
-            Value::String(key) if !key.as_bytes().starts_with(b"_") => return Ok(false),
-            _ => {}
+            Value::String(key) if key.as_bytes().starts_with(b"_") => {}
+            _ => return Ok(false),
         }
     }
-    Ok(numbers && (table.metatable().is_none() || table.get::<Value>("type")?.is_nil()))
-}
-
-/// The name of an object's prototype.
-pub(crate) fn type_name(value: &Value) -> mlua::Result<Option<String>> {
-    let Value::Table(table) = value else { return Ok(None) };
-    Ok(match table.get::<Value>("type")? {
-        Value::String(name) => Some(name.to_string_lossy()),
-        _ => None,
-    })
+    Ok(table.metatable().is_none() || table.get::<Value>("type")?.is_nil())
 }
 
 #[cfg(test)]

@@ -1,10 +1,31 @@
 //! Which view templates a browser has, and which it needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+};
 
 use serde_json::{Map, Value};
 
-use crate::{reload::Generation, watch::ContentHash};
+use crate::{
+    reload::{Generation, Viewdef},
+    watch::{Content, ContentHash},
+};
+
+type Viewdefs = BTreeMap<String, Arc<Viewdef>>;
+
+/// Used where the site has none of that name.
+static BUILT_IN: LazyLock<Viewdefs> = LazyLock::new(|| {
+    let list = "<template><div ui-viewlist=\"items\"></div></template>";
+    let item = "<template><div ui-view=\"item\"></div></template>";
+    let all = [
+        ("lua.ViewList.DEFAULT", list),
+        ("lua.ViewList.list-item", list),
+        ("lua.ViewListItem.list-item", item),
+    ];
+    let viewdef = |html: &str| Viewdef { html: html.into(), hash: Content::new(html.as_bytes()).hash };
+    all.map(|(key, html)| (key.into(), Arc::new(viewdef(html)))).into()
+});
 
 /// The templates that one browser was sent.
 #[derive(Debug, Default)]
@@ -30,7 +51,9 @@ impl KnownViewdefs {
         self.generation = generation.number;
         let mut changed = Map::new();
         for name in &self.types {
-            for (key, viewdef) in of_type(generation, name) {
+            let built_in =
+                of_type(&BUILT_IN, name).filter(|(key, _)| !generation.viewdefs.contains_key(*key));
+            for (key, viewdef) in of_type(&generation.viewdefs, name).chain(built_in) {
                 if self.hashes.get(key) != Some(&viewdef.hash) {
                     self.hashes.insert(key.clone(), viewdef.hash);
                     changed.insert(key.clone(), Value::String(viewdef.html.clone()));
@@ -38,7 +61,7 @@ impl KnownViewdefs {
             }
         }
         self.hashes.retain(|key, _| {
-            let stays = generation.viewdefs.contains_key(key);
+            let stays = generation.viewdefs.contains_key(key) || BUILT_IN.contains_key(key);
             if !stays {
                 changed.insert(key.clone(), Value::Null);
             }
@@ -50,13 +73,12 @@ impl KnownViewdefs {
 
 /// Keys are `TYPE.NAMESPACE`, where TYPE may have dots and NAMESPACE has none.
 fn of_type<'a>(
-    generation: &'a Generation,
+    viewdefs: &'a Viewdefs,
     name: &'a str,
-) -> impl Iterator<Item = (&'a String, &'a std::sync::Arc<crate::reload::Viewdef>)> {
+) -> impl Iterator<Item = (&'a String, &'a Arc<Viewdef>)> {
     let prefix = format!("{name}.");
     let from = prefix.clone();
-    generation
-        .viewdefs
+    viewdefs
         .range(from..)
         .take_while({
             let prefix = prefix.clone();
@@ -67,10 +89,7 @@ fn of_type<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::{reload::Viewdef, watch::Content};
 
     fn generation(number: u64, viewdefs: &[(&str, &str)]) -> Generation {
         let viewdefs = viewdefs.iter().map(|(key, html)| {
@@ -98,5 +117,17 @@ mod tests {
         known.take_changed(["A"].into_iter(), &generation(1, &[("A.DEFAULT", "1")]));
         let sent = known.take_changed([].into_iter(), &generation(2, &[]));
         assert_eq!(sent.as_deref(), Some(r#"{"A.DEFAULT":null}"#));
+    }
+
+    #[test]
+    fn a_sites_template_comes_before_the_built_in_one_which_comes_back_when_it_is_gone() {
+        let mut known = KnownViewdefs::default();
+        let sent = known.take_changed(["lua.ViewListItem"].into_iter(), &generation(1, &[]));
+        assert!(sent.is_some_and(|sent| sent.contains(r#"ui-view=\"item\""#)));
+        let sent =
+            known.take_changed([].into_iter(), &generation(2, &[("lua.ViewListItem.list-item", "own")]));
+        assert_eq!(sent.as_deref(), Some(r#"{"lua.ViewListItem.list-item":"own"}"#));
+        let sent = known.take_changed([].into_iter(), &generation(3, &[]));
+        assert!(sent.is_some_and(|sent| sent.contains(r#"ui-view=\"item\""#)));
     }
 }

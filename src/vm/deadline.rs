@@ -2,23 +2,37 @@
 //!
 //! A count hook looks at the clock every [`PERIOD`] instructions. Once the deadline has passed it
 //! fires at every instruction: otherwise `while true do pcall(f) end` would swallow the one error
-//! and run on.
+//! and run on. Coroutines inherit the hook; each is hurried by its own first look after the deadline.
+//!
+//! The hook is a C function of ours and not one of mlua's, for two reasons. Lua turns hooks off while one
+//! runs, and a coroutine that a hook ends by an error stays so: what is then closed in it (`__close`)
+//! could never be stopped. And an error that mlua raises in a hook has no traceback.
+//!
+//! A state with a count hook calls it before each instruction, to count, which takes a third of the speed.
+//! So the hook is there while a script runs; our own code before and after it goes without.
+//!
+//! What limits a script is kept per thread and not per state: a thread runs one script at a time, and
+//! functions of the library, which have no other way to find it, look it up there.
+
+#![allow(unsafe_code, reason = "hooks and finalizers in C, see above")]
 
 use std::{
-    fmt,
-    sync::{
-        Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    cell::Cell,
+    ffi::{CStr, c_int},
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
-use mlua::{HookTriggers, Lua, VmState};
+use mlua::{Lua, ffi};
+
+use super::{place::Place, sighting::Sighting};
+use crate::config::BudgetConfig;
 
 /// Instructions between two looks at the clock: some microseconds.
-const PERIOD: u32 = 1000;
-/// Frames that are looked at for one of the user.
-const DEPTH: usize = 10;
+const PERIOD: c_int = 1000;
+/// Where `allowhook` is in Lua 5.4's `lua_State`: after `next`, `tt`, `marked` and `status`. A test runs
+/// what depends on it.
+const ALLOW_HOOK: usize = size_of::<usize>() + 3;
 
 /// A unit of work that may not run longer than configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,127 +43,296 @@ pub(crate) struct Budget {
     pub(crate) key: &'static str,
 }
 
-/// The deadline of one Lua state.
-#[derive(Clone)]
-pub(crate) struct Deadline(Arc<Inner>);
+/// What the scripts of one Lua state may take.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    main: MainThread,
+    limits: Limits,
+    /// Bytes, what a reload needs to undo itself: that is allowed beyond the limit.
+    lent: Cell<usize>,
+}
 
-struct Inner {
-    /// Nanoseconds since [`EPOCH`]; 0: none.
-    at: AtomicU64,
-    expired: AtomicBool,
+/// The main thread of the state, which lives as long as the state.
+#[derive(Debug)]
+struct MainThread(*mut ffi::lua_State);
+
+// SAFETY: it goes where its state goes, which is `Send`, and is used by its owner only.
+unsafe impl Send for MainThread {}
+
+impl MainThread {
+    /// Coroutines that are made meanwhile inherit the hook, and keep it.
+    fn hook(&self, is_on: bool) {
+        // SAFETY: whoever starts or ends a run owns the state. Setting a hook raises no errors.
+        unsafe {
+            if is_on {
+                ffi::lua_sethook(self.0, Some(hook), ffi::LUA_MASKCOUNT, PERIOD);
+            } else {
+                ffi::lua_sethook(self.0, None, 0, 0);
+            }
+        }
+    }
+}
+
+/// What limits the script that runs on this thread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// When it ends, in the time of [`now`]; 0: nothing runs, and nothing is limited.
+    until: u64,
+    /// Bytes, garbage not counted. The error has file and line, unlike that of the allocator's own limit,
+    /// which is higher.
+    pub(super) memory: usize,
+    /// Bytes of one string made by `rep` or `concat`.
+    pub(super) string: usize,
+    /// Bytes of the subject of a pattern that may take long.
+    pub(super) pattern: usize,
+}
+
+/// What was limited before, if runs are nested.
+#[derive(Debug)]
+#[must_use = "it has to be handed back at the end"]
+pub(crate) struct Outer(Limits);
+
+struct ThisThread {
+    limits: Cell<Limits>,
+    expired: Cell<bool>,
     /// Where the script was when its time was up, or was seen last when memory ran short: what is
-    /// raised then comes from elsewhere, or without a place. One thread at a time gets here, so the
-    /// lock never waits.
-    place: Mutex<String>,
-    /// In bytes, garbage not counted. The error has file and line, unlike that of the allocator's own
-    /// limit, which is higher.
-    memory: usize,
+    /// raised then comes from elsewhere, or without a place.
+    place: Cell<Place>,
+    sighting: Arc<Sighting>,
+}
+
+thread_local! {
+    static HERE: ThisThread = ThisThread {
+        limits: Cell::new(Limits { until: 0, memory: 0, string: 0, pattern: 0 }),
+        expired: Cell::new(false),
+        place: Cell::new(Place::NONE),
+        sighting: Arc::new(Sighting::new()),
+    };
 }
 
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-fn now() -> u64 {
+/// Nanoseconds since the first call.
+pub(super) fn now() -> u64 {
     // 584 years fit.
     u64::try_from(EPOCH.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// What the watchdog can see of this thread.
+pub(crate) fn sighting() -> Arc<Sighting> {
+    HERE.with(|here| here.sighting.clone())
+}
+
+/// What limits the script that runs on this thread, if one does.
+pub(super) fn limits() -> Option<Limits> {
+    HERE.with(|here| Some(here.limits.get()).filter(|limits| limits.until > 0))
+}
+
+/// The script may be about to vanish in a function of the library.
+///
+/// # Safety
+/// `state` has to be running on this thread.
+pub(super) unsafe fn note_place(state: *mut ffi::lua_State) {
+    // SAFETY: the caller's.
+    let place = unsafe { Place::of(state) };
+    HERE.with(|here| here.sighting.note(place));
+}
+
 impl Deadline {
-    /// Installs the hook; coroutines inherit it.
-    pub(crate) fn install(lua: &Lua, memory: usize) -> mlua::Result<Self> {
-        let inner =
-            Inner { at: AtomicU64::new(0), expired: AtomicBool::new(false), place: Mutex::default(), memory };
-        let deadline = Self(Arc::new(inner));
-        deadline.hook(lua, PERIOD)?;
-        Ok(deadline)
+    /// For a state that is owned by the same as this.
+    pub(crate) fn install(lua: &Lua, budget: &BudgetConfig) -> mlua::Result<Self> {
+        let mut main = std::ptr::null_mut();
+        // SAFETY: none of these leaves anything on the stack but the main thread, for a moment.
+        unsafe {
+            lua.exec_raw::<()>((), |state| {
+                watch_collections(state);
+                ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, ffi::LUA_RIDX_MAINTHREAD);
+                main = ffi::lua_tothread(state, -1);
+                ffi::lua_pop(state, 1);
+            })?;
+        }
+        let limits = Limits {
+            until: 0,
+            memory: budget.memory.as_usize(),
+            string: budget.string.as_usize(),
+            pattern: budget.pattern.as_usize(),
+        };
+        Ok(Self { main: MainThread(main), limits, lent: Cell::new(0) })
     }
 
-    fn hook(&self, lua: &Lua, period: u32) -> mlua::Result<()> {
-        let this = self.clone();
-        let triggers = HookTriggers::new().every_nth_instruction(period);
-        lua.set_global_hook(triggers, move |lua, _| this.check(lua))
+    /// So many bytes more may be in use, from the next run on.
+    pub(crate) fn lend(&self, bytes: usize) {
+        self.lent.set(bytes);
     }
 
-    fn check(&self, lua: &Lua) -> mlua::Result<VmState> {
-        let at = self.0.at.load(Relaxed);
-        if at == 0 {
-            return Ok(VmState::Continue);
-        }
-        if self.0.expired.load(Relaxed) || now() >= at {
-            if !self.0.expired.swap(true, Relaxed) {
-                *self.place() = position(lua);
-                self.hook(lua, 1)?;
-            }
-            return Err(mlua::Error::runtime(format!("{}: ran too long", position(lua))));
-        }
-        if lua.used_memory() > self.0.memory / 4 * 3 {
-            // Should the allocator fail before the next look.
-            *self.place() = position(lua);
-        }
-        if lua.used_memory() > self.0.memory {
-            // Lua collects when as much again as is alive has been allocated: most of it may be garbage.
-            lua.gc_collect()?;
-        }
-        if lua.used_memory() > self.0.memory {
-            let message = format!("{}: not enough memory", position(lua));
-            return Err(mlua::Error::MemoryError(message));
-        }
-        Ok(VmState::Continue)
+    /// See [`lend`](Self::lend).
+    pub(crate) fn lent(&self) -> usize {
+        self.lent.get()
     }
 
-    /// From now on, for as long as `budget` allows.
-    pub(crate) fn start(&self, budget: Budget) {
+    /// From now on, for as long as `budget` allows, and no longer than a run around it may take.
+    pub(crate) fn start(&self, budget: Budget) -> Outer {
         let span = u64::try_from(budget.time.as_nanos()).unwrap_or(u64::MAX);
-        self.0.at.store(now().saturating_add(span).max(1), Relaxed);
+        HERE.with(|here| {
+            let outer = here.limits.get();
+            if outer.until == 0 {
+                self.main.hook(true);
+            }
+            let longest = if outer.until == 0 { u64::MAX } else { outer.until };
+            let until = now().saturating_add(span).clamp(1, longest);
+            let memory = self.limits.memory.saturating_add(self.lent());
+            here.limits.set(Limits { until, memory, ..self.limits });
+            here.place.set(Place::NONE);
+            here.sighting.entered(until);
+            Outer(outer)
+        })
     }
 
     /// The work is done. Says whether it had run too long.
-    pub(crate) fn end(&self, lua: &Lua) -> bool {
-        self.0.at.store(0, Relaxed);
-        let expired = self.0.expired.swap(false, Relaxed);
-        if expired && let Err(error) = self.hook(lua, PERIOD) {
-            tracing::error!(%error, "the deadline hook could not be set back");
-        }
-        expired
+    pub(crate) fn end(&self, Outer(outer): Outer) -> bool {
+        HERE.with(|here| {
+            here.limits.set(outer);
+            if outer.until == 0 {
+                here.sighting.left();
+            } else {
+                here.sighting.entered(outer.until);
+            }
+            // Or it is hurried on. What the hook has hurried beside the main thread was ended by it.
+            self.main.hook(outer.until != 0);
+            here.expired.replace(false)
+        })
     }
 
     /// Where the script was when its time was up or its memory short, `file:line`; empty if unknown.
     pub(crate) fn take_place(&self) -> String {
-        std::mem::take(&mut *self.place())
-    }
-
-    fn place(&self) -> std::sync::MutexGuard<'_, String> {
-        self.0.place.lock().unwrap_or_else(PoisonError::into_inner)
+        HERE.with(|here| here.place.replace(Place::NONE).to_string())
     }
 }
 
-impl fmt::Debug for Deadline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Deadline")
+enum Verdict {
+    GoOn,
+    Stop(Place, &'static CStr),
+}
+
+impl ThisThread {
+    /// # Safety
+    /// `state` has to be the one that runs on this thread.
+    unsafe fn check(&self, state: *mut ffi::lua_State) -> Verdict {
+        let limits = self.limits.get();
+        if limits.until == 0 {
+            return Verdict::GoOn;
+        }
+        // SAFETY: the caller's. None of these raises errors: those of finalizers are warnings.
+        unsafe {
+            if self.expired.get() || now() >= limits.until {
+                let place = Place::of(state);
+                if !self.expired.replace(true) {
+                    self.place.set(place);
+                }
+                ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, 1);
+                return Verdict::Stop(place, c"ran too long");
+            }
+            if self.sighting.is_looked_at() {
+                self.sighting.note(Place::of(state));
+            }
+            if used(state) > limits.memory / 4 * 3 {
+                // Should the allocator fail before the next look.
+                self.place.set(Place::of(state));
+            }
+            if exceeds(state, limits.memory) {
+                return Verdict::Stop(Place::of(state), c"not enough memory");
+            }
+        }
+        Verdict::GoOn
     }
 }
 
-/// The innermost frame of the user: the prelude, which mends parts of the library, has no lines.
-fn position(lua: &Lua) -> String {
-    let frame = |level| {
-        lua.inspect_stack(level, |debug| {
-            let line = debug.current_line()?;
-            Some(format!("{}:{line}", debug.source().short_src.unwrap_or_default()))
-        })
-    };
-    (0..DEPTH).map_while(frame).flatten().next().unwrap_or_default()
+unsafe extern "C-unwind" fn hook(state: *mut ffi::lua_State, _: *mut ffi::lua_Debug) {
+    // SAFETY: Lua calls hooks on the thread that runs the state. Nothing here needs to be dropped when
+    // the error leaves by a long jump. `allowhook` is a byte that Lua itself writes after this hook.
+    unsafe {
+        if let Verdict::Stop(place, why) = HERE.with(|here| here.check(state)) {
+            state.cast::<u8>().add(ALLOW_HOOK).write(1);
+            ffi::lua_pushfstring(state, c"%s: %s".as_ptr(), place.as_c_str().as_ptr(), why.as_ptr());
+            ffi::lua_error(state);
+        }
+    }
+}
+
+/// Bytes that the state uses, garbage included.
+pub(super) unsafe fn used(state: *mut ffi::lua_State) -> usize {
+    // SAFETY: the caller's; counting raises no errors.
+    let (kib, rest) =
+        unsafe { (ffi::lua_gc(state, ffi::LUA_GCCOUNT), ffi::lua_gc(state, ffi::LUA_GCCOUNTB)) };
+    usize::try_from(kib).unwrap_or(0) * 1024 + usize::try_from(rest).unwrap_or(0)
+}
+
+/// Whether that much is in use when the garbage is gone.
+pub(super) unsafe fn exceeds(state: *mut ffi::lua_State, limit: usize) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        used(state) > limit && {
+            // Lua collects when as much again as is alive has been allocated: most of it may be garbage.
+            ffi::lua_gc(state, ffi::LUA_GCCOLLECT);
+            used(state) > limit
+        }
+    }
+}
+
+/// Makes an object that nobody holds: each collection finds it, and calls [`collected`].
+unsafe fn watch_collections(state: *mut ffi::lua_State) {
+    // SAFETY: called in a protected call with room for three values.
+    unsafe {
+        ffi::lua_createtable(state, 0, 0);
+        ffi::lua_createtable(state, 0, 1);
+        ffi::lua_pushcfunction(state, collected);
+        ffi::lua_setfield(state, -2, c"__gc".as_ptr());
+        ffi::lua_setmetatable(state, -2);
+        ffi::lua_pop(state, 1);
+    }
+}
+
+/// A string that doubles exhausts the memory within a hundred instructions: no look of the hook comes in
+/// between, and the allocator fails without a place. But each doubling makes Lua collect.
+unsafe extern "C-unwind" fn collected(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: Lua calls a finalizer with its object, on the thread that runs the state.
+    unsafe {
+        // How much is in use can't be asked in a finalizer.
+        HERE.with(|here| {
+            if here.limits.get().until > 0 {
+                here.place.set(Place::of(state));
+            }
+        });
+        // For the next collection.
+        if ffi::lua_getmetatable(state, 1) != 0 {
+            ffi::lua_setmetatable(state, 1);
+        }
+    }
+    0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ByteSize;
+
+    fn limited(mib: u64) -> (Lua, Deadline) {
+        let lua = Lua::new();
+        let budget = BudgetConfig { memory: ByteSize::mib(mib), ..BudgetConfig::default() };
+        let deadline = Deadline::install(&lua, &budget).unwrap();
+        (lua, deadline)
+    }
+
+    fn budget(ms: u64) -> Budget {
+        Budget { time: Duration::from_millis(ms), key: "k" }
+    }
 
     fn run(code: &str) -> (mlua::Result<()>, bool, Duration) {
-        let lua = Lua::new();
-        let deadline = Deadline::install(&lua, 64 << 20).unwrap();
+        let (lua, deadline) = limited(64);
         let began = Instant::now();
-        deadline.start(Budget { time: Duration::from_millis(50), key: "k" });
+        let outer = deadline.start(budget(50));
         let result = lua.load(code).set_name("@a.lua").exec();
-        (result, deadline.end(&lua), began.elapsed())
+        (result, deadline.end(outer), began.elapsed())
     }
 
     fn assert_ended(code: &str) {
@@ -185,34 +368,107 @@ mod tests {
 
     #[test]
     fn the_next_unit_of_work_has_its_whole_budget() {
-        let lua = Lua::new();
-        let deadline = Deadline::install(&lua, 64 << 20).unwrap();
-        deadline.start(Budget { time: Duration::from_millis(1), key: "k" });
+        let (lua, deadline) = limited(64);
+        let outer = deadline.start(budget(1));
         lua.load("while true do end").exec().unwrap_err();
-        assert!(deadline.end(&lua));
-        deadline.start(Budget { time: Duration::from_secs(60), key: "k" });
+        assert!(deadline.end(outer));
+        let outer = deadline.start(budget(60_000));
         lua.load("for i = 1, 100000 do pcall(error) end").exec().unwrap();
-        assert!(!deadline.end(&lua));
+        assert!(!deadline.end(outer));
     }
 
     #[test]
     fn garbage_does_not_count() {
-        let lua = Lua::new();
-        let deadline = Deadline::install(&lua, 16 << 20).unwrap();
-        deadline.start(Budget { time: Duration::from_secs(60), key: "k" });
+        let (lua, deadline) = limited(16);
+        let outer = deadline.start(budget(60_000));
         // Left to itself, Lua collects when as much again as is alive has been allocated.
         let keep = "local t = {} for i = 1, 100 do t[i] = ('x'):rep(100000) .. i end";
         let churn = "for i = 1, 100000 do local s = ('y'):rep(1000) .. i end return #t";
         lua.load(format!("{keep}\n{churn}")).exec().unwrap();
+        assert!(!deadline.end(outer));
     }
 
     #[test]
     fn memory_running_out_is_told_with_file_and_line() {
-        let lua = Lua::new();
-        let deadline = Deadline::install(&lua, 4 << 20).unwrap();
-        deadline.start(Budget { time: Duration::from_secs(60), key: "k" });
+        let (lua, deadline) = limited(4);
+        let outer = deadline.start(budget(60_000));
         let error = lua.load("local t = {}\nwhile true do t[#t + 1] = {} end").set_name("@a.lua").exec();
         let error = error.unwrap_err().to_string();
+        assert!(!deadline.end(outer));
         assert!(error.contains("a.lua:2: not enough memory"), "{error}");
+    }
+
+    #[test]
+    fn what_is_closed_in_a_coroutine_that_was_stopped_is_stopped_too() {
+        // Needs `ALLOW_HOOK`: without it, this does not end.
+        let endless = "setmetatable({}, { __close = function() while true do end end })";
+        assert_ended(&format!(
+            "local f = coroutine.wrap(function() local x <close> = {endless} while true do end end) f()"
+        ));
+        assert_ended(&format!(
+            "local co = coroutine.create(function() local x <close> = {endless} while true do end end)\n\
+             pcall(coroutine.resume, co) coroutine.close(co) while true do end"
+        ));
+    }
+
+    #[test]
+    fn each_of_many_coroutines_is_hurried() {
+        let endless =
+            "coroutine.wrap(function() while true do pcall(function() for i = 1, 1e9 do end end) end end)";
+        assert_ended(&format!(
+            "local function inner() pcall({endless}) end\nwhile true do pcall(function() inner() for i = 1, 1e5 do end end) end"
+        ));
+    }
+
+    #[test]
+    fn a_run_within_a_run_ends_with_the_outer_one_at_the_latest() {
+        let (lua, deadline) = limited(64);
+        let outer = deadline.start(budget(1));
+        let inner = deadline.start(budget(60_000));
+        lua.load("while true do end").exec().unwrap_err();
+        assert!(deadline.end(inner));
+        lua.load("while true do end").exec().unwrap_err();
+        assert!(deadline.end(outer));
+    }
+
+    /// How often the hook of the state is called, in instructions; 0: there is none.
+    fn period(lua: &Lua) -> c_int {
+        let mut period = 0;
+        // SAFETY: this looks, and leaves nothing on the stack.
+        unsafe {
+            let look = |state| {
+                if ffi::lua_gethook(state).is_some() {
+                    period = ffi::lua_gethookcount(state);
+                }
+            };
+            lua.exec_raw::<()>((), look).unwrap();
+        }
+        period
+    }
+
+    #[test]
+    fn the_hook_is_there_while_something_runs_and_no_longer() {
+        let (lua, deadline) = limited(64);
+        assert_eq!(period(&lua), 0);
+        let outer = deadline.start(budget(1));
+        let inner = deadline.start(budget(1));
+        lua.load("while true do end").exec().unwrap_err();
+        assert!(deadline.end(inner));
+        assert_eq!(period(&lua), PERIOD);
+        let _ = deadline.end(outer);
+        assert_eq!(period(&lua), 0);
+    }
+
+    #[test]
+    fn a_coroutine_of_an_earlier_run_is_ended_too() {
+        let (lua, deadline) = limited(64);
+        let outer = deadline.start(budget(60_000));
+        lua.load("co = coroutine.wrap(function() coroutine.yield() while true do end end) co()")
+            .exec()
+            .unwrap();
+        assert!(!deadline.end(outer));
+        let outer = deadline.start(budget(1));
+        lua.load("co()").exec().unwrap_err();
+        assert!(deadline.end(outer));
     }
 }

@@ -3,7 +3,7 @@
 //! The state is the Lua state's app data: whoever holds the `Lua` owns it, so there is no lock.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -13,9 +13,15 @@ use std::{
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
-use super::timers::{TimerHandle, Timers};
+use super::{
+    passes, raw, rebind,
+    timers::{TimerHandle, Timers},
+    walk,
+};
 use crate::{config::BudgetConfig, reload::Generation, watch::ContentHash};
 
+/// A longer line is cut in the log.
+const MAX_LINE: usize = 8 * 1024;
 /// The longest a timer may wait: beyond it, instants overflow on some systems.
 const MAX_TIMER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -29,6 +35,13 @@ pub(crate) struct HostState {
     /// The files that this state has run, by real path.
     pub(crate) loaded: HashMap<PathBuf, LoadedFile>,
     pub(crate) timers: Timers,
+    /// By the real path of a file: the files that it required in vain while it ran. When one of them is
+    /// there, the file is tried again.
+    pub(crate) missing: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    /// The script wants a new state.
+    pub(crate) restart: bool,
+    /// Lines of a reload, until it is known how it ends.
+    held: Option<Vec<(String, String)>>,
     budget: Arc<BudgetConfig>,
     log_window: (Instant, u32),
 }
@@ -47,23 +60,41 @@ pub(crate) struct LoadedFile {
 impl HostState {
     pub(crate) fn new(name: String, generation: Arc<Generation>, budget: Arc<BudgetConfig>) -> Self {
         let log_window = (Instant::now(), 0);
-        Self { name, generation, loaded: HashMap::new(), timers: Timers::default(), budget, log_window }
+        Self {
+            name,
+            generation,
+            loaded: HashMap::new(),
+            timers: Timers::default(),
+            missing: HashMap::new(),
+            restart: false,
+            held: None,
+            budget,
+            log_window,
+        }
     }
 
-    fn resolve(&self, name: &str) -> Result<(PathBuf, PathBuf), String> {
+    fn resolve(&mut self, name: &str, by: Option<PathBuf>) -> Result<(PathBuf, PathBuf), String> {
         let path = name.replace('.', "/");
         if name.contains("..") || name.contains('\0') || name.starts_with('/') || name.is_empty() {
             return Err(format!("module {name:?}: a name is made of parts with single dots between them"));
         }
         let candidates = [format!("{path}.lua"), format!("{path}/init.lua")].map(PathBuf::from);
+        let mut problem = None;
         for candidate in &candidates {
             let Some(entry) = self.generation.files.get(candidate) else { continue };
             if let Some(good) = &entry.good {
                 return Ok((good.path.clone(), candidate.clone()));
             }
             if let Some(failed) = &entry.failed {
-                return Err(format!("module '{name}' does not compile: {failed}"));
+                problem = Some(format!("module '{name}' does not compile: {failed}"));
+                break;
             }
+        }
+        if let Some(by) = by {
+            self.missing.entry(by).or_default().extend(candidates.iter().cloned());
+        }
+        if let Some(problem) = problem {
+            return Err(problem);
         }
         let [file, init] = candidates.map(|candidate| candidate.display().to_string());
         Err(format!("module '{name}' not found: the Lua directory has neither {file} nor {init}"))
@@ -78,6 +109,33 @@ impl HostState {
         (loaded.file, loaded.hash) = (file, hash);
     }
 
+    /// A file failed when it ran first; `by` is the one that required it. What the one waits for, the
+    /// other does.
+    fn failed(&mut self, real: &Path, file: PathBuf, by: Option<PathBuf>) {
+        let missing = self.missing.remove(real).unwrap_or_default();
+        if let Some(by) = by {
+            let wanted = self.missing.entry(by).or_default();
+            wanted.extend(missing);
+            wanted.insert(file);
+        }
+    }
+
+    /// From now on lines wait for the end of a reload.
+    pub(crate) fn hold_log(&mut self) {
+        self.held = Some(Vec::new());
+    }
+
+    /// The reload has ended. What a failed one wrote is not what its author wants to read twice.
+    pub(crate) fn release_log(&mut self, good: bool) {
+        for (level, message) in self.held.take().unwrap_or_default() {
+            if good {
+                self.log(&level, &message);
+            } else {
+                self.log("debug", &format!("(undone) {message}"));
+            }
+        }
+    }
+
     fn start_timer(&mut self, ms: f64, once: bool) -> Result<TimerHandle, String> {
         if self.timers.len() >= self.budget.timers {
             return Err(format!("too many timers: session.budget.timers is {}", self.budget.timers));
@@ -89,6 +147,12 @@ impl HostState {
     }
 
     fn log(&mut self, level: &str, message: &str) {
+        if let Some(held) = &mut self.held {
+            if held.len() <= self.budget.log_lines as usize {
+                held.push((level.to_owned(), message.to_owned()));
+            }
+            return;
+        }
         let (began, lines) = &mut self.log_window;
         if began.elapsed() >= Duration::from_secs(1) {
             (*began, *lines) = (Instant::now(), 0);
@@ -116,14 +180,29 @@ impl HostState {
 
 /// The table of functions that the prelude gets as `P.host`.
 pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
-    let host = lua.create_table_with_capacity(0, 6)?;
-    host.raw_set("resolve", lua.create_function(|lua, name: LuaString| resolve(lua, &name))?)?;
+    let host = lua.create_table_with_capacity(0, 16)?;
+    host.raw_set("resolve", lua.create_function(resolve)?)?;
     host.raw_set("chunk", lua.create_function(|lua, file: LuaString| chunk(lua, &path(&file)))?)?;
     let loaded = |lua: &Lua, (real, file): (LuaString, LuaString)| {
         with(lua, |state| state.loaded(path(&real), path(&file)));
         Ok(())
     };
     host.raw_set("loaded", lua.create_function(loaded)?)?;
+    let unloaded = |lua: &Lua, real: LuaString| {
+        with(lua, |state| state.loaded.remove(&path(&real)));
+        Ok(())
+    };
+    host.raw_set("unloaded", lua.create_function(unloaded)?)?;
+    let failed = |lua: &Lua, (real, file, by): (LuaString, LuaString, Option<LuaString>)| {
+        with(lua, |state| state.failed(&path(&real), path(&file), by.as_ref().map(path)));
+        Ok(())
+    };
+    host.raw_set("failed", lua.create_function(failed)?)?;
+    let restart = |lua: &Lua, ()| {
+        with(lua, |state| state.restart = true);
+        Ok(())
+    };
+    host.raw_set("restart", lua.create_function(restart)?)?;
     let start_timer = |lua: &Lua, (ms, once): (f64, bool)| {
         let started = with(lua, |state| state.start_timer(ms, once));
         Ok(started.unwrap_or_else(|| Err("the session is ending".into())))
@@ -135,11 +214,17 @@ pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
     };
     host.raw_set("clear_timer", lua.create_function(clear_timer)?)?;
     let log = |lua: &Lua, (level, message): (LuaString, LuaString)| {
-        let (level, message) = (level.to_string_lossy(), message.to_string_lossy());
+        let message = message.as_bytes();
+        let message = String::from_utf8_lossy(&message[..message.len().min(MAX_LINE)]);
+        let level = level.to_string_lossy();
         with(lua, |state| state.log(&level, &message));
         Ok(())
     };
     host.raw_set("log", lua.create_function(log)?)?;
+    host.raw_set("walk", walk::function(lua)?)?;
+    raw::add(lua, &host)?;
+    passes::add(lua, &host)?;
+    rebind::add(lua, &host)?;
     Ok(host)
 }
 
@@ -148,9 +233,9 @@ fn with<R>(lua: &Lua, f: impl FnOnce(&mut HostState) -> R) -> Option<R> {
 }
 
 /// Real path and name below the Lua directory, or nil and why not.
-fn resolve(lua: &Lua, name: &LuaString) -> mlua::Result<MultiValue> {
+fn resolve(lua: &Lua, (name, by): (LuaString, Option<LuaString>)) -> mlua::Result<MultiValue> {
     let name = name.to_string_lossy();
-    match with(lua, |state| state.resolve(&name)) {
+    match with(lua, |state| state.resolve(&name, by.as_ref().map(path))) {
         Some(Ok((real, file))) => {
             let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
             (text(&real)?, text(&file)?).into_lua_multi(lua)

@@ -4,25 +4,60 @@
 //! |---|---|
 //! | `state` | [`Vm`]: makes a state and runs code in it, always within a budget |
 //! | `deadline` | the hook that ends what runs too long or takes too much memory |
+//! | `library` | guards before library functions that could take for ever in one go |
+//! | `memory` | when a session is told that its memory runs short |
+//! | `place`, `sighting` | where a script is; what a watchdog on another thread sees of it |
 //! | `host` | what the prelude asks of Rust: files, timers, log |
 //! | `timers` | when timers are due |
+//! | `json` | `ui.json_encode` and `ui.json_decode` |
 //! | `prelude/sandbox.lua` | takes away what a session must not reach |
+//! | `prelude/guest.lua` | in its place, where the state belongs to another program |
 //! | `prelude/session.lua` | the global `session` |
-//! | `prelude/extras.lua` | more of it, loaded at first use: timers, log |
-//! | `prelude/data.lua` | copies of what a source declares |
+//! | `prelude/extras.lua` | the rest of it, `hot` and `ui`, loaded at first use: timers, variables, log, JSON |
+//! | `prelude/viewlist.lua` | wrappers and `lua.ViewList`, loaded at first use |
 //! | `prelude/modules.lua` | `require` |
-//! | | the rest is loaded for a reload and let go after it: |
-//! | `prelude/reload.lua` | running a file again |
-//! | `prelude/merge.lua` | new exports into the tables that other code holds |
-//! | `prelude/transaction.lua` | snapshot, rollback, commit |
+//! | | loaded when a file is to run and let go some time after it: |
+//! | `prelude/data.lua` | copies of what a source declares |
+//! | `prelude/prototypes.lua` | declaring prototypes |
+//! | `prelude/load.lua` | running a file, and what it assigns meanwhile |
+//! | `apply` | a generation in one state: all of it or none of it |
+//! | `failures` | generations that failed one after the other |
+//! | `transaction` | its steps: a reload from outside: all of it or none of it |
+//! | `raw` | what it does for each function and table, in C |
+//! | `walk` | the walk over everything that user code can reach |
+//! | `notes` | what the prelude has to tell of a reload |
+//! | | the rest is loaded for a reload and let go some time after it: |
+//! | `prelude/snapshot.lua` | what user code can reach, and the way back |
+//! | `prelude/reload.lua` | running files again, dependencies first |
+//! | `prelude/merge.lua` | what a file made, into what other code holds |
+//! | `prelude/settle.lua` | the end: captured functions, timers, hooks |
+//! | `prelude/migrate.lua` | objects follow the fields of their prototype |
 //!
 //! A [`Vm`] is used by one thread at a time; nothing here waits or locks.
 
+mod apply;
 mod deadline;
+#[cfg(test)]
+mod definitions;
+mod failures;
 mod host;
+mod json;
+mod library;
+mod memory;
+mod notes;
+mod passes;
+mod place;
+mod raw;
+mod rebind;
+mod sighting;
 mod state;
 mod timers;
+mod transaction;
+mod walk;
 
-pub(crate) use deadline::Budget;
-pub(crate) use host::LoadedFile;
+pub(crate) use apply::{Applied, Rules};
+pub(crate) use deadline::{Budget, sighting};
+pub(crate) use failures::Failures;
+pub(crate) use memory::Pressure;
+pub(crate) use sighting::Sighting;
 pub(crate) use state::{Failure, Vm};

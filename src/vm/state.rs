@@ -1,17 +1,22 @@
 //! One Lua state with its prelude, sandbox and budgets.
 
 use std::{
+    cell::{Cell, RefCell},
     os::unix::ffi::OsStrExt,
     path::Path,
     sync::{Arc, LazyLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, StdLib, Table, chunk::ChunkMode};
+use mlua::{
+    FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value, chunk::ChunkMode,
+};
 
 use super::{
     deadline::{Budget, Deadline},
     host::{self, HostState},
+    json, library,
+    memory::{MemoryWatch, Pressure},
     timers::TimerHandle,
 };
 use crate::{
@@ -20,7 +25,7 @@ use crate::{
 };
 
 /// A rollback restores everything reachable up to this many tables.
-const MAX_SNAPSHOT: usize = 20_000;
+pub(crate) const MAX_SNAPSHOT: usize = 20_000;
 
 /// Compiled once for all states. Without debug information: a state is smaller, and tracebacks show
 /// the user's files.
@@ -32,33 +37,46 @@ static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
         function.map(|function| function.dump(true)).unwrap_or_default()
     };
     Prelude {
+        sandbox: [compile("sandbox", include_str!("prelude/sandbox.lua"))],
+        guest: [compile("guest", include_str!("prelude/guest.lua"))],
         start: [
-            compile("sandbox", include_str!("prelude/sandbox.lua")),
-            compile("data", include_str!("prelude/data.lua")),
             compile("session", include_str!("prelude/session.lua")),
             compile("modules", include_str!("prelude/modules.lua")),
         ],
+        load: [
+            compile("data", include_str!("prelude/data.lua")),
+            compile("prototypes", include_str!("prelude/prototypes.lua")),
+            compile("load", include_str!("prelude/load.lua")),
+        ],
         reload: [
+            compile("snapshot", include_str!("prelude/snapshot.lua")),
             compile("merge", include_str!("prelude/merge.lua")),
             compile("reload", include_str!("prelude/reload.lua")),
-            compile("transaction", include_str!("prelude/transaction.lua")),
+            compile("settle", include_str!("prelude/settle.lua")),
+            compile("migrate", include_str!("prelude/migrate.lua")),
         ],
-        extras: compile("extras", include_str!("prelude/extras.lua")),
+        extras: [compile("extras", include_str!("prelude/extras.lua"))],
+        viewlist: [compile("viewlist", include_str!("prelude/viewlist.lua"))],
     }
 });
 
 /// Code of ours in every state. All of it together would be the greater part of an idle session, so what
 /// is not always needed is not always there.
 struct Prelude {
-    start: [Vec<u8>; 4],
-    /// Loaded for a reload, and let go when nobody edits any more.
-    reload: [Vec<u8>; 3],
+    /// First, in a state of ours.
+    sandbox: [Vec<u8>; 1],
+    /// First, in a state of somebody else.
+    guest: [Vec<u8>; 1],
+    start: [Vec<u8>; 2],
+    /// Loaded when a file is to run, and let go when none has for a while.
+    load: [Vec<u8>; 3],
+    /// Loaded for a reload, after the above, and let go when nobody edits any more.
+    reload: [Vec<u8>; 5],
     /// Loaded when user code asks for it.
-    extras: Vec<u8>,
+    extras: [Vec<u8>; 1],
+    /// Loaded when a page, or user code, asks for it.
+    viewlist: [Vec<u8>; 1],
 }
-
-/// What `Prelude::reload` defines.
-const RELOAD: [&str; 6] = ["merge", "reload", "rename", "begin", "rollback", "commit"];
 
 /// Why Lua code did not come to its end.
 #[derive(Debug, Clone)]
@@ -73,7 +91,16 @@ pub(crate) struct Failure {
 pub(crate) struct Vm {
     prelude: Table,
     fire: Function,
-    deadline: Deadline,
+    /// Functions of the prelude that reloads call, as far as they have been called: to look one up takes
+    /// longer than some of them run.
+    known: RefCell<Vec<(&'static str, Function)>>,
+    /// If anything is limited.
+    deadline: Option<Deadline>,
+    /// Bytes, what a reload needs to undo itself.
+    lent: Cell<usize>,
+    /// Whether it was us who stopped the garbage collector.
+    paused: Cell<bool>,
+    pub(crate) memory: MemoryWatch,
     budget: Arc<BudgetConfig>,
     /// The file that ran last: where a failure is if Lua does not say.
     last_file: Option<String>,
@@ -86,6 +113,7 @@ impl Vm {
         name: String,
         generation: Arc<Generation>,
         budget: Arc<BudgetConfig>,
+        hot: bool,
     ) -> mlua::Result<Self> {
         let libraries = StdLib::COROUTINE
             | StdLib::TABLE
@@ -99,28 +127,97 @@ impl Vm {
         // before anything of the user runs. No C module can be loaded without `package`.
         #[allow(unsafe_code)]
         let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
+        library::guard(&lua)?;
         let prelude = lua.create_table()?;
-        let host = host::functions(&lua)?;
-        let extras =
-            |lua: &Lua, ()| lua.load(PRELUDE.extras.as_slice()).set_mode(ChunkMode::Binary).into_function();
-        host.raw_set("extras", lua.create_function(extras)?)?;
-        prelude.raw_set("host", host)?;
-        prelude.raw_set("max_string", budget.string.as_usize())?;
-        prelude.raw_set("max_string_text", budget.string.to_string())?;
-        prelude.raw_set("max_memory", budget.memory.as_usize())?;
-        prelude.raw_set("max_snapshot", MAX_SNAPSHOT)?;
-        for bytecode in &PRELUDE.start {
-            lua.load(bytecode.as_slice()).set_mode(ChunkMode::Binary).call::<()>(&prelude)?;
+        load_parts(&lua, &PRELUDE.sandbox, &prelude)?;
+        prelude.raw_set("hot", hot)?;
+        let host = HostState::new(name, generation, budget.clone());
+        let vm = Self::with_prelude(lua, prelude, host, budget.clone())?;
+        vm.limited(&budget)
+    }
+
+    /// Into a state that belongs to another program, in which anything may have run. Nothing is taken
+    /// away; with no `limits` nothing is limited, and its hook stays whose it is.
+    pub(crate) fn attach(
+        lua: Lua,
+        name: String,
+        generation: Arc<Generation>,
+        limits: Option<BudgetConfig>,
+    ) -> mlua::Result<Self> {
+        // SAFETY: it is a C function of Lua's own, called by the rules. It makes a table of functions and
+        // sets no global and nothing in the registry. mlua keeps the library from a safe state since code
+        // that has it can break what others rely on; only the prelude has this one.
+        #[allow(unsafe_code)]
+        let open = unsafe { lua.create_c_function(mlua::ffi::luaopen_debug)? };
+        let prelude = lua.create_table()?;
+        prelude.raw_set("debug", open.call::<Table>(())?)?;
+        // Without limits a migration may take its time, as everything may.
+        let unlimited = || BudgetConfig { migration: Duration::MAX, ..BudgetConfig::default() };
+        let budget = Arc::new(limits.clone().unwrap_or_else(unlimited));
+        load_parts(&lua, &PRELUDE.guest, &prelude)?;
+        prelude.raw_set("hot", true)?;
+        let ui: Value = lua.globals().raw_get("ui")?;
+        let host = HostState::new(name, generation, budget.clone());
+        let vm = Self::with_prelude(lua, prelude, host, budget)?;
+        // That is for pages in a browser; here it may be anything.
+        vm.lua.globals().raw_set("ui", ui)?;
+        match limits {
+            Some(limits) => vm.limited(&limits),
+            None => Ok(vm),
         }
-        lua.set_app_data(HostState::new(name, generation, budget.clone()));
-        lua.set_memory_limit(hard_limit(&budget))?;
-        let deadline = Deadline::install(&lua, budget.memory.as_usize())?;
+    }
+
+    /// Whether a state has one already.
+    pub(crate) fn is_in(lua: &Lua) -> bool {
+        lua.app_data_ref::<HostState>().is_some()
+    }
+
+    fn with_prelude(
+        lua: Lua,
+        prelude: Table,
+        state: HostState,
+        budget: Arc<BudgetConfig>,
+    ) -> mlua::Result<Self> {
+        let host = host::functions(&lua)?;
+        let max_string = budget.string.as_usize();
+        let need = move |lua: &Lua, (part, prelude): (LuaString, Table)| {
+            if part == "load" {
+                return load_parts(lua, &PRELUDE.load, &prelude);
+            }
+            if part == "reload" {
+                return load_reload(lua, &prelude);
+            }
+            if part == "viewlist" {
+                return load_parts(lua, &PRELUDE.viewlist, &prelude);
+            }
+            prelude.raw_set("json", json::functions(lua, max_string)?)?;
+            load_parts(lua, &PRELUDE.extras, &prelude)
+        };
+        host.raw_set("need", lua.create_function(need)?)?;
+        prelude.raw_set("host", host)?;
+        prelude.raw_set("max_snapshot", MAX_SNAPSHOT)?;
+        load_parts(&lua, &PRELUDE.start, &prelude)?;
+        lua.set_app_data(state);
         let fire = prelude.raw_get("fire")?;
-        Ok(Self { prelude, fire, deadline, budget, last_file: None, lua })
+        let memory = MemoryWatch::default();
+        let (known, lent, paused) = (RefCell::default(), Cell::new(0), Cell::new(false));
+        Ok(Self { prelude, fire, known, deadline: None, lent, paused, memory, budget, last_file: None, lua })
+    }
+
+    /// From here on it has limits, and the state's hook.
+    fn limited(self, budget: &BudgetConfig) -> mlua::Result<Self> {
+        self.lua.set_memory_limit(hard_limit(budget))?;
+        let deadline = Some(Deadline::install(&self.lua, budget)?);
+        Ok(Self { deadline, ..self })
     }
 
     pub(crate) fn lua(&self) -> &Lua {
         &self.lua
+    }
+
+    /// The code it runs.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.state(|state| state.generation.clone()).unwrap_or_default()
     }
 
     /// How the session is called in the log.
@@ -133,9 +230,25 @@ impl Vm {
         self.prelude.raw_get("app").ok().flatten()
     }
 
+    /// What `session:createVariable` and its like have declared: see `prelude/extras.lua`.
+    pub(crate) fn variables(&self) -> Option<Table> {
+        self.prelude.raw_get("variables").ok()
+    }
+
+    /// The private table, for tests that break what is in it.
+    #[cfg(test)]
+    pub(crate) fn prelude(&self) -> &Table {
+        &self.prelude
+    }
+
     /// Bytes in use.
     pub(crate) fn used_memory(&self) -> usize {
         self.lua.used_memory()
+    }
+
+    /// What is to be said about the memory in use, if anything. Follows each unit of work.
+    pub(crate) fn memory_pressure(&mut self) -> Option<Pressure> {
+        self.memory.look(&self.lua, self.budget.memory.as_usize())
     }
 
     pub(crate) fn budget(&self) -> &Arc<BudgetConfig> {
@@ -157,45 +270,118 @@ impl Vm {
         budget: Budget,
         work: impl FnOnce(&Lua) -> mlua::Result<R>,
     ) -> Result<R, Failure> {
-        self.deadline.start(budget);
+        let limited = self.deadline.as_ref().map(|deadline| (deadline, deadline.start(budget)));
         let result = work(&self.lua);
-        let expired = self.deadline.end(&self.lua);
+        let expired = limited.is_some_and(|(deadline, outer)| deadline.end(outer));
         if expired {
             // Not even the guards of the prelude could run.
             self.trusted::<()>("sweep", ());
         }
-        result.map_err(|error| self.failure(&error, expired.then_some(budget)))
+        let result = match result {
+            // It was told to stop, and kept that to itself: `coroutine.close` hands an error back as a value.
+            Ok(_) if expired => Err(mlua::Error::runtime("")),
+            result => result,
+        };
+        result.map_err(|error| {
+            let failure = self.failure(&error, expired.then_some(budget));
+            if failure.exhausted {
+                // What it took is given back before anybody else runs.
+                self.collect_garbage();
+            }
+            failure
+        })
     }
 
     /// A function of the prelude.
-    fn function(&self, name: &str) -> mlua::Result<Function> {
+    pub(super) fn function(&self, name: &'static str) -> mlua::Result<Function> {
+        if let Some((_, function)) = self.known.borrow().iter().find(|(known, _)| *known == name) {
+            return Ok(function.clone());
+        }
         if let Some(function) = self.prelude.raw_get(name)? {
             return Ok(function);
         }
-        for bytecode in &PRELUDE.reload {
-            self.lua.load(bytecode.as_slice()).set_mode(ChunkMode::Binary).call::<()>(&self.prelude)?;
+        if name == "load_first" {
+            need(&self.lua, &self.prelude, "L", &PRELUDE.load)?;
+            return self.prelude.raw_get::<Table>("L")?.raw_get(name);
         }
-        self.prelude.raw_get(name)
+        if self.prelude.raw_get::<Option<Table>>("R")?.is_none() {
+            load_reload(&self.lua, &self.prelude)?;
+        }
+        let function: Function = self.prelude.raw_get::<Table>("R")?.raw_get(name)?;
+        self.known.borrow_mut().push((name, function.clone()));
+        Ok(function)
+    }
+
+    /// Calls a function of `prelude/viewlist.lua`, in the budget that is running.
+    pub(crate) fn wrapping<R: FromLuaMulti>(&self, name: &str, args: impl IntoLuaMulti) -> mlua::Result<R> {
+        if self.prelude.raw_get::<Option<Function>>(name)?.is_none() {
+            load_parts(&self.lua, &PRELUDE.viewlist, &self.prelude)?;
+        }
+        self.prelude.raw_get::<Function>(name)?.call(args)
     }
 
     /// Calls a function of the prelude, without limits.
-    fn trusted<R: FromLuaMulti + Default>(&self, name: &str, args: impl IntoLuaMulti) -> R {
-        let unlimited = self.lua.set_memory_limit(0);
+    pub(super) fn try_trusted<R: FromLuaMulti>(
+        &self,
+        name: &'static str,
+        args: impl IntoLuaMulti,
+    ) -> mlua::Result<R> {
+        let limit = self.lua.set_memory_limit(0);
         let called = self.function(name).and_then(|function| function.call::<R>(args));
-        if unlimited.is_ok() {
-            let _ = self.lua.set_memory_limit(hard_limit(&self.budget));
+        if let Ok(limit) = limit {
+            let _ = self.lua.set_memory_limit(limit);
         }
-        called.unwrap_or_else(|error| {
+        called
+    }
+
+    /// The same; that it failed is told in the log.
+    pub(super) fn trusted<R: FromLuaMulti + Default>(
+        &self,
+        name: &'static str,
+        args: impl IntoLuaMulti,
+    ) -> R {
+        self.try_trusted(name, args).unwrap_or_else(|error| {
             tracing::error!(%error, "the prelude failed in {name}; this is a bug");
             R::default()
         })
     }
 
-    fn failure(&self, error: &mlua::Error, expired: Option<Budget>) -> Failure {
+    /// So many bytes are ours for now: they do not count as the user's.
+    pub(super) fn lend(&self, bytes: usize) {
+        let before = self.lent.replace(bytes);
+        if let Some(deadline) = &self.deadline {
+            deadline.lend(bytes);
+        }
+        // None is 0.
+        if let Ok(limit @ 1..) = self.lua.set_memory_limit(0) {
+            let _ = self.lua.set_memory_limit(limit.saturating_sub(before).saturating_add(bytes));
+        }
+    }
+
+    /// No garbage is collected until [`resume_collector`](Self::resume_collector).
+    pub(super) fn pause_collector(&self) {
+        self.paused.set(self.lua.gc_is_running());
+        self.lua.gc_stop();
+    }
+
+    /// Unless it was stopped before.
+    pub(super) fn resume_collector(&self) {
+        if self.paused.take() {
+            self.lua.gc_restart();
+        }
+    }
+
+    pub(super) fn failure(&self, error: &mlua::Error, expired: Option<Budget>) -> Failure {
         let text = lua_text(error);
         let mut diagnostic = Diagnostic::from_lua(&text);
         let mut exhausted = false;
-        let place = self.deadline.take_place();
+        let place = self.deadline.as_ref().map(Deadline::take_place).unwrap_or_default();
+        if diagnostic.line.is_none()
+            && let Some((file, line)) = innermost(&diagnostic.traceback)
+        {
+            // An error that is a table, or was raised with level 0.
+            (diagnostic.file, diagnostic.line) = (file.to_owned(), Some(line));
+        }
         if let Some(Budget { time, key }) = expired {
             exhausted = true;
             let traceback = std::mem::take(&mut diagnostic.traceback);
@@ -208,8 +394,10 @@ impl Vm {
             if diagnostic.line.is_none() && !place.is_empty() {
                 diagnostic = Diagnostic::from_lua(&format!("{place}: not enough memory"));
             }
-            let limit = self.budget.memory;
-            diagnostic.message = format!("used more than {limit} of memory (session.budget.memory)");
+            if self.deadline.is_some() {
+                let limit = self.budget.memory;
+                diagnostic.message = format!("used more than {limit} of memory (session.budget.memory)");
+            }
         }
         if diagnostic.file.is_empty()
             && let Some(file) = &self.last_file
@@ -230,18 +418,23 @@ impl Vm {
         self.load(&source, file, "load_first")
     }
 
-    /// Runs the new version of a file.
-    pub(crate) fn reload(&mut self, source: &SourceFile, file: &Path) -> Result<(), Failure> {
+    /// Runs the new version of a file. Says whether there are files to run beyond the plan.
+    pub(crate) fn reload(&mut self, source: &SourceFile, file: &Path) -> Result<bool, Failure> {
         self.load(source, file, "reload")
     }
 
-    fn load(&mut self, source: &SourceFile, file: &Path, how: &str) -> Result<(), Failure> {
+    fn load<R: FromLuaMulti>(
+        &mut self,
+        source: &SourceFile,
+        file: &Path,
+        how: &'static str,
+    ) -> Result<R, Failure> {
         self.last_file = Some(source.display.clone());
         let name = file.with_extension("").to_string_lossy().replace('/', ".");
         let run = |lua: &Lua| {
             let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
             let load = self.function(how)?;
-            load.call::<()>((text(&source.path)?, text(file)?, name))
+            load.call((text(&source.path)?, text(file)?, name))
         };
         let result = self.run(self.load_budget(), run);
         self.last_file = None;
@@ -249,7 +442,7 @@ impl Vm {
     }
 
     fn source(&self, file: &Path) -> Result<Arc<SourceFile>, Failure> {
-        let generation = self.state(|state| state.generation.clone()).unwrap_or_default();
+        let generation = self.generation();
         let entry = generation.files.get(file);
         if let Some(good) = entry.and_then(|entry| entry.good.clone()) {
             return Ok(good);
@@ -282,36 +475,18 @@ impl Vm {
         self.lua.app_data_mut::<HostState>().map(|mut state| f(&mut state))
     }
 
-    /// From here on everything can be undone. False: there is too much for that, so code alone is.
-    pub(crate) fn begin(&self) -> bool {
-        self.trusted("begin", ())
-    }
-
-    pub(crate) fn rollback(&self) {
-        self.trusted::<()>("rollback", ());
-    }
-
-    pub(crate) fn commit(&self) {
-        self.trusted::<()>("commit", ());
-    }
-
-    /// A module whose link leads to another file now.
-    pub(crate) fn rename(&self, old: &Path, new: &Path) {
-        let text = |path: &Path| self.lua.create_string(path.as_os_str().as_bytes());
-        if let (Ok(from), Ok(to)) = (text(old), text(new)) {
-            self.trusted::<()>("rename", (from, to));
-        }
-        self.state(|state| {
-            if let Some(loaded) = state.loaded.remove(old) {
-                state.loaded.insert(new.to_owned(), loaded);
-            }
-        });
-    }
-
     /// Lets go of what only a reload needs; the next one loads it again. Not while one is under way.
     pub(crate) fn forget_reload(&self) {
-        for name in RELOAD {
-            let _ = self.prelude.raw_set(name, mlua::Nil);
+        *self.known.borrow_mut() = Vec::new();
+        let _ = self.prelude.raw_set("R", mlua::Nil);
+        self.forget_load();
+    }
+
+    /// Lets go of what it takes to run files, unless a reload has come that needs it as well. Not while one
+    /// runs.
+    pub(crate) fn forget_load(&self) {
+        if let Ok(None) = self.prelude.raw_get::<Option<Table>>("R") {
+            let _ = self.prelude.raw_set("L", mlua::Nil);
         }
     }
 
@@ -323,11 +498,33 @@ impl Vm {
     }
 }
 
+/// Loads parts of the prelude that set this field of it, if they are not there.
+fn need(lua: &Lua, prelude: &Table, field: &str, parts: &[Vec<u8>]) -> mlua::Result<()> {
+    if prelude.raw_get::<Option<Table>>(field)?.is_some() { Ok(()) } else { load_parts(lua, parts, prelude) }
+}
+
+fn load_reload(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
+    need(lua, prelude, "L", &PRELUDE.load)?;
+    load_parts(lua, &PRELUDE.reload, prelude)
+}
+
+fn load_parts(lua: &Lua, parts: &[Vec<u8>], prelude: &Table) -> mlua::Result<()> {
+    let load = |part: &Vec<u8>| lua.load(part.as_slice()).set_mode(ChunkMode::Binary).call::<()>(prelude);
+    parts.iter().try_for_each(load)
+}
+
 /// Beyond it the allocator fails, which Lua reports without file and line. So it leaves room above the
 /// budget, for what is allocated between two looks of the hook.
 fn hard_limit(budget: &BudgetConfig) -> usize {
     let memory = budget.memory.as_usize();
     memory.saturating_add(memory / 4)
+}
+
+/// File and line of the first frame of a tidy traceback, `lua/app.lua:42: in function 'f'`.
+fn innermost(traceback: &str) -> Option<(&str, u32)> {
+    let (position, _) = traceback.lines().next()?.split_once(": in ")?;
+    let (file, line) = position.rsplit_once(':')?;
+    Some((file, line.parse().ok()?))
 }
 
 /// What Lua would print for an error: the innermost cause, with the innermost traceback.

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::listed::Listed;
+
 /// Which of the watched trees a name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RootId(pub &'static str);
@@ -40,7 +42,7 @@ pub enum Contents {
     /// All of them with the first change set, which therefore takes as long as reading everything.
     #[default]
     AtStart,
-    /// Each when it changes. The first change set has names only ([`ChangeKind::Listed`]), and what is in
+    /// Each when it changes. The first change set has names only ([`ChangeSet::listed`]), and what is in
     /// the files is read in the background to compare with later. Until that is done (some seconds for
     /// 100,000 files) a file is told as modified at any sign of a change, whether its content differs or
     /// not.
@@ -97,8 +99,6 @@ pub struct Change {
 /// What happened to a name.
 #[derive(Debug, Clone)]
 pub enum ChangeKind {
-    /// It was there at the start; its content is not told ([`Contents::WhenChanged`]).
-    Listed,
     /// It was not there before.
     Added(Content),
     /// Its content is another. (Or it is the same in another real file, and the one it was in still has
@@ -113,7 +113,7 @@ impl Change {
     pub fn content(&self) -> Option<&Content> {
         match &self.kind {
             ChangeKind::Added(content) | ChangeKind::Modified(content) => Some(content),
-            ChangeKind::Listed | ChangeKind::Removed => None,
+            ChangeKind::Removed => None,
         }
     }
 }
@@ -123,6 +123,8 @@ impl Change {
 pub struct ChangeSet {
     /// Ordered by root and name, each at most once.
     pub changes: Vec<Change>,
+    /// In the first one, what is there in trees whose contents are not told ([`Contents::WhenChanged`]).
+    pub listed: Listed,
     /// True for the first one, which names everything there is.
     pub initial: bool,
     /// When and how long: for the log and the status page.

@@ -1,9 +1,6 @@
 //! Which backends may watch a directory, in order of preference, and why.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use hotloader_backend::WatchPlan;
 
@@ -46,7 +43,7 @@ pub(crate) fn choices(plan: &WatchPlan, choice: &BackendChoice, mounts: &MountTa
     }
     // A directory is on the file system of the one above it, unless something is mounted on it. There
     // can be a hundred thousand, so each is compared with the one above only.
-    let mut above: Vec<(&PathBuf, Arc<Choice>)> = Vec::new();
+    let mut above: Vec<(&Path, Arc<Choice>)> = Vec::new();
     let mut known: Vec<Arc<Choice>> = Vec::new();
     plan.dirs
         .iter()
@@ -54,7 +51,8 @@ pub(crate) fn choices(plan: &WatchPlan, choice: &BackendChoice, mounts: &MountTa
             while above.last().is_some_and(|(above, _)| !dir.starts_with(above)) {
                 above.pop();
             }
-            let inherited = above.last().filter(|_| !plan.trees.contains(dir) && !mounts.is_mount_point(dir));
+            let inherited =
+                above.last().filter(|_| !plan.trees.contains(&**dir) && !mounts.is_mount_point(dir));
             let choice = match inherited {
                 Some((_, choice)) => choice.clone(),
                 None => {
@@ -76,6 +74,8 @@ pub(crate) fn choices(plan: &WatchPlan, choice: &BackendChoice, mounts: &MountTa
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     const MOUNTS: &str = "\
@@ -123,5 +123,25 @@ mod tests {
         assert_eq!(first(&plan), ["notify", "notify", "notify"]);
         std::fs::write(tree.with_file_name(".watchmanconfig"), "{}").unwrap();
         assert_eq!(first(&plan), ["notify", "watchman", "watchman"]);
+    }
+
+    #[test]
+    fn w15_f13_what_reports_no_changes_is_never_given_to_watchman() {
+        let keep = tempfile::tempdir().unwrap();
+        let base = std::fs::canonicalize(keep.path()).unwrap();
+        let tree = base.join("mount/site");
+        std::fs::create_dir_all(&tree).unwrap();
+        // Both above the mount and in the tree itself somebody asks for it.
+        std::fs::write(base.join(".watchmanconfig"), "{}").unwrap();
+        std::fs::write(tree.join(".watchmanconfig"), "{}").unwrap();
+        let mount = tree.parent().unwrap().display();
+        for kind in ["nfs4", "cifs", "9p", "virtiofs", "ceph", "lustre", "afs", "fuse.sshfs", "fuse.bindfs"] {
+            let table =
+                format!("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:9 / {mount} rw - {kind} source rw\n");
+            let choice = automatic(&tree, Some(&tree), &MountTable::parse(&table));
+            assert_eq!(choice.backends, ["polling"], "{kind}");
+        }
+        let local = MountTable::parse("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n");
+        assert_eq!(automatic(&tree, Some(&tree), &local).backends[0], "watchman");
     }
 }

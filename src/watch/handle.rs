@@ -15,7 +15,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     health::Health,
-    reconcile::LinkView,
+    outcome::LinkView,
     registry::{Registry, UnknownBackend},
 };
 use crate::config::{AUTO, WatchConfig};
@@ -100,6 +100,11 @@ impl WatchHandle {
     /// The links of the tree, and the directories that are watched.
     pub fn links(&self) -> Arc<LinkView> {
         self.links.borrow().clone()
+    }
+
+    /// Follows the links and the directories that are watched.
+    pub fn follow_links(&self) -> watch::Receiver<Arc<LinkView>> {
+        self.links.clone()
     }
 
     /// How the watcher is.

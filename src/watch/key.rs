@@ -31,7 +31,14 @@ pub(crate) struct StatKey {
     kind: u32,
 }
 
+/// When the content changed last, and when anything of it did.
+pub(crate) type Times = (i64, i64);
+
 impl StatKey {
+    pub(crate) fn times(&self) -> Times {
+        (self.mtime, self.ctime)
+    }
+
     #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
     pub(crate) fn of(stat: &Stat) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(SECOND).wrapping_add(rest);
@@ -58,6 +65,12 @@ impl StatKey {
     /// For how long after it was first seen another write could leave the very same key.
     pub(crate) fn racy_for(&self) -> Duration {
         if self.mtime % SECOND == 0 && self.ctime % SECOND == 0 { WHOLE_SECONDS } else { TICK }
+    }
+
+    /// How long ago anything of it changed; nothing where the clocks do not agree.
+    pub(crate) fn age(&self, now: SystemTime) -> Option<Duration> {
+        let changed = Duration::from_nanos(u64::try_from(self.mtime.max(self.ctime)).ok()?);
+        now.duration_since(UNIX_EPOCH + changed).ok()
     }
 
     /// Whether the last write was so long ago that no other can have the same stamps. A clock that

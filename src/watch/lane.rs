@@ -9,14 +9,15 @@ use std::{
 };
 
 use hotloader_backend::{
-    Armed, BackendFailure, BackendHandle, BarrierError, Collected, FailureClass, ReportStream, SkipCause,
-    WatchPlan, spawn,
+    Armed, BackendFailure, BackendHandle, BarrierError, Collected, DirSet, FailureClass, ReportStream,
+    SkipCause, WatchPlan, spawn,
 };
 
 use tokio::time::Instant;
 
 use super::{
     health::{BackendHealth, BackendState},
+    patience::Patience,
     registry::Constructor,
 };
 use crate::config::WatchConfig;
@@ -33,19 +34,13 @@ const LONGEST_DELAY_ALONE: Duration = Duration::from_secs(5);
 /// What worked for so long and fails is tried again as soon as what never failed.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// A backend that takes longer to confirm a plan is not well. One that goes through a large tree for the
-/// first time may take that long, and then others watch meanwhile.
-const ARMING: Duration = Duration::from_secs(30);
-
-/// When the directories beyond a limit are tried again.
-const LIMIT_DELAY: Duration = Duration::from_secs(30);
-
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) id: u64,
     pub(super) name: String,
     construct: Constructor,
     pub(super) settings: Arc<WatchConfig>,
+    patience: Patience,
     state: State,
     /// Another configuration is in force: it goes on until another lane has taken over.
     pub(super) retiring: bool,
@@ -99,12 +94,19 @@ pub(super) enum LaneEvent {
 }
 
 impl Lane {
-    pub(super) fn new(id: u64, name: &str, construct: Constructor, settings: Arc<WatchConfig>) -> Self {
+    pub(super) fn new(
+        id: u64,
+        name: &str,
+        construct: Constructor,
+        settings: Arc<WatchConfig>,
+        patience: Patience,
+    ) -> Self {
         Self {
             id,
             name: name.to_owned(),
             construct,
             settings,
+            patience,
             state: State::Idle,
             retiring: false,
             delay: None,
@@ -158,15 +160,15 @@ impl Lane {
         !self.limited.contains_key(dir)
     }
 
-    /// Whether it would report a change in this directory.
-    pub(super) fn covers(&self, dir: &Path) -> bool {
+    /// Whether it would report a change in this directory, which is likely at that place of its plan.
+    pub(super) fn covers(&self, place: usize, dir: &Arc<Path>) -> bool {
+        let is_armed = |armed: &Arc<WatchPlan>, sent: &Arc<WatchPlan>| {
+            Arc::ptr_eq(armed, sent) || armed.dirs.contains_at(place, dir)
+        };
         self.takes(dir)
             && self.running().is_some_and(|running| {
-                running.sent.dirs.contains(dir)
-                    && running
-                        .armed
-                        .as_ref()
-                        .is_some_and(|armed| Arc::ptr_eq(armed, &running.sent) || armed.dirs.contains(dir))
+                running.sent.dirs.contains_at(place, dir)
+                    && running.armed.as_ref().is_some_and(|armed| is_armed(armed, &running.sent))
             })
     }
 
@@ -214,9 +216,9 @@ impl Lane {
     }
 
     /// Has it watch other directories.
-    pub(super) fn send(&mut self, dirs: BTreeSet<PathBuf>, trees: &BTreeSet<PathBuf>) {
+    pub(super) fn send(&mut self, dirs: DirSet, trees: &BTreeSet<PathBuf>) {
         let Some(running) = self.running_mut() else { return };
-        let trees: BTreeSet<PathBuf> = trees.iter().filter(|tree| dirs.contains(*tree)).cloned().collect();
+        let trees: BTreeSet<PathBuf> = trees.iter().filter(|tree| dirs.contains(tree)).cloned().collect();
         if running.sent.dirs == dirs && running.sent.trees == trees {
             return;
         }
@@ -253,7 +255,7 @@ impl Lane {
         limited.extend(rest);
         self.limited = limited;
         if !self.limited.is_empty() {
-            self.retry_limited.get_or_insert(Instant::now() + LIMIT_DELAY);
+            self.retry_limited.get_or_insert(Instant::now() + self.patience.limit);
         }
         news
     }
@@ -306,7 +308,9 @@ impl Lane {
     pub(super) fn due(&self) -> Option<Instant> {
         let at = match &self.state {
             State::Down { until } => *until,
-            State::Running(running) if !self.is_armed() && self.has_work() => Some(running.sent_at + ARMING),
+            State::Running(running) if !self.is_armed() && self.has_work() => {
+                Some(running.sent_at + self.patience.arming)
+            }
             _ => None,
         };
         at.into_iter().chain(self.retry_limited).min()
@@ -314,9 +318,9 @@ impl Lane {
 
     /// Whether it should have confirmed its plan by now.
     pub(super) fn is_late(&mut self, now: Instant) -> bool {
-        let is_late = !self.is_armed() && self.has_work();
+        let (is_late, arming) = (!self.is_armed() && self.has_work(), self.patience.arming);
         match self.running_mut() {
-            Some(running) if is_late && running.sent_at + ARMING <= now => {
+            Some(running) if is_late && running.sent_at + arming <= now => {
                 running.sent_at = now;
                 true
             }

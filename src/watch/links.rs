@@ -43,6 +43,18 @@ pub(crate) enum End {
     Failed(PathBuf, io::ErrorKind),
 }
 
+impl End {
+    /// Where it is, if the way has an end.
+    pub(crate) fn place(&self) -> Option<&Path> {
+        match self {
+            Self::File(at) | Self::Dir(at, _) | Self::Other(at) | Self::Missing(at) | Self::Failed(at, _) => {
+                Some(at)
+            }
+            Self::Loop => None,
+        }
+    }
+}
+
 /// The way of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Resolved {
@@ -56,14 +68,21 @@ pub(crate) struct Resolved {
 }
 
 /// Follows `path` from the real directory `base`. Neither cleans `..` as text (`link/..` is the
-/// parent of where the link leads) nor asks for anything but names and kinds.
-pub(crate) fn resolve_symlinks(base: &Path, path: &Path) -> Resolved {
+/// parent of where the link leads) nor asks for anything but names and kinds. It fails where nobody must
+/// look, as the file system would not answer.
+pub(crate) fn resolve_symlinks(base: &Path, path: &Path, is_silent: impl Fn(&Path) -> bool) -> Resolved {
     let mut resolved = Resolved { hops: Vec::new(), waypoints: Vec::new(), end: End::Loop };
-    resolved.end = follow(base, path, &mut resolved.hops, &mut resolved.waypoints);
+    resolved.end = follow(base, path, is_silent, &mut resolved.hops, &mut resolved.waypoints);
     resolved
 }
 
-fn follow(base: &Path, path: &Path, hops: &mut Vec<Hop>, waypoints: &mut Vec<PathBuf>) -> End {
+fn follow(
+    base: &Path,
+    path: &Path,
+    is_silent: impl Fn(&Path) -> bool,
+    hops: &mut Vec<Hop>,
+    waypoints: &mut Vec<PathBuf>,
+) -> End {
     let mut at = base.to_owned();
     let mut rest = VecDeque::new();
     prepend(&mut rest, path);
@@ -83,6 +102,9 @@ fn follow(base: &Path, path: &Path, hops: &mut Vec<Hop>, waypoints: &mut Vec<Pat
             Step::Down(name) => at.join(name),
         };
         waypoints.push(here.clone());
+        if is_silent(&here) {
+            return End::Failed(here, io::ErrorKind::TimedOut);
+        }
         let metadata = match fs::symlink_metadata(&here) {
             Ok(metadata) => metadata,
             Err(error) if is_absence(&error) => return End::Missing(here),
@@ -149,6 +171,10 @@ mod tests {
 
     use super::*;
 
+    fn follow_all(base: &Path, path: &Path) -> Resolved {
+        resolve_symlinks(base, path, |_| false)
+    }
+
     fn site() -> (tempfile::TempDir, PathBuf) {
         let keep = tempfile::tempdir().unwrap();
         let dir = fs::canonicalize(keep.path()).unwrap();
@@ -163,7 +189,7 @@ mod tests {
         fs::write(dir.join("ext/1/x"), "").unwrap();
         symlink("../ext/1", dir.join("m/mid")).unwrap();
         symlink("m/mid/x", dir.join("a")).unwrap();
-        let way = resolve_symlinks(&dir, Path::new("a"));
+        let way = follow_all(&dir, Path::new("a"));
         assert_eq!(way.end, End::File(dir.join("ext/1/x")));
         assert_eq!(
             way.hops,
@@ -183,9 +209,9 @@ mod tests {
         fs::create_dir(dir.join("root")).unwrap();
         fs::write(dir.join("ext/deep/x"), "").unwrap();
         symlink("../ext/deep/er", dir.join("root/er")).unwrap();
-        assert_eq!(resolve_symlinks(&dir, Path::new("root/er/../x")).end, End::File(dir.join("ext/deep/x")));
+        assert_eq!(follow_all(&dir, Path::new("root/er/../x")).end, End::File(dir.join("ext/deep/x")));
         assert!(
-            matches!(resolve_symlinks(&dir, Path::new("root/er/..")).end, End::Dir(at, _) if at == dir.join("ext/deep"))
+            matches!(follow_all(&dir, Path::new("root/er/..")).end, End::Dir(at, _) if at == dir.join("ext/deep"))
         );
     }
 
@@ -196,10 +222,21 @@ mod tests {
         symlink("a", dir.join("b")).unwrap();
         symlink("self", dir.join("self")).unwrap();
         symlink("late/er/x", dir.join("dangling")).unwrap();
-        assert_eq!(resolve_symlinks(&dir, Path::new("a")).end, End::Loop);
-        assert_eq!(resolve_symlinks(&dir, Path::new("self")).end, End::Loop);
-        assert_eq!(resolve_symlinks(&dir, Path::new("dangling")).end, End::Missing(dir.join("late")));
+        assert_eq!(follow_all(&dir, Path::new("a")).end, End::Loop);
+        assert_eq!(follow_all(&dir, Path::new("self")).end, End::Loop);
+        assert_eq!(follow_all(&dir, Path::new("dangling")).end, End::Missing(dir.join("late")));
         fs::create_dir(dir.join("late")).unwrap();
-        assert_eq!(resolve_symlinks(&dir, Path::new("dangling")).end, End::Missing(dir.join("late/er")));
+        assert_eq!(follow_all(&dir, Path::new("dangling")).end, End::Missing(dir.join("late/er")));
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_file_system_that_does_not_answer() {
+        let (_keep, dir) = site();
+        fs::create_dir_all(dir.join("mount/deep")).unwrap();
+        symlink("mount/deep", dir.join("link")).unwrap();
+        let mount = dir.join("mount");
+        let way = resolve_symlinks(&dir, Path::new("link"), |place| place.starts_with(&mount));
+        assert_eq!(way.end, End::Failed(mount, io::ErrorKind::TimedOut));
+        assert_eq!(way.hops.len(), 1);
     }
 }

@@ -10,12 +10,16 @@ use std::{
 };
 
 use rustix::{
-    fd::AsFd,
-    fs::{AtFlags, Dir, Mode, OFlags, fstat, fstatfs, lstat, open, statat},
+    fd::{AsFd, OwnedFd},
+    ffi::CStr,
+    fs::{AtFlags, Mode, OFlags, fstat, fstatfs, lstat, open, statat},
     io::Errno,
 };
 
-use super::{key::StatKey, links::Identity};
+use super::{
+    key::{StatKey, Times},
+    links::Identity,
+};
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +59,10 @@ impl From<rustix::fs::FileType> for Kind {
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub(crate) identity: Identity,
+    /// Whether a call into it may not return, since it waits for another machine or program.
+    pub(crate) may_hang: bool,
     /// The directory itself, if that tells whether anything in it came or went since.
-    stamp: Option<StatKey>,
+    stamp: Option<Times>,
     names: Box<[u8]>,
     entries: Box<[Entry]>,
 }
@@ -71,6 +77,11 @@ struct Entry {
 impl Listing {
     /// Lists a directory. What vanishes meanwhile is not in it.
     pub(crate) fn read(dir: &Path) -> io::Result<Self> {
+        Self::read_with(dir, &mut FileSystemMemo::default())
+    }
+
+    /// Lists one of many directories.
+    pub(crate) fn read_with(dir: &Path, memo: &mut FileSystemMemo) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = open(dir, flags, Mode::empty()).map_err(|errno| match errno {
             // A link took its place.
@@ -79,48 +90,60 @@ impl Listing {
         })?;
         let key = StatKey::of(&fstat(&fd)?);
         // Elsewhere a directory may change behind its time stamps, or they come from a cache.
-        let stamp = (key.is_old(SystemTime::now()) && is_local(&fd)).then_some(key);
-        let mut found = Vec::new();
-        let mut bytes = 0;
-        let mut dir = Dir::new(fd)?;
-        while let Some(entry) = dir.read() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if [&b"."[..], b".."].contains(&name.to_bytes()) {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                rustix::fs::FileType::Unknown => match statat(dir.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let kind = memo.kind(&fd, key.identity());
+        let stamp = (is_local(kind) && key.is_old(SystemTime::now())).then_some(key.times());
+        // In the order of the disk, each name where it begins and ends.
+        let (mut bytes, mut found) = (Vec::new(), Vec::new());
+        each_entry(&fd, |name, kind| {
+            let kind = match kind {
+                rustix::fs::FileType::Unknown => match statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) => rustix::fs::FileType::from_raw_mode(stat.st_mode).into(),
-                    Err(Errno::NOENT) => continue,
-                    Err(errno) => return Err(errno.into()),
+                    Err(Errno::NOENT) => return Ok(()),
+                    Err(errno) => return Err(errno),
                 },
                 kind => Kind::from(kind),
             };
-            bytes += name.to_bytes().len();
-            found.push((name.to_bytes().to_vec().into_boxed_slice(), kind));
-        }
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut names = Vec::with_capacity(bytes);
+            let start = bytes.len();
+            bytes.extend_from_slice(name.to_bytes());
+            found.push((start..bytes.len(), kind));
+            Ok(())
+        })?;
+        found.sort_unstable_by(|(a, _), (b, _)| bytes[a.clone()].cmp(&bytes[b.clone()]));
+        let mut names = Vec::with_capacity(bytes.len());
         let mut entries = Vec::with_capacity(found.len());
         for (name, kind) in found {
-            names.extend_from_slice(&name);
+            names.extend_from_slice(&bytes[name]);
             let end = u32::try_from(names.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
             entries.push(Entry { end, kind });
         }
-        Ok(Self { identity: key.identity(), stamp, names: names.into(), entries: entries.into() })
+        Ok(Self {
+            identity: key.identity(),
+            may_hang: may_hang(kind),
+            stamp,
+            names: names.into(),
+            entries: entries.into(),
+        })
     }
 
     /// Whether nothing can have come or gone in the directory since it was listed. False if that is not
     /// known.
     pub(crate) fn is_current(&self, dir: &Path) -> bool {
-        self.stamp.is_some_and(|stamp| lstat(dir).is_ok_and(|now| StatKey::of(&now) == stamp))
+        self.stamp.is_some_and(|stamp| {
+            lstat(dir).is_ok_and(|now| {
+                let now = StatKey::of(&now);
+                now.times() == stamp && now.identity() == self.identity
+            })
+        })
     }
 
     pub(crate) fn name(&self, entry: u32) -> &OsStr {
         let end = |entry: u32| self.entries.get(entry as usize).map_or(0, |entry| entry.end as usize);
         let begin = if entry == 0 { 0 } else { end(entry - 1) };
         OsStr::from_bytes(self.names.get(begin..end(entry)).unwrap_or_default())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &OsStr, Kind)> {
@@ -171,8 +194,61 @@ pub(crate) fn join(dir: &Path, name: &OsStr) -> PathBuf {
     path
 }
 
+/// Calls for each entry of a directory but itself and the one above.
+fn each_entry(
+    fd: &OwnedFd,
+    mut entry: impl FnMut(&CStr, rustix::fs::FileType) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let is_within = |name: &CStr| ![&b"."[..], b".."].contains(&name.to_bytes());
+    // rustix's `Dir` makes a string of its own for each name: a third of what it takes to list.
+    #[cfg(target_os = "linux")]
+    {
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 8 * 1024];
+        let mut dir = rustix::fs::RawDir::new(fd, &mut buffer);
+        while let Some(found) = dir.next() {
+            let found = found?;
+            if is_within(found.file_name()) {
+                entry(found.file_name(), found.file_type())?;
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    for found in rustix::fs::Dir::read_from(fd)? {
+        let found = found?;
+        if is_within(found.file_name()) {
+            entry(found.file_name(), found.file_type())?;
+        }
+    }
+    Ok(())
+}
+
+/// The kind of the file system that was asked last: of many directories in a row nearly all are on one. Not
+/// kept for longer, as another one may be mounted under the same number later.
+#[derive(Debug, Default)]
+pub(crate) struct FileSystemMemo(Option<(u64, u32)>);
+
+impl FileSystemMemo {
+    fn kind(&mut self, fd: impl AsFd, (device, _): Identity) -> u32 {
+        match self.0 {
+            Some((known, kind)) if known == device => kind,
+            _ => self.0.insert((device, kind_of(fd))).1,
+        }
+    }
+}
+
+/// The number by which the kernel knows a kind of file systems; 0 where it says nothing.
+fn kind_of(fd: impl AsFd) -> u32 {
+    #[cfg(target_os = "linux")]
+    return fstatfs(fd).map_or(0, |fs| fs.f_type as u32);
+    #[cfg(not(target_os = "linux"))]
+    return {
+        let _ = fd;
+        0
+    };
+}
+
 /// File systems of this kernel alone, on which whatever comes or goes changes the time of its directory.
-fn is_local(fd: impl AsFd) -> bool {
+fn is_local(kind: u32) -> bool {
     const LOCAL: [u32; 9] = [
         0x0000_EF53, // ext2, ext3, ext4
         0x5846_5342, // XFS
@@ -184,19 +260,19 @@ fn is_local(fd: impl AsFd) -> bool {
         0xCA45_1A4E, // bcachefs
         0x3153_464A, // JFS
     ];
-    #[cfg(target_os = "linux")]
-    return fstatfs(fd).is_ok_and(|fs| LOCAL.contains(&(fs.f_type as u32)));
-    #[cfg(not(target_os = "linux"))]
-    return {
-        let _ = (fd, LOCAL);
-        false
-    };
+    LOCAL.contains(&kind)
+}
+
+fn may_hang(kind: u32) -> bool {
+    // A container's own files.
+    const OVERLAY: u32 = 0x794C_7630;
+    kind != 0 && kind != OVERLAY && !is_local(kind)
 }
 
 /// Whether a file lies where its attributes and its content always agree.
 pub(crate) fn is_on_local_file_system(path: &Path) -> bool {
     open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
-        .is_ok_and(is_local)
+        .is_ok_and(|file| is_local(kind_of(file)))
 }
 
 #[cfg(test)]

@@ -2,24 +2,29 @@
 //!
 //! This layer knows no Lua: it works on roots, names and bytes.
 //!
-//! - `watcher`: the task that leads a change through all this; [`start`] and [`scan_once`].
+//! - `start`: [`start`] and [`scan_once`]. `watcher`: the task that leads a change through all this; `looking`: its looks at the disk.
 //! - `handle`: the other end of that task, [`WatchHandle`].
 //! - `registry`: which backends there are ([`Registry`]).
 //! - `supervisor`: the backend made of backends; hands over when one fails. `lane`: one of them at work.
+//!   `targets`: who shall watch what. `questions`: the barriers. `patience`: how long is waited.
 //! - `choice`: which backends a directory may have; `filesystem`: the facts that this rests on.
 //! - `health`: how all of them are ([`Health`]).
 //! - `settle`: when it is quiet enough to look.
-//! - `reconcile`: what really changed, by content; what is not believed at first sight.
+//! - `reconcile`: what really changed, by content; what is not believed at first sight. `contents`: which files
+//!   have to be read, and what they say. `outcome`: what a look came to.
 //! - `upkeep`: what it does when nothing is hinted: what nobody hints, and whether anything was missed.
+//! - `stall`: when a look does not come to an end. `answers`: whether a file system can be looked at at all.
 //! - `tree` and `walk`: what was seen of the disk, which logical directories that makes, and what has to
 //!   be watched. `listing` and `prefetch`: real directories, one and many.
 //! - `names`: what was told of each logical name. `key`: what tells that a file need not be read.
 //! - `links`: where a path really leads. `ignore`: names nobody wants. `read`: reading what may be
 //!   written meanwhile. `vcs`: whether a checkout is under way.
-//! - `change`: what comes out.
+//! - `change`: what comes out. `listed`: the names that are there at the start.
 
+mod answers;
 mod change;
 mod choice;
+mod contents;
 mod filesystem;
 mod handle;
 mod health;
@@ -27,15 +32,23 @@ mod ignore;
 mod key;
 mod lane;
 mod links;
+mod listed;
 mod listing;
+mod looking;
 mod names;
+mod outcome;
+mod patience;
 mod prefetch;
+mod questions;
 mod read;
 mod reconcile;
 mod registry;
 mod settle;
+mod stall;
+mod start;
 mod supervisor;
 mod survey;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -49,6 +62,7 @@ pub use choice::{Choice, automatic};
 pub use filesystem::{FileSystem, MountTable, watchman_config_above};
 pub use handle::{WatchError, WatchHandle};
 pub use health::{BackendHealth, BackendState, Health};
-pub use reconcile::LinkView;
+pub use listed::{Listed, ListedFile};
+pub use outcome::LinkView;
 pub use registry::{Registry, UnknownBackend};
-pub use watcher::{scan_once, start};
+pub use start::{scan_once, start};

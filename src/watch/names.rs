@@ -5,7 +5,7 @@
 //! real directory behind it is replaced by another.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Instant, SystemTime},
@@ -15,6 +15,7 @@ use super::{
     ContentHash, RootId,
     key::StatKey,
     listing::{Kind, Listing, join},
+    prefetch::{FEW, in_parallel},
     tree::{DirName, Name},
     walk::Found,
 };
@@ -57,8 +58,8 @@ impl Clock {
 }
 
 impl Slot {
-    fn new(entry: u32) -> Self {
-        Self { entry, racy_until: 0, hash: ContentHash::NONE, key: StatKey::default(), told: Told::Nothing }
+    fn new(entry: u32, told: Told) -> Self {
+        Self { entry, racy_until: 0, hash: ContentHash::NONE, key: StatKey::default(), told }
     }
 
     /// Whether a file with that key can only have the content that was read.
@@ -92,7 +93,7 @@ impl Slot {
 pub(crate) struct Node {
     pub(crate) real: Arc<Path>,
     pub(crate) listing: Arc<Listing>,
-    links: Box<[(u32, Arc<Path>)]>,
+    pub(super) links: Box<[(u32, Arc<Path>)]>,
     pub(crate) slots: Box<[Slot]>,
 }
 
@@ -154,6 +155,8 @@ pub(crate) struct Names {
     pub(crate) told_as: BTreeMap<Name, PathBuf>,
     /// Which files belong is not as it was.
     pub(crate) is_choice_new: bool,
+    /// Roots of which the names alone are told, as long as nothing was told.
+    pub(crate) names_only: BTreeSet<RootId>,
 }
 
 impl Names {
@@ -168,6 +171,11 @@ impl Names {
 
     pub(crate) fn slot_mut(&mut self, (dir, entry): &At) -> Option<&mut Slot> {
         self.nodes.get_mut(dir)?.slot_mut(*entry)
+    }
+
+    /// Whether a name was not told with that content.
+    pub(crate) fn differs(&self, at: &At, hash: ContentHash) -> bool {
+        self.slot(at).is_some_and(|slot| slot.told != Told::Content || slot.hash != hash)
     }
 
     fn locate(&self, (root, name): &Name) -> Option<(&Node, &Slot)> {
@@ -189,6 +197,9 @@ impl Names {
     /// Takes over the directories of a walk, in order of their names. Returns the files to be read: those
     /// that are new, or lead elsewhere, or of which nothing could be told so far.
     pub(crate) fn update(&mut self, found: Vec<Found>, wants: &impl Wants, now: Instant) -> Vec<At> {
+        if self.nodes.is_empty() && self.missing.is_empty() {
+            return self.begin(&found, wants);
+        }
         let mut look = Vec::new();
         let is_choice_new = std::mem::take(&mut self.is_choice_new);
         let mut before = std::mem::take(&mut self.nodes).into_iter().peekable();
@@ -214,6 +225,34 @@ impl Names {
         }
         self.nodes = nodes.into_iter().collect();
         look
+    }
+
+    /// Takes over the directories of a walk when nothing is known: there may be a hundred thousand, and none
+    /// depends on another.
+    pub(super) fn begin(&mut self, found: &[Found], wants: &impl Wants) -> Vec<At> {
+        self.is_choice_new = false;
+        let names_only = &self.names_only;
+        let nodes = in_parallel(found, FEW, |found| {
+            let node = |found: &Found| {
+                let told = if names_only.contains(&found.name.0) { Told::Name } else { Told::Nothing };
+                let mut links = found.links.iter().peekable();
+                let files = found.listing.iter().filter(|(entry, file, kind)| match kind {
+                    Kind::File => wants.wants(found.name.0, file),
+                    _ => links.next_if(|(link, _)| link == entry).is_some(),
+                });
+                let mut slots = Vec::with_capacity(found.listing.len());
+                slots.extend(files.map(|(entry, ..)| Slot::new(entry, told)));
+                let Found { name, real, listing, links } = found.clone();
+                (name, Node { real, listing, links: links.into(), slots: slots.into() })
+            };
+            found.iter().map(node).collect()
+        });
+        self.nodes = nodes.into_iter().collect();
+        let untold = |(name, node): (&DirName, &Node)| {
+            let untold = node.slots.iter().filter(|slot| slot.told == Told::Nothing);
+            untold.map(|slot| (name.clone(), slot.entry)).collect::<Vec<_>>()
+        };
+        self.nodes.iter().flat_map(untold).collect()
     }
 
     /// Takes over the listing of a directory in which files came or went.
@@ -247,7 +286,7 @@ impl Names {
         look: &mut Vec<At>,
         now: Instant,
     ) -> Node {
-        let mut slots = Vec::new();
+        let mut slots = Vec::with_capacity(found.listing.len());
         let mut known = before.iter().flat_map(|node| node.slots.iter()).peekable();
         let before_name = |slot: &Slot| before.as_ref().map(|node| node.listing.name(slot.entry));
         let mut links = found.links.iter().peekable();
@@ -288,7 +327,7 @@ impl Names {
                 }
                 _ => {
                     look.push((name.clone(), entry));
-                    Slot::new(entry)
+                    Slot::new(entry, Told::Nothing)
                 }
             };
             slots.push(slot);
@@ -330,7 +369,7 @@ impl Names {
             missing.is_unreadable = true;
         }
         if let Some(slot) = node.slot_mut(at.1) {
-            *slot = Slot::new(at.1);
+            *slot = Slot::new(at.1, Told::Nothing);
         }
         self.nodes.insert(name, node);
     }
@@ -353,11 +392,11 @@ impl Names {
 }
 
 /// Which files belong.
-pub(crate) trait Wants {
+pub(crate) trait Wants: Sync {
     fn wants(&self, root: RootId, file: &std::ffi::OsStr) -> bool;
 }
 
-impl<F: Fn(RootId, &std::ffi::OsStr) -> bool> Wants for F {
+impl<F: Fn(RootId, &std::ffi::OsStr) -> bool + Sync> Wants for F {
     fn wants(&self, root: RootId, file: &std::ffi::OsStr) -> bool {
         self(root, file)
     }

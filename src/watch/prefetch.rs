@@ -8,12 +8,12 @@ use std::{
 
 use super::{
     ignore::Ignore,
-    listing::{Kind, Listing},
+    listing::{FileSystemMemo, Kind, Listing},
     walk::MAX_DIRS,
 };
 
 /// Fewer directories than this are listed faster by one thread than threads are started.
-const FEW: usize = 48;
+pub(crate) const FEW: usize = 48;
 
 /// More threads than this rarely make a disk faster.
 const MAX_THREADS: usize = 8;
@@ -37,13 +37,13 @@ pub(crate) fn below(
     ignore: &Ignore,
     known: impl Fn(&Path) -> Option<(Arc<Listing>, bool)> + Sync,
 ) -> Vec<(PathBuf, Prefetched)> {
-    let look = |dir: PathBuf, into: &mut Vec<PathBuf>| {
+    let look = |dir: PathBuf, into: &mut Vec<PathBuf>, memo: &mut FileSystemMemo| {
         let known = known(&dir);
         let (listing, found) = match known {
             Some((listing, true)) => (listing, None),
             Some((listing, false)) if listing.is_current(&dir) => (listing, Some(Prefetched::AsBefore)),
             _ => {
-                let listing = Listing::read(&dir).ok()?;
+                let listing = Listing::read_with(&dir, memo).ok()?;
                 if recursive {
                     subdirectories(&dir, &listing, ignore, into);
                 }
@@ -55,13 +55,13 @@ pub(crate) fn below(
         }
         found.map(|found| (dir, found))
     };
-    let mut found = Vec::new();
+    let (mut found, mut memo) = (Vec::new(), FileSystemMemo::default());
     let mut todo = vec![top.to_owned()];
     let mut looked = 0;
     while looked < FEW
         && let Some(dir) = todo.pop()
     {
-        found.extend(look(dir, &mut todo));
+        found.extend(look(dir, &mut todo, &mut memo));
         looked += 1;
     }
     if todo.is_empty() {
@@ -70,9 +70,9 @@ pub(crate) fn below(
     let queue = Queue::new(todo);
     let many: Vec<_> = std::thread::scope(|scope| {
         let worker = || {
-            let (mut found, mut more) = (Vec::new(), Vec::new());
+            let (mut found, mut more, mut memo) = (Vec::new(), Vec::new(), FileSystemMemo::default());
             while let Some(batch) = queue.take(&mut more) {
-                found.extend(batch.into_iter().filter_map(|dir| look(dir, &mut more)));
+                found.extend(batch.into_iter().filter_map(|dir| look(dir, &mut more, &mut memo)));
             }
             found
         };
@@ -92,8 +92,8 @@ pub(crate) fn below(
 
 /// Looks at directories again. Returns those that are not as they were listed: as they are now, or `None` if
 /// that cannot be seen.
-pub(crate) fn again(known: &[(PathBuf, Arc<Listing>)]) -> Vec<(PathBuf, Option<Listing>)> {
-    let look = |known: &[(PathBuf, Arc<Listing>)]| {
+pub(crate) fn again(known: &[(Arc<Path>, Arc<Listing>)]) -> Vec<(Arc<Path>, Option<Listing>)> {
+    let look = |known: &[(Arc<Path>, Arc<Listing>)]| {
         let changed = known.iter().filter(|(dir, listing)| !listing.is_current(dir));
         let changed = changed.map(|(dir, listing)| (dir, listing, Listing::read(dir).ok()));
         let changed = changed.filter(|(_, before, now)| now.as_ref().is_none_or(|now| !now.is_same(before)));
@@ -121,7 +121,10 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(
             Ok(done) => done,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        parts.into_iter().flat_map(join).collect()
+        let parts: Vec<Vec<R>> = parts.into_iter().map(join).collect();
+        let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+        parts.into_iter().for_each(|part| all.extend(part));
+        all
     })
 }
 

@@ -129,4 +129,56 @@ mod tests {
             matches!(read_stable(Path::new("/proc/self/limits")), Read::Content(content, _) if !content.bytes.is_empty())
         );
     }
+
+    /// A writer goes through the file again and again, with another byte each time: at any moment there is
+    /// one border in it, between the new byte and the one before. Two borders were never on the disk.
+    #[test]
+    fn n5_what_changes_while_it_is_read_is_taken_only_as_it_was_at_one_moment() {
+        const CHUNK: usize = 4096;
+        const CHUNKS: usize = 512;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        fs::write(&path, vec![0; CHUNK * CHUNKS]).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let is_done = || done.load(std::sync::atomic::Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let file = File::options().write(true).open(&path).unwrap();
+                for round in 1.. {
+                    for chunk in 0..CHUNKS {
+                        let offset = (chunk * CHUNK) as u64;
+                        std::os::unix::fs::FileExt::write_all_at(&file, &[round as u8; CHUNK], offset)
+                            .unwrap();
+                        if is_done() {
+                            return;
+                        }
+                    }
+                }
+            });
+            let mut unstable = 0;
+            for _ in 0..2000 {
+                match read_stable(&path) {
+                    Read::Content(content, _) => {
+                        let borders = content.bytes.windows(2).filter(|pair| pair[0] != pair[1]).count();
+                        if borders > 1 {
+                            done.store(true, std::sync::atomic::Ordering::Relaxed);
+                        }
+                        assert!(borders <= 1, "torn in {borders} places");
+                    }
+                    Read::Unstable => unstable += 1,
+                    other => {
+                        done.store(true, std::sync::atomic::Ordering::Relaxed);
+                        panic!("{other:?}");
+                    }
+                }
+                if unstable >= 20 {
+                    break;
+                }
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(unstable > 0, "it was never written to while it was read");
+        });
+        let Read::Content(last, _) = read_stable(&path) else { panic!("nobody writes to it any more") };
+        assert_eq!(&*last.bytes, fs::read(&path).unwrap());
+    }
 }

@@ -3,30 +3,29 @@
 //! Content counts, by its hash, and nothing else does: not a time, not a size, not what an event said.
 //! Two things a save goes through for a moment are not believed at first sight: that a file is gone,
 //! and that it is empty. They count when they are still so [`GRACE`] later.
-//!
-//! A file that is named in a hint is read, whatever its attributes say. Where a hint covers many (a
-//! directory, or everything after a loss of sync), those are read whose attributes differ.
 
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
-    io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use hotloader_backend::HintSet;
+use hotloader_backend::{DirSet, HintSet};
 
 use super::{
-    Change, ChangeKind, Content, Contents, Root, RootId,
-    key::StatKey,
-    listing::{is_on_local_file_system, join},
-    names::{At, Clock, Names, Node, Told},
-    read::{MAX_SIZE, Read, read_all},
-    survey::{Suspect, survey},
-    tree::{DirName, Name, Touched, Tree},
+    Change, ChangeKind, Contents, Root, RootId,
+    answers::Answers,
+    contents::{Jobs, trouble},
+    listed::{Listed, ListedDir},
+    names::{At, Clock, Names, Told},
+    outcome::{LinkView, Look, Outcome},
+    prefetch::{FEW, in_parallel},
+    settle::Calm,
+    tree::{Name, Touched, Tree},
     upkeep::Upkeep,
     vcs::VcsLocks,
     walk::{Found, Warning},
@@ -34,17 +33,10 @@ use super::{
 use crate::config::WatchConfig;
 
 /// How long a file must be gone, or empty, to be believed so.
-const GRACE: Duration = Duration::from_millis(60);
+pub(super) const GRACE: Duration = Duration::from_millis(60);
 
-/// When a file that changed under the reader is read again.
-const UNSTABLE: Duration = Duration::from_millis(20);
-
-/// When something unreadable is looked at again: at first, and at most.
-const TROUBLE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// When a file is read again whose attributes are new and whose content is not, on a file system that
-/// may keep old content for a while: at first, and at most.
-const STALE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(16));
+/// When a file system that does not answer is asked again.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// The state of the watched tree as it was last shown to the reload half.
 #[derive(Debug)]
@@ -54,79 +46,45 @@ pub(crate) struct Reconciler {
     pub(super) upkeep: Upkeep,
     pub(super) clock: Clock,
     locks: VcsLocks,
+    pub(super) answers: Answers,
     touched: Touched,
     arming: Option<Arming>,
-    troubles: BTreeMap<PathBuf, Duration>,
-    stale: BTreeMap<PathBuf, Duration>,
+    pub(super) troubles: BTreeMap<PathBuf, Duration>,
+    pub(super) stale: BTreeMap<PathBuf, Duration>,
     warned: BTreeSet<Warning>,
-    oversized: BTreeSet<PathBuf>,
-    empty: BTreeMap<Name, Instant>,
+    pub(super) oversized: BTreeSet<PathBuf>,
+    pub(super) empty: BTreeMap<Name, Instant>,
     /// Names to be told again, with the file that is behind them now.
-    again: BTreeSet<Name>,
-    initial: bool,
+    pub(super) again: BTreeSet<Name>,
+    pub(super) initial: bool,
 }
 
 /// What a walk came to that was before its directories were watched.
 #[derive(Debug)]
 struct Arming {
     /// Listed too early.
-    dirs: BTreeSet<PathBuf>,
+    dirs: Vec<Arc<Path>>,
     found: Vec<Found>,
+    prepared: Option<Prepared>,
 }
 
-/// What links there are and what is watched, for people and the status page.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LinkView {
-    /// Each link of the tree (the path of its directory has no link in it) and where it leads in the
-    /// end; for a dangling one, where the way ends.
-    pub symlink_targets: BTreeMap<PathBuf, PathBuf>,
-    /// Every real directory that is watched.
-    pub watched_dirs: BTreeSet<PathBuf>,
-    /// Those in which a tree begins: where the roots and the links to directories lead.
-    pub trees: BTreeSet<PathBuf>,
-}
-
-/// What a look came to.
+/// What was made of a walk while its directories came to be watched, if nothing differs afterwards.
 #[derive(Debug)]
-pub(crate) enum Look {
-    /// Some of the directories in [`Reconciler::links`] were listed before they were watched: have them
-    /// watched and look again, without hints. What is doubtful is known.
-    Arm,
-    /// This is what changed.
-    Done(Outcome),
+struct Prepared {
+    untold: Vec<At>,
+    listed: Listed,
 }
-
-/// What changed, and what remains to be seen.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    /// Ordered by name.
-    pub(crate) changes: Vec<Change>,
-    /// Places to look at again, and when.
-    pub(crate) rechecks: Vec<(PathBuf, Instant)>,
-    /// Links, or what is to be watched, may not be as they were.
-    pub(crate) walked: bool,
-    /// How many of the changes an audit found, of which there was no hint.
-    pub(crate) missed: usize,
-}
-
-impl Outcome {
-    fn recheck(&mut self, path: impl Into<PathBuf>, at: Instant) {
-        self.rechecks.push((path.into(), at));
-    }
-}
-
-/// Files to read, each for all its names; and whether a hint named it.
-#[derive(Debug, Default)]
-struct Jobs(BTreeMap<PathBuf, (BTreeSet<At>, bool)>);
 
 impl Reconciler {
     pub(crate) fn new(settings: &WatchConfig, roots: Vec<Root>) -> Self {
+        let names_only = roots.iter().filter(|root| root.contents == Contents::WhenChanged);
         Self {
             upkeep: Upkeep::new(&roots, Instant::now()),
+            names: Names { names_only: names_only.map(|root| root.id).collect(), ..Names::default() },
             tree: Tree::new(settings, roots),
-            names: Names::default(),
             clock: Clock(Instant::now()),
             locks: VcsLocks::default(),
+            answers: Answers::default(),
             touched: Touched::default(),
             arming: None,
             troubles: BTreeMap::new(),
@@ -167,14 +125,21 @@ impl Reconciler {
         self.initial
     }
 
-    /// Whether a checkout is under way: what is on the disk is half of one revision and half of another.
-    pub(crate) fn is_checkout_under_way(&mut self) -> bool {
-        self.locks.is_busy()
+    /// Whether a checkout is under way at these places: what is on the disk is half of one revision and half of another.
+    pub(crate) fn is_checkout_under_way(&mut self, hints: &HintSet) -> bool {
+        self.ask(hints);
+        self.locks.is_busy(|dir| touches(hints, dir) && !self.tree.is_silent(dir))
     }
 
     /// The checkout takes too long to be waited for. It is not waited for again.
-    pub(crate) fn give_up_on_checkout(&mut self) {
-        self.locks.give_up();
+    pub(crate) fn give_up_on_checkout(&mut self, hints: &HintSet) {
+        self.locks.give_up(|dir| touches(hints, dir) && !self.tree.is_silent(dir));
+    }
+
+    /// Finds out which file systems do not answer, of those that these hints lead to.
+    fn ask(&mut self, hints: &HintSet) {
+        let answers = &mut self.answers;
+        self.tree.ask(hints, |device, dir| answers.answers(device, dir));
     }
 
     /// The links and directories as they should be watched.
@@ -187,19 +152,38 @@ impl Reconciler {
         }
     }
 
-    /// Looks at the hinted places. If that leads to directories that are not in `watched`, nothing is
+    /// Looks at the hinted places, whatever was written when.
+    pub(crate) fn look(&mut self, hints: &HintSet, watched: &DirSet, now: Instant) -> Look {
+        self.look_when_calm(hints, watched, Calm::ANY, now)
+    }
+
+    /// Looks at the hinted places, if it is calm: a hint that is older, or covers many files, comes upon saves
+    /// whose own hints are yet to come. If that leads to directories that are not in `watched`, nothing is
     /// read yet: what was just listed may have changed before anybody watched it.
-    pub(crate) fn look(&mut self, hints: &HintSet, watched: &BTreeSet<PathBuf>, now: Instant) -> Look {
+    pub(crate) fn look_when_calm(
+        &mut self,
+        hints: &HintSet,
+        watched: &DirSet,
+        calm: Calm,
+        now: Instant,
+    ) -> Look {
+        if !hints.is_empty() {
+            self.ask(hints);
+        }
         let touched = self.tree.touch(hints);
         self.touched.merge(touched);
         self.touched.structure |= self.troubles.keys().any(|path| hints.covers(path));
-        let mut found = None;
+        let (mut found, mut prepared) = (None, None);
         match self.arming.take() {
-            Some(Arming { dirs, found: before }) => {
-                if self.tree.recheck(&dirs) || !self.touched.relist.is_empty() {
+            Some(arming) => {
+                if self.tree.recheck(&arming.dirs) || !self.touched.relist.is_empty() {
                     self.touched.structure = true;
                 }
-                found = Some(before).filter(|_| !self.touched.structure);
+                if !self.touched.structure {
+                    (found, prepared) = (Some(arming.found), arming.prepared);
+                } else if arming.prepared.is_some() {
+                    self.names.nodes.clear();
+                }
             }
             None => self.touched.structure |= self.initial,
         }
@@ -207,24 +191,22 @@ impl Reconciler {
         let mut look = if self.touched.structure || found.is_some() { None } else { self.relist(now) };
         if look.is_none() {
             let found = found.unwrap_or_else(|| self.tree.walk());
-            let new: BTreeSet<PathBuf> = self.tree.walked().dirs.difference(watched).cloned().collect();
+            let new = self.tree.walked().dirs.without(watched);
             if !new.is_empty() {
                 self.touched.structure = false;
                 self.touched.relist.clear();
-                self.arming = Some(Arming { dirs: new, found });
+                self.arming = Some(Arming { dirs: new, found, prepared: None });
                 return Look::Arm;
             }
             self.warn();
             self.note_troubles(&mut outcome, now);
             self.locks.change_to(&self.tree.walked().trees);
-            look = Some(self.take_over(found, now));
+            let prepared = prepared.unwrap_or_else(|| self.take_over(found, now));
+            (look, outcome.listed) = (Some(prepared.untold), prepared.listed);
             outcome.walked = true;
         }
         let touched = std::mem::take(&mut self.touched);
         let mut jobs = Jobs::default();
-        if self.initial {
-            self.list(&mut look, &mut outcome);
-        }
         for at in look.into_iter().flatten() {
             self.job(at, false, &mut jobs);
         }
@@ -232,10 +214,24 @@ impl Reconciler {
         if touched.covers_any() && !self.initial {
             self.covered(&touched, &mut jobs);
         }
-        self.read(jobs, &mut outcome, now);
+        let begun = self.clock.at(Instant::now());
+        let files = jobs.read();
+        if !self.initial
+            && let Some(age) = self.youngest(&files)
+            && let Some(rest) = calm.rest(age, Instant::now())
+        {
+            // All of this is to be looked at once more.
+            self.touched = touched;
+            return Look::Early(rest);
+        }
+        self.take_in(files, begun, &mut outcome, now);
         self.expire(&mut outcome, now);
         self.tell_again(&mut outcome, now);
+        for top in self.tree.silent() {
+            outcome.recheck(&**top, now + SILENT);
+        }
         self.initial = false;
+        self.names.names_only.clear();
         outcome.changes.sort_by(|a, b| a.root.cmp(&b.root).then_with(|| by_components(&a.name, &b.name)));
         outcome.missed = self.upkeep.count_missed(&outcome.changes, now);
         Look::Done(outcome)
@@ -253,8 +249,21 @@ impl Reconciler {
         Some(look)
     }
 
-    fn take_over(&mut self, found: Vec<Found>, now: Instant) -> Vec<At> {
-        self.names.update(found, &wants(&self.tree), now)
+    /// Does what there is to do at the start while directories come to be watched.
+    pub(crate) fn prepare(&mut self) {
+        if let Some(arming) = &mut self.arming
+            && self.names.nodes.is_empty()
+            && self.initial
+        {
+            let untold = self.names.begin(&arming.found, &wants(&self.tree));
+            arming.prepared = Some(Prepared { untold, listed: list(&self.names) });
+        }
+    }
+
+    fn take_over(&mut self, found: Vec<Found>, now: Instant) -> Prepared {
+        let untold = self.names.update(found, &wants(&self.tree), now);
+        let listed = if self.initial { list(&self.names) } else { Listed::default() };
+        Prepared { untold, listed }
     }
 
     fn warn(&mut self) {
@@ -269,205 +278,6 @@ impl Reconciler {
         self.troubles.retain(|path, _| !self.tree.names_of(path).is_empty() || lasts(path));
         for (path, error) in &walked.troubles {
             trouble(&mut self.troubles, path, error, outcome, now);
-        }
-    }
-
-    /// Tells the names of trees whose contents are not wanted at the start.
-    fn list(&mut self, look: &mut Option<Vec<At>>, outcome: &mut Outcome) {
-        let names_only: BTreeSet<RootId> = self
-            .tree
-            .roots
-            .iter()
-            .filter(|root| root.contents == Contents::WhenChanged)
-            .map(|root| root.id)
-            .collect();
-        if names_only.is_empty() {
-            return;
-        }
-        let of_them = |node: &(&DirName, &mut Node)| names_only.contains(&node.0.0);
-        for ((root, dir), node) in self.names.nodes.iter_mut().filter(of_them) {
-            outcome.changes.extend(node.slots.iter().map(|slot| Change {
-                root: *root,
-                name: join(dir, node.listing.name(slot.entry)),
-                path: node.file(slot.entry),
-                kind: ChangeKind::Listed,
-            }));
-            node.slots.iter_mut().for_each(|slot| slot.told = Told::Name);
-        }
-        if let Some(look) = look {
-            look.retain(|((root, _), _)| !names_only.contains(root));
-        }
-    }
-
-    fn job(&self, at: At, named: bool, jobs: &mut Jobs) {
-        let Some(file) =
-            self.names.nodes.get(&at.0).filter(|node| node.slot(at.1).is_some()).map(|node| node.file(at.1))
-        else {
-            return;
-        };
-        let (names, was_named) = jobs.0.entry(file).or_default();
-        names.insert(at);
-        *was_named |= named;
-    }
-
-    /// Reads these files, and whatever else is the same file under another name.
-    fn named(&self, files: impl Iterator<Item = PathBuf>, jobs: &mut Jobs) {
-        for file in files {
-            for at in self.tree.names_of(&file) {
-                if let Some(slot) = self.names.slot(&at)
-                    && slot.key.is_hard_linked()
-                {
-                    for other in self.upkeep.hard_links.others(slot.key.identity(), &file) {
-                        self.tree.names_of(other).into_iter().for_each(|at| self.job(at, true, jobs));
-                    }
-                }
-                self.job(at, true, jobs);
-            }
-        }
-    }
-
-    /// Reads the files whose attributes differ, where none is named.
-    fn covered(&self, touched: &Touched, jobs: &mut Jobs) {
-        let nodes: Vec<_> = self.names.nodes.iter().filter(|(_, node)| touched.covers(&node.real)).collect();
-        for Suspect { at, key } in survey(&nodes) {
-            let told = self.names.slot(&at).map(|slot| slot.told);
-            // With nothing to compare with, what was not touched lately is taken to be as it was.
-            let unknown = told == Some(Told::Name);
-            let old = |key: StatKey| key.is_old(std::time::SystemTime::now());
-            if !unknown || !key.is_some_and(old) {
-                self.job(at, true, jobs);
-            }
-        }
-    }
-
-    /// Reads each real file once, for all its names.
-    fn read(&mut self, jobs: Jobs, outcome: &mut Outcome, now: Instant) {
-        let begun = self.clock.at(Instant::now());
-        let (files, jobs): (Vec<_>, Vec<_>) = jobs.0.into_iter().unzip();
-        let read = read_all(&files);
-        for ((path, (names, named)), read) in files.into_iter().zip(jobs).zip(read) {
-            if !matches!(read, Read::Failed(_)) {
-                self.troubles.remove(&path);
-            }
-            if !matches!(read, Read::TooLarge | Read::NotAFile) {
-                self.oversized.remove(&path);
-            }
-            match read {
-                Read::Content(content, key) => {
-                    self.upkeep.hard_links.note(&key, &path, now);
-                    for at in &names {
-                        self.content(at, &path, &content, (key, begun), named, outcome, now);
-                    }
-                }
-                Read::Gone => {
-                    for at in &names {
-                        self.names.lose_at(at, now);
-                    }
-                }
-                Read::Unstable => outcome.recheck(path, now + UNSTABLE),
-                Read::Failed(error) => trouble(&mut self.troubles, &path, &error, outcome, now),
-                Read::TooLarge | Read::NotAFile => {
-                    if self.oversized.insert(path.clone()) {
-                        tracing::warn!(target: "watch", ?path, limit = MAX_SIZE,
-                            "not a regular file of at most the limit in bytes; not read");
-                    }
-                }
-            }
-        }
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "all of it belongs to one file that was read")]
-    fn content(
-        &mut self,
-        at: &At,
-        path: &Path,
-        content: &Content,
-        (key, begun): (StatKey, u32),
-        named: bool,
-        outcome: &mut Outcome,
-        now: Instant,
-    ) {
-        self.names.found(at);
-        let Some(name) = self.names.name(at) else { return };
-        let confirmed = self.upkeep.is_baseline_confirmed();
-        let Some(slot) = self.names.slot_mut(at) else { return };
-        let (told, new_key) = (slot.told, slot.key != key && slot.key != StatKey::default());
-        slot.note_key(key, begun);
-        let known = match told {
-            Told::Nothing | Told::Name => false,
-            // The save may have come between the first change set and the reading.
-            Told::Baseline => confirmed || !named,
-            Told::Content => true,
-        };
-        let same = known && slot.hash == content.hash;
-        if same && !self.again.remove(&name) && !self.has_moved_from_others(&name, path) {
-            self.empty.remove(&name);
-            if new_key {
-                self.doubt_content(path, outcome, now);
-            }
-            return;
-        }
-        self.stale.remove(path);
-        // Emptied, or just created: more is likely to come.
-        if content.bytes.is_empty() && !self.initial && !same {
-            let since = *self.empty.entry(name.clone()).or_insert(now);
-            if now < since + GRACE {
-                outcome.recheck(path, since + GRACE);
-                return;
-            }
-        }
-        self.empty.remove(&name);
-        self.names.told_as.remove(&name);
-        if let Some(slot) = self.names.slot_mut(at) {
-            (slot.told, slot.hash) = (Told::Content, content.hash);
-        }
-        let kind = if told == Told::Nothing { ChangeKind::Added } else { ChangeKind::Modified };
-        let (root, name) = name;
-        outcome.changes.push(Change { root, name, path: path.to_owned(), kind: kind(content.clone()) });
-    }
-
-    /// Whether the consumer knows the name as another file, which still has other names: to go on taking
-    /// the two for one would be wrong.
-    fn has_moved_from_others(&mut self, name: &Name, path: &Path) -> bool {
-        let Some(was) = self.names.told_as.get(name) else { return false };
-        if was == path {
-            self.names.told_as.remove(name);
-            return false;
-        }
-        !self.tree.names_of(was).is_empty()
-    }
-
-    /// A name that the consumer knows as a file which it was just told of under another name has to be
-    /// told of again.
-    fn tell_again(&mut self, outcome: &mut Outcome, now: Instant) {
-        if self.names.told_as.is_empty() {
-            return;
-        }
-        let told: BTreeSet<&Path> = outcome.changes.iter().map(|change| change.path.as_path()).collect();
-        let again: Vec<Name> = self
-            .names
-            .told_as
-            .iter()
-            .filter(|(_, was)| told.contains(was.as_path()))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in again {
-            if let Some(file) = self.names.file(&name) {
-                outcome.recheck(file, now);
-                self.again.insert(name);
-            }
-        }
-    }
-
-    /// Its attributes are new and its content is not: on some file systems, the content comes later.
-    fn doubt_content(&mut self, path: &Path, outcome: &mut Outcome, now: Instant) {
-        let (first, longest) = STALE;
-        let delay = self.stale.get(path).map_or(first, |delay| *delay * 2);
-        if delay > longest || is_on_local_file_system(path) {
-            self.stale.remove(path);
-        } else {
-            self.stale.insert(path.to_owned(), delay);
-            outcome.recheck(path, now + delay);
         }
     }
 
@@ -504,49 +314,41 @@ impl Reconciler {
     }
 }
 
+/// The names of trees whose contents are not wanted at the start.
+fn list(names: &Names) -> Listed {
+    let nodes = names.nodes.iter().filter(|((root, _), _)| names.names_only.contains(root));
+    let nodes: Vec<_> = nodes.collect();
+    Listed::new(in_parallel(&nodes, FEW, |nodes| {
+        nodes.iter().map(|(name, node)| ListedDir::new(name, node)).collect()
+    }))
+}
+
+/// Whether a hinted place is in the directory, or the directory in it.
+fn touches(hints: &HintSet, dir: &Path) -> bool {
+    hints.covers(dir) || hints.iter().any(|(path, _)| path.starts_with(dir))
+}
+
 /// As paths are ordered, and several times faster.
 fn by_components(a: &Path, b: &Path) -> Ordering {
     let first = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
     a.as_os_str().as_bytes().iter().map(first).cmp(b.as_os_str().as_bytes().iter().map(first))
 }
 
-fn wants(tree: &Tree) -> impl Fn(RootId, &OsStr) -> bool {
+fn wants(tree: &Tree) -> impl Fn(RootId, &OsStr) -> bool + Sync {
     move |id, file| {
         tree.roots.iter().any(|root| root.id == id && root.wants(file)) && !tree.ignore.matches(file)
     }
 }
 
-/// What cannot be read stays as it was, and is looked at again, less and less often.
-fn trouble(
-    troubles: &mut BTreeMap<PathBuf, Duration>,
-    path: &Path,
-    error: &io::Error,
-    outcome: &mut Outcome,
-    now: Instant,
-) {
-    let (first, longest) = TROUBLE;
-    let delay = match troubles.get_mut(path) {
-        Some(delay) => {
-            *delay = (*delay * 2).min(longest);
-            *delay
-        }
-        None => {
-            tracing::warn!(target: "watch", ?path, %error, "cannot be read; keeping what was known and looking again");
-            troubles.insert(path.to_owned(), first);
-            first
-        }
-    };
-    outcome.recheck(path, now + delay);
-}
-
 /// Everything there is, as a look at an unwatched tree.
-pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> Vec<Change> {
+pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> Outcome {
     let mut reconciler = Reconciler::new(settings, roots);
-    let mut watched = BTreeSet::new();
+    let mut watched = DirSet::new();
     loop {
         match reconciler.look(&HintSet::new(), &watched, Instant::now()) {
-            Look::Arm => watched = reconciler.links().watched_dirs,
-            Look::Done(outcome) => return outcome.changes,
+            Look::Arm => watched.clone_from(&reconciler.links().watched_dirs),
+            Look::Early(_) => {}
+            Look::Done(outcome) => return outcome,
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use hotloader_backend::{BackendFailure, FileWatchBackend};
+use hotloader_backend::{BackendFailure, FailureClass, FileWatchBackend};
 use hotloader_notify::NotifyBackend;
 use hotloader_polling::PollingBackend;
 use hotloader_watchman::WatchmanBackend;
 use thiserror::Error;
 
-use crate::config::WatchConfig;
+use crate::config::{BackendOptions, Backends, WatchConfig};
 
 type Construct = dyn Fn(&WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure> + Send + Sync;
 
@@ -61,7 +61,7 @@ impl Registry {
     }
 
     /// Adds a backend, or replaces the one of that name. The constructor is called at each start of
-    /// the backend and checks its options.
+    /// the backend and checks its options; it is called for that alone, too, when a configuration is read.
     pub fn register(
         &mut self,
         name: &'static str,
@@ -92,6 +92,19 @@ impl Registry {
     }
 }
 
+impl Backends for Registry {
+    fn names(&self) -> Vec<&str> {
+        self.constructors.keys().copied().collect()
+    }
+
+    fn refusal(&self, name: &str, options: &BackendOptions) -> Option<String> {
+        let settings = WatchConfig::default().with_options(name, options.clone());
+        let failure = self.constructors.get(name)?.make(&settings).err()?;
+        // Others may pass by themselves.
+        (failure.class() == FailureClass::Fatal).then(|| failure.explain())
+    }
+}
+
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.names()).finish()
@@ -100,7 +113,10 @@ impl fmt::Debug for Registry {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::load_str;
 
     #[test]
     fn an_unknown_name_lists_the_known_ones_and_the_nearest() {
@@ -112,5 +128,31 @@ mod tests {
         let error = registry.find("fsevents").err().unwrap().to_string();
         assert!(!error.contains("do you mean"), "{error}");
         assert!(registry.find("mine").is_ok());
+    }
+
+    #[test]
+    fn wrong_options_of_any_backend_are_told_with_file_and_line_all_at_once() {
+        let text = "[watch]\nbackend = \"notify\"\n[watch.polling]\nintervall = \"1s\"\nmax_cpu = 3\n\
+                    interval = \"50ms\"\nidle_interval = \"60ms\"\n[watch.notify]\nx = 1\n\
+                    [watch.watchman]\nspawn = true\n";
+        let error = load_str(Path::new("c.toml"), text, &Registry::with_builtin()).unwrap_err().to_string();
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), 3, "{error}");
+        assert!(
+            lines[0].starts_with("c.toml:4: unknown key watch.polling.intervall; there are: "),
+            "{error}"
+        );
+        assert!(
+            lines[1].starts_with("c.toml:5: watch.polling.max_cpu = 3: must be a number from"),
+            "{error}"
+        );
+        assert!(lines[2].starts_with("c.toml:9: watch.notify.x: "), "{error}");
+        // An option that is wrong beside another one is the one that is named.
+        let text = "[watch.polling]\ninterval = \"2s\"\nidle_interval = \"1s\"\n";
+        let error = load_str(Path::new("c.toml"), text, &Registry::with_builtin()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("c.toml:3: watch.polling.idle_interval = \"1s\": must be at least"),
+            "{error}"
+        );
     }
 }

@@ -27,6 +27,14 @@ struct Held {
     last: Instant,
     /// Something outside asked to wait until then.
     not_before: Option<Instant>,
+    /// What was written until then is hinted.
+    reported: Instant,
+}
+
+impl Held {
+    fn settled(self) -> Settled {
+        Settled { hints: self.hints, first: self.first, reported: self.reported }
+    }
 }
 
 /// A set of places to look at now.
@@ -36,6 +44,34 @@ pub(crate) struct Settled {
     pub(crate) hints: HintSet,
     /// When the first hint came in.
     pub(crate) first: Instant,
+    /// What was written until then is hinted.
+    pub(crate) reported: Instant,
+}
+
+/// How calm it must be to look: a look must not come upon half of what is saved together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Calm {
+    quiet: Duration,
+    reported: Option<Instant>,
+}
+
+impl Calm {
+    /// Whatever was written when.
+    pub(crate) const ANY: Self = Self { quiet: Duration::ZERO, reported: None };
+
+    pub(crate) fn new(quiet: Duration, reported: Instant) -> Self {
+        Self { quiet, reported: Some(reported) }
+    }
+
+    /// How long to wait before looking again, if a look comes upon what was written that long before `now`.
+    pub(crate) fn rest(&self, age: Duration, now: Instant) -> Option<Duration> {
+        if age < self.quiet {
+            return Some(self.quiet - age);
+        }
+        // It was hinted for another reason. Its own hints, and those of its companions, are yet to come.
+        let is_unreported = self.reported.is_some_and(|reported| now > reported + age);
+        is_unreported.then_some(Duration::ZERO)
+    }
 }
 
 impl Settle {
@@ -57,14 +93,27 @@ impl Settle {
             Some(held) => {
                 held.hints.merge(hints);
                 held.last = held.last.max(last);
+                held.reported = held.reported.max(last);
             }
-            None => self.held = Some(Held { hints, first, last, not_before: None }),
+            None => self.held = Some(Held { hints, first, last, not_before: None, reported: last }),
+        }
+    }
+
+    /// The backends have reported all that was written until then.
+    pub(crate) fn all_reported(&mut self, until: Instant) {
+        if let Some(held) = &mut self.held {
+            held.reported = held.reported.max(until);
         }
     }
 
     /// Whether hints are held that will be taken now, unless they are put off.
     pub(crate) fn is_ripe(&self, now: Instant) -> bool {
         self.held_due().is_some_and(|due| due <= now)
+    }
+
+    /// What is held.
+    pub(crate) fn held(&self) -> Option<&HintSet> {
+        self.held.as_ref().map(|held| &held.hints)
     }
 
     /// Whether no hint is held. Rechecks are none.
@@ -84,6 +133,27 @@ impl Settle {
         }
     }
 
+    /// Takes back what was taken too early, to be taken once more then.
+    pub(crate) fn put_back(&mut self, settled: Settled, until: Instant) {
+        let Settled { hints, first, reported } = settled;
+        let none = Held { hints: HintSet::new(), first, last: first, not_before: None, reported };
+        let mut held = self.held.take().unwrap_or(none);
+        let mut before = hints;
+        before.merge(std::mem::take(&mut held.hints));
+        self.held = Some(Held {
+            hints: before,
+            first: held.first.min(first),
+            not_before: held.not_before.max(Some(until)),
+            reported: held.reported.max(reported),
+            ..held
+        });
+    }
+
+    /// How calm it must be to look at these: they are not held for ever.
+    pub(crate) fn calm_for(&self, settled: &Settled, now: Instant) -> Calm {
+        if now < settled.first + self.max_hold { Calm::new(self.quiet, settled.reported) } else { Calm::ANY }
+    }
+
     /// Asks for another look at a place at some time, whatever happens.
     pub(crate) fn recheck(&mut self, path: PathBuf, at: Instant) {
         let earliest = self.rechecks.entry(path).or_insert(at);
@@ -99,10 +169,11 @@ impl Settle {
     pub(crate) fn take(&mut self, now: Instant) -> Option<Settled> {
         let ripe = self.held_due().is_some_and(|due| due <= now);
         let held = if ripe { self.held.take() } else { None };
-        let mut settled = held.map(|held| Settled { hints: held.hints, first: held.first });
+        let mut settled = held.map(Held::settled);
         self.rechecks.retain(|path, &mut at| {
             if at <= now {
-                let into = settled.get_or_insert_with(|| Settled { hints: HintSet::new(), first: at });
+                let into =
+                    settled.get_or_insert_with(|| Settled { hints: HintSet::new(), first: at, reported: at });
                 into.hints.insert(path, Phase::Complete);
             }
             at > now
@@ -112,7 +183,7 @@ impl Settle {
 
     /// What is held, whether it is quiet or not.
     pub(crate) fn take_now(&mut self, now: Instant) -> Option<Settled> {
-        let held = self.held.take().map(|held| Settled { hints: held.hints, first: held.first });
+        let held = self.held.take().map(Held::settled);
         match (held, self.take(now)) {
             (Some(mut held), Some(rechecks)) => {
                 held.hints.merge(rechecks.hints);
@@ -193,6 +264,39 @@ mod tests {
         assert_eq!(now, start + 500 * MS);
         assert!(settle.take(now).is_some());
         assert!(!settle.postpone(now, now + 10 * MS), "nothing is held");
+    }
+
+    #[test]
+    fn what_was_taken_too_early_is_taken_again_and_its_time_counts_from_the_first_hint() {
+        let (mut settle, start) = settle();
+        hint(&mut settle, "/a", Phase::Complete, start);
+        let early = settle.take(start + 20 * MS).unwrap();
+        let written_just_now =
+            |settle: &Settle, settled: &Settled, at| settle.calm_for(settled, at).rest(Duration::ZERO, at);
+        assert_eq!(written_just_now(&settle, &early, start + 20 * MS), Some(20 * MS));
+        hint(&mut settle, "/b", Phase::Complete, start + 21 * MS);
+        settle.put_back(early, start + 35 * MS);
+        assert_eq!(settle.due(), Some(start + 41 * MS), "the later hint has a quiet time of its own");
+        let again = settle.take(start + 41 * MS).unwrap();
+        assert!(again.hints.len() == 2 && again.first == start);
+        assert_eq!(written_just_now(&settle, &again, start + 500 * MS), None, "held for long enough");
+        settle.put_back(again, start + 900 * MS);
+        assert_eq!(settle.due(), Some(start + 500 * MS));
+    }
+
+    #[test]
+    fn what_was_written_after_the_last_hint_is_not_looked_at_until_all_is_reported() {
+        let (mut settle, start) = settle();
+        hint(&mut settle, "/a", Phase::Complete, start);
+        let now = start + 60 * MS;
+        let settled = settle.take(now).unwrap();
+        let calm = settle.calm_for(&settled, now);
+        assert_eq!(calm.rest(59 * MS, now), Some(Duration::ZERO), "nobody has hinted it");
+        assert_eq!(calm.rest(61 * MS, now), None);
+        settle.put_back(settled, now);
+        settle.all_reported(now);
+        let settled = settle.take(now).unwrap();
+        assert_eq!(settle.calm_for(&settled, now).rest(59 * MS, now), None);
     }
 
     #[test]

@@ -12,8 +12,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
-    path::{Path, PathBuf},
-    pin::{Pin, pin},
+    path::Path,
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -25,8 +25,7 @@ use hotloader_backend::{
 };
 use tokio::{
     sync::watch,
-    task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -34,15 +33,12 @@ use super::{
     filesystem::MountTable,
     health::{BackendHealth, BackendState},
     lane::{Lane, LaneEvent},
+    patience::Patience,
+    questions::{Answer, Purpose, Questions, Unanswered},
     registry::Registry,
+    targets::{Target, distinct, next_after, targets},
 };
 use crate::config::WatchConfig;
-
-/// A backend that takes longer to pass a barrier is not well.
-pub(super) const BARRIER: Duration = Duration::from_secs(5);
-
-/// One that passed no barrier for so long is asked for one. The mount table is read as often.
-const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// What the supervisor tells the watcher beside reports.
 #[derive(Debug, Clone, Default)]
@@ -69,9 +65,8 @@ pub(super) struct Supervisor {
     confirmed: Option<u64>,
     /// Somebody did not watch what was watched before: look everywhere as soon as all is watched again.
     gap: bool,
-    barriers: BTreeMap<u64, Pending>,
-    asked: JoinSet<Answer>,
-    next_barrier: u64,
+    questions: Questions,
+    patience: Patience,
     heartbeat: Instant,
     /// What the watcher should know of, as of the last decision.
     covered: bool,
@@ -79,33 +74,6 @@ pub(super) struct Supervisor {
     /// How many directories each lane watches that no better one does.
     serves: BTreeMap<u64, usize>,
     has_news: bool,
-}
-
-/// A barrier that the watcher waits for.
-struct Pending {
-    request: BarrierRequest,
-    /// Lanes that have not passed it yet.
-    waiting: BTreeSet<u64>,
-}
-
-/// What came of a barrier in one lane.
-struct Answer {
-    lane: u64,
-    purpose: Purpose,
-    took: Duration,
-    result: Result<(), Unanswered>,
-}
-
-enum Unanswered {
-    Ended,
-    TimedOut,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    Barrier(u64),
-    Heartbeat,
-    Proof,
 }
 
 impl FileWatchBackend for Supervisor {
@@ -126,6 +94,7 @@ impl Supervisor {
         registry: Registry,
         settings: watch::Receiver<Arc<WatchConfig>>,
         standing: watch::Sender<Standing>,
+        patience: Patience,
     ) -> Self {
         Self {
             registry,
@@ -138,10 +107,9 @@ impl Supervisor {
             choices: Vec::new(),
             confirmed: None,
             gap: false,
-            barriers: BTreeMap::new(),
-            asked: JoinSet::new(),
-            next_barrier: 0,
-            heartbeat: Instant::now() + HEARTBEAT,
+            questions: Questions::new(patience.barrier),
+            patience,
+            heartbeat: Instant::now() + patience.heartbeat,
             covered: false,
             trouble: None,
             serves: BTreeMap::new(),
@@ -151,8 +119,7 @@ impl Supervisor {
 
     async fn work(mut self, mut inputs: BackendInputs) -> Result<(), BackendFailure> {
         let result = self.serve(&mut inputs).await;
-        // Its tasks hold barriers of lanes that end now.
-        self.asked.shutdown().await;
+        self.questions.end().await;
         for lane in self.lanes {
             lane.end().await;
         }
@@ -179,7 +146,7 @@ impl Supervisor {
                 biased;
                 () = inputs.stop.cancelled() => return Ok(()),
                 (lane, event) = event => self.take(lane, event, inputs)?,
-                Some(Ok(answer)) = self.asked.join_next() => self.answered(answer, inputs)?,
+                Some(answer) = self.questions.answer() => self.answered(answer, inputs)?,
                 changed = inputs.plan.changed() => match changed {
                     Ok(()) => {
                         self.wanted = inputs.plan.borrow_and_update().clone();
@@ -191,7 +158,10 @@ impl Supervisor {
                 Some(request) = inputs.barriers.recv() => self.begin_barrier(request),
                 () = sleep_until(due) => self.tick(inputs)?,
             }
-            self.complete_barriers();
+            // In a gap nobody can say that all was reported; after it, everything is looked at.
+            if !self.gap {
+                self.questions.complete();
+            }
             if std::mem::take(&mut self.has_news) {
                 self.tell();
             }
@@ -226,7 +196,7 @@ impl Supervisor {
         for (name, why) in new {
             let construct =
                 self.registry.find(&name).map_err(|unknown| BackendFailure::fatal(unknown.to_string()))?;
-            let mut lane = Lane::new(self.next_id, &name, construct, settings.clone());
+            let mut lane = Lane::new(self.next_id, &name, construct, settings.clone(), self.patience);
             lane.why = why;
             self.next_id += 1;
             self.lanes.push(lane);
@@ -252,32 +222,8 @@ impl Supervisor {
         self.lanes.iter().position(|lane| lane.name == name && !lane.retiring)
     }
 
-    /// Who shall watch each wanted directory, and who is on trial for it.
     fn targets(&self) -> Vec<Target> {
-        let by_name: BTreeMap<&str, usize> = self
-            .lanes
-            .iter()
-            .enumerate()
-            .filter(|(_, lane)| !lane.retiring)
-            .map(|(at, lane)| (lane.name.as_str(), at))
-            .collect();
-        let mut targets = Vec::with_capacity(self.choices.len());
-        for (dir, choice) in self.wanted.dirs.iter().zip(&self.choices) {
-            let mut target = Target::default();
-            for name in &choice.backends {
-                let Some(&at) = by_name.get(name.as_str()) else { continue };
-                let lane = &self.lanes[at];
-                if lane.is_usable() && lane.takes(dir) {
-                    target.lane = Some(at);
-                    break;
-                }
-                if lane.is_on_trial() && lane.takes(dir) {
-                    target.on_trial.get_or_insert(at);
-                }
-            }
-            targets.push(target);
-        }
-        targets
+        targets(&self.wanted.dirs, &self.choices, &self.lanes)
     }
 
     /// Brings the lanes nearer to what they should be, as far as it goes without waiting.
@@ -303,21 +249,21 @@ impl Supervisor {
 
     /// Gives each lane its directories: those targeted at it, and those it holds until another has them.
     fn spread(&mut self, targets: &[Target]) {
-        let mut plans: Vec<BTreeSet<PathBuf>> = vec![BTreeSet::new(); self.lanes.len()];
+        let mut plans: Vec<Vec<Arc<Path>>> = vec![Vec::new(); self.lanes.len()];
         let mut unproven = BTreeSet::new();
-        for (dir, target) in self.wanted.dirs.iter().zip(targets) {
+        for (place, (dir, target)) in self.wanted.dirs.iter().zip(targets).enumerate() {
             unproven.extend(target.on_trial);
             for (at, lane) in self.lanes.iter().enumerate() {
                 if target.lane == Some(at) || target.on_trial == Some(at) {
-                    plans[at].insert(dir.clone());
+                    plans[at].push(dir.clone());
                 } else if lane.holds(dir) && lane.takes(dir) {
                     match target.lane {
-                        Some(to) if self.lanes[to].covers(dir) && self.lanes[to].is_proven() => {
+                        Some(to) if self.lanes[to].covers(place, dir) && self.lanes[to].is_proven() => {
                             self.gap = true
                         }
                         to => {
                             unproven.extend(to);
-                            plans[at].insert(dir.clone());
+                            plans[at].push(dir.clone());
                         }
                     }
                 }
@@ -327,12 +273,15 @@ impl Supervisor {
             if dirs.is_empty() {
                 lane.rest();
             } else {
+                // Nearly always there is one lane, with all of them.
+                let all = dirs.len() == self.wanted.dirs.len();
+                let dirs = if all { self.wanted.dirs.clone() } else { dirs.into_iter().collect() };
                 lane.send(dirs, &self.wanted.trees);
             }
         }
         for at in unproven {
             if self.lanes[at].ask_for_proof() {
-                self.ask(at, Purpose::Proof);
+                self.questions.ask(&self.lanes[at], Purpose::Proof);
             }
         }
         self.lanes.retain(|lane| !lane.retiring || lane.is_running());
@@ -344,18 +293,19 @@ impl Supervisor {
         self.serves.clear();
         let mut pending = 0;
         let mut skipped = Vec::new();
-        for ((dir, target), choice) in self.wanted.dirs.iter().zip(&targets).zip(&self.choices) {
-            let best = target.lane.filter(|&at| self.lanes[at].covers(dir));
+        let wanted = self.wanted.dirs.iter().zip(&targets).zip(&self.choices);
+        for (place, ((dir, target), choice)) in wanted.enumerate() {
+            let best = target.lane.filter(|&at| self.lanes[at].covers(place, dir));
             let lane = match best {
                 Some(at) => Some(&self.lanes[at]),
-                None => self.lanes.iter().find(|lane| lane.covers(dir)),
+                None => self.lanes.iter().find(|lane| lane.covers(place, dir)),
             };
             match lane {
                 Some(lane) => *self.serves.entry(lane.id).or_default() += 1,
                 None if target.lane.or(target.on_trial).is_some() => pending += 1,
                 None => {
                     let reason = self.why_nobody(choice, dir);
-                    skipped.push(Skipped { dir: dir.clone(), cause: SkipCause::Limit, reason });
+                    skipped.push(Skipped { dir: dir.to_path_buf(), cause: SkipCause::Limit, reason });
                 }
             }
         }
@@ -382,6 +332,8 @@ impl Supervisor {
         // Directories that nobody can watch must not hold up the others.
         if self.confirmed != Some(revision) && revision > 0 {
             self.confirmed = Some(revision);
+            // Whoever hears of it may ask at once who watches.
+            self.tell();
             inputs.reports.report(Report::Armed(Armed { revision, skipped }));
         }
         Ok(())
@@ -468,40 +420,14 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Who would take over from a lane, if all that it has can be taken over.
     fn next_after(&self, at: usize) -> Option<String> {
-        let lane = &self.lanes[at];
-        let mut next = None;
-        for choice in distinct(&self.choices).filter(|choice| choice.backends.contains(&lane.name)) {
-            let others = choice.backends.iter().filter(|name| **name != lane.name);
-            let usable = |name: &&String| {
-                self.lanes
-                    .iter()
-                    .any(|other| other.name == **name && other.is_usable() && other.id != lane.id)
-            };
-            next = Some(others.clone().find(usable)?.clone());
-        }
-        next
-    }
-
-    fn ask(&mut self, at: usize, purpose: Purpose) {
-        let lane = &self.lanes[at];
-        let (id, Some(barrier)) = (lane.id, lane.barrier()) else { return };
-        self.asked.spawn(async move {
-            let begun = Instant::now();
-            let result = match timeout(BARRIER, pin!(barrier)).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(Unanswered::Ended),
-                Err(_) => Err(Unanswered::TimedOut),
-            };
-            Answer { lane: id, purpose, took: begun.elapsed(), result }
-        });
+        next_after(&self.lanes[at], &self.choices, &self.lanes)
     }
 
     fn answered(&mut self, answer: Answer, inputs: &BackendInputs) -> Result<(), BackendFailure> {
         let Answer { lane: id, purpose, took, result } = answer;
         let Some(at) = self.lanes.iter().position(|lane| lane.id == id) else {
-            self.no_longer_waits(purpose, id);
+            self.questions.settle(purpose, id);
             return Ok(());
         };
         match result {
@@ -514,29 +440,18 @@ impl Supervisor {
                         self.confirmed_by(at, armed, inputs)?;
                     }
                 }
-                self.no_longer_waits(purpose, id);
+                self.questions.settle(purpose, id);
                 self.passed(id, took, purpose == Purpose::Proof, inputs)
             }
             // Its end comes by itself, and what it leaves open is looked at after the gap.
             Err(Unanswered::Ended) => {
-                self.no_longer_waits(purpose, id);
+                self.questions.settle(purpose, id);
                 Ok(())
             }
             Err(Unanswered::TimedOut) => {
-                if let Purpose::Barrier(barrier) = purpose {
-                    // Dropped, which tells whoever asked.
-                    self.barriers.remove(&barrier);
-                }
+                self.questions.give_up(purpose);
                 self.silent(at, inputs)
             }
-        }
-    }
-
-    fn no_longer_waits(&mut self, purpose: Purpose, lane: u64) {
-        if let Purpose::Barrier(barrier) = purpose
-            && let Some(pending) = self.barriers.get_mut(&barrier)
-        {
-            pending.waiting.remove(&lane);
         }
     }
 
@@ -580,34 +495,8 @@ impl Supervisor {
     }
 
     fn begin_barrier(&mut self, request: BarrierRequest) {
-        self.next_barrier += 1;
-        let number = self.next_barrier;
-        let mut waiting = BTreeSet::new();
-        for at in 0..self.lanes.len() {
-            if self.lanes[at].has_work() && !self.lanes[at].is_on_trial() {
-                waiting.insert(self.lanes[at].id);
-                self.ask(at, Purpose::Barrier(number));
-            }
-        }
-        self.barriers.insert(number, Pending { request, waiting });
-    }
-
-    /// In a gap nobody can say that all was reported; after it, everything is looked at.
-    fn complete_barriers(&mut self) {
-        if self.gap {
-            return;
-        }
-        let done: Vec<u64> = self
-            .barriers
-            .iter()
-            .filter(|(_, pending)| pending.waiting.is_empty())
-            .map(|(number, _)| *number)
-            .collect();
-        for number in done {
-            if let Some(pending) = self.barriers.remove(&number) {
-                pending.request.complete();
-            }
-        }
+        let at_work = self.lanes.iter().filter(|lane| lane.has_work() && !lane.is_on_trial());
+        self.questions.begin(request, at_work);
     }
 
     fn tick(&mut self, inputs: &BackendInputs) -> Result<(), BackendFailure> {
@@ -626,12 +515,13 @@ impl Supervisor {
             }
         }
         if self.heartbeat <= now {
-            self.heartbeat = now + HEARTBEAT;
+            self.heartbeat = now + self.patience.heartbeat;
             self.has_news = true;
             for at in 0..self.lanes.len() {
-                let quiet = self.lanes[at].last_barrier().is_some_and(|at| at + HEARTBEAT <= now);
+                let quiet =
+                    self.lanes[at].last_barrier().is_some_and(|at| at + self.patience.heartbeat <= now);
                 if quiet && self.lanes[at].has_work() {
-                    self.ask(at, Purpose::Heartbeat);
+                    self.questions.ask(&self.lanes[at], Purpose::Heartbeat);
                 }
             }
             let mounts = MountTable::read();
@@ -655,25 +545,4 @@ impl Supervisor {
         let trouble = silent.or_else(|| self.trouble.clone());
         self.standing.send_replace(Standing { covered, trouble, backends });
     }
-}
-
-/// Who shall watch a directory.
-#[derive(Debug, Clone, Copy, Default)]
-struct Target {
-    lane: Option<usize>,
-    /// A preferred one that failed before and has to prove itself.
-    on_trial: Option<usize>,
-}
-
-/// The different choices; equal ones share one value.
-fn distinct(choices: &[Arc<Choice>]) -> impl Iterator<Item = &Arc<Choice>> {
-    let mut seen: Vec<*const Choice> = Vec::new();
-    choices.iter().filter(move |choice| {
-        let at = Arc::as_ptr(choice);
-        let is_new = !seen.contains(&at);
-        if is_new {
-            seen.push(at);
-        }
-        is_new
-    })
 }

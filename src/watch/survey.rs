@@ -10,12 +10,9 @@ use rustix::{
 use super::{
     key::StatKey,
     names::{At, Node, Slot, Told},
-    prefetch::in_parallel,
+    prefetch::{FEW, in_parallel},
     tree::DirName,
 };
-
-/// Fewer directories than this are looked at by one thread.
-const FEW: usize = 48;
 
 /// A file that has to be read to know.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ffi::OsStr,
     fs,
     hash::{Hash, Hasher},
@@ -69,15 +69,15 @@ struct Dir {
     names: Vec<DirName>,
 }
 
+/// A real directory's path and listing.
+pub(crate) type KnownDir = (Arc<Path>, Arc<Listing>);
+
 /// The way of a link, which a hint makes stale.
 #[derive(Debug)]
 struct Way {
     way: Arc<Resolved>,
     fresh: bool,
 }
-
-/// The path of a real directory, and what is in it.
-pub(crate) type Listed = (Arc<Path>, Arc<Listing>);
 
 /// The real directories, the links, and how they hang together.
 #[derive(Debug)]
@@ -93,6 +93,10 @@ pub(crate) struct Tree {
     /// The logical names of each file that is reached through a link to it.
     behind: BTreeMap<Arc<Path>, Vec<(DirName, u32)>>,
     walked: Walked,
+    /// The topmost directories on each file system that may hang, by its device.
+    remote: Vec<(u64, Arc<Path>)>,
+    /// Those on one that does not answer now. Nobody looks into them, and what was seen of them counts.
+    silent: Vec<Arc<Path>>,
 }
 
 /// What hints came to.
@@ -140,6 +144,8 @@ impl Tree {
             passing: BTreeMap::new(),
             behind: BTreeMap::new(),
             walked: Walked::default(),
+            remote: Vec::new(),
+            silent: Vec::new(),
         }
     }
 
@@ -176,9 +182,12 @@ impl Tree {
         self.dirs.get(dir.as_os_str()).map_or(&[], |dir| &dir.names)
     }
 
-    /// The links and roots that lead elsewhere than is known.
-    pub(crate) fn changed_ways(&self) -> impl Iterator<Item = &PathBuf> {
-        let changed = |(link, way): &(&PathBuf, &Way)| follow_again(&self.roots, link).end != way.way.end;
+    /// The links and roots that lead elsewhere than is known, of those whose ends one may look at.
+    pub(crate) fn changed_ways(&self, may_look: impl Fn(&Path) -> bool) -> impl Iterator<Item = &PathBuf> {
+        let changed = move |(link, way): &(&PathBuf, &Way)| {
+            way.way.end.place().is_none_or(&may_look)
+                && follow_again(&self.roots, &self.silent, link).end != way.way.end
+        };
         self.ways.iter().filter(changed).map(|(link, _)| link)
     }
 
@@ -198,6 +207,24 @@ impl Tree {
             || self.behind.contains_key(path)
     }
 
+    /// Finds out which of the file systems that a look at these hints may lead to do not answer.
+    pub(crate) fn ask(&mut self, hints: &HintSet, mut answers: impl FnMut(u64, &Path) -> bool) {
+        // Whatever is not a saved file may lead anywhere.
+        let anywhere = hints.is_everywhere() || hints.iter().any(|(path, _)| !self.is_known_file(path));
+        let concerns = |top: &Path| anywhere || hints.iter().any(|(path, _)| path.starts_with(top));
+        let is_silent = |(device, top): &&(u64, Arc<Path>)| concerns(top) && !answers(*device, top);
+        self.silent = self.remote.iter().filter(is_silent).map(|(_, top)| top.clone()).collect();
+    }
+
+    pub(crate) fn silent(&self) -> &[Arc<Path>] {
+        &self.silent
+    }
+
+    /// Whether a place is on a file system that does not answer.
+    pub(crate) fn is_silent(&self, path: &Path) -> bool {
+        is_below_any(&self.silent, path)
+    }
+
     /// Marks what the hints touch as stale.
     pub(crate) fn touch(&mut self, hints: &HintSet) -> Touched {
         let mut touched = Touched::default();
@@ -208,16 +235,20 @@ impl Tree {
             touched.everywhere = true;
         }
         for (path, _) in hints.iter() {
-            self.touch_path(path, &mut touched);
+            if !self.is_silent(path) {
+                self.touch_path(path, &mut touched);
+            }
         }
         touched
     }
 
     /// Looks again at directories that were listed before they were watched, and at the ways. Returns
     /// whether anything is different from what the last walk saw.
-    pub(crate) fn recheck(&mut self, dirs: &BTreeSet<PathBuf>) -> bool {
-        let known = |path: &PathBuf| Some((path.clone(), self.dirs.get(path.as_os_str())?.listing.clone()));
-        let known: Vec<_> = dirs.iter().filter_map(known).collect();
+    pub(crate) fn recheck(&mut self, dirs: &[Arc<Path>]) -> bool {
+        let dirs: Vec<&Arc<Path>> = dirs.iter().filter(|path| !self.is_silent(path)).collect();
+        let listed =
+            |path: &&Arc<Path>| Some((Arc::clone(path), self.dirs.get(path.as_os_str())?.listing.clone()));
+        let known: Vec<_> = dirs.iter().filter_map(listed).collect();
         let mut changed = false;
         for (path, found) in prefetch::again(&known) {
             changed = true;
@@ -226,8 +257,12 @@ impl Tree {
                 None => self.dirs.get_mut(path.as_os_str()).into_iter().for_each(|dir| dir.fresh = false),
             }
         }
+        let looked_too_early: HashSet<&OsStr> = dirs.iter().map(|dir| dir.as_os_str()).collect();
         for (link, way) in &mut self.ways {
-            if way.fresh && follow_again(&self.roots, link) != *way.way {
+            let mut above = way.way.waypoints.iter().filter_map(|waypoint| waypoint.parent());
+            // The others are watched all the time.
+            let is_doubtful = above.any(|dir| looked_too_early.contains(dir.as_os_str()));
+            if is_doubtful && way.fresh && follow_again(&self.roots, &self.silent, link) != *way.way {
                 (way.fresh, changed) = (false, true);
             }
         }
@@ -299,6 +334,8 @@ impl Tree {
         self.behind.clear();
         for Found { name, real, links, .. } in &found {
             if let Some(dir) = self.dirs.get_mut(real.as_os_str()) {
+                // Nearly always the only one.
+                dir.names.reserve_exact(1);
                 dir.names.push(name.clone());
             }
             for (entry, real) in links {
@@ -314,12 +351,24 @@ impl Tree {
             }
         }
         self.walked = walked;
+        self.remote = self.find_remote();
         found
+    }
+
+    fn find_remote(&self) -> Vec<(u64, Arc<Path>)> {
+        let device = |dir: &Path| self.dirs.get(dir.as_os_str()).map(|dir| dir.listing.identity.0);
+        let dirs = self.dirs.iter().filter(|(_, dir)| dir.listing.may_hang);
+        let tops =
+            dirs.filter(|(path, dir)| path.0.parent().and_then(device) != Some(dir.listing.identity.0));
+        tops.map(|(path, dir)| (dir.listing.identity.0, path.0.clone())).collect()
     }
 
     /// Reads what is stale or unknown at and below a directory, on several threads.
     pub(crate) fn prefetch(&mut self, top: &Path, recursive: bool) {
-        let known = |path: &Path| self.dirs.get(path.as_os_str()).map(|dir| (dir.listing.clone(), dir.fresh));
+        let known = |path: &Path| {
+            let dir = self.dirs.get(path.as_os_str())?;
+            Some((dir.listing.clone(), dir.fresh || self.is_silent(path)))
+        };
         for (path, found) in prefetch::below(top, recursive, &self.ignore, known) {
             match (self.dirs.get_mut(path.as_os_str()), found) {
                 (Some(dir), Prefetched::AsBefore) => dir.fresh = true,
@@ -340,12 +389,12 @@ impl Tree {
 
     /// Whether a directory need not be listed again.
     pub(crate) fn is_fresh(&self, dir: &Path) -> bool {
-        self.dirs.get(dir.as_os_str()).is_some_and(|dir| dir.fresh)
+        self.is_silent(dir) || self.dirs.get(dir.as_os_str()).is_some_and(|dir| dir.fresh)
     }
 
     /// The path and listing of a real directory, and the error if it cannot be had: then the listing is
     /// the last one that could.
-    pub(crate) fn listing(&mut self, path: &Path) -> (Option<Listed>, Option<io::Error>) {
+    pub(crate) fn listing(&mut self, path: &Path) -> (Option<KnownDir>, Option<io::Error>) {
         let mut error = None;
         if !self.is_fresh(path) {
             match self.dirs.get_mut(path.as_os_str()) {
@@ -374,7 +423,8 @@ impl Tree {
             Some(way) if way.fresh => return (way.way.clone(), None),
             way => way.map(|way| way.way.clone()),
         };
-        let now = Arc::new(resolve_symlinks(base, Path::new(name)));
+        let is_silent = |place: &Path| self.is_silent(place);
+        let now = Arc::new(resolve_symlinks(base, Path::new(name), is_silent));
         match (&now.end, before) {
             (End::Failed(at, kind), Some(before)) => (before, Some((at.clone(), (*kind).into()))),
             (end, _) => {
@@ -390,13 +440,18 @@ impl Tree {
 }
 
 /// Follows a link from where it stands, or a root from `/`.
-fn follow_again(roots: &[Root], link: &Path) -> Resolved {
+fn follow_again(roots: &[Root], silent: &[Arc<Path>], link: &Path) -> Resolved {
+    let is_silent = |place: &Path| is_below_any(silent, place);
     match (link.parent(), link.file_name()) {
         (Some(dir), Some(name)) if roots.iter().all(|root| root.dir != link) => {
-            resolve_symlinks(dir, Path::new(name))
+            resolve_symlinks(dir, Path::new(name), is_silent)
         }
-        _ => resolve_symlinks(Path::new("/"), link),
+        _ => resolve_symlinks(Path::new("/"), link, is_silent),
     }
+}
+
+fn is_below_any(tops: &[Arc<Path>], path: &Path) -> bool {
+    tops.iter().any(|top| path.starts_with(top))
 }
 
 /// The entries at and below a path. Paths sort by component, so these stand together.

@@ -21,6 +21,7 @@ use hotloader_backend::{HintSet, Phase};
 
 use super::{
     Change, ChangeKind, Contents, Root,
+    filesystem::MountTable,
     key::StatKey,
     links::{Identity, is_absence},
     listing::{Kind, Listing},
@@ -170,6 +171,10 @@ impl Reconciler {
     fn read_baseline(&mut self, behind: Option<DirName>) -> bool {
         let began = Instant::now();
         for name in self.directories(behind) {
+            // What does not answer now stays without: it is told as modified at any sign.
+            if !self.may_look_into(&name) {
+                continue;
+            }
             let unread: Vec<u32> = match self.names.nodes.get(&name) {
                 Some(node) => {
                     node.slots.iter().filter(|slot| slot.told == Told::Name).map(|slot| slot.entry).collect()
@@ -218,7 +223,9 @@ impl Reconciler {
         };
         let mut last = None;
         for name in self.directories(behind) {
-            self.audit_dir(&name, &mut found);
+            if self.may_look_into(&name) {
+                self.audit_dir(&name, &mut found);
+            }
             last = Some(name);
             if began.elapsed() > SLICE {
                 break;
@@ -229,7 +236,9 @@ impl Reconciler {
             self.upkeep.audit = Audit::Running { next: now + PAUSE, behind: last, taken, found };
             return false;
         }
-        for link in self.tree.changed_ways() {
+        // What lies on another machine is left to the backend that asks it all the time.
+        let mounts = MountTable::read();
+        for link in self.tree.changed_ways(|end| mounts.file_system(end).reports_changes) {
             found.insert(link.clone(), Phase::Complete);
         }
         let taken = before + began.elapsed();
@@ -239,6 +248,12 @@ impl Reconciler {
         }
         self.upkeep.audit = Audit::Found { found, taken };
         true
+    }
+
+    /// Whether a directory can be looked at without waiting for a server that does not answer.
+    fn may_look_into(&mut self, name: &DirName) -> bool {
+        let Some(node) = self.names.nodes.get(name) else { return false };
+        !node.listing.may_hang || self.answers.answers(node.listing.identity.0, &node.real)
     }
 
     fn audit_dir(&mut self, name: &DirName, found: &mut HintSet) {
@@ -300,6 +315,9 @@ impl Reconciler {
         let (interval, most) = HARD_LINKS;
         for (identity, file) in self.upkeep.hard_links.next(most) {
             let slots = self.tree.names_of(&file);
+            if !slots.first().is_none_or(|(dir, _)| self.may_look_into(dir)) {
+                continue;
+            }
             let known = slots.iter().find_map(|at| self.names.slot(at)).map(|slot| slot.key);
             let now = key_of(&file).ok();
             if known.is_some() && now != known {

@@ -19,7 +19,14 @@ pub(crate) struct VcsLocks {
     /// Where a repository may be: the directories and all that are above them.
     dirs: BTreeSet<PathBuf>,
     /// Locks that were waited for in vain, as they were then.
-    stale: BTreeMap<PathBuf, StatKey>,
+    stale: BTreeMap<PathBuf, Lock>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Lock {
+    /// Where the repository is.
+    dir: PathBuf,
+    key: StatKey,
 }
 
 impl VcsLocks {
@@ -41,27 +48,36 @@ impl VcsLocks {
         self.dirs = Self::of(dirs).dirs;
     }
 
-    /// Whether any of them is locked now, by a lock that is not stale. Asks the disk a few times for each
-    /// directory.
-    pub(crate) fn is_busy(&mut self) -> bool {
-        let held = self.held();
-        self.stale.retain(|lock, key| held.get(lock) == Some(key));
-        held.iter().any(|(lock, key)| self.stale.get(lock) != Some(key))
+    /// Whether a repository that concerns one is locked now, by a lock that is not stale. Asks the disk a few
+    /// times for each directory. The others are not asked: theirs is another checkout, and their file
+    /// systems may hang.
+    pub(crate) fn is_busy(&mut self, concerns: impl Fn(&Path) -> bool) -> bool {
+        let held = self.held(&concerns);
+        self.stale.retain(|lock, stale| !concerns(&stale.dir) || held.get(lock) == Some(stale));
+        held.iter().any(|(path, lock)| self.stale.get(path) != Some(lock))
     }
 
     /// Waited long enough: what is locked now is not waited for again until it changes.
-    pub(crate) fn give_up(&mut self) {
-        self.stale = self.held();
-        for lock in self.stale.keys() {
+    pub(crate) fn give_up(&mut self, concerns: impl Fn(&Path) -> bool) {
+        self.stale.retain(|_, stale| !concerns(&stale.dir));
+        for (lock, held) in self.held(&concerns) {
             tracing::warn!(target: "watch", ?lock,
                 "a version control lock stays; not waiting for it (remove it if nothing is at work there)");
+            self.stale.insert(lock, held);
         }
     }
 
-    fn held(&self) -> BTreeMap<PathBuf, StatKey> {
-        let locks = self.dirs.iter().flat_map(|dir| git_lock(dir).into_iter().chain([dir.join(".hg/wlock")]));
+    fn held(&self, concerns: impl Fn(&Path) -> bool) -> BTreeMap<PathBuf, Lock> {
+        let locks = self.dirs.iter().filter(|dir| concerns(dir)).flat_map(|dir| {
+            let locks = git_lock(dir).into_iter().chain([dir.join(".hg/wlock")]);
+            locks.map(move |lock| (lock, dir))
+        });
         // Mercurial's lock is a link that leads nowhere.
-        locks.filter_map(|lock| key_of(&lock).ok().map(|key| (lock, key))).collect()
+        let held = |(lock, dir): (PathBuf, &PathBuf)| {
+            let key = key_of(&lock).ok()?;
+            Some((lock, Lock { dir: dir.clone(), key }))
+        };
+        locks.filter_map(held).collect()
     }
 }
 
@@ -97,17 +113,17 @@ mod tests {
     #[test]
     fn a_lock_of_the_repository_above_is_seen_as_soon_as_there_is_one() {
         let (_keep, base, mut locks) = site();
-        assert!(!locks.is_busy());
+        assert!(!locks.is_busy(|_| true));
         fs::create_dir(base.join("repository/.git")).unwrap();
-        assert!(!locks.is_busy());
+        assert!(!locks.is_busy(|_| true));
         let lock = base.join("repository/.git/index.lock");
         fs::write(&lock, "").unwrap();
-        assert!(locks.is_busy());
+        assert!(locks.is_busy(|_| true));
         fs::remove_file(&lock).unwrap();
-        assert!(!locks.is_busy());
+        assert!(!locks.is_busy(|_| true));
         fs::create_dir(base.join("repository/.hg")).unwrap();
         symlink("host:1", base.join("repository/.hg/wlock")).unwrap();
-        assert!(locks.is_busy());
+        assert!(locks.is_busy(|_| true));
     }
 
     #[test]
@@ -115,11 +131,11 @@ mod tests {
         let (_keep, base, mut locks) = site();
         fs::create_dir_all(base.join("main/.git/worktrees/one")).unwrap();
         fs::write(base.join("repository/.git"), "gitdir: ../main/.git/worktrees/one\n").unwrap();
-        assert!(!locks.is_busy());
+        assert!(!locks.is_busy(|_| true));
         fs::write(base.join("main/.git/worktrees/one/index.lock"), "").unwrap();
-        assert!(locks.is_busy());
+        assert!(locks.is_busy(|_| true));
         fs::write(base.join("repository/.git"), "not for us").unwrap();
-        assert!(!locks.is_busy());
+        assert!(!locks.is_busy(|_| true));
     }
 
     #[test]
@@ -128,17 +144,31 @@ mod tests {
         fs::create_dir(base.join("repository/.git")).unwrap();
         let lock = base.join("repository/.git/index.lock");
         fs::write(&lock, "").unwrap();
-        assert!(locks.is_busy());
-        locks.give_up();
-        assert!(!locks.is_busy());
+        assert!(locks.is_busy(|_| true));
+        locks.give_up(|_| true);
+        assert!(!locks.is_busy(|_| true));
         locks.change_to([&base.join("repository/lua")]);
-        assert!(!locks.is_busy());
+        assert!(!locks.is_busy(|_| true));
         fs::write(&lock, "another").unwrap();
-        assert!(locks.is_busy());
-        locks.give_up();
+        assert!(locks.is_busy(|_| true));
+        locks.give_up(|_| true);
         fs::remove_file(&lock).unwrap();
-        assert!(!locks.is_busy());
+        assert!(!locks.is_busy(|_| true));
         fs::write(&lock, "another one").unwrap();
-        assert!(locks.is_busy());
+        assert!(locks.is_busy(|_| true));
+    }
+
+    #[test]
+    fn a_checkout_holds_back_what_is_in_its_repository_and_nothing_else() {
+        let (_keep, base, mut locks) = site();
+        fs::create_dir_all(base.join("other/lua")).unwrap();
+        locks.change_to(&["repository/lua", "other/lua"].map(|name| base.join(name)));
+        fs::create_dir(base.join("repository/.git")).unwrap();
+        fs::write(base.join("repository/.git/index.lock"), "").unwrap();
+        let ours = |dir: &Path| dir.ends_with("repository");
+        assert!(locks.is_busy(ours) && !locks.is_busy(|dir| !ours(dir)));
+        locks.give_up(ours);
+        assert!(!locks.is_busy(|dir| !ours(dir)));
+        assert!(!locks.is_busy(|_| true), "it is still known to be stale");
     }
 }

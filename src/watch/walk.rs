@@ -9,6 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use hotloader_backend::DirSet;
+
 use super::{
     Root,
     links::{End, Identity, Resolved},
@@ -64,7 +66,7 @@ impl Warning {
 }
 
 /// A logical directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) name: DirName,
     /// Which directory of the disk it is.
@@ -80,7 +82,7 @@ pub(crate) struct Walked {
     /// Each link and root whose way was followed.
     pub(crate) ways: BTreeSet<PathBuf>,
     /// Every directory that must be watched.
-    pub(crate) dirs: BTreeSet<PathBuf>,
+    pub(crate) dirs: DirSet,
     /// The real directories in which trees begin: where roots and links to directories lead.
     pub(crate) trees: BTreeSet<PathBuf>,
     /// Each link, and where it leads in the end.
@@ -97,15 +99,23 @@ pub(crate) struct Walk<'a> {
     allowed: Option<Vec<PathBuf>>,
     dirs: Vec<Found>,
     /// Directories that must be watched, as they are met: to sort them once is faster.
-    watch: Vec<PathBuf>,
+    watch: Vec<Arc<Path>>,
+    /// Likewise, those on the way of links.
+    on_the_way: BTreeSet<PathBuf>,
     walked: Walked,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn over(tree: &'a mut Tree) -> (Walked, Vec<Found>) {
         let roots = tree.roots.clone();
-        let mut walk =
-            Walk { tree, allowed: None, dirs: Vec::new(), watch: Vec::new(), walked: Walked::default() };
+        let mut walk = Walk {
+            tree,
+            allowed: None,
+            dirs: Vec::new(),
+            watch: Vec::new(),
+            on_the_way: BTreeSet::new(),
+            walked: Walked::default(),
+        };
         let ends: Vec<Option<(PathBuf, Identity)>> = roots.iter().map(|root| walk.root(root)).collect();
         if !walk.tree.allowed_roots.is_empty() {
             let listed = walk.tree.allowed_roots.iter();
@@ -124,7 +134,7 @@ impl<'a> Walk<'a> {
         walk.dirs.sort_by(|a, b| a.name.cmp(&b.name));
         walk.dirs.dedup_by(|later, first| later.name == first.name);
         walk.watch.retain(|dir| dir.parent().is_some());
-        let on_the_way = std::mem::take(&mut walk.walked.dirs);
+        let on_the_way = walk.on_the_way.into_iter().map(Arc::from);
         walk.walked.dirs = walk.watch.into_iter().chain(on_the_way).collect();
         (walk.walked, walk.dirs)
     }
@@ -153,9 +163,9 @@ impl<'a> Walk<'a> {
         for waypoint in &way.waypoints {
             // Nothing in `/` is replaced while a server runs from it.
             if let Some(dir) = waypoint.parent().filter(|dir| dir.parent().is_some())
-                && !self.walked.dirs.contains(dir)
+                && !self.on_the_way.contains(dir)
             {
-                self.walked.dirs.insert(dir.to_owned());
+                self.on_the_way.insert(dir.to_owned());
             }
         }
         way
@@ -175,10 +185,10 @@ impl<'a> Walk<'a> {
             self.walked.warnings.insert(Warning::TooMany);
             return;
         }
-        // Also if it cannot be listed: it may become readable.
-        self.watch.push(dir.to_owned());
         let (listing, trouble) = self.tree.listing(dir);
         self.walked.troubles.extend(trouble.map(|error| (dir.to_owned(), error)));
+        // Also if it cannot be listed: it may become readable.
+        self.watch.push(listing.as_ref().map_or_else(|| dir.into(), |(real, _)| real.clone()));
         let Some((real, listing)) = listing else { return };
         let at = self.dirs.len();
         let found = Found {

@@ -23,17 +23,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ChangeSet, Root, Timing,
-    handle::{Command, WatchError, WatchHandle, absolute, absolute_path},
+    handle::{Command, WatchError},
     health::Health,
-    reconcile::{LinkView, Look, Outcome, Reconciler, scan},
+    outcome::{LinkView, Looked},
+    patience::Patience,
+    reconcile::Reconciler,
     registry::Registry,
-    settle::{Settle, Settled},
-    supervisor::{BARRIER, Standing, Supervisor},
+    settle::{Calm, Settle, Settled},
+    supervisor::{Standing, Supervisor},
 };
-use crate::config::{AUTO, WatchConfig};
+use crate::config::WatchConfig;
 
 /// How long to wait for a checkout between two looks at its lock.
 const CHECKOUT: Duration = Duration::from_millis(10);
+
+/// How long to wait for what backends have still to say of a save that was come upon, or of a checkout that
+/// has ended.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// When a barrier that was not passed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -44,158 +50,106 @@ const TICK: Duration = Duration::from_millis(1);
 /// How long to wait before a failed supervisor is started again: at first, and at most.
 const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
-/// Starts to watch. When this returns, everything is watched and the first change set, which names
-/// all there is, is in the channel; a root that does not exist is waited for.
-///
-/// # Errors
-///
-/// When there is no such backend, or none works here.
-pub async fn start(
-    settings: &WatchConfig,
-    roots: Vec<Root>,
-    registry: &Registry,
-) -> Result<(WatchHandle, mpsc::Receiver<ChangeSet>), WatchError> {
-    let begun = Instant::now();
-    let (settings, roots) = (absolute(settings)?, absolute_roots(roots)?);
-    for name in settings.backend.names().iter().filter(|name| *name != AUTO) {
-        registry.find(name)?;
-    }
-    let chosen = settings.backend.to_string();
-    let reconciler = Box::new(Reconciler::new(&settings, roots.clone()));
-    let settle = Settle::new(settings.quiet, settings.max_hold);
-    let (settings_sender, settings) = watch::channel(Arc::new(settings));
-    let (standing_sender, standing) = watch::channel(Standing::default());
-    let make_supervisor =
-        SupervisorMaker { registry: registry.clone(), settings: settings.clone(), standing: standing_sender };
-    let (backend, reports) = make_supervisor.spawn();
-    let (changes, receiver) = mpsc::channel(1);
-    let (commands, command_inbox) = mpsc::channel(16);
-    let (links, links_view) = watch::channel(Arc::default());
-    let (health, health_view) = watch::channel(Health::default());
-    let stop = CancellationToken::new();
-    let mut watcher = Watcher {
-        make_supervisor,
-        backend,
-        reports,
-        standing,
-        reconciler: Some(reconciler),
-        settle,
-        plan: WatchPlan::default(),
-        settings,
-        roots,
-        changes,
-        commands: command_inbox,
-        links,
-        health,
-        stop: stop.clone(),
-        proof: None,
-        proven: false,
-    };
-    if let Err(end) = watcher.begin(begun).await {
-        watcher.backend.stop().await;
-        return Err(match end {
-            End::Stopped => WatchError::Stopped,
-            End::Panicked => WatchError::Panicked,
-            End::Failed(failure) => WatchError::Backend { backend: chosen, failure },
-        });
-    }
-    let task = tokio::spawn(watcher.run());
-    let handle = WatchHandle {
-        commands,
-        links: links_view,
-        health: health_view,
-        settings: settings_sender,
-        registry: registry.clone(),
-        stop: stop.drop_guard(),
-        task,
-    };
-    Ok((handle, receiver))
-}
-
-/// Reads everything there is once, without watching it: for a server without hot loading.
-///
-/// # Errors
-///
-/// When a directory has no absolute path.
-pub async fn scan_once(settings: &WatchConfig, roots: Vec<Root>) -> Result<ChangeSet, WatchError> {
-    let begun = Instant::now();
-    let (settings, roots) = (absolute(settings)?, absolute_roots(roots)?);
-    let changes = spawn_blocking(move || scan(&settings, roots)).await.map_err(|_| WatchError::Panicked)?;
-    let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
-    Ok(ChangeSet { changes, initial: true, timing })
-}
-
-fn absolute_roots(mut roots: Vec<Root>) -> Result<Vec<Root>, WatchError> {
-    for root in &mut roots {
-        root.dir = absolute_path(&root.dir)?;
-    }
-    Ok(roots)
+/// The ends of its channels, and what stops it.
+pub(super) struct Ends {
+    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) changes: mpsc::Sender<ChangeSet>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) links: watch::Sender<Arc<LinkView>>,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) stop: CancellationToken,
 }
 
 /// Makes the supervisor, again if it ever panics.
-struct SupervisorMaker {
+pub(super) struct SupervisorMaker {
     registry: Registry,
     settings: watch::Receiver<Arc<WatchConfig>>,
     standing: watch::Sender<Standing>,
+    pub(super) patience: Patience,
 }
 
 impl SupervisorMaker {
+    pub(super) fn new(
+        registry: Registry,
+        settings: watch::Receiver<Arc<WatchConfig>>,
+        standing: watch::Sender<Standing>,
+        patience: Patience,
+    ) -> Self {
+        Self { registry, settings, standing, patience }
+    }
+
     fn spawn(&self) -> (BackendHandle, ReportStream) {
         let (registry, settings) = (self.registry.clone(), self.settings.clone());
-        spawn(Box::new(Supervisor::new(registry, settings, self.standing.clone())))
+        spawn(Box::new(Supervisor::new(registry, settings, self.standing.clone(), self.patience)))
     }
 }
 
 /// Why work broke off.
-enum End {
+pub(super) enum End {
     Stopped,
     Panicked,
     Failed(BackendFailure),
 }
 
-struct Watcher {
-    make_supervisor: SupervisorMaker,
+pub(super) struct Watcher {
+    pub(super) make_supervisor: SupervisorMaker,
     settings: watch::Receiver<Arc<WatchConfig>>,
     roots: Vec<Root>,
-    backend: BackendHandle,
-    reports: ReportStream,
-    standing: watch::Receiver<Standing>,
+    pub(super) backend: BackendHandle,
+    pub(super) reports: ReportStream,
+    pub(super) ends: Ends,
     /// `None` only while a blocking thread has it.
-    reconciler: Option<Box<Reconciler>>,
-    settle: Settle,
-    plan: WatchPlan,
-    changes: mpsc::Sender<ChangeSet>,
-    commands: mpsc::Receiver<Command>,
-    links: watch::Sender<Arc<LinkView>>,
-    health: watch::Sender<Health>,
-    stop: CancellationToken,
+    pub(super) reconciler: Option<Box<Reconciler>>,
+    pub(super) settle: Settle,
+    pub(super) plan: WatchPlan,
     /// A barrier that tells what is not only on its way; true when it is passed.
     proof: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
     /// It was passed, and what it brought is still to be looked at.
     proven: bool,
+    /// Something that belongs to what is held may still be on its way: the backends are asked for it first.
+    may_lack: bool,
 }
 
 impl Watcher {
-    async fn begin(&mut self, begun: Instant) -> Result<(), End> {
-        let outcome = self.look(HintSet::new()).await?;
-        match timeout(BARRIER, self.backend.barrier()).await {
-            Ok(Ok(())) => self.passed_barrier(),
-            Ok(Err(_)) => return Err(End::Failed(self.backend.failed().await)),
-            Err(_) => {
-                return Err(End::Failed(BackendFailure::next_backend(format!(
-                    "it does not say within {BARRIER:?} that it is ready; choose another one with watch.backend"
-                ))));
-            }
+    pub(super) fn new(make_supervisor: SupervisorMaker, roots: Vec<Root>, ends: Ends) -> Self {
+        let (backend, reports) = make_supervisor.spawn();
+        let settings = make_supervisor.settings.clone();
+        let (reconciler, settle) = {
+            let settings = settings.borrow();
+            let reconciler = Reconciler::new(&settings, roots.clone());
+            (Some(Box::new(reconciler)), Settle::new(settings.quiet, settings.max_hold))
+        };
+        let plan = WatchPlan::default();
+        let (proof, proven, may_lack) = (None, false, false);
+        Self {
+            make_supervisor,
+            settings,
+            roots,
+            backend,
+            reports,
+            ends,
+            reconciler,
+            settle,
+            plan,
+            proof,
+            proven,
+            may_lack,
         }
-        self.take_standing();
-        tracing::info!(target: "watch",
-            by = self.health.borrow().summary(), dirs = self.plan.dirs.len(), files = outcome.changes.len(),
-            ms = begun.elapsed().as_millis() as u64, "watching");
-        let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
-        self.send(ChangeSet { changes: outcome.changes, initial: true, timing }).await
     }
 
-    async fn run(mut self) {
+    /// Has everything watched and sends the first change set, which was begun then.
+    pub(super) async fn begin(&mut self, begun: Instant) -> Result<(), End> {
+        // Whatever was written when: it is never too early for the first look.
+        let Looked::Done(outcome) = self.look(&HintSet::new(), Calm::ANY).await? else { return Ok(()) };
+        self.take_standing();
+        tracing::info!(target: "watch",
+            by = self.ends.health.borrow().summary(), dirs = self.plan.dirs.len(), files = outcome.changes.len() + outcome.listed.len(),
+            ms = begun.elapsed().as_millis() as u64, "watching");
+        let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
+        self.send(outcome.into_change_set(true, timing)).await
+    }
+
+    pub(super) async fn run(mut self) {
         loop {
             let end = match self.step().await {
                 Ok(()) => continue,
@@ -211,19 +165,33 @@ impl Watcher {
                 break;
             }
         }
+        self.stop().await;
+    }
+
+    pub(super) async fn stop(self) {
         self.backend.stop().await;
     }
 
     async fn step(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        if self.settle.is_ripe(now) && self.on_disk(Reconciler::is_checkout_under_way).await? {
+        if self.settle.is_ripe(now) && self.at_held(Reconciler::is_checkout_under_way).await? {
             if self.settle.postpone(now, now + CHECKOUT) {
+                self.may_lack = true;
                 return Ok(());
             }
-            self.on_disk(Reconciler::give_up_on_checkout).await?;
+            self.at_held(Reconciler::give_up_on_checkout).await?;
+        } else if self.may_lack && self.settle.is_ripe(now) {
+            self.may_lack = false;
+            // Without an answer it is looked at as it is.
+            let _ = timeout(LAST_WORDS, self.backend.barrier()).await;
+            if let Some(collected) = self.reports.take() {
+                self.take_in(collected);
+            }
+            self.settle.all_reported(now);
         }
         if let Some(settled) = self.settle.take(now) {
-            return self.act(settled, now).await;
+            let calm = self.settle.calm_for(&settled, now);
+            return self.act(settled, calm, now).await;
         }
         if self.proven && self.settle.is_idle() {
             self.proven = false;
@@ -231,21 +199,21 @@ impl Watcher {
             return if hints.is_empty() {
                 Ok(())
             } else {
-                self.act(Settled { hints, first: now }, now).await
+                self.act(Settled { hints, first: now, reported: now }, Calm::ANY, now).await
             };
         }
         let next_work = self.reconciler.as_ref().and_then(|reconciler| reconciler.next_work());
         let due = self.settle.due();
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(End::Stopped),
+            () = self.ends.stop.cancelled() => Err(End::Stopped),
             failure = self.backend.failed() => Err(End::Failed(failure)),
-            Some(command) = self.commands.recv() => self.obey(command).await,
+            Some(command) = self.ends.commands.recv() => self.obey(command).await,
             Some(collected) = self.reports.next() => {
                 self.take_in(collected);
                 Ok(())
             }
-            Ok(()) = self.standing.changed() => {
+            Ok(()) = self.ends.standing.changed() => {
                 self.take_standing();
                 Ok(())
             }
@@ -289,28 +257,13 @@ impl Watcher {
         }));
     }
 
-    /// Has the reconciler do something that asks the disk.
-    async fn on_disk<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Reconciler) -> T + Send + 'static,
-    ) -> Result<T, End> {
-        let Some(mut reconciler) = self.reconciler.take() else { return Err(End::Panicked) };
-        let job = spawn_blocking(move || {
-            let result = work(&mut reconciler);
-            (reconciler, result)
-        });
-        let (reconciler, result) = job.await.map_err(|_| End::Panicked)?;
-        self.reconciler = Some(reconciler);
-        Ok(result)
-    }
-
     async fn obey(&mut self, command: Command) -> Result<(), End> {
         match command {
             Command::Rescan => self.look_everywhere(),
             Command::Barrier(reply) => {
                 let passed = tokio::select! {
-                    () = self.stop.cancelled() => return Err(End::Stopped),
-                    passed = timeout(BARRIER, self.backend.barrier()) => passed,
+                    () = self.ends.stop.cancelled() => return Err(End::Stopped),
+                    passed = timeout(self.make_supervisor.patience.barrier, self.backend.barrier()) => passed,
                 };
                 match passed {
                     Ok(Ok(())) => {
@@ -320,7 +273,7 @@ impl Watcher {
                         }
                         let now = Instant::now();
                         if let Some(settled) = self.settle.take_now(now) {
-                            self.act(settled, now).await?;
+                            self.act(settled, Calm::ANY, now).await?;
                         }
                         // Whoever asked may have gone.
                         let _ = reply.send(Ok(()));
@@ -337,7 +290,7 @@ impl Watcher {
         Ok(())
     }
 
-    fn take_in(&mut self, collected: Collected) {
+    pub(super) fn take_in(&mut self, collected: Collected) {
         let Collected { mut hints, armed, lost, first, last } = collected;
         for lost in lost {
             if lost.cause == LostCause::Handover {
@@ -378,28 +331,35 @@ impl Watcher {
 
     /// Takes over how the backends are.
     fn take_standing(&mut self) {
-        let Standing { covered, trouble, backends } = self.standing.borrow_and_update().clone();
+        let Standing { covered, trouble, backends } = self.ends.standing.borrow_and_update().clone();
         let last_barrier = backends.iter().filter_map(|backend| backend.barrier).map(|(at, _)| at).max();
-        let before = self.health.borrow().clone();
-        self.health.send_modify(|health| {
+        let before = self.ends.health.borrow().clone();
+        self.ends.health.send_modify(|health| {
             health.armed = covered;
             health.trouble = trouble;
             health.backends = backends;
             health.last_barrier = last_barrier.max(health.last_barrier);
         });
-        let now = self.health.borrow();
+        let now = self.ends.health.borrow();
         if !before.backends.is_empty() && before.names() != now.names() && !now.names().is_empty() {
             tracing::info!(target: "watch", by = now.summary(), "watching");
         }
     }
 
     fn passed_barrier(&self) {
-        self.health.send_modify(|health| health.last_barrier = Some(Instant::now()));
+        self.ends.health.send_modify(|health| health.last_barrier = Some(Instant::now()));
     }
 
-    async fn act(&mut self, settled: Settled, now: Instant) -> Result<(), End> {
+    async fn act(&mut self, settled: Settled, calm: Calm, now: Instant) -> Result<(), End> {
         let initial = self.reconciler.as_ref().is_some_and(|reconciler| reconciler.is_new());
-        let outcome = self.look(settled.hints).await?;
+        let outcome = match self.look(&settled.hints, calm).await? {
+            Looked::Done(outcome) => outcome,
+            Looked::Early(rest) => {
+                self.settle.put_back(settled, Instant::now() + rest);
+                self.may_lack = true;
+                return Ok(());
+            }
+        };
         let timing = Timing {
             first_hint: settled.first,
             settle: now.saturating_duration_since(settled.first),
@@ -409,8 +369,8 @@ impl Watcher {
             return Ok(());
         }
         if outcome.missed > 0 {
-            self.health.send_modify(|health| health.missed += outcome.missed as u64);
-            tracing::warn!(target: "watch", backends = self.health.borrow().names().join(", "), missed = outcome.missed,
+            self.ends.health.send_modify(|health| health.missed += outcome.missed as u64);
+            tracing::warn!(target: "watch", backends = self.ends.health.borrow().names().join(", "), missed = outcome.missed,
                 first = ?outcome.changes.first().map(|change| &change.path),
                 "changes were found that the watch backend did not report; please report this as a bug, or choose \
                  another one with watch.backend");
@@ -419,88 +379,15 @@ impl Watcher {
             names = ?outcome.changes.iter().map(|change| &change.name).collect::<Vec<_>>(),
             settle_us = timing.settle.as_micros() as u64, reconcile_us = timing.reconcile.as_micros() as u64,
             "changed");
-        self.send(ChangeSet { changes: outcome.changes, initial, timing }).await
+        self.send(outcome.into_change_set(initial, timing)).await
     }
 
     async fn send(&mut self, set: ChangeSet) -> Result<(), End> {
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(End::Stopped),
+            () = self.ends.stop.cancelled() => Err(End::Stopped),
             // Without a consumer there is nothing to do but to wait for the stop.
-            _ = self.changes.send(set) => Ok(()),
-        }
-    }
-
-    /// Looks until there is nothing that is listed but not watched.
-    async fn look(&mut self, mut hints: HintSet) -> Result<Outcome, End> {
-        loop {
-            let Some(mut reconciler) = self.reconciler.take() else { return Err(End::Panicked) };
-            let watched = std::mem::take(&mut self.plan.dirs);
-            let (reconciler, watched, look) = spawn_blocking(move || {
-                let look = reconciler.look(&hints, &watched, Instant::now());
-                (reconciler, watched, look)
-            })
-            .await
-            .map_err(|_| End::Panicked)?;
-            self.plan.dirs = watched;
-            let links = || reconciler.links();
-            match look {
-                Look::Arm => {
-                    let links = links();
-                    self.reconciler = Some(reconciler);
-                    self.update_symlink_watches(links).await?;
-                    // What was listed too early is known to the reconciler.
-                    hints = HintSet::new();
-                }
-                Look::Done(outcome) => {
-                    let links = outcome.walked.then(links);
-                    self.reconciler = Some(reconciler);
-                    if let Some(links) = links {
-                        self.update_symlink_watches(links).await?;
-                    }
-                    for (path, at) in &outcome.rechecks {
-                        self.settle.recheck(path.clone(), *at);
-                    }
-                    return Ok(outcome);
-                }
-            }
-        }
-    }
-
-    /// Publishes the links, and has the backend watch what they need; waits until it does if there is
-    /// anything new.
-    async fn update_symlink_watches(&mut self, links: LinkView) -> Result<(), End> {
-        let grown = !links.watched_dirs.is_subset(&self.plan.dirs);
-        let same = links.watched_dirs == self.plan.dirs && links.trees == self.plan.trees;
-        let (dirs, trees) = (links.watched_dirs.clone(), links.trees.clone());
-        self.links.send_if_modified(|known| {
-            let modified = **known != links;
-            if modified {
-                *known = Arc::new(links);
-            }
-            modified
-        });
-        if !same {
-            self.plan = WatchPlan { revision: self.plan.revision + 1, dirs, trees };
-            self.backend.set_plan(self.plan.clone());
-        }
-        if grown { self.armed().await } else { Ok(()) }
-    }
-
-    async fn armed(&mut self) -> Result<(), End> {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(End::Stopped),
-                failure = self.backend.failed() => return Err(End::Failed(failure)),
-                Some(collected) = self.reports.next() => {
-                    let armed = collected.armed.as_ref().is_some_and(|armed| armed.revision >= self.plan.revision);
-                    self.take_in(collected);
-                    if armed {
-                        return Ok(());
-                    }
-                }
-            }
+            _ = self.ends.changes.send(set) => Ok(()),
         }
     }
 
@@ -512,7 +399,7 @@ impl Watcher {
             let why = failure.explain();
             tracing::error!(target: "watch", failure = why,
                 retry_ms = delay.as_millis() as u64, "watching failed; changes are not seen until it works again");
-            self.health.send_modify(|health| {
+            self.ends.health.send_modify(|health| {
                 health.armed = false;
                 health.trouble = Some(why.clone());
             });
@@ -540,8 +427,8 @@ impl Watcher {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Err(End::Stopped),
-                Some(command) = self.commands.recv() => if let Command::Barrier(reply) = command {
+                () = self.ends.stop.cancelled() => return Err(End::Stopped),
+                Some(command) = self.ends.commands.recv() => if let Command::Barrier(reply) = command {
                     let _ = reply.send(Err(WatchError::Barrier(why.to_owned())));
                 },
                 () = &mut pause => return Ok(()),

@@ -154,7 +154,19 @@ impl WebSocketEndpoint {
 
     /// Serves a socket of the session, from its 101 to its end.
     pub(super) fn adopt(&self, upgrade: OnUpgrade, session: SessionHandle) {
-        let Self { limits, counters, stop, tasks, .. } = self.clone();
+        let counters = self.counters.clone();
+        self.serve(upgrade, |stream, limits, stop| connect(stream, session, limits, counters, stop));
+    }
+
+    /// Completes a handshake and lets `talk` have the stream.
+    pub(super) fn serve<F>(
+        &self,
+        upgrade: OnUpgrade,
+        talk: impl FnOnce(Box<upgrade::BrowserStream>, SocketLimits, CancellationToken) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Self { limits, stop, tasks, .. } = self.clone();
         self.tasks.spawn(async move {
             let completed = tokio::select! {
                 completed = upgrade::complete(upgrade, limits.websocket_config()) => completed,
@@ -162,7 +174,7 @@ impl WebSocketEndpoint {
             };
             match completed {
                 // In a task of its own: this one would keep the room for the handshake until the end.
-                Ok(stream) => drop(tasks.spawn(connect(Box::new(stream), session, limits, counters, stop))),
+                Ok(stream) => drop(tasks.spawn(talk(Box::new(stream), limits, stop))),
                 Err(error) => tracing::debug!(%error, "a browser left during the WebSocket handshake"),
             }
         });

@@ -5,7 +5,11 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
-use hyper::server::conn::http1;
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -20,7 +24,7 @@ use tokio_util::{
 };
 use warp::{Filter, reply::Response};
 
-use super::endpoint::WebSocketEndpoint;
+use super::{endpoint::WebSocketEndpoint, restart::Peer};
 
 /// How long a request's header may take, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -121,11 +125,17 @@ where
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
+    let peer = Peer::of(&stream);
+    let answers = TowerToHyperService::new(warp::service(routes));
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        answers.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_SIZE)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(warp::service(routes)))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {

@@ -6,21 +6,29 @@
 //! | `origin`, `authority` | which Host and Origin reach it at all |
 //! | `routes` | which address is answered by what |
 //! | `files` | which file of `html/` a path may name |
+//! | `client_files` | what of the browser client is served |
+//! | `policy` | which scripts run in the server's own pages |
 //! | `pages`, `replies` | what the server's own pages and answers look like |
+//! | `restart` | who may have sessions begin anew from outside |
 //! | `upgrade` | whether a request is a WebSocket handshake |
 //! | `socket` | how one socket reads, writes, pings and closes |
 //! | `endpoint` | which socket belongs to which session; all of them together |
-//! | `client/` | the browser's side, embedded in the binary |
+//! | `status` | the status page and its socket |
+//! | `client/`, `status/` | the browser's side, embedded in the binary |
 
 mod authority;
+mod client_files;
 mod endpoint;
 mod files;
 mod http;
 mod origin;
 mod pages;
+mod policy;
 mod replies;
+mod restart;
 mod routes;
 mod socket;
+mod status;
 mod upgrade;
 
 #[cfg(test)]
@@ -33,6 +41,7 @@ use tokio::{net::TcpListener, sync::watch};
 pub use endpoint::{ExecuteError, SocketCounters, WebSocketEndpoint};
 pub use http::WebServer;
 pub use origin::OriginConfigError;
+pub use status::{StatusPart, StatusSource};
 
 use crate::config::ServerConfig;
 use files::SiteFiles;
@@ -56,6 +65,8 @@ pub struct WebSettings {
     pub readiness: watch::Receiver<Readiness>,
     /// For `/metrics`.
     pub metrics: MetricsText,
+    /// For `/_hot/`.
+    pub status: Arc<dyn StatusSource>,
 }
 
 /// Whether the server does what it is there for.
@@ -90,7 +101,7 @@ pub fn start(
     settings: WebSettings,
     endpoint: WebSocketEndpoint,
 ) -> Result<WebServer, StartError> {
-    let WebSettings { site, html, server, allowed_roots, readiness, metrics } = settings;
+    let WebSettings { site, html, server, allowed_roots, readiness, metrics, status } = settings;
     let policy = OriginPolicy::new(&server)?;
     let stop = endpoint.stop_token();
     let state = Arc::new(WebState {
@@ -100,6 +111,7 @@ pub fn start(
         debug_pages: server.debug_pages,
         readiness,
         metrics,
+        status: status::StatusPage::new(status),
     });
     WebServer::start(listener, routes(state), endpoint, stop).map_err(StartError::Listener)
 }

@@ -137,6 +137,13 @@ pub(super) fn check_is_visit(headers: &HeaderMap) -> Result<(), Refusal> {
     if foreign && !is("sec-fetch-mode", "navigate") { Err(Refusal::BackgroundRequest) } else { Ok(()) }
 }
 
+/// Whether a page is asked for, and not a part of one: a picture with a relative address is looked for
+/// below the session, too.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    // Programs say nothing of it.
+    headers.get("sec-fetch-dest").is_none_or(|part| part == "document" || part == "iframe")
+}
+
 impl AllowedOrigin {
     fn parse(entry: &str) -> Result<Self, OriginConfigError> {
         let wrong = || OriginConfigError::Origin(entry.to_owned());

@@ -30,7 +30,7 @@ fn page(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head>\n\
+         <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><style>{STYLE}</style></head>\n\
          <body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
     )
 }
@@ -51,16 +51,16 @@ pub(super) fn plain(title: &str, text: &str) -> String {
 
 /// On the page of a failed start: the client listens, and once a reload went well, or the state was made
 /// anew, the application's own page is asked for.
-const COME_ALIVE: &str = r#"<script type="module" src="/_client/main.js"></script>
-<script type="module">
+const COME_ALIVE: &str = r#"<script type="module" nonce="{nonce}" src="/_client/main.js"></script>
+<script type="module" nonce="{nonce}">
   const handlers = window.uiApp?.getStore().handlers ?? {};
   const { reload } = handlers;
   handlers.restart = () => location.reload();
   handlers.reload = (report) => report.status === "ok" ? location.reload() : reload?.(report);
 </script>"#;
 
-/// `main.lua` failed. The page comes alive when the file is mended.
-pub(super) fn start_error(error: &Diagnostic) -> String {
+/// `main.lua` failed. The page comes alive when the file is mended. `nonce` is what its scripts show.
+pub(super) fn start_error(error: &Diagnostic, nonce: &str) -> String {
     let mut body = String::from("<p><strong>");
     body.push_str(&escape(&error.file));
     if let Some(line) = error.line {
@@ -85,7 +85,7 @@ pub(super) fn start_error(error: &Diagnostic) -> String {
         let _ = writeln!(body, "<details><summary>Traceback</summary><pre>{traceback}</pre></details>");
     }
     body.push_str("<p>The application appears as soon as the file is mended and saved.</p>\n");
-    body.push_str(COME_ALIVE);
+    body.push_str(&COME_ALIVE.replace("{nonce}", nonce));
     page("The application could not start", &body)
 }
 
@@ -116,11 +116,12 @@ mod tests {
             ],
             traceback: hostile.into(),
         };
-        let page = start_error(&error);
+        let page = start_error(&error, "0123");
         assert!(!page.contains("<script>"), "{page}");
         assert_eq!(page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;").count(), 5);
         assert!(page.contains("<mark>    2 | "), "the line is marked: {page}");
-        assert!(page.contains("src=\"/_client/main.js\""));
+        assert!(page.contains("nonce=\"0123\" src=\"/_client/main.js\""));
+        assert_eq!(page.matches("<script").count(), page.matches("nonce=\"0123\"").count());
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 use std::{convert::Infallible, sync::Arc};
 
+use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
-use include_dir::{Dir, include_dir};
+use include_dir::Dir;
 use tokio::sync::watch;
 use warp::{
     Filter, Rejection, Reply,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{
-            ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+            ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, LINK,
             REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
@@ -19,18 +20,17 @@ use warp::{
 };
 
 use super::{
-    MetricsText, Readiness,
+    MetricsText, Readiness, client_files,
     endpoint::WebSocketEndpoint,
     files::{self, SiteFiles},
     origin::{self, OriginPolicy, Refusal},
-    pages,
+    pages, policy,
     replies::{html, json, not_modified, redirect, text, with},
+    restart,
+    status::StatusPage,
     upgrade,
 };
 use crate::session::{CreateError, SessionGone, SessionHandle, SessionId};
-
-/// The browser client, inside the binary.
-static CLIENT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/web/client");
 
 /// What the answers are made of.
 pub(super) struct WebState {
@@ -40,6 +40,7 @@ pub(super) struct WebState {
     pub(super) debug_pages: bool,
     pub(super) readiness: watch::Receiver<Readiness>,
     pub(super) metrics: MetricsText,
+    pub(super) status: StatusPage,
 }
 
 /// Why a request is refused before any route looks at it.
@@ -68,11 +69,22 @@ pub(super) fn routes(
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<OnUpgrade>())
         .map(open_socket);
+    let status_socket = warp::path!("_hot" / "ws")
+        .and(state.clone())
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .map(open_status_socket);
 
     let home = warp::path::end().and(state.clone()).and(warp::header::headers_cloned()).then(begin_session);
     let variables = warp::path!(SessionId / "variables").and(state.clone()).then(show_variables);
     let variables_json = warp::path!(SessionId / "variables.json").and(state.clone()).then(send_variables);
-    let page = warp::path::param().and(warp::path::tail()).and(state.clone()).then(session_page);
+    let page = warp::path::param()
+        .and(warp::path::tail())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(state.clone())
+        .then(session_page);
 
     let healthz = warp::path!("healthz").map(|| text(StatusCode::OK, "ok\n"));
     let readyz = warp::path!("readyz").and(state.clone()).map(readiness);
@@ -81,6 +93,14 @@ pub(super) fn routes(
         .and(warp::path::tail())
         .and(warp::header::headers_cloned())
         .and_then(client_file);
+    let status = warp::path("_hot")
+        .and(warp::path::full())
+        .and(warp::path::tail())
+        .and(state.clone())
+        .and(warp::header::headers_cloned())
+        .and_then(status_file);
+
+    let restart = restart::route(state.clone());
 
     let to_read = home
         .or(variables)
@@ -97,12 +117,14 @@ pub(super) fn routes(
         .unify()
         .or(client)
         .unify()
+        .or(status)
+        .unify()
         .or(files)
         .unify()
         .boxed();
     let reading = warp::get().or(warp::head()).unify();
     guard
-        .and(socket.or(reading.and(to_read)).unify())
+        .and(socket.or(status_socket).unify().or(restart).unify().or(reading.and(to_read)).unify())
         .recover(explain)
         .unify()
         .map(|response: Response| with_security_headers(response))
@@ -116,7 +138,8 @@ async fn guard(
 ) -> Result<(), Rejection> {
     state.policy.check_host(&headers).map_err(reject)?;
     let only_reads = matches!(method, Method::GET | Method::HEAD);
-    if !only_reads || path.as_str().starts_with("/ws/") {
+    let is_socket = path.as_str().starts_with("/ws/") || path.as_str() == "/_hot/ws";
+    if !only_reads || is_socket {
         state.policy.check_origin(&headers).map_err(reject)?;
     }
     Ok(())
@@ -151,19 +174,10 @@ fn open_socket(
     headers: HeaderMap,
     upgrade: Option<OnUpgrade>,
 ) -> Response {
-    let accepted = upgrade::accept(&method, &headers);
-    let (response, upgrade) = match (accepted, upgrade) {
-        (Ok(response), Some(upgrade)) => (response, upgrade),
-        (Ok(_), None) => return text(StatusCode::UPGRADE_REQUIRED, "This connection cannot be upgraded.\n"),
-        (Err(error), _) => {
-            let mut response = text(error.status(), format!("{error}\n"));
-            response.headers_mut().extend(error.remedy());
-            return response;
-        }
+    let (response, upgrade) = match handshake(&state, &method, &headers, upgrade) {
+        Ok(accepted) => accepted,
+        Err(refused) => return *refused,
     };
-    if state.endpoint.is_closed() {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping.\n");
-    }
     match state.endpoint.sessions().get(id) {
         Some(session) => {
             state.endpoint.adopt(upgrade, session);
@@ -171,6 +185,67 @@ fn open_socket(
         }
         None => text(StatusCode::NOT_FOUND, format!("There is no session {id}.\n")),
     }
+}
+
+/// `GET /_hot/ws`: like every socket, only for an allowed Host and Origin.
+fn open_status_socket(
+    state: Arc<WebState>,
+    method: Method,
+    headers: HeaderMap,
+    upgrade: Option<OnUpgrade>,
+) -> Response {
+    if !state.debug_pages {
+        return not_found();
+    }
+    let (response, upgrade) = match handshake(&state, &method, &headers, upgrade) {
+        Ok(accepted) => accepted,
+        Err(refused) => return *refused,
+    };
+    match state.status.admit() {
+        Some(viewer) => {
+            state.endpoint.serve(upgrade, |stream, limits, stop| viewer.serve(stream, limits, stop));
+            response
+        }
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "Too many browsers look at this page.\n"),
+    }
+}
+
+/// The answer to a handshake and the way to its stream, or the answer that refuses it.
+fn handshake(
+    state: &WebState,
+    method: &Method,
+    headers: &HeaderMap,
+    upgrade: Option<OnUpgrade>,
+) -> Result<(Response, OnUpgrade), Box<Response>> {
+    let response = upgrade::accept(method, headers).map_err(|error| {
+        let mut response = text(error.status(), format!("{error}\n"));
+        response.headers_mut().extend(error.remedy());
+        Box::new(response)
+    })?;
+    let refuse = |status, why| Err(Box::new(text(status, why)));
+    let Some(upgrade) = upgrade else {
+        return refuse(StatusCode::UPGRADE_REQUIRED, "This connection cannot be upgraded.\n");
+    };
+    if state.endpoint.is_closed() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping.\n");
+    }
+    Ok((response, upgrade))
+}
+
+/// `GET /_hot/` and its files.
+async fn status_file(
+    path: FullPath,
+    name: Tail,
+    state: Arc<WebState>,
+    headers: HeaderMap,
+) -> Result<Response, Rejection> {
+    if !state.debug_pages {
+        return Err(warp::reject::not_found());
+    }
+    if path.as_str() == "/_hot" {
+        return Ok(redirect("/_hot/"));
+    }
+    StatusPage::file(name.as_str(), &headers).ok_or_else(warp::reject::not_found)
 }
 
 /// `GET /`
@@ -194,30 +269,68 @@ fn no_session(error: &CreateError) -> Response {
     if status == StatusCode::SERVICE_UNAVAILABLE { with(response, RETRY_AFTER, "10") } else { response }
 }
 
-/// `GET /{session}` and deeper: clients use paths below a session as they like.
-async fn session_page(id: SessionId, _deeper: Tail, state: Arc<WebState>) -> Response {
+/// What follows the `?` of an address, with it.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let there = warp::query::raw().map(|query| format!("?{query}"));
+    there.or_else(|_| async { Ok::<_, Infallible>((String::new(),)) })
+}
+
+/// `GET /{session}` and deeper: clients use paths below a session as they like, and find the path in the
+/// property `url` of variable 1.
+async fn session_page(
+    id: SessionId,
+    deeper: Tail,
+    query: String,
+    headers: HeaderMap,
+    state: Arc<WebState>,
+) -> Response {
     let Some(session) = state.endpoint.sessions().get(id) else {
         return html(StatusCode::NOT_FOUND, pages::unknown_session(id));
     };
+    if origin::is_page(&headers) {
+        let url = format!("/{}{query}", deeper.as_str());
+        // That the session has ended is found out below.
+        let _ = session.execute(move |session| session.visit(&url));
+    }
     let response = match session.start_error().await {
-        Some(error) => html(StatusCode::INTERNAL_SERVER_ERROR, pages::start_error(&error)),
-        None => match index_page(&state.files).await {
-            Some(page) => html(StatusCode::OK, page),
-            None => not_found(),
+        Some(error) => {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            with_scripts(status, |nonce| pages::start_error(&error, nonce))
+        }
+        None => match site_page(&state.files).await {
+            Some(page) if !client_files::runs_in(&page) => html(StatusCode::OK, page),
+            page => {
+                let response = match page {
+                    Some(page) => html(StatusCode::OK, page),
+                    None => with_scripts(StatusCode::OK, client_files::index),
+                };
+                with(response, LINK, client_files::preload())
+            }
         },
     };
     with(response, SET_COOKIE, &format!("ui-session={id}; Path=/; SameSite=Lax"))
 }
 
-/// The site's `html/index.html`, else the built-in page.
-async fn index_page(files: &SiteFiles) -> Option<Vec<u8>> {
-    if let Some(file) = files.find("index.html").await {
-        match tokio::fs::read(&file.path).await {
-            Ok(page) => return Some(page),
-            Err(error) => tracing::warn!(path = %file.path.display(), %error, "cannot read the site's page"),
+/// A page of the server's own in which scripts run: those that show its nonce.
+fn with_scripts(status: StatusCode, write: impl FnOnce(&str) -> String) -> Response {
+    match policy::nonce() {
+        Ok(nonce) => {
+            let policy = policy::content_security_policy(&nonce);
+            with(html(status, write(&nonce)), CONTENT_SECURITY_POLICY, &policy)
+        }
+        Err(error) => {
+            tracing::error!(%error, "no randomness for the nonce of a page");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "The operating system gave no random bytes.\n")
         }
     }
-    CLIENT.get_file("index.html").map(|file| file.contents().to_vec())
+}
+
+/// The site's `html/index.html`, if it has one. Which scripts run there is the site's business.
+async fn site_page(files: &SiteFiles) -> Option<Vec<u8>> {
+    let file = files.find("index.html").await?;
+    let page = tokio::fs::read(&file.path).await;
+    let warn = |error: &_| tracing::warn!(path = %file.path.display(), %error, "cannot read the site's page");
+    page.inspect_err(warn).ok()
 }
 
 /// `GET /{session}/variables`
@@ -258,14 +371,22 @@ fn metrics(state: Arc<WebState>) -> Response {
 
 /// `GET /_client/{file}`
 async fn client_file(name: Tail, headers: HeaderMap) -> Result<Response, Rejection> {
-    let file = CLIENT.get_file(name.as_str()).ok_or_else(warp::reject::not_found)?;
-    let etag = format!("\"{:x}\"", xxhash_rust::xxh3::xxh3_128(file.contents()));
-    if files::is_cached(&headers, &etag) {
-        return Ok(not_modified(&etag));
+    let file = client_files::get(name.as_str()).ok_or_else(warp::reject::not_found)?;
+    Ok(unless_cached(file.body.clone(), &file.kind, &file.etag, &headers))
+}
+
+/// A file inside the binary.
+pub(super) fn embedded(dir: &'static Dir<'_>, name: &str, headers: &HeaderMap) -> Option<Response> {
+    let body = dir.get_file(name)?.contents();
+    let kind = mime_guess::from_path(name).first_or_octet_stream();
+    Some(unless_cached(body.into(), kind.as_ref(), &client_files::etag(body), headers))
+}
+
+fn unless_cached(body: Bytes, kind: &str, etag: &str, headers: &HeaderMap) -> Response {
+    if files::is_cached(headers, etag) {
+        return not_modified(etag);
     }
-    let kind = mime_guess::from_path(name.as_str()).first_or_octet_stream();
-    let response = with(Response::new(file.contents().into()), CONTENT_TYPE, kind.as_ref());
-    Ok(cacheable(response, &etag))
+    cacheable(with(Response::new(body.into()), CONTENT_TYPE, kind), etag)
 }
 
 /// `GET /{file}` from `html/`. warp opens and sends it, in parts if asked; which one may be had, and
@@ -306,7 +427,8 @@ fn cacheable(response: Response, etag: &str) -> Response {
     }
 }
 
-/// On every answer: no guessing of types, no session id in a Referer, no framing by other sites.
+/// On every answer: no guessing of types, no session id in a Referer, no framing by other sites. A page
+/// with a stricter policy of its own keeps it.
 fn with_security_headers(mut response: Response) -> Response {
     for (name, value) in [
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -314,7 +436,7 @@ fn with_security_headers(mut response: Response) -> Response {
         (X_FRAME_OPTIONS, "SAMEORIGIN"),
         (CONTENT_SECURITY_POLICY, "frame-ancestors 'self'"),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -3,7 +3,7 @@
 //! It knows neither sessions nor HTTP. Frames of the browser go to a function that takes them, frames for
 //! the browser come from a channel. One task and small buffers keep an idle socket at some 6 KiB.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, pin::pin, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
@@ -33,6 +33,9 @@ use crate::session::{Frame, SessionGone};
 pub(super) const MAX_OUTSTANDING: usize = 16;
 /// How often the server pings.
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// Pings that are due within so long leave together, those of all sockets. With each at a moment of its own,
+/// a thread is woken for every ping and for every answer, which costs more than both.
+const TOGETHER: Duration = Duration::from_millis(500);
 /// A socket that was silent for this long is given up: at least one pong should have come.
 const SILENCE: Duration = Duration::from_secs(75);
 /// How long a farewell may take, the browser's answer included.
@@ -130,7 +133,7 @@ where
         let reading = outstanding.len() < MAX_OUTSTANDING;
         // Who is not read cannot be heard.
         let silent_at = if reading { heard + SILENCE } else { Instant::now() + SILENCE };
-        let wake = silent_at.min(pinged + PING_EVERY);
+        let wake = silent_at.min(next_ping(pinged));
         let to_send = tokio::select! {
             // In this order: what was received is polled before anything else is read, which keeps the
             // order of the browser's frames; and a browser that sends without pause is still answered.
@@ -180,6 +183,14 @@ where
             return left;
         }
     }
+}
+
+/// At the first beat after [`PING_EVERY`]; the beats are the same for all sockets.
+fn next_ping(pinged: Instant) -> Instant {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let due = (pinged + PING_EVERY).saturating_duration_since(*FIRST);
+    let beats = due.as_millis().div_ceil(TOGETHER.as_millis());
+    *FIRST + TOGETHER * u32::try_from(beats).unwrap_or(u32::MAX)
 }
 
 enum Incoming {

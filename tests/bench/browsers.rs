@@ -10,19 +10,10 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Notify,
-    task::JoinSet,
-    time::timeout,
-};
-use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
-    tungstenite::{Message, protocol::WebSocketConfig},
-};
+use tokio::{sync::Notify, task::JoinSet, time::timeout};
+use tokio_tungstenite::tungstenite::Message;
 
-use super::server::version;
+use super::{connect::connect, server::version};
 
 /// What every browser shows: the page of the application, and one text in it.
 const CREATE: &str = r#"{"userEvent":true,"messages":[
@@ -58,7 +49,7 @@ impl Browsers {
         let mut browsers = Self { round: Arc::default(), tasks: JoinSet::new() };
         for _ in 0..count {
             browsers.expect(0, 1);
-            let mut socket = connect(address).await.map_err(io::Error::other)?;
+            let mut socket = connect(address).await?;
             socket.send(Message::text(CREATE)).await.map_err(io::Error::other)?;
             let round = browsers.round.clone();
             browsers.tasks.spawn(async move {
@@ -116,24 +107,4 @@ impl Round {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// A new session, as a browser gets one, and its socket.
-async fn connect(address: &str) -> Result<WebSocketStream<TcpStream>, Failure> {
-    let mut http = TcpStream::connect(address).await?;
-    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    http.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    http.read_to_string(&mut answer).await?;
-    let location = answer.lines().find_map(|line| line.strip_prefix("location: /"));
-    let session = location.ok_or_else(|| format!("no new session: {answer}"))?;
-
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let config = WebSocketConfig::default().read_buffer_size(4 << 10).write_buffer_size(1 << 10);
-    let url = format!("ws://{address}/ws/{session}");
-    let (socket, _) = client_async_with_config(url, stream, Some(config)).await?;
-    Ok(socket)
 }

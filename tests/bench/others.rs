@@ -81,85 +81,73 @@ impl Measured<'_> {
     }
 }
 
+/// A Watchman of our own: the user's may be busy, or not be there.
+pub(crate) struct Daemon {
+    process: Kept,
+    options: [String; 4],
+    pub(crate) socket: PathBuf,
+    _keep: tempfile::TempDir,
+}
+
+impl Daemon {
+    pub(crate) fn start() -> Outcome<Self> {
+        let keep = tempfile::tempdir()?;
+        let at = |name: &str| keep.path().join(name);
+        let socket = at("socket");
+        let named = |name: &str, path: &Path| format!("--{name}={}", path.display());
+        let options = [
+            named("sockname", &socket),
+            named("logfile", &at("log")),
+            named("statefile", &at("state")),
+            named("pidfile", &at("pid")),
+        ];
+        let process = Command::new("watchman")
+            .args(&options)
+            .arg("--foreground")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let process = Kept(process);
+        let deadline = Instant::now() + DEADLINE;
+        // Its socket is there before anybody listens.
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            if Instant::now() > deadline {
+                return Err("the daemon does not start".into());
+            }
+            std::thread::sleep(10 * MS);
+        }
+        Ok(Self { process, options, socket, _keep: keep })
+    }
+}
+
 /// A daemon of its own, and a subscription by the client that comes with it.
 pub(crate) fn watchman(dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
-    let keep = tempfile::tempdir()?;
-    let at = |name: &str| keep.path().join(name);
-    let (socket, log, state, pid) = (at("socket"), at("log"), at("state"), at("pid"));
-    let named = |name: &str, path: &Path| format!("--{name}={}", path.display());
-    let options = [
-        named("sockname", &socket),
-        named("logfile", &log),
-        named("statefile", &state),
-        named("pidfile", &pid),
-    ];
-    let daemon = Command::new("watchman")
-        .args(&options)
-        .arg("--foreground")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let daemon = Kept(daemon);
-    let deadline = Instant::now() + DEADLINE;
-    while !socket.exists() {
-        if Instant::now() > deadline {
-            return Err("the daemon does not start".into());
-        }
-        std::thread::sleep(10 * MS);
-    }
-    std::thread::sleep(200 * MS);
-    let memory_before = process::memory(daemon.0.id())?;
+    let daemon = Daemon::start()?;
+    let pid = daemon.process.0.id();
+    let memory_before = process::memory(pid)?;
+    let client = |request: serde_json::Value| -> Outcome<Kept> {
+        // Its output is held back until there is much of it, unless it is told otherwise.
+        let mut client = Command::new("stdbuf")
+            .args(["-oL", "watchman"])
+            .args(&daemon.options)
+            .args(["--no-spawn", "--persistent", "--json-command", "--server-encoding=json", "--no-pretty"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()?;
+        // It reads to the end before it does anything.
+        writeln!(client.stdin.take().ok_or("no input")?, "{request}")?;
+        Ok(Kept(client))
+    };
     let began = Instant::now();
-    let client = Command::new("watchman")
-        .args(&options)
-        .args([
-            "--no-spawn",
-            "--persistent",
-            "--json-command",
-            "--server-encoding=json",
-            "--output-encoding=json",
-            "--no-pretty",
-        ])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()?;
-    let mut client = Kept(client);
-    let mut input = client.0.stdin.take().ok_or("no input")?;
-    let lines = lines(client.0.stdout.take().ok_or("no output")?);
-    let request = serde_json::json!(["watch", dir]);
-    let subscribe = serde_json::json!(["subscribe", dir, "bench", { "fields": ["name"] }]);
-    writeln!(input, "{request}")?;
-    // This client takes one command; the subscription goes by another.
-    let ready;
-    match wait(&lines, |line| line.contains("\"watch\"")) {
-        Ok(_) => {
-            drop(client);
-            let client = Command::new("watchman")
-                .args(&options)
-                .args([
-                    "--no-spawn",
-                    "--persistent",
-                    "--json-command",
-                    "--server-encoding=json",
-                    "--output-encoding=json",
-                    "--no-pretty",
-                ])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::inherit())
-                .spawn()?;
-            let mut client = Kept(client);
-            let mut input = client.0.stdin.take().ok_or("no input")?;
-            let lines = self::lines(client.0.stdout.take().ok_or("no output")?);
-            writeln!(input, "{subscribe}")?;
-            drop(input);
-            ready = wait(&lines, |line| line.contains("\"files\""))?.saturating_duration_since(began);
-            Measured { dir, dirs, saves, ready, pid: daemon.0.id(), memory_before }.figures(&lines)
-        }
-        Err(error) => Err(error),
-    }
+    let mut watch = client(serde_json::json!(["watch", dir]))?;
+    wait(&lines(watch.0.stdout.take().ok_or("no output")?), |line| line.contains("\"watch\""))?;
+    drop(watch);
+    let mut subscription = client(serde_json::json!(["subscribe", dir, "bench", { "fields": ["name"] }]))?;
+    let lines = lines(subscription.0.stdout.take().ok_or("no output")?);
+    let ready = wait(&lines, |line| line.contains("\"files\""))?.saturating_duration_since(began);
+    Measured { dir, dirs, saves, ready, pid, memory_before }.figures(&lines)
 }
 
 /// Installs it with npm in a directory of its own.

@@ -8,6 +8,7 @@
 //! Machines differ and are noisy: compare figures of one run with each other.
 
 mod browsers;
+mod connect;
 mod server;
 
 use std::{error::Error, time::Duration};

@@ -29,6 +29,7 @@ impl Tree {
     pub(crate) fn new(within: &Path, dirs: usize) -> Outcome<Self> {
         let keep = tempfile::Builder::new().prefix("hotloader-bench-").tempdir_in(within)?;
         let dir = fs::canonicalize(keep.path())?.join("tree");
+        fs::create_dir(&dir)?;
         for number in 0..dirs {
             let sub = Self::sub(&dir, number);
             fs::create_dir_all(&sub)?;

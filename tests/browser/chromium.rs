@@ -6,7 +6,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use fantoccini::{
+    Client, ClientBuilder, Locator,
+    actions::{InputSource, KeyAction, KeyActions},
+    elements::Element,
+};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
@@ -77,6 +81,11 @@ impl Chromium {
         Some(Self { driver, client })
     }
 
+    /// A page that is not a session's.
+    pub(crate) async fn open_at(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
     /// The page of a new session.
     pub(crate) async fn open(&self, server: &Server) {
         self.client.goto(&server.url()).await.unwrap();
@@ -126,18 +135,51 @@ impl Chromium {
         .await;
     }
 
+    /// Puts the focus into a field, with the caret at its end, unless it is there.
+    pub(crate) async fn click_if_not_focused(&self, css: &str) {
+        self.run(&format!(
+            "const e = document.querySelector('{css}');
+            if (document.activeElement !== e) {{ e.focus(); e.setSelectionRange(e.value.length, e.value.length); }}"
+        ))
+        .await;
+    }
+
+    /// Presses a key, wherever the focus is.
+    pub(crate) async fn press(&self, character: char) {
+        let keys = KeyActions::new("keyboard".into())
+            .then(KeyAction::Down { value: character })
+            .then(KeyAction::Up { value: character });
+        self.client.perform_actions(keys).await.unwrap();
+    }
+
     /// The page is the one that was opened, and its console has no errors. Ends the browser.
     pub(crate) async fn ends_well(self) {
         assert_eq!(self.run("return window.marker").await, "never reloaded");
-        let session = self.client.session_id().await.unwrap().unwrap();
-        let path = format!("/session/{session}/se/log");
-        let json = [("Content-Type", "application/json")];
-        let log = http::ask(self.driver.addr, "POST", &path, &json, r#"{"type":"browser"}"#).await;
-        let entries: Value = serde_json::from_str(&log.body).unwrap();
-        let errors: Vec<&Value> =
-            entries["value"].as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE").collect();
+        let errors = self.errors().await;
         assert!(errors.is_empty(), "the console: {errors:?}");
         self.end().await;
+    }
+
+    /// What the console complains about.
+    pub(crate) async fn errors(&self) -> Vec<String> {
+        let entries = self.ask_driver("se/log", json!({ "type": "browser" })).await;
+        let entries = entries.as_array().unwrap().iter();
+        entries.filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].to_string()).collect()
+    }
+
+    /// A command of Chromium's own protocol.
+    #[allow(dead_code, reason = "each program that drives a browser has its own needs")]
+    pub(crate) async fn command(&self, name: &str, params: Value) -> Value {
+        self.ask_driver("goog/cdp/execute", json!({ "cmd": name, "params": params })).await
+    }
+
+    /// What goes beyond the standard of drivers.
+    async fn ask_driver(&self, what: &str, body: Value) -> Value {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let path = format!("/session/{session}/{what}");
+        let json = [("Content-Type", "application/json")];
+        let answer = http::ask(self.driver.addr, "POST", &path, &json, &body.to_string()).await;
+        serde_json::from_str::<Value>(&answer.body).unwrap()["value"].take()
     }
 
     pub(crate) async fn end(self) {

@@ -1,18 +1,24 @@
-//! The sample site in a real browser: what a person sees who saves a file.
+//! In a real browser: the sample site, as a person sees it who saves a file, and (in `client`) what the
+//! built-in client makes of each attribute.
 //!
 //! With UPDATE_SCREENSHOTS=1 the pictures of the README are made anew.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
+mod board;
 mod chromium;
+mod client;
 #[path = "../../backends/watchman/tests/harness/mod.rs"]
 mod daemon;
+mod edits;
 #[allow(dead_code, reason = "the tests of the backend use the rest")]
 #[path = "../../backends/polling/tests/real/mounts.rs"]
 mod mounts;
+mod status;
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
+mod tutorial;
 
 use std::{fs, path::Path};
 
@@ -53,7 +59,7 @@ async fn an_edit_is_seen_with_the_old_count_on_the_same_page() {
     browser.click(CLICK).await;
     browser.shows(COUNT, "Pressed 3 times").await;
     // A module: the cards on the page are the same ones.
-    site.edit("lua/card.lua", "★", "+");
+    site.edit("lua/text.lua", "★", "+");
     browser.shows(".card .stars", "").await;
     browser
         .gives(
@@ -181,6 +187,10 @@ async fn a_server_that_comes_back_is_noticed_and_offers_a_new_session() {
     browser.shows("h1", "This session is not known").await;
     browser.click("a[href='/']").await;
     browser.shows("h1", "Hello from Lua").await;
+    // A browser logs each attempt that nobody answered, and the page that was not found; we add nothing.
+    let errors = browser.errors().await;
+    let of_network = |error: &&String| error.contains("net::ERR_") || error.contains("404");
+    assert!(errors.iter().all(|error| of_network(&error)), "the console: {errors:?}");
     browser.end().await;
 }
 
@@ -209,5 +219,10 @@ async fn screenshots() {
     site.edit("lua/card.lua", "self.votes = self.votes + 1 -- try: + 10", "self.votes += 1");
     browser.overlay(&["lua/card.lua:"]).await;
     fs::write(images.join("overlay.png"), browser.client.screenshot().await.unwrap()).unwrap();
+    site.edit("lua/card.lua", "self.votes += 1", "self.votes = self.votes + 10");
+    browser.overlay(&[]).await;
+    browser.open_at(&format!("{}/_hot/", server.url())).await;
+    browser.shows("#sessions td:nth-child(3)", "0").await;
+    fs::write(images.join("status.png"), browser.client.screenshot().await.unwrap()).unwrap();
     browser.end().await;
 }

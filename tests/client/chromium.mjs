@@ -37,6 +37,10 @@ export async function startBrowser() {
     run: (script, ...args) => call("POST", `${session}/execute/sync`, { script, args }),
     click: async (css) => call("POST", `${session}/element/${await element(css)}/click`, {}),
     type: async (css, text) => call("POST", `${session}/element/${await element(css)}/value`, { text }),
+    /** Presses and releases a key, wherever the focus is. */
+    key: (value) => call("POST", `${session}/actions`, {
+      actions: [{ type: "key", id: "keyboard", actions: [{ type: "keyDown", value }, { type: "keyUp", value }] }],
+    }),
     /** What the console has said since the last call. */
     log: () => call("POST", `${session}/se/log`, { type: "browser" }),
     screenshot: async () => Buffer.from(await call("GET", `${session}/screenshot`), "base64"),

@@ -8,8 +8,9 @@ import { extname } from "node:path";
 export const SESSION = "0123456789abcdef0123456789abcdef";
 const CLIENT = new URL("../../src/web/client/", import.meta.url);
 const TYPES = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
-// As strict as a site may want it: no inline script, no inline style.
-const POLICY = "default-src 'self'; base-uri 'none'; object-src 'none'";
+const NONCE = "of-this-page";
+// As strict as a site may want it: no inline script without the nonce, no eval, no inline style.
+const POLICY = `default-src 'self'; script-src 'nonce-${NONCE}'; base-uri 'none'; object-src 'none'`;
 
 export async function startFakeServer() {
   const state = { sockets: new Set(), batches: [], onBatch: () => {}, onOpen: () => {}, sessionGone: false, away: false };
@@ -26,7 +27,8 @@ export async function startFakeServer() {
       response.end("<h1>No such session</h1>");
     } else {
       response.setHeader("Content-Type", "text/html");
-      response.end(await readFile(new URL("index.html", CLIENT)));
+      const page = await readFile(new URL("index.html", CLIENT), "utf8");
+      response.end(page.replace("{nonce}", NONCE));
     }
   });
   server.on("upgrade", (request, socket) => {
@@ -44,13 +46,16 @@ export async function startFakeServer() {
     socket.on("error", () => {});
     state.onOpen();
     let buffer = Buffer.alloc(0);
+    const parts = [];
     socket.on("data", (data) => {
       buffer = Buffer.concat([buffer, data]);
       for (let frame; (frame = readFrame(buffer)); ) {
         buffer = buffer.subarray(frame.size);
         if (frame.opcode === 8) socket.destroy();
-        if (frame.opcode !== 1) continue;
-        const batch = JSON.parse(frame.text);
+        if (frame.opcode > 1) continue;
+        parts.push(frame.bytes); // a long message comes in several frames
+        if (!frame.last) continue;
+        const batch = JSON.parse(Buffer.concat(parts.splice(0)).toString());
         state.batches.push(batch);
         state.onBatch(batch);
       }
@@ -77,7 +82,7 @@ export async function startFakeServer() {
   };
 }
 
-/** The first whole frame in `buffer` (browsers mask what they send, and do not split these). */
+/** The first whole frame in `buffer` (browsers mask what they send). */
 function readFrame(buffer) {
   if (buffer.length < 6) return null;
   let length = buffer[1] & 127;
@@ -85,18 +90,26 @@ function readFrame(buffer) {
   if (length === 126) {
     length = buffer.readUInt16BE(2);
     at = 4;
+  } else if (length === 127) {
+    if (buffer.length < 14) return null;
+    length = Number(buffer.readBigUInt64BE(2));
+    at = 10;
   }
   const size = at + 4 + length;
   if (buffer.length < size) return null;
   const mask = buffer.subarray(at, at + 4);
-  const text = Buffer.from(buffer.subarray(at + 4, size).map((byte, i) => byte ^ mask[i % 4])).toString();
-  return { opcode: buffer[0] & 15, text, size };
+  const bytes = Buffer.from(buffer.subarray(at + 4, size).map((byte, i) => byte ^ mask[i % 4]));
+  return { opcode: buffer[0] & 15, last: buffer[0] >= 128, bytes, size };
 }
 
 function writeFrame(text) {
   const body = Buffer.from(text);
-  const head = body.length < 126
-    ? Buffer.from([0x81, body.length])
-    : Buffer.from([0x81, 126, body.length >> 8, body.length & 255]);
+  // The length has to be in the shortest form that holds it.
+  const extra = body.length < 126 ? 0 : body.length < 65536 ? 2 : 8;
+  const head = Buffer.alloc(2 + extra);
+  head[0] = 0x81;
+  head[1] = { 0: body.length, 2: 126, 8: 127 }[extra];
+  if (extra === 2) head.writeUInt16BE(body.length, 2);
+  if (extra === 8) head.writeBigUInt64BE(BigInt(body.length), 2);
   return Buffer.concat([head, body]);
 }

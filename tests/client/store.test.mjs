@@ -20,8 +20,8 @@ const microtask = () => new Promise((done) => queueMicrotask(done));
 const update = (varId, value, properties) => store.receive([{ type: "update", data: { varId, value, properties } }]);
 
 test("the messages of one microtask go out as one batch", async () => {
-  const a = store.create(1, { path: "a" });
-  const b = store.create(a.id, { path: "b" });
+  const a = store.create(store.root, { path: "a" });
+  const b = store.create(a, { path: "b" });
   await microtask();
   assert.deepEqual(sent, [{
     userEvent: false,
@@ -33,30 +33,42 @@ test("the messages of one microtask go out as one batch", async () => {
 });
 
 test("a write is a user event, and the next batch is not", async () => {
-  const a = store.create(1, { path: "a" });
+  const a = store.create(store.root, { path: "a" });
   store.update(a, 5);
   await microtask();
-  store.create(1, { path: "b" });
+  store.create(store.root, { path: "b" });
   await microtask();
   assert.deepEqual(sent.map((batch) => batch.userEvent), [true, false]);
   assert.deepEqual(sent[0].messages[1], { type: "update", data: { varId: 2, value: 5 } });
 });
 
 test("a variable that is released and wanted again at once stays the same, value and all", async () => {
-  const a = store.create(1, { path: "a" });
+  const a = store.create(store.root, { path: "a" });
   update(2, "here");
   await microtask();
   sent.length = 0;
   store.release(a);
-  assert.equal(store.create(1, { path: "a" }), a);
-  assert.notEqual(store.create(1, { path: "a" }), a, "and only once");
+  assert.equal(store.create(store.root, { path: "a" }), a);
+  assert.notEqual(store.create(store.root, { path: "a" }), a, "and only once");
   await microtask();
   assert.deepEqual(sent[0].messages.map(({ type }) => type), ["create"]);
 });
 
+test("a new socket is told to make an object only as long as none was made", async () => {
+  store.create(store.root, { path: "draft", create: "Card" });
+  store.create(store.root, { path: "other", create: "Card" });
+  await microtask();
+  update(2, { obj: 7 });
+  sent.length = 0;
+  store.resume();
+  await microtask();
+  const creates = sent[0].messages.filter(({ type }) => type === "create");
+  assert.deepEqual(creates.map(({ data }) => data.properties), [{ path: "draft" }, { path: "other", create: "Card" }]);
+});
+
 test("of a released tree only the top is destroyed", async () => {
-  const a = store.create(1, { path: "a" });
-  const b = store.create(a.id, { path: "b" });
+  const a = store.create(store.root, { path: "a" });
+  const b = store.create(a, { path: "b" });
   await microtask();
   sent.length = 0;
   store.release(b);
@@ -68,9 +80,9 @@ test("of a released tree only the top is destroyed", async () => {
 });
 
 test("a new socket is told of every live variable, with its old id, parents first", async () => {
-  const a = store.create(1, { path: "a" });
-  const gone = store.create(1, { path: "gone" });
-  store.create(a.id, { path: "b" });
+  const a = store.create(store.root, { path: "a" });
+  const gone = store.create(store.root, { path: "gone" });
+  store.create(a, { path: "b" });
   store.release(gone);
   await microtask();
   sent.length = 0;
@@ -80,8 +92,8 @@ test("a new socket is told of every live variable, with its old id, parents firs
 });
 
 test("what was typed offline is sent on return, a click is not", async () => {
-  const field = store.create(1, { path: "name" });
-  const button = store.create(1, { path: "add()", access: "action" });
+  const field = store.create(store.root, { path: "name" });
+  const button = store.create(store.root, { path: "add()", access: "action" });
   await microtask();
   sent.length = 0;
   online = false;
@@ -106,13 +118,13 @@ test("viewdefs on variable 1 are handed on before the rest of the frame", () => 
     { type: "update", data: { varId: 1, properties: { viewdefs: '{"A.DEFAULT":"x"}' } } },
     { type: "update", data: { varId: 1, value: { obj: 1 }, properties: { "type:high": "A" } } },
   ]);
-  assert.deepEqual(order, ['{"A.DEFAULT":"x"}', undefined, "A"]);
+  assert.deepEqual(order, ['{"A.DEFAULT":"x"}', "A"], "and templates are no news to the variable's watchers");
   assert.equal(store.root.properties.viewdefs, undefined);
 });
 
 test("an error stays until the next success, and the null that comes with it is none", (t) => {
   t.mock.method(console, "warn", () => {});
-  const a = store.create(1, { path: "a" });
+  const a = store.create(store.root, { path: "a" });
   const failure = { type: "error", data: { varId: 2, code: "path-failure", description: "no a" } };
   const nothing = { type: "update", data: { varId: 2, value: null } };
   store.receive([failure, nothing]);
@@ -131,7 +143,7 @@ test("an error about no variable, and messages nobody knows, do no harm", (t) =>
 
 test("one failing binding does not keep the others from their values", (t) => {
   const report = t.mock.method(console, "error", () => {});
-  const a = store.create(1, { path: "a" });
+  const a = store.create(store.root, { path: "a" });
   const seen = [];
   a.watch(() => { throw new Error("broken"); });
   a.watch(() => seen.push(a.value));

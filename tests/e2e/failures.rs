@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Loops end soon, so that these tests do.
-const QUICK: &str = "[session.budget]\nload = \"300ms\"\nmemory = \"16MiB\"\n";
+const QUICK: &str = "[session.budget]\nload = \"1s\"\nmemory = \"16MiB\"\n";
 
 async fn three(server: &Server) -> Vec<Browser> {
     let mut browsers = Vec::new();
@@ -29,7 +29,11 @@ async fn three(server: &Server) -> Vec<Browser> {
 /// All of them are told of one error there, and go on as before.
 async fn all_are_told(browsers: &mut [Browser], place: (&str, u64), message: &str, count: i64) {
     for browser in browsers {
-        let report = browser.reload("failed").await;
+        let mut report = browser.reload("failed").await;
+        if report["errors"][0]["sessions"] != 3 {
+            // When some take long, the first word comes before the last session has answered.
+            report = browser.reload("failed").await;
+        }
         let error = &report["errors"][0];
         assert_eq!(
             (error["file"].as_str().unwrap(), error["line"].as_u64()),
@@ -155,7 +159,7 @@ async fn an_endless_loop_ends_and_everybody_is_told() {
     let server = Server::start(&site.dir()).await;
     let mut browsers = three(&server).await;
     site.save("lua/main.lua", &format!("{}while true do end\n", MAIN.replace("first", "second")));
-    all_are_told(&mut browsers, ("lua/main.lua", 8), "ran longer than 300ms", 2).await;
+    all_are_told(&mut browsers, ("lua/main.lua", 8), "ran longer than 1s", 2).await;
     server.logged("[hot] ERROR lua/main.lua:8: ").await;
     site.save("lua/main.lua", &MAIN.replace("first", "second"));
     all_see(&mut browsers, "second", 2).await;
@@ -189,7 +193,8 @@ async fn while_a_loop_runs_other_sessions_answer_at_once() {
 
 #[tokio::test]
 async fn a_memory_bomb_ends_and_everybody_is_told() {
-    let site = Site::configured(QUICK);
+    // With all the time of the default, or a busy machine would find the time used up first.
+    let site = Site::configured("[session.budget]\nmemory = \"16MiB\"\n");
     let server = Server::start(&site.dir()).await;
     let mut browsers = three(&server).await;
     let bomb = "hoard = {}\nfor i = 1, 1e9 do hoard[i] = ('x'):rep(100000) .. i end\n";
@@ -207,7 +212,7 @@ async fn one_disaster_after_another_leaves_all_sessions_clickable() {
     let disasters = [
         ("function x(", "near"),
         ("error('half-way')", "half-way"),
-        ("while true do end", "ran longer than 300ms"),
+        ("while true do end", "ran longer than 1s"),
         ("t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end", "used more than 16MiB"),
     ];
     let mut count = 1;

@@ -17,6 +17,7 @@ mod mounts;
 mod polling;
 mod roots;
 mod saves;
+mod semantics;
 #[allow(dead_code, reason = "the browser tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;

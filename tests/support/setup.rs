@@ -70,8 +70,6 @@ impl Equipment {
             ("HOTLOADER_WATCH__POLLING__INTERVAL", "20ms".into()),
             ("HOTLOADER_WATCH__POLLING__IDLE_INTERVAL", "20ms".into()),
             ("HOTLOADER_WATCH__POLLING__MAX_CPU", "1".into()),
-            // Two saves may fall into two passes; on a busy machine the second pass comes late.
-            ("HOTLOADER_WATCH__QUIET", "100ms".into()),
         ];
         match crate::SETUP {
             Setup::Auto => Self { _daemon: None, flags: Vec::new(), variables: Vec::new() },

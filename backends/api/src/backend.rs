@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::{BackendFailure, ReportSink};
+use crate::{BackendFailure, DirSet, ReportSink};
 
 /// Something that notices changes in directories.
 ///
@@ -73,7 +73,7 @@ pub struct WatchPlan {
     /// Grows with each plan; named again in [`Armed`](crate::Armed).
     pub revision: u64,
     /// Absolute paths without any link in them. One may have vanished by now.
-    pub dirs: BTreeSet<PathBuf>,
+    pub dirs: DirSet,
     /// Those of `dirs` in which a tree begins that is wanted, by and large, as a whole. A backend that can
     /// only watch whole trees watches these. The directories outside of them lie on the way to something
     /// (`/home`, say), and what is below must stay unwatched.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hotloader_backend::{
-    Armed, BackendHandle, Collected, FileWatchBackend, HintSet, Phase, ReportStream, WatchPlan, spawn,
+    Armed, BackendHandle, Collected, DirSet, FileWatchBackend, HintSet, Phase, ReportStream, WatchPlan, spawn,
 };
 use tempfile::TempDir;
 
@@ -200,7 +200,7 @@ impl View {
         drop(self.keep);
     }
 
-    fn wanted(&self) -> BTreeSet<PathBuf> {
+    fn wanted(&self) -> DirSet {
         let dirs = self.known.iter().filter(|&(_, entry)| *entry == Entry::Dir).map(|(path, _)| path);
         dirs.chain(&self.above).chain(&self.also).cloned().collect()
     }
@@ -212,16 +212,16 @@ impl View {
             if dirs == self.plan.dirs {
                 return;
             }
-            let new: Vec<PathBuf> = dirs.difference(&self.plan.dirs).cloned().collect();
+            let new = dirs.without(&self.plan.dirs);
             hints = self.arm(dirs).await.0;
             // A directory is listed after it is armed: nothing falls between.
             for dir in new {
-                hints.insert(dir, Phase::Complete);
+                hints.insert(&*dir, Phase::Complete);
             }
         }
     }
 
-    async fn arm(&mut self, dirs: BTreeSet<PathBuf>) -> (HintSet, Armed) {
+    async fn arm(&mut self, dirs: DirSet) -> (HintSet, Armed) {
         self.plan =
             WatchPlan { revision: self.plan.revision + 1, dirs, trees: BTreeSet::from([self.root.clone()]) };
         self.backend.set_plan(self.plan.clone());

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     limits,
-    notes::{Notes, at_and_below, lock},
+    notes::{Notes, lock},
     queue::Reader,
 };
 
@@ -44,11 +44,17 @@ const MASK: WatchFlags = WatchFlags::ATTRIB
     .union(WatchFlags::DONT_FOLLOW)
     .union(WatchFlags::ONLYDIR);
 
+/// So many directories are asked for before the events of those before are taken in again.
+const PORTION: usize = 2048;
+
+/// More threads than this wait for each other in the kernel.
+const THREADS: usize = 4;
+
 /// Which watch is for which paths, and back.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     by_watch: HashMap<i32, Vec<Arc<Path>>>,
-    armed: BTreeMap<Arc<Path>, i32>,
+    armed: HashMap<Arc<Path>, i32>,
 }
 
 impl Table {
@@ -59,14 +65,14 @@ impl Table {
 
     /// Notes that a path is watched by this; returns the watch that nobody needs any longer by that, and
     /// whether anything changed.
-    fn insert(&mut self, path: &Path, watch: i32) -> (Option<i32>, bool) {
+    fn insert(&mut self, path: &Arc<Path>, watch: i32) -> (Option<i32>, bool) {
         if self.armed.get(path) == Some(&watch) {
             return (None, false);
         }
         let given_up = self.remove(path);
-        let path: Arc<Path> = path.into();
         self.armed.insert(path.clone(), watch);
-        self.by_watch.entry(watch).or_default().push(path);
+        // Nearly always the only one.
+        self.by_watch.entry(watch).or_insert_with(|| Vec::with_capacity(1)).push(path.clone());
         (given_up, true)
     }
 
@@ -124,13 +130,13 @@ impl Watches {
     /// Makes the watches what the plan says; adds before it removes.
     pub(crate) fn change_to(&mut self, plan: &WatchPlan) {
         self.skipped.clear();
-        let unwatched = |table: &Table| -> Vec<PathBuf> {
-            plan.dirs.iter().filter(|dir| !table.armed.contains_key(dir.as_path())).cloned().collect()
+        let unwatched = |table: &Table| -> Vec<Arc<Path>> {
+            plan.dirs.iter().filter(|dir| !table.armed.contains_key(*dir)).cloned().collect()
         };
         let add = unwatched(&lock(&self.table));
         self.add(&add);
         let remove: Vec<Arc<Path>> =
-            lock(&self.table).armed.keys().filter(|dir| !plan.dirs.contains(&***dir)).cloned().collect();
+            lock(&self.table).armed.keys().filter(|dir| !plan.dirs.contains(dir)).cloned().collect();
         remove.iter().for_each(|dir| self.forget(dir));
         if !remove.is_empty() && self.skipped.values().any(|(cause, _)| *cause == SkipCause::Limit) {
             // There is room now for as many.
@@ -143,48 +149,52 @@ impl Watches {
     /// that had no watch or that of another directory: they have to be looked at, as what happened just
     /// before is not hinted.
     pub(crate) fn renew(&mut self, suspect: &Path, plan: &WatchPlan) -> Vec<PathBuf> {
-        let dirs: Vec<PathBuf> = at_and_below(&plan.dirs, suspect).cloned().collect();
-        self.add(&dirs)
+        self.add(plan.dirs.at_and_below(suspect))
     }
 
     /// Returns what was not watched before. Once there is no room for one, those behind it that need a
     /// watch are not tried.
-    fn add(&mut self, dirs: &[PathBuf]) -> Vec<PathBuf> {
+    fn add(&mut self, dirs: &[Arc<Path>]) -> Vec<PathBuf> {
         let mut new = Vec::new();
         let mut full = None;
-        for dir in dirs {
-            let is_armed = || lock(&self.table).armed.contains_key(dir.as_path());
-            let result = match full {
-                Some(errno) if !is_armed() => Err(errno),
-                _ => self.ask(dir),
-            };
-            match result {
-                Ok(is_new) => {
-                    self.skipped.remove(dir);
-                    if is_new {
-                        new.push(dir.clone());
-                    }
+        for dirs in dirs.chunks(PORTION) {
+            // Under the lock: the first event of a watch must find it in the table.
+            let table = self.table.clone();
+            let mut table = lock(&table);
+            let asked = match full {
+                None => ask(&self.inotify, dirs),
+                Some(errno) => {
+                    let renewed = |dir: &Arc<Path>| table.armed.contains_key(dir);
+                    let ask =
+                        |dir| if renewed(dir) { add_watch(&self.inotify, &**dir, MASK) } else { Err(errno) };
+                    dirs.iter().map(ask).collect()
                 }
-                Err(errno) => {
-                    self.forget(dir);
-                    if limits::is_limit(errno) {
-                        full = Some(errno);
+            };
+            let mut given_up = Vec::new();
+            for (dir, watch) in dirs.iter().zip(asked) {
+                match watch {
+                    Ok(watch) => {
+                        let (without_path, is_new) = table.insert(dir, watch);
+                        given_up.extend(without_path);
+                        self.skipped.remove(&**dir);
+                        if is_new {
+                            new.push(dir.to_path_buf());
+                        }
                     }
-                    self.skipped.insert(dir.clone(), limits::skip(errno, dir));
+                    Err(errno) => {
+                        given_up.extend(table.remove(dir));
+                        if limits::is_limit(errno) {
+                            full = Some(errno);
+                        }
+                        self.skipped.insert(dir.to_path_buf(), limits::skip(errno, dir));
+                    }
                 }
             }
+            // A directory that was renamed gave up its watch under one name and got it under another.
+            given_up.retain(|watch| table.paths(*watch).is_empty());
+            given_up.into_iter().for_each(|watch| self.give_up(Some(watch)));
         }
         new
-    }
-
-    /// Whether the directory had no watch, or that of another one.
-    fn ask(&self, dir: &Path) -> Result<bool, Errno> {
-        // Under the lock: the first event of the watch must find it in the table.
-        let mut table = lock(&self.table);
-        let watch = add_watch(&self.inotify, dir, MASK)?;
-        let (given_up, is_new) = table.insert(dir, watch);
-        self.give_up(given_up);
-        Ok(is_new)
     }
 
     fn forget(&self, dir: &Path) {
@@ -198,6 +208,29 @@ impl Watches {
             let _ = remove_watch(&self.inotify, watch);
         }
     }
+}
+
+/// Has directories watched, by several threads if they are many: most of what it takes is to find them.
+fn ask(inotify: &OwnedFd, dirs: &[Arc<Path>]) -> Vec<Result<i32, Errno>> {
+    let ask =
+        |dirs: &[Arc<Path>]| -> Vec<_> { dirs.iter().map(|dir| add_watch(inotify, &**dir, MASK)).collect() };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    if dirs.len() < PORTION / 4 || threads < 2 {
+        return ask(dirs);
+    }
+    thread::scope(|scope| {
+        let mut parts = dirs.chunks(dirs.len().div_ceil(threads));
+        let first = parts.next().unwrap_or_default();
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || ask(part))).collect();
+        let mut asked = ask(first);
+        for other in others {
+            match other.join() {
+                Ok(more) => asked.extend(more),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        asked
+    })
 }
 
 impl Drop for Watches {
@@ -215,16 +248,54 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_directory_that_was_renamed_is_watched_under_its_new_name_however_many_are_asked_for_at_once() {
+        let keep = tempfile::tempdir().unwrap();
+        let base = std::fs::canonicalize(keep.path()).unwrap();
+        let cookies = tempfile::tempdir().unwrap();
+        let (reports, mut stream) = hotloader_backend::ReportSink::new();
+        let notes = Arc::new(Notes::new(cookies.path().to_owned(), reports));
+        let mut watches = Watches::start(notes, oneshot::channel().0).unwrap();
+        // As many as take several threads, and those that matter among them.
+        let dirs: Vec<PathBuf> = (0..PORTION).map(|number| base.join(format!("{number:04}"))).collect();
+        dirs.iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+        watches.change_to(&WatchPlan::new(1, dirs.clone()));
+        let (old, new) = (&dirs[0], base.join("new"));
+        std::fs::rename(old, &new).unwrap();
+        std::fs::create_dir(old).unwrap();
+        watches.change_to(&WatchPlan::new(2, dirs[1..].iter().cloned().chain([new.clone()])));
+        watches.change_to(&WatchPlan::new(3, dirs.iter().cloned()));
+        std::fs::remove_dir(old).unwrap();
+        std::fs::rename(&new, old).unwrap();
+        std::fs::create_dir(&new).unwrap();
+        // Both have the watch of another directory now, and one of the two watches belongs to the other.
+        let plan = WatchPlan::new(4, dirs.iter().cloned().chain([new.clone()]));
+        watches.change_to(&plan);
+        watches.renew(&base, &plan);
+        let _ = stream.take();
+        for dir in [old, &new] {
+            std::fs::write(dir.join("x"), "").unwrap();
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+            let mut seen = false;
+            while !seen && std::time::Instant::now() < deadline {
+                seen = stream.take().is_some_and(|collected| collected.hints.covers(&dir.join("x")));
+                thread::yield_now();
+            }
+            assert!(seen, "nothing is reported of {dir:?}");
+        }
+    }
+
+    #[test]
     fn a_watch_is_given_up_with_the_last_of_its_paths() {
+        let path = |path: &str| Arc::<Path>::from(Path::new(path));
         let mut table = Table::default();
-        assert_eq!(table.insert(Path::new("/old"), 1), (None, true));
-        assert_eq!(table.insert(Path::new("/new"), 1), (None, true), "the same directory by another name");
-        assert_eq!(table.insert(Path::new("/new"), 1), (None, false));
+        assert_eq!(table.insert(&path("/old"), 1), (None, true));
+        assert_eq!(table.insert(&path("/new"), 1), (None, true), "the same directory by another name");
+        assert_eq!(table.insert(&path("/new"), 1), (None, false));
         assert_eq!(table.paths(1).len(), 2);
-        assert_eq!(table.insert(Path::new("/old"), 2), (None, true), "another directory in its place");
-        assert_eq!(table.remove(Path::new("/new")), Some(1));
+        assert_eq!(table.insert(&path("/old"), 2), (None, true), "another directory in its place");
+        assert_eq!(table.remove(&path("/new")), Some(1));
         assert!(table.paths(1).is_empty(), "its late events are about nothing");
-        assert_eq!(table.insert(Path::new("/old"), 3), (Some(2), true));
-        assert_eq!(table.remove(Path::new("/never")), None);
+        assert_eq!(table.insert(&path("/old"), 3), (Some(2), true));
+        assert_eq!(table.remove(&path("/never")), None);
     }
 }

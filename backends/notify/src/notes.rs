@@ -58,15 +58,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// At the path or below it. Paths sort by component, so all that is below a path stands right behind it.
-pub(crate) fn at_and_below<'a>(
-    dirs: &'a BTreeSet<PathBuf>,
-    path: &'a Path,
-) -> impl Iterator<Item = &'a PathBuf> {
-    let from = (Bound::Included(path), Bound::Unbounded);
-    dirs.range::<Path, _>(from).take_while(move |dir| dir.starts_with(path))
-}
-
 impl Notes {
     pub(crate) fn new(cookies: PathBuf, reports: ReportSink) -> Self {
         Self { cookies, reports, wanted: Mutex::default(), noticed: Mutex::default(), wake: Notify::new() }
@@ -97,7 +88,7 @@ impl Notes {
     /// Something came, went or changed at a path that is a directory, or was.
     pub(crate) fn suspect(&self, path: &Path) {
         let plan = lock(&self.wanted).clone();
-        if at_and_below(&plan.dirs, path).next().is_some() {
+        if !plan.dirs.at_and_below(path).is_empty() {
             self.note(|noticed| noticed.suspect(path));
         }
     }

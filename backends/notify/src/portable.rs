@@ -22,10 +22,7 @@ use notify::{
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use crate::{
-    limits,
-    notes::{Notes, at_and_below},
-};
+use crate::{limits, notes::Notes};
 
 /// Device and inode: two paths with the same may share one watch of the kernel.
 type Identity = (u64, u64);
@@ -62,11 +59,11 @@ impl Watches {
     /// Makes the watches what the plan says; adds before it removes.
     pub(crate) fn change_to(&mut self, plan: &WatchPlan) {
         self.skipped.clear();
-        let add: Vec<PathBuf> =
-            plan.dirs.iter().filter(|dir| !self.armed.contains_key(*dir)).cloned().collect();
+        let unwatched = plan.dirs.iter().filter(|dir| !self.armed.contains_key(&***dir));
+        let add: Vec<PathBuf> = unwatched.map(|dir| dir.to_path_buf()).collect();
         self.add(&add);
         let remove: Vec<PathBuf> =
-            self.armed.keys().filter(|dir| !plan.dirs.contains(*dir)).cloned().collect();
+            self.armed.keys().filter(|dir| !plan.dirs.contains(dir)).cloned().collect();
         let shared = self.remove(&remove);
         self.add(&shared);
     }
@@ -75,7 +72,8 @@ impl Watches {
     /// dropped the watches of what went, and its table may still name what is dead. Returns those that
     /// are watched again and have to be looked at, as what happened just before is not hinted.
     pub(crate) fn renew(&mut self, suspect: &Path, plan: &WatchPlan) -> Vec<PathBuf> {
-        let dirs: Vec<PathBuf> = at_and_below(&plan.dirs, suspect).cloned().collect();
+        let dirs: Vec<PathBuf> =
+            plan.dirs.at_and_below(suspect).iter().map(|dir| dir.to_path_buf()).collect();
         let mut again = self.remove(&dirs);
         again.extend(dirs);
         self.add(&again);

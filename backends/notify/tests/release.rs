@@ -24,6 +24,14 @@ fn notify_threads() -> usize {
         .count()
 }
 
+async fn until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !is_so() {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_thousand_directories_are_armed_at_once_and_stopping_releases_thread_and_descriptors() {
     let site = tempfile::tempdir().unwrap();
@@ -40,16 +48,14 @@ async fn a_thousand_directories_are_armed_at_once_and_stopping_releases_thread_a
     let start = Instant::now();
     handle.set_plan(WatchPlan::new(1, dirs));
     while stream.next().await.unwrap().armed.is_none() {}
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    assert_eq!(notify_threads(), 1);
+    // Bounded generously: machines are slow at times.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // A list of threads may lack one while others end: those that helped to arm do.
+    until(|| notify_threads() == 1).await;
     assert!(descriptors() > before);
     handle.stop().await;
     assert_eq!(descriptors(), before);
     // The thread's last instructions come after it has dropped what it held.
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while notify_threads() > 0 {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| notify_threads() == 0).await;
     assert!(stream.next().await.is_none());
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use hotloader_backend::{ReportSink, SkipCause, Skipped};
+use hotloader_backend::{DirSet, ReportSink, SkipCause, Skipped};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use crate::{
@@ -26,6 +26,9 @@ const CHECK: Duration = Duration::from_millis(250);
 /// again: beyond the 20 seconds that sshfs keeps attributes.
 const ECHO: Duration = Duration::from_secs(30);
 
+/// What takes more processor time than this is not looked at again just because something changed.
+const CHEAP: Duration = Duration::from_millis(20);
+
 /// The directories on one mount.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -34,12 +37,15 @@ pub(crate) struct Group {
     /// Where it is mounted, for people.
     at: PathBuf,
     lane: Lane,
-    /// In order.
-    dirs: Arc<[PathBuf]>,
+    dirs: DirSet,
     state: Taken,
     task: Option<Task>,
     /// The newest barrier that a pass has proved.
     proved: u64,
+    /// A pass is to begin as soon as the lane is free.
+    looks_again: bool,
+    /// Processor time of the last task.
+    used: Duration,
     /// The file system does not answer.
     pub(crate) is_silent: bool,
     entries: usize,
@@ -78,6 +84,8 @@ enum TaskKind {
         proves: u64,
         /// It would not have begun by itself yet.
         is_asked: bool,
+        /// It is another look, after something was found.
+        is_look: bool,
     },
 }
 
@@ -105,10 +113,12 @@ impl Group {
             device: mount.device,
             at: mount.at.clone(),
             lane: Lane::start(id, Manner { verify_content, echo }, reports, done)?,
-            dirs: Arc::default(),
+            dirs: DirSet::new(),
             state: Taken::Yes,
             task: None,
             proved: 0,
+            looks_again: false,
+            used: Duration::ZERO,
             is_silent: false,
             entries: 0,
             skipped: Vec::new(),
@@ -119,7 +129,7 @@ impl Group {
     }
 
     pub(crate) fn has(&self, dir: &Path) -> bool {
-        self.dirs.binary_search_by(|known| known.as_path().cmp(dir)).is_ok()
+        self.dirs.contains(dir)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -132,16 +142,14 @@ impl Group {
     }
 
     /// What it is to look after from now on. Sync is lost in `lost`, which others have looked after.
-    pub(crate) fn set_dirs(&mut self, dirs: Vec<PathBuf>, lost: impl IntoIterator<Item = PathBuf>) {
-        if *self.dirs != *dirs {
-            self.dirs = dirs.into();
-        }
+    pub(crate) fn set_dirs(&mut self, dirs: DirSet, lost: impl IntoIterator<Item = PathBuf>) {
+        self.dirs = dirs;
         self.state = Taken::No;
         self.lost.extend(lost);
     }
 
-    pub(crate) fn is_same(&self, dirs: &[PathBuf]) -> bool {
-        *self.dirs == *dirs
+    pub(crate) fn is_same(&self, dirs: &DirSet) -> bool {
+        self.dirs == *dirs
     }
 
     /// Whether each change will be told from now on, or all is skipped.
@@ -159,8 +167,8 @@ impl Group {
             return self.skipped.clone();
         }
         let reason = format!("the file system at {} does not answer", self.at.display());
-        let skipped = |dir: &PathBuf| Skipped {
-            dir: dir.clone(),
+        let skipped = |dir: &Arc<Path>| Skipped {
+            dir: dir.to_path_buf(),
             cause: SkipCause::Unreachable,
             reason: reason.clone(),
         };
@@ -184,6 +192,23 @@ impl Group {
         self.took = None;
     }
 
+    /// Whether another look is cheap, and likely to end.
+    pub(crate) fn may_look_again(&self) -> bool {
+        !self.is_empty() && !self.is_silent && self.used < CHEAP
+    }
+
+    /// Has a pass begin as soon as it can, if that is cheap.
+    pub(crate) fn look_again(&mut self) {
+        self.looks_again = self.may_look_again();
+    }
+
+    /// Whether such a pass is not over yet. Nobody waits for what does not answer.
+    pub(crate) fn is_looking(&self) -> bool {
+        let is_at_it =
+            self.task.as_ref().is_some_and(|task| matches!(task.kind, TaskKind::Pass { is_look: true, .. }));
+        !self.is_empty() && !self.is_silent && (self.looks_again || is_at_it)
+    }
+
     /// Gives the lane what is to be done now, if it is free. `due` is when a pass begins by itself.
     pub(crate) fn go_on(&mut self, now: Instant, barrier: u64, due: Instant, mount_points: Arc<MountPoints>) {
         if self.task.is_some() {
@@ -194,8 +219,10 @@ impl Group {
             (OrderKind::Take(self.dirs.clone()), TaskKind::Take)
         } else if self.is_empty() {
             return;
-        } else if now >= due || self.proved < barrier {
-            (OrderKind::Pass, TaskKind::Pass { proves: barrier, is_asked: now < due })
+        } else if now >= due || self.proved < barrier || self.looks_again {
+            let is_asked = now < due && self.proved < barrier;
+            let is_look = mem::take(&mut self.looks_again);
+            (OrderKind::Pass, TaskKind::Pass { proves: barrier, is_asked, is_look })
         } else {
             return;
         };
@@ -241,12 +268,13 @@ impl Group {
         let task = self.task.take()?;
         if mem::take(&mut self.is_silent) {
             tracing::info!(target: "watch", mount = %self.at.display(), "the file system answers again");
-            self.lost.extend(top(self.dirs.iter().cloned()));
+            self.lost.extend(top(&self.dirs));
         }
         if let Some(skipped) = outcome.skipped.take() {
             self.skipped = skipped;
         }
         self.entries = outcome.entries;
+        self.used = outcome.used;
         let is_asked = match task.kind {
             TaskKind::Take => {
                 if self.state == Taken::Ordered {
@@ -254,7 +282,7 @@ impl Group {
                 }
                 true
             }
-            TaskKind::Pass { proves, is_asked } => {
+            TaskKind::Pass { proves, is_asked, is_look: _ } => {
                 self.proved = self.proved.max(proves);
                 self.last_pass = now;
                 self.took = Some(now - task.begun);
@@ -268,11 +296,11 @@ impl Group {
 }
 
 /// Of paths in order, those that are not below another.
-pub(crate) fn top(paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+pub(crate) fn top<'a>(paths: impl IntoIterator<Item = &'a Arc<Path>>) -> Vec<PathBuf> {
     let mut top: Vec<PathBuf> = Vec::new();
     for path in paths {
         if !top.last().is_some_and(|above| path.starts_with(above)) {
-            top.push(path);
+            top.push(path.to_path_buf());
         }
     }
     top
@@ -284,7 +312,7 @@ mod tests {
 
     #[test]
     fn sync_is_lost_at_the_top_of_what_did_not_answer() {
-        let paths = ["/a", "/a/b", "/a/b/c", "/ab", "/c/d"].map(PathBuf::from);
-        assert_eq!(top(paths), ["/a", "/ab", "/c/d"].map(PathBuf::from));
+        let paths: DirSet = ["/a", "/a/b", "/a/b/c", "/ab", "/c/d"].map(PathBuf::from).into_iter().collect();
+        assert_eq!(top(&paths), ["/a", "/ab", "/c/d"].map(PathBuf::from));
     }
 }

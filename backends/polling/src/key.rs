@@ -10,7 +10,7 @@ use rustix::{
     fs::{AtFlags, FileType, Stat, StatxFlags, readlinkat, statat, statx},
     io::Errno,
 };
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::contents::Contents;
 
@@ -45,7 +45,31 @@ pub(crate) struct Key {
     content: u64,
 }
 
+/// What is kept of a [`Key`]: in 100,000 entries, a third of its size counts. Two keys with one print would
+/// be an edit unseen; with 128 bits that is less likely than a broken disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Print([u64; 2]);
+
+impl Print {
+    pub(crate) const UNANSWERED: Self = Self([0, 0]);
+}
+
 impl Key {
+    pub(crate) fn print(&self) -> Print {
+        let Self { mode, dev, ino, size, mtime, ctime, content } = *self;
+        if *self == Self::UNANSWERED {
+            return Print::UNANSWERED;
+        }
+        let mut bytes = [0; 52];
+        let words = [dev, ino, size, mtime.cast_unsigned(), ctime.cast_unsigned(), content];
+        for (into, word) in bytes.chunks_exact_mut(8).zip(words) {
+            into.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes[48..].copy_from_slice(&mode.to_ne_bytes());
+        let hash = xxh3_128(&bytes);
+        Print([hash as u64, (hash >> 64) as u64])
+    }
+
     /// Of an entry that did not answer when it was first seen. No real one is like it.
     pub(crate) const UNANSWERED: Self =
         Self { mode: u32::MAX, dev: 0, ino: 0, size: 0, mtime: 0, ctime: 0, content: 0 };

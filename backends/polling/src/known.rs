@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::{
     clock::PassTime,
-    listing::{Finding, Listing},
+    listing::{Finding, Listing, Record},
 };
 
 /// What is known of a directory.
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) enum Known {
     /// Nothing so far.
     New,
-    Listed(Listing),
+    Listed(Record),
     Gone,
     /// It does not answer. What it has is asked for anew when it does again, so nothing is kept here.
     Silent(Errno),
@@ -36,10 +36,8 @@ impl Seen<'_> {
     pub(crate) fn into_known(self, time: PassTime) -> Known {
         match self {
             Self::Listed(listing) => {
-                // A clone has no memory to spare.
-                let mut listing = listing.clone();
                 listing.mark_young(time, SystemTime::now());
-                Known::Listed(listing)
+                Known::Listed(listing.record())
             }
             Self::Gone => Known::Gone,
             Self::Silent(errno) => Known::Silent(errno),
@@ -159,7 +157,7 @@ mod tests {
     impl Follow {
         fn new() -> Self {
             let (sink, stream) = ReportSink::new();
-            Self { known: Known::Listed(Listing::default()), sink, stream }
+            Self { known: Known::Listed(Listing::default().record()), sink, stream }
         }
 
         fn to(&mut self, now: Seen<'_>) -> Option<Collected> {

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::Ordering,
@@ -11,7 +10,7 @@ use std::{
     thread,
 };
 
-use hotloader_backend::ReportSink;
+use hotloader_backend::{DirSet, ReportSink};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
@@ -31,7 +30,7 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) enum OrderKind {
     /// Look after these directories from now on, which are in order.
-    Take(Arc<[PathBuf]>),
+    Take(DirSet),
     /// Look at all of them.
     Pass,
 }

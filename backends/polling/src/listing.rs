@@ -17,26 +17,29 @@ use rustix::{
 use crate::{
     clock::PassTime,
     contents::Contents,
-    key::{Absence, Identity, Key},
+    key::{Absence, Identity, Key, Print},
 };
 
-/// What is known of one entry.
+/// What is known of one entry: all of its key just after it was read, and later its print.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    key: Key,
+struct Entry<K> {
+    key: K,
     /// On the clock of the passes; until then it is looked at again, whatever its key says. 0: settled.
     look_until: u64,
 }
 
-/// The entries of one directory: 64 bytes for each, beyond its name.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Listing {
+/// The entries of one directory.
+#[derive(Debug)]
+pub(crate) struct Listing<K = Key> {
     /// Of the directory itself.
     identity: Identity,
     /// Each name, with a NUL behind it, in the order of `entries`.
     names: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<Entry<K>>,
 }
+
+/// What is kept of the entries of one directory: 24 bytes for each, beyond its name.
+pub(crate) type Record = Listing<Print>;
 
 /// What a look at an entry said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,18 @@ pub(crate) enum Finding {
     Again,
     /// It did not answer for a while and does now.
     Back,
+}
+
+impl<K> Default for Listing<K> {
+    fn default() -> Self {
+        Self { identity: Identity::default(), names: Vec::new(), entries: Vec::new() }
+    }
+}
+
+impl<K> Listing<K> {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
 }
 
 impl Listing {
@@ -91,12 +106,14 @@ impl Listing {
         self.entries.push(Entry { key, look_until: 0 });
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    pub(crate) fn is_same_directory(&self, other: &Record) -> bool {
+        self.identity == other.identity
     }
 
-    pub(crate) fn is_same_directory(&self, other: &Self) -> bool {
-        self.identity == other.identity
+    /// What is to be kept of it, with no memory to spare.
+    pub(crate) fn record(&self) -> Record {
+        let entries = self.entries.iter().map(Entry::record).collect();
+        Listing { identity: self.identity, names: self.names.as_slice().to_vec(), entries }
     }
 
     /// Marks what was changed just before `now`: it can be changed again and look the same.
@@ -104,45 +121,6 @@ impl Listing {
         for entry in &mut self.entries {
             if entry.key.is_young(now) {
                 entry.look_until = time.until(entry.key.racy_for());
-            }
-        }
-    }
-
-    /// Takes over what was read just now, and says what differs.
-    ///
-    /// No wall clock is asked: an entry is looked at again for some time after its key was *first seen*,
-    /// whatever its time stamps say.
-    pub(crate) fn update(&mut self, now: &mut Self, time: PassTime, mut found: impl FnMut(&OsStr, Finding)) {
-        if self.names == now.names {
-            let pairs = self.entries.iter_mut().zip(&mut now.entries);
-            for ((before, entry), name) in pairs.zip(names(&now.names)) {
-                if let Some(finding) = entry.judge(before, time) {
-                    found(name, finding);
-                }
-                *before = *entry;
-            }
-            return;
-        }
-        let mut known: HashMap<&OsStr, &Entry> = names(&self.names).zip(&self.entries).collect();
-        for (name, entry) in names(&now.names).zip(&mut now.entries) {
-            let finding = match known.remove(name) {
-                Some(before) => entry.judge(before, time),
-                None => Some(entry.changed(time)),
-            };
-            if let Some(finding) = finding {
-                found(name, finding);
-            }
-        }
-        known.into_keys().for_each(|name| found(name, Finding::Changed));
-        // A clone has no memory to spare.
-        *self = now.clone();
-    }
-
-    /// Forgets what these entries were: what is there at the next look is new.
-    pub(crate) fn forget(&mut self, forgotten: &HashSet<&OsStr>) {
-        for (name, entry) in names(&self.names).zip(&mut self.entries) {
-            if forgotten.contains(name) {
-                entry.key = Key::FORGOTTEN;
             }
         }
     }
@@ -155,21 +133,70 @@ impl Listing {
     }
 }
 
-impl Entry {
+impl Record {
+    /// Takes over what was read just now, and says what differs.
+    ///
+    /// No wall clock is asked: an entry is looked at again for some time after its key was *first seen*,
+    /// whatever its time stamps say.
+    pub(crate) fn update(
+        &mut self,
+        now: &mut Listing,
+        time: PassTime,
+        mut found: impl FnMut(&OsStr, Finding),
+    ) {
+        if self.names == now.names {
+            let pairs = self.entries.iter_mut().zip(&mut now.entries);
+            for ((before, entry), name) in pairs.zip(names(&now.names)) {
+                if let Some(finding) = entry.judge(before, time) {
+                    found(name, finding);
+                }
+                *before = entry.record();
+            }
+            return;
+        }
+        let mut known: HashMap<&OsStr, &Entry<Print>> = names(&self.names).zip(&self.entries).collect();
+        for (name, entry) in names(&now.names).zip(&mut now.entries) {
+            let finding = match known.remove(name) {
+                Some(before) => entry.judge(before, time),
+                None => Some(entry.changed(time)),
+            };
+            if let Some(finding) = finding {
+                found(name, finding);
+            }
+        }
+        known.into_keys().for_each(|name| found(name, Finding::Changed));
+        *self = now.record();
+    }
+
+    /// Forgets what these entries were: what is there at the next look is new.
+    pub(crate) fn forget(&mut self, forgotten: &HashSet<&OsStr>) {
+        for (name, entry) in names(&self.names).zip(&mut self.entries) {
+            if forgotten.contains(name) {
+                entry.key = Key::FORGOTTEN.print();
+            }
+        }
+    }
+}
+
+impl Entry<Key> {
+    fn record(&self) -> Entry<Print> {
+        Entry { key: self.key.print(), look_until: self.look_until }
+    }
+
     fn changed(&mut self, time: PassTime) -> Finding {
         self.look_until = time.until(self.key.racy_for());
         Finding::Changed
     }
 
-    fn judge(&mut self, before: &Entry, time: PassTime) -> Option<Finding> {
+    fn judge(&mut self, before: &Entry<Print>, time: PassTime) -> Option<Finding> {
         if self.key == Key::UNANSWERED {
             return None;
         }
-        if before.key == Key::UNANSWERED {
+        if before.key == Print::UNANSWERED {
             self.changed(time);
             return Some(Finding::Back);
         }
-        if self.key != before.key || self.key == Key::FORGOTTEN {
+        if self.key.print() != before.key || self.key == Key::FORGOTTEN {
             return Some(self.changed(time));
         }
         let until = before.look_until;
@@ -206,7 +233,7 @@ mod tests {
         listing
     }
 
-    fn compare(before: &mut Listing, now: &[(&CStr, Key)], begun: u64) -> Vec<Finding> {
+    fn compare(before: &mut Record, now: &[(&CStr, Key)], begun: u64) -> Vec<Finding> {
         let mut found = Vec::new();
         let mut now = Listing::of(now);
         before.update(&mut now, time(Clock::new(), begun), |_, finding| found.push(finding));
@@ -216,7 +243,7 @@ mod tests {
     struct Dir {
         _keep: tempfile::TempDir,
         path: PathBuf,
-        known: Listing,
+        known: Record,
         clock: Clock,
     }
 
@@ -226,7 +253,7 @@ mod tests {
             let keep = tempfile::tempdir().unwrap();
             let path = keep.path().to_owned();
             fs::write(path.join("x"), "1").unwrap();
-            let known = read(&path);
+            let known = read(&path).record();
             Self { _keep: keep, path, known, clock: Clock::new() }
         }
 
@@ -296,7 +323,7 @@ mod tests {
     #[test]
     fn a_link_that_leads_elsewhere_is_seen_even_if_it_has_the_same_inode_and_times() {
         let link = |target| Key::for_test(0o120_777, target);
-        let mut known = Listing::of(&[(c"l", link(1))]);
+        let mut known = Listing::of(&[(c"l", link(1))]).record();
         assert_eq!(compare(&mut known, &[(c"l", link(2))], 1), [Finding::Changed]);
     }
 
@@ -319,7 +346,7 @@ mod tests {
     #[test]
     fn p4_what_changed_is_looked_at_until_its_clock_must_have_ticked_and_once_more() {
         let x = [(c"x", Key::for_test(0o100_644, 0))];
-        let mut known = Listing::default();
+        let mut known = Record::default();
         assert_eq!(compare(&mut known, &x, 1), [Finding::Changed]);
         let until = known.entries[0].look_until;
         assert_eq!(compare(&mut known, &x, until), [Finding::Again]);
@@ -331,22 +358,24 @@ mod tests {
     fn what_was_young_when_it_was_first_seen_is_looked_at_again_and_what_was_old_is_not() {
         let mut dir = Dir::new();
         let at = time(dir.clock, 1);
-        dir.known.mark_young(at, SystemTime::now() + Duration::from_secs(5));
-        assert_eq!(dir.known.entries[0].look_until, 0);
+        let mut read = read(&dir.path);
+        read.mark_young(at, SystemTime::now() + Duration::from_secs(5));
+        assert_eq!(read.entries[0].look_until, 0);
         let now = fs::metadata(dir.path.join("x")).unwrap().modified().unwrap();
-        dir.known.mark_young(at, now);
+        read.mark_young(at, now);
+        dir.known = read.record();
         assert_eq!(dir.look(), [("x".to_owned(), Finding::Again)]);
     }
 
     #[test]
     fn p8_an_entry_that_does_not_answer_is_not_gone_and_is_told_when_it_is_back() {
-        let mut known = Listing::of(&[(c"x", Key::for_test(0o100_644, 0))]);
+        let mut known = Listing::of(&[(c"x", Key::for_test(0o100_644, 0))]).record();
         assert_eq!(compare(&mut known, &[(c"x", Key::UNANSWERED)], 1), []);
         assert_eq!(compare(&mut known, &[(c"x", Key::for_test(0o100_644, 0))], 2), [Finding::Back]);
     }
 
     #[test]
-    fn an_entry_takes_no_more_than_64_bytes() {
-        assert!(size_of::<Entry>() <= 64, "{}", size_of::<Entry>());
+    fn an_entry_takes_no_more_than_24_bytes() {
+        assert!(size_of::<Entry<Print>>() <= 24, "{}", size_of::<Entry<Print>>());
     }
 }

@@ -5,7 +5,7 @@ use std::{
     ffi::OsStr,
     iter::zip,
     mem,
-    path::{Path, PathBuf},
+    path::Path,
     slice::{Chunks, ChunksMut},
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use hotloader_backend::{ReportSink, Skipped};
+use hotloader_backend::{DirSet, ReportSink, Skipped};
 
 use crate::{
     clock::{Clock, PassTime},
@@ -72,7 +72,7 @@ pub(crate) struct Manner {
 /// What is known of the directories on one mount.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    dirs: Arc<[PathBuf]>,
+    dirs: DirSet,
     /// Of each of them.
     known: Vec<Known>,
     skipped: Vec<Skipped>,
@@ -89,7 +89,7 @@ impl Tree {
     pub(crate) fn new(manner: Manner, reports: ReportSink, pulse: Arc<Pulse>) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from).clamp(THREADS.0, THREADS.1);
         Self {
-            dirs: Arc::default(),
+            dirs: DirSet::new(),
             known: Vec::new(),
             skipped: Vec::new(),
             clock: Clock::new(),
@@ -101,10 +101,10 @@ impl Tree {
         }
     }
 
-    /// Forgets what is not among these directories (which are in order), and lists what is new. Changes
+    /// Forgets what is not among these directories, and lists what is new. Changes
     /// before that are nobody's business: who asks for a directory looks at it after it is armed. What
     /// could not be looked at is tried again. `None` if it was told to stop.
-    pub(crate) fn take(&mut self, dirs: Arc<[PathBuf]>, mount_points: &MountPoints) -> Option<Outcome> {
+    pub(crate) fn take(&mut self, dirs: DirSet, mount_points: &MountPoints) -> Option<Outcome> {
         let before = mem::take(&mut self.dirs);
         let mut old = zip(before.iter(), self.known.drain(..)).peekable();
         let mut dropped = Vec::new();
@@ -132,7 +132,7 @@ impl Tree {
     fn look(&mut self, which: fn(&Known) -> bool, begun: u64, mount_points: &MountPoints) -> Option<Outcome> {
         let time = PassTime { clock: self.clock, begun, previous: self.previous, echo: self.manner.echo };
         let work = Work {
-            left: Mutex::new(zip(self.dirs.chunks(SHARE), self.known.chunks_mut(SHARE))),
+            left: Mutex::new(zip(self.dirs.as_slice().chunks(SHARE), self.known.chunks_mut(SHARE))),
             which,
             time,
             mount_points,
@@ -166,7 +166,7 @@ impl Tree {
         outcome.silent.tell();
         outcome.entries = self.known.iter().map(Known::len).sum();
         let skipped: Vec<_> =
-            zip(&*self.dirs, &self.known).filter_map(|(dir, known)| known.skipped(dir)).collect();
+            zip(&self.dirs, &self.known).filter_map(|(dir, known)| known.skipped(dir)).collect();
         if skipped != self.skipped {
             self.skipped.clone_from(&skipped);
             outcome.skipped = Some(skipped);
@@ -177,7 +177,7 @@ impl Tree {
 
 /// A directory that the plan no longer has can have gone and come back unseen, with the same inode: where
 /// nobody knows when directories were made, that does not show in the one it is in.
-fn forget(dirs: &[PathBuf], known: &mut [Known], dropped: &[&PathBuf]) {
+fn forget(dirs: &DirSet, known: &mut [Known], dropped: &[&Arc<Path>]) {
     let mut names: HashMap<&Path, HashSet<&OsStr>> = HashMap::new();
     for dir in dropped {
         if let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) {
@@ -185,8 +185,7 @@ fn forget(dirs: &[PathBuf], known: &mut [Known], dropped: &[&PathBuf]) {
         }
     }
     for (parent, names) in names {
-        let at = dirs.binary_search_by(|dir| dir.as_path().cmp(parent));
-        if let Some(Known::Listed(listing)) = at.ok().and_then(|at| known.get_mut(at)) {
+        if let Some(Known::Listed(listing)) = dirs.position(parent).and_then(|at| known.get_mut(at)) {
             listing.forget(&names);
         }
     }
@@ -205,7 +204,7 @@ struct Work<'a> {
     pulse: &'a Pulse,
 }
 
-type Portions<'a> = std::iter::Zip<Chunks<'a, PathBuf>, ChunksMut<'a, Known>>;
+type Portions<'a> = std::iter::Zip<Chunks<'a, Arc<Path>>, ChunksMut<'a, Known>>;
 
 /// What one thread needs to look, kept from pass to pass.
 #[derive(Debug)]
@@ -270,11 +269,15 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::PathBuf};
 
     use hotloader_backend::ReportStream;
 
     use super::*;
+
+    fn set(dirs: impl IntoIterator<Item = PathBuf>) -> DirSet {
+        dirs.into_iter().collect()
+    }
 
     fn tree() -> (Tree, ReportStream) {
         let (sink, stream) = ReportSink::new();
@@ -288,9 +291,9 @@ mod tests {
         let (here, late) = (keep.path().join("here"), keep.path().join("late"));
         fs::create_dir(&here).unwrap();
         let (mut tree, mut stream) = tree();
-        assert!(tree.take([here.clone()].into(), &MountPoints::new()).unwrap().skipped.is_none());
+        assert!(tree.take(set([here.clone()]), &MountPoints::new()).unwrap().skipped.is_none());
         fs::write(here.join("x"), "1").unwrap();
-        let outcome = tree.take([here.clone(), late.clone()].into(), &MountPoints::new()).unwrap();
+        let outcome = tree.take(set([here.clone(), late.clone()]), &MountPoints::new()).unwrap();
         assert_eq!(outcome.skipped.unwrap()[0].dir, late);
         let outcome = tree.pass(&MountPoints::new()).unwrap();
         assert!(outcome.changed && outcome.skipped.is_none(), "nothing new to tell of `late`");
@@ -307,13 +310,13 @@ mod tests {
         let (above, sub) = (keep.path().to_owned(), keep.path().join("sub"));
         fs::create_dir(&sub).unwrap();
         let (mut tree, mut stream) = tree();
-        tree.take([above.clone(), sub.clone()].into(), &MountPoints::new()).unwrap();
+        tree.take(set([above.clone(), sub.clone()]), &MountPoints::new()).unwrap();
         // Until it is no longer young, which is hinted as well.
         while {
             tree.pass(&MountPoints::new()).unwrap();
             stream.take().is_some()
         } {}
-        tree.take([above].into(), &MountPoints::new()).unwrap();
+        tree.take(set([above]), &MountPoints::new()).unwrap();
         // Whether it is the same one, or has gone and come back, some file systems do not tell.
         tree.pass(&MountPoints::new()).unwrap();
         assert!(stream.take().unwrap().hints.covers(&sub));
@@ -325,7 +328,7 @@ mod tests {
         let dirs: Vec<_> = (0..1000).map(|dir| keep.path().join(format!("{dir:04}"))).collect();
         dirs.iter().for_each(|dir| fs::create_dir(dir).unwrap());
         let (mut tree, mut stream) = tree();
-        tree.take(dirs.clone().into(), &MountPoints::new()).unwrap();
+        tree.take(set(dirs.clone()), &MountPoints::new()).unwrap();
         for dir in &dirs {
             fs::write(dir.join("x"), "1").unwrap();
         }

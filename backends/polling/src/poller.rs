@@ -1,11 +1,11 @@
 //! Who looks at what and when: the plan split by mounts, the times of the passes, barriers, vitals. It
 //! touches no watched file system itself, so it never hangs.
 
-use std::{collections::BTreeMap, iter, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, iter, path::Path, sync::Arc, time::Duration};
 
 use hotloader_backend::{
-    Armed, BackendFailure, BackendInputs, BarrierRequest, LostCause, Report, ReportSink, ReportStream, Scope,
-    Skipped, WatchPlan,
+    Armed, BackendFailure, BackendInputs, BarrierRequest, DirSet, LostCause, Report, ReportSink,
+    ReportStream, Scope, Skipped, WatchPlan,
 };
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     group::{Group, top},
+    hold::Hold,
     lane::Done,
     load::Load,
     mounts::{Device, Mount, Mounts},
@@ -26,11 +27,6 @@ const LANES_END: Duration = Duration::from_secs(1);
 
 /// So many barriers wait for passes at the same time; others wait to be taken up.
 const MAX_WAITING: usize = 64;
-
-/// After a pass that found a change, the next one comes so soon, if a pass takes no longer; and at most so
-/// many in a row. Shorter than the quiet time that people settle for by default.
-const FOLLOW_UP: Duration = Duration::from_millis(10);
-const MAX_FOLLOW_UPS: u32 = 10;
 
 /// The one who deals out the work.
 pub(crate) struct Poller {
@@ -46,15 +42,13 @@ pub(crate) struct Poller {
     /// Counts requests; each waits for a pass over each mount that is begun after it.
     barrier: u64,
     waiting: Vec<(u64, BarrierRequest)>,
-    /// When to look once more after a change, and how often that was done in a row.
-    follow_up: Option<Instant>,
-    follow_ups: u32,
+    hold: Hold,
     load: Load,
     changed: Instant,
     passes: u64,
     last_pass: Duration,
-    /// What lanes report goes in here and is forwarded, so that one that hangs at the end keeps nobody
-    /// waiting for the last report.
+    /// What lanes report goes in here and is forwarded when it is time, so that one that hangs at the end
+    /// keeps nobody waiting for the last report.
     lane_reports: ReportSink,
     reported: ReportStream,
     done: UnboundedSender<Done>,
@@ -69,7 +63,7 @@ enum Wake {
     Reports(hotloader_backend::Collected),
     Done(Done),
     Time,
-    FollowUp,
+    Hold,
 }
 
 impl Poller {
@@ -92,8 +86,7 @@ impl Poller {
             changed: now,
             passes: 0,
             last_pass: Duration::ZERO,
-            follow_up: None,
-            follow_ups: 0,
+            hold: Hold::new(options.interval(Duration::ZERO)),
             lane_reports,
             reported,
             done,
@@ -104,6 +97,7 @@ impl Poller {
     /// Works until it is stopped.
     pub(crate) async fn run(mut self) -> Result<(), BackendFailure> {
         let result = self.work().await;
+        self.release();
         let Self { groups, done, mut finished, .. } = self;
         drop((groups, done));
         let all_ended = async { while finished.recv().await.is_some() {} };
@@ -118,18 +112,11 @@ impl Poller {
             match self.wake().await {
                 Wake::Stop => return Ok(()),
                 Wake::Plan => self.take_plan()?,
-                Wake::Barrier(request) => {
-                    self.barrier += 1;
-                    self.waiting.push((self.barrier, request));
-                    self.follow_mounts()?;
-                }
-                Wake::Reports(collected) => self.inputs.reports.forward(collected),
+                Wake::Barrier(request) => self.take_barrier(request)?,
+                Wake::Reports(collected) => self.hold.add(collected, Instant::now()),
                 Wake::Done(done) => self.finish(done)?,
                 Wake::Time => self.follow_mounts()?,
-                Wake::FollowUp => {
-                    self.follow_up = None;
-                    self.barrier += 1;
-                }
+                Wake::Hold => {}
             }
             self.go_on();
         }
@@ -138,6 +125,7 @@ impl Poller {
     async fn wake(&mut self) -> Wake {
         let interval = self.interval();
         let wakes = self.groups.iter().filter_map(|group| group.wakes(self.due(group, interval))).min();
+        let hold = self.hold.wakes();
         let takes_barriers = self.waiting.len() < MAX_WAITING;
         let inputs = &mut self.inputs;
         tokio::select! {
@@ -147,7 +135,7 @@ impl Poller {
             Some(done) = self.finished.recv() => Wake::Done(done),
             Some(collected) = self.reported.next() => Wake::Reports(collected),
             Some(request) = inputs.barriers.recv(), if takes_barriers => Wake::Barrier(request),
-            () = sleep_until(self.follow_up.unwrap_or_else(Instant::now)), if self.follow_up.is_some() => Wake::FollowUp,
+            () = sleep_until(hold.unwrap_or_else(Instant::now)), if hold.is_some() => Wake::Hold,
             () = sleep_until(wakes.unwrap_or_else(Instant::now)), if wakes.is_some() => Wake::Time,
         }
     }
@@ -166,6 +154,9 @@ impl Poller {
         let interval = self.interval();
         let rests_until = self.load.rests_until();
         let mut ceased = false;
+        if self.hold.begin_look(now) {
+            self.groups.iter_mut().for_each(Group::look_again);
+        }
         for group in &mut self.groups {
             group.go_on(now, self.barrier, group.due(interval).max(rests_until), self.mounts.points());
             ceased |= group.check(now);
@@ -175,12 +166,30 @@ impl Poller {
             self.publish();
         }
         self.tell_armed(ceased);
-        let groups = &self.groups;
-        for (_, request) in
-            self.waiting.extract_if(.., |(barrier, _)| groups.iter().all(|group| group.proves(*barrier)))
-        {
-            request.complete();
+        if self.hold.is_over(self.groups.iter().any(Group::is_looking), now) {
+            self.release();
         }
+        // A barrier proves that all was reported. It waits for what is held: the supervisor asks for one
+        // every few seconds, and must not tear what is saved just then.
+        if !self.hold.has_any() {
+            let groups = &self.groups;
+            self.waiting
+                .extract_if(.., |(barrier, _)| groups.iter().all(|group| group.proves(*barrier)))
+                .for_each(|(_, request)| request.complete());
+        }
+    }
+
+    /// Reports what was held back.
+    fn release(&mut self) {
+        if let Some(collected) = self.hold.release() {
+            self.inputs.reports.forward(collected);
+        }
+    }
+
+    fn take_barrier(&mut self, request: BarrierRequest) -> Result<(), BackendFailure> {
+        self.barrier += 1;
+        self.waiting.push((self.barrier, request));
+        self.follow_mounts()
     }
 
     /// A new plan is a change: whoever makes it is at work.
@@ -200,22 +209,31 @@ impl Poller {
     /// Gives each mount the directories of the plan that are on it: all mounts, or those where they are
     /// not the same as before.
     fn regroup(&mut self, all: bool) -> Result<(), BackendFailure> {
-        let mut parts: BTreeMap<Device, (&Mount, Vec<PathBuf>)> = BTreeMap::new();
+        let mut parts: BTreeMap<Device, (&Mount, Vec<Arc<Path>>)> = BTreeMap::new();
         for dir in &self.plan.dirs {
             let mount = self.mounts.of(dir);
             parts.entry(mount.device).or_insert_with(|| (mount, Vec::new())).1.push(dir.clone());
         }
+        let parts: BTreeMap<Device, (&Mount, DirSet)> = parts
+            .into_iter()
+            .map(|(device, (mount, dirs))| {
+                // Nearly always there is one mount.
+                let all = dirs.len() == self.plan.dirs.len();
+                (device, (mount, if all { self.plan.dirs.clone() } else { dirs.into_iter().collect() }))
+            })
+            .collect();
         let moved: Vec<_> = parts
             .iter()
             .map(|(device, (_, dirs))| {
-                let was_elsewhere =
-                    |dir: &PathBuf| self.groups.iter().any(|group| group.device != *device && group.has(dir));
-                top(dirs.iter().filter(|dir| was_elsewhere(dir)).cloned())
+                let was_elsewhere = |dir: &&Arc<Path>| {
+                    self.groups.iter().any(|group| group.device != *device && group.has(dir))
+                };
+                top(dirs.iter().filter(was_elsewhere))
             })
             .collect();
         for group in &mut self.groups {
             if !parts.contains_key(&group.device) {
-                group.set_dirs(Vec::new(), iter::empty());
+                group.set_dirs(DirSet::new(), iter::empty());
             }
         }
         for ((device, (mount, dirs)), moved) in parts.into_iter().zip(moved) {
@@ -236,11 +254,11 @@ impl Poller {
 
     fn finish(&mut self, done: Done) -> Result<(), BackendFailure> {
         let mut outcome = done.outcome.ok_or_else(panicked)?;
+        let now = Instant::now();
         // Before anything that rests on it.
         if let Some(collected) = self.reported.take() {
-            self.inputs.reports.forward(collected);
+            self.hold.add(collected, now);
         }
-        let now = Instant::now();
         let group = self.groups.iter_mut().find(|group| group.id == done.lane);
         let Some(finished) = group.and_then(|group| group.finish(&mut outcome, now)) else { return Ok(()) };
         let Outcome { changed, used, .. } = outcome;
@@ -249,7 +267,11 @@ impl Poller {
         if changed || !finished.lost.is_empty() {
             self.changed = now;
         }
-        self.plan_follow_up(changed, now, now - finished.begun);
+        if self.groups.iter().any(Group::may_look_again) {
+            self.hold.end_pass(changed, now);
+        } else {
+            self.release();
+        }
         for dir in finished.lost {
             let (scope, cause) = (Scope::Below(dir), LostCause::Reconnected);
             self.inputs.reports.report(Report::LostSync { scope, cause });
@@ -264,17 +286,6 @@ impl Poller {
         self.publish();
         self.tell_armed(true);
         Ok(())
-    }
-
-    /// A pass may fall between two files that are saved together. Looking once more before anybody has
-    /// settled on the first of them keeps the two in one batch, as it would be with a kernel that tells.
-    fn plan_follow_up(&mut self, changed: bool, now: Instant, took: Duration) {
-        if !changed {
-            self.follow_ups = 0;
-        } else if took < FOLLOW_UP && self.follow_ups < MAX_FOLLOW_UPS {
-            self.follow_ups += 1;
-            self.follow_up = Some(now + FOLLOW_UP);
-        }
     }
 
     /// Says what is watched, when the plan is new or that has changed.
@@ -318,3 +329,6 @@ fn cannot_start(error: std::io::Error) -> BackendFailure {
 pub(crate) fn panicked() -> BackendFailure {
     BackendFailure::retry("a polling thread panicked; please report it as a bug")
 }
+
+#[cfg(test)]
+mod tests;

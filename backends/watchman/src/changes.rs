@@ -150,13 +150,13 @@ impl Known {
     /// Looks at the directories of a plan that are new to it, forgets those that have left it. Blocks.
     pub(crate) fn change_to(&mut self, plan: &WatchPlan, tree: &Path) {
         self.dirs.retain(|path, _| is_told(plan, path));
-        for path in plan.dirs.range(tree.to_owned()..).take_while(|path| path.starts_with(tree)) {
-            if !self.dirs.contains_key(path)
+        for path in plan.dirs.at_and_below(tree) {
+            if !self.dirs.contains_key(&**path)
                 && let Ok(metadata) = std::fs::symlink_metadata(path)
                 && metadata.is_dir()
             {
                 let (mode, ino, uid, gid) = (metadata.mode(), metadata.ino(), metadata.uid(), metadata.gid());
-                self.dirs.insert(path.clone(), Dir { mode, ino, uid, gid });
+                self.dirs.insert(path.to_path_buf(), Dir { mode, ino, uid, gid });
             }
         }
     }

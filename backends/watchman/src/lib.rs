@@ -38,8 +38,8 @@ use std::{
 };
 
 use hotloader_backend::{
-    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierError, BarrierRequest, Collected,
-    FileWatchBackend, Report, ReportStream, Skipped, WatchPlan, spawn,
+    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierError, BarrierRequest, Collected, DirSet,
+    FileWatchBackend, HintSet, Phase, Report, ReportStream, Skipped, WatchPlan, spawn,
 };
 use hotloader_polling::PollingBackend;
 use serde_json::Value;
@@ -211,6 +211,12 @@ struct Handle {
     state: Option<Event>,
 }
 
+impl Handle {
+    fn is_unbroken(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.is_unbroken)
+    }
+}
+
 impl Trees {
     /// Makes the trees those of the plan, and tells it to them.
     fn change_to(&mut self, plan: Arc<WatchPlan>, inputs: &BackendInputs, stop: &CancellationToken) {
@@ -256,11 +262,37 @@ impl Trees {
 
     /// Hands on what the poll reports.
     fn take(&mut self, collected: Option<Collected>, inputs: &BackendInputs) {
-        let Some(collected) = collected else { return };
+        let Some(mut collected) = collected else { return };
         if let Some(armed) = &collected.armed {
             self.loose_armed = Some(armed.clone());
         }
-        inputs.reports.forward(collected);
+        if collected.lost.is_empty() {
+            self.leave_out_trees(&mut collected.hints);
+        }
+        if !collected.hints.is_empty() {
+            inputs.reports.forward(collected);
+        }
+    }
+
+    /// Leaves out the trees that Watchman has watched from the start: their tasks tell when one goes or is
+    /// replaced. The poll sees such a tree as an entry, and says of a young one that it may be another. For
+    /// that, all of it would be read again.
+    ///
+    /// For a tree that was replaced the caution is needed: without it, the view of random operations by
+    /// several writers in a tree that was just made anew is wrong now and then.
+    fn leave_out_trees(&self, hints: &mut HintSet) {
+        let mut polled_inside = Vec::new();
+        hints.retain(|path| {
+            let is_told_otherwise = self.trees.get(path).is_some_and(Handle::is_unbroken);
+            if is_told_otherwise {
+                // Hints for these may have folded into this one.
+                polled_inside.extend_from_slice(self.loose_plan.dirs.at_and_below(path));
+            }
+            !is_told_otherwise
+        });
+        for dir in polled_inside {
+            hints.insert(&*dir, Phase::Complete);
+        }
     }
 
     /// Has polled what no tree covers once all trees follow the plan; says so when that is done as well.
@@ -269,17 +301,17 @@ impl Trees {
         let revision = plan.revision;
         let state = |handle: &'_ Handle| handle.state.clone().filter(|state| state.revision == revision);
         let Some(states) = self.trees.values().map(state).collect::<Option<Vec<Event>>>() else { return };
-        let is_loose = |dir: &&PathBuf| {
+        let is_loose = |dir: &&Arc<Path>| {
             plan.tree_of(dir).is_none()
                 || states.iter().flat_map(|state| &state.ignored).any(|ignored| dir.starts_with(ignored))
         };
-        let dirs: BTreeSet<PathBuf> = plan.dirs.iter().filter(is_loose).cloned().collect();
+        let dirs: DirSet = plan.dirs.iter().filter(is_loose).cloned().collect();
         let mut skipped = Vec::new();
         for state in &states {
             let Some((cause, reason)) = &state.skipped else { continue };
-            let below = plan.dirs.range(state.tree.clone()..).take_while(|dir| dir.starts_with(&state.tree));
+            let below = plan.dirs.at_and_below(&state.tree).iter();
             skipped.extend(below.map(|dir| Skipped {
-                dir: dir.clone(),
+                dir: dir.to_path_buf(),
                 cause: *cause,
                 reason: reason.clone(),
             }));
@@ -287,7 +319,8 @@ impl Trees {
         // Each plan is a reason for a new try, even with the same directories.
         if self.loose_for != Some(revision) || self.loose_plan.dirs != dirs {
             self.loose_for = Some(revision);
-            self.loose_plan = WatchPlan::new(self.loose_plan.revision + 1, dirs);
+            let revision = self.loose_plan.revision + 1;
+            self.loose_plan = WatchPlan { revision, dirs, ..WatchPlan::default() };
             loose.set_plan(self.loose_plan.clone());
         }
         let Some(loose) =
@@ -353,4 +386,48 @@ fn ended(end: Result<Result<(), BackendFailure>, JoinError>) -> Result<(), Backe
 async fn release(loose: BackendHandle, reports: ReportStream) {
     drop(reports);
     loose.stop().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(tree: &str, is_unbroken: bool) -> Event {
+        let tree = tree.into();
+        Event { tree, revision: 1, is_unbroken, skipped: None, ignored: Vec::new(), detail: None }
+    }
+
+    #[test]
+    fn the_poll_says_nothing_of_a_watched_tree_but_of_what_is_polled_in_it() {
+        let states = [event("/s/watched", true), event("/s/replaced", false)];
+        let (events, _inbox) = mpsc::unbounded_channel();
+        let (commands, _told) = mpsc::unbounded_channel();
+        let handle = |state: Event| {
+            let (commands, stop) = (commands.clone(), CancellationToken::new());
+            (state.tree.clone(), Handle { commands, stop, state: Some(state) })
+        };
+        let loose = ["/s", "/s/watched/.git", "/s/watched/.git/hooks", "/s/watched2"].map(PathBuf::from);
+        let trees = Trees {
+            options: Arc::new(Options::new(&BTreeMap::new()).unwrap()),
+            events,
+            plan: None,
+            trees: states.map(handle).into(),
+            tasks: JoinSet::new(),
+            loose_plan: WatchPlan::new(1, loose),
+            loose_for: None,
+            loose_armed: None,
+            armed: None,
+        };
+        let left = |hinted: &[&str]| {
+            let mut hints = HintSet::new();
+            hinted.iter().for_each(|path| hints.insert(*path, Phase::Complete));
+            trees.leave_out_trees(&mut hints);
+            hints.iter().map(|(path, _)| path.to_owned()).collect::<Vec<_>>()
+        };
+        // A change in `.git` has folded into a hint for the whole tree, or may have.
+        assert_eq!(left(&["/s/watched", "/s/x"]), ["/s/watched/.git", "/s/x"].map(PathBuf::from));
+        assert_eq!(left(&["/s/replaced"]), [PathBuf::from("/s/replaced")]);
+        assert_eq!(left(&["/s/watched/.git/config"]), [PathBuf::from("/s/watched/.git/config")]);
+        assert_eq!(left(&["/s"]), [PathBuf::from("/s")]);
+    }
 }

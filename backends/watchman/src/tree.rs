@@ -52,6 +52,8 @@ pub(crate) struct Event {
     pub(crate) skipped: Option<(SkipCause, String)>,
     /// Directories in it that the daemon does not look into.
     pub(crate) ignored: Vec<PathBuf>,
+    /// It has been watched without a break since the first plan.
+    pub(crate) is_unbroken: bool,
     /// What watches it, for people.
     pub(crate) detail: Option<String>,
 }
@@ -65,6 +67,8 @@ pub(crate) struct Tree {
     plan: Arc<WatchPlan>,
     known: Known,
     state: State,
+    /// Whether a watch ended, or there was none.
+    was_broken: bool,
     /// How far the last watch came.
     last: Option<Position>,
 }
@@ -87,7 +91,7 @@ impl Tree {
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
         let (plan, known) = (Arc::default(), Known::default());
-        Self { options, path, reports, events, plan, known, state: State::New, last: None }
+        Self { options, path, reports, events, plan, known, state: State::New, was_broken: false, last: None }
     }
 
     /// Works until it is stopped, or nobody is left to tell it anything.
@@ -221,6 +225,7 @@ impl Tree {
     /// Watches the tree if it is there.
     async fn begin(&mut self) -> Result<(), BackendFailure> {
         let was_new = matches!(self.state, State::New);
+        self.was_broken |= !was_new;
         let deadline = Instant::now() + RECONNECT;
         let mut pause = PAUSE;
         let mut refused = 0;
@@ -296,7 +301,14 @@ impl Tree {
                 (Some((SkipCause::Limit, reason)), Vec::new(), None)
             }
         };
-        let event = Event { tree: self.path.clone(), revision: self.plan.revision, skipped, ignored, detail };
+        let event = Event {
+            tree: self.path.clone(),
+            revision: self.plan.revision,
+            is_unbroken: skipped.is_none() && !self.was_broken,
+            skipped,
+            ignored,
+            detail,
+        };
         // Nobody listens any more when the backend ends.
         let _ = self.events.send(event);
     }

@@ -13,6 +13,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use hotloader_backend::LostCause;
@@ -78,8 +79,9 @@ impl Position {
     }
 }
 
-/// Device and inode of a directory; `None` if there is none.
-pub(crate) type Identity = Option<(u64, u64)>;
+/// Device and inode of a directory, and when it was made if that is known: inodes are used again at once.
+/// `None` if there is none.
+pub(crate) type Identity = Option<(u64, u64, Option<SystemTime>)>;
 
 /// What the daemon tells of a tree.
 pub(crate) enum Outcome {
@@ -201,7 +203,9 @@ impl Watch {
 /// What is at a path, without following a link. An error means that nobody can say.
 pub(crate) async fn identity(path: &Path) -> io::Result<Identity> {
     match tokio::fs::symlink_metadata(path).await {
-        Ok(metadata) => Ok(metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))),
+        Ok(metadata) => {
+            Ok(metadata.is_dir().then(|| (metadata.dev(), metadata.ino(), metadata.created().ok())))
+        }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(None)
         }
@@ -286,4 +290,28 @@ fn ignored(root: &Path, config: Option<GetConfigResponse>) -> Vec<PathBuf> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Trouble {
     Trouble::Refused(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where numbers are not used again, this says nothing.
+    #[tokio::test]
+    async fn w8_another_directory_with_the_same_inode_is_another_one() {
+        let keep = tempfile::tempdir().unwrap();
+        let path = keep.path().join("d");
+        std::fs::create_dir(&path).unwrap();
+        let look = || std::fs::metadata(&path).unwrap();
+        let (before, was) = (look(), identity(&path).await.unwrap());
+        for _ in 0..1000 {
+            std::fs::remove_dir(&path).unwrap();
+            std::fs::create_dir(&path).unwrap();
+            // Time stamps may be some milliseconds coarse.
+            if look().ino() == before.ino() && look().created().ok() != before.created().ok() {
+                assert_ne!(identity(&path).await.unwrap(), was);
+                return;
+            }
+        }
+    }
 }

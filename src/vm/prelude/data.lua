@@ -1,27 +1,53 @@
 -- Copying and comparing what a source file declares.
 local P = ...
+local L = {}
+P.L = L
+local copy_level, FUNCTION = P.host.copy_level, P.FUNCTION
 local next, rawequal, rawget, type = next, rawequal, rawget, type
-local getmetatable = P.debug.getmetatable
 
--- A copy of data as the source set it, to tell later whether the source has changed.
-local function copy_data(value, depth)
-  depth = depth or 0
-  if type(value) ~= "table" or depth > 8 or P.prototype_info[value] or getmetatable(value) then return value end
-  local copy = {}
-  for key, inner in next, value do copy[key] = copy_data(inner, depth + 1) end
-  return copy
+-- Tables that somebody else answers for: they are compared by identity, never copied or merged.
+local function foreign(t)
+  return P.library[t] or P.own[t] or P.prototype_info[t] or P.exported[t]
 end
-P.copy_data = copy_data
+L.foreign = foreign
 
-local function same_data(a, b)
-  if rawequal(a, b) then return true end
-  if type(a) ~= "table" or type(b) ~= "table" or getmetatable(a) or getmetatable(b) then return false end
-  for key, value in next, a do
-    if not same_data(value, rawget(b, key)) then return false end
+-- A copy of what the source set, to tell later whether the source has changed. Functions are there by
+-- this mark only: an old one would be kept alive.
+local function copy(value, copies)
+  local kind = type(value)
+  if kind == "function" then return FUNCTION end
+  if kind ~= "table" or foreign(value) then return value end
+  local done = copies[value]
+  if done then return done end
+  local keys
+  done, keys = copy_level(value, FUNCTION)
+  copies[value] = done
+  for i = 1, keys and #keys or 0 do
+    local key = keys[i]
+    done[key] = copy(done[key], copies)
   end
-  for key in next, b do
-    if rawget(a, key) == nil then return false end
+  return done
+end
+
+function L.copy_data(value) return copy(value, {}) end
+
+-- `base` is a copy as above.
+local function same(base, value, compared)
+  if rawequal(base, value) then return true end
+  if type(value) == "function" then return base == FUNCTION end
+  if type(base) ~= "table" or type(value) ~= "table" or foreign(value) then return false end
+  if compared[base] then return compared[base] == value end
+  compared[base] = value
+  for key, inner in next, base do
+    if type(key) ~= "table" and not same(inner, rawget(value, key), compared) then return false end
+  end
+  for key in next, value do
+    if type(key) ~= "table" and rawget(base, key) == nil then return false end
   end
   return true
 end
-P.same_data = same_data
+
+function L.same_data(base, value)
+  if type(value) ~= "table" then return rawequal(base, value) or base == FUNCTION and type(value) == "function" end
+  return same(base, value, {})
+end

@@ -1,31 +1,100 @@
--- Modules that are there already: a file that is run again, a link that leads elsewhere.
+-- Files that are there already and are run again, dependencies first.
 local P = ...
-local host, loaded, records = P.host, P.loaded, P.records
-local next, type = next, type
+local R, host, loaded, records = P.R, P.host, P.loaded, P.records
+local next, rawequal, rawget, type = next, rawequal, rawget, type
+local setmetatable = P.debug.setmetatable
 
--- Runs the new version of a loaded file; what it exports goes into the tables that others hold.
-function P.reload(path, file, name)
-  local record = records[path]
-  if not record then return P.load_first(path, file, name) end
-  record.version = record.version + 1
-  local before, names = record.exports, record.names
-  for name in next, names do loaded[name] = nil end
-  local exports = P.run(record, host.chunk(record.file), false)
-  local base = P.copy_data(exports)
-  if type(before) == "table" and type(exports) == "table" then
-    P.merge(before, exports, record.base)
-  else
-    record.exports = exports
+-- These files are to be run: whoever requires one that has not been run yet has it run first.
+function R.plan(paths)
+  for i = 1, #paths do
+    local record = records[paths[i]]
+    if record then P.pending[record] = true end
   end
-  record.base = base
-  for name in next, names do loaded[name] = record.exports end
-  host.loaded(path, record.file)
+end
+
+-- What requires this one cannot follow by itself, so it runs again.
+local function run_dependents(record, why, message)
+  local files = {}
+  for path, other in next, records do
+    if other.deps and other.deps[record] and other ~= record and not other.running and not R.done[other] then
+      if not P.pending[other] then
+        P.pending[other] = true
+        R.extra[#R.extra + 1] = other
+        files[#files + 1] = other.source
+      end
+    end
+  end
+  if #files > 0 then
+    R.note("dependents", { source = record.source, why = why, message = message, files = files })
+  end
+  return #files
+end
+R.run_dependents = run_dependents
+
+-- Those that are to run beyond the plan: path, file, path, file ...
+function R.take_extra()
+  local list = {}
+  for _, record in next, R.extra do
+    list[#list + 1], list[#list + 2] = record.path, record.file
+  end
+  R.extra = {}
+  return list
+end
+
+-- What the new version of a file made goes into what others hold.
+local function take(record, exports, before, base, globals)
+  record.base = type(exports) == "table" and P.L.copy_data(exports) or nil
+  record.globals = P.L.globals_of(record)
+  local stays, changed = R.merge(record, before, exports, base, globals)
+  record.assigned = nil
+  P.L.export(record, stays)
+  for name in next, record.names do loaded[name] = stays end
+  if changed and #changed > 0 then R.changed[record] = changed end
+end
+
+-- Runs the new version of a loaded file. Says whether files are to run beyond the plan.
+function R.reload(path, file, name)
+  local record = records[path]
+  if not record then P.L.load_first(path, file, name) end
+  -- Or somebody has required it meanwhile.
+  if not record or R.done[record] then return R.extra[1] ~= nil end
+  P.pending[record], R.done[record] = nil, true
+  record.version, record.file = record.version + 1, file
+  local before, names, base, globals = record.exports, record.names, record.base, record.globals
+  record.old_dispose, record.dispose, record.accept = record.dispose, nil, nil
+  for name in next, names do loaded[name] = nil end
+  local exports = P.L.run(record, host.chunk(file), false)
+  host.quietly(take, record, exports, before, base, globals)
+  host.loaded(path, file)
+  local kind, was = type(exports), type(before)
+  if kind ~= was then
+    run_dependents(record, "type")
+  elseif kind ~= "table" and kind ~= "function" and not rawequal(before, exports) then
+    run_dependents(record, "scalar")
+  end
+  return R.extra[1] ~= nil
 end
 
 -- The module is another file now: its link was retargeted.
-function P.rename(old, new)
+function R.rename(old, new)
   local record = records[old]
   if record and not records[new] then
     records[old], records[new], record.path = nil, record, new
   end
+end
+
+-- The same prototype with what the source says now. Fields that left it stay until objects are migrated.
+function R.redeclare(info, init, base)
+  local prototype, before, now = info.prototype, info.declared, P.L.declared_fields(init)
+  for key, value in next, now do
+    if not P.L.same_data(before[key], init[key]) then
+      if rawequal(init[key], P.EMPTY) then prototype[key] = nil else prototype[key] = init[key] end
+    end
+  end
+  for key, value in next, init do
+    if type(value) == "function" and key ~= "new" then prototype[key] = value end
+  end
+  if rawget(init, "new") ~= nil then prototype.new = init.new end
+  if base then setmetatable(prototype, base) end
+  info.was, info.declared = info.was or before, now
 end

@@ -1,10 +1,10 @@
--- Takes away what a session must not reach, and mends what would let a script escape its budget.
--- Runs first, in a state where nothing of the user has run. `P` is the prelude's private table.
+-- Takes away what a session must not reach. What could escape its budget has guards of its own, in
+-- library.rs. Runs first, in a state where nothing of the user has run. `P` is the prelude's private table.
 local P = ...
 local G = _G
-local debug, error, getmetatable, rawget, select, tostring, type, pcall =
-  debug, error, getmetatable, rawget, select, tostring, type, pcall
-local concat, pack, rep, setmetatable = table.concat, table.pack, string.rep, setmetatable
+local debug, error, getmetatable, select, tostring, type, pcall =
+  debug, error, getmetatable, select, tostring, type, pcall
+local concat, pack = table.concat, table.pack
 local load, collectgarbage = load, collectgarbage
 
 P.debug, P.globals = debug, G
@@ -31,36 +31,12 @@ function G.collectgarbage(what, ...)
   error("collectgarbage: only \"collect\", \"count\" and \"step\" are available", 2)
 end
 
--- A finalizer runs where no deadline can stop it.
-function G.setmetatable(object, metatable)
-  if type(metatable) == "table" and rawget(metatable, "__gc") ~= nil then
-    error("__gc is not available in a session; use __close", 2)
-  end
-  return setmetatable(object, metatable)
-end
-
 -- A message handler runs with hooks off and could never be stopped, so it runs after unwinding.
 local function handled(handler, ok, ...)
   if ok then return true, ... end
   return false, handler(...)
 end
 function G.xpcall(f, handler, ...) return handled(handler, pcall(f, ...)) end
-
-local function fits(size) return collectgarbage("count") * 1024 + size <= P.max_memory end
-
--- The real table is mended: ("x"):rep reaches it.
-function string.rep(text, n, separator)
-  local one = type(text) == "string" and type(n) == "number" and n > 0 and #text + #(separator or "")
-  local size = one and one * n or 0
-  if size > P.max_string then
-    error("string.rep: the result would be larger than " .. P.max_string_text .. " (session.budget.string)", 2)
-  elseif size > 65536 and not fits(size) then
-    collectgarbage()
-    -- Said here because Lua's own "not enough memory" comes without file and line.
-    if not fits(size) then error("not enough memory", 2) end
-  end
-  return rep(text, n, separator)
-end
 
 -- Only what helps to read an error.
 local traceback, getinfo = debug.traceback, debug.getinfo
@@ -81,7 +57,8 @@ function G.print(...)
 end
 
 -- What is left of the library never changes: a snapshot need not look into it.
-P.library = {}
+P.library, P.loaded = {}, { _G = G }
 for _, name in ipairs { "string", "table", "math", "utf8", "coroutine", "os", "debug" } do
-  P.library[G[name]] = true
+  P.library[G[name]], P.loaded[name] = true, G[name]
 end
+G.package = { loaded = P.loaded }

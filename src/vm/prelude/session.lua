@@ -1,85 +1,82 @@
--- The global `session`: prototypes and the app; the rest is in extras.lua.
+-- The global `session`: prototypes and the app. How a prototype is declared is in prototypes.lua, the rest in
+-- extras.lua.
 local P = ...
 local debug, host = P.debug, P.host
-local error, next, rawequal, rawget, type = error, next, rawequal, rawget, type
+local error, rawequal, type = error, rawequal, type
 local setmetatable, set_user_metatable = debug.setmetatable, setmetatable
 
+-- Of ours, beside the library.
+local own = { [_G] = true }
+P.own = own
+-- What a module returns -> its record.
+P.exported = setmetatable({}, { __mode = "k" })
+
 local EMPTY = setmetatable({}, { __tostring = function() return "EMPTY" end })
-_G.EMPTY = EMPTY
+_G.EMPTY, own[EMPTY] = EMPTY, true
 
 local session = { reloading = false }
-_G.session = session
-P.session = session
+_G.session, own[session] = session, true
+P.session, P.EMPTY = session, EMPTY
 
 ---------------------------------------------------------------- prototypes
--- name -> { prototype, declared }: `declared` are the fields as the source set them last.
+-- name -> { name, prototype, declared, order, owner, was }: `declared` are the fields as the source set
+-- them last, `was` those before the reload that is under way, `owner` is the file that declared it.
 local prototypes = {}
 P.prototypes = prototypes
 -- prototype -> its info, to know one when it is met
 local info_of = setmetatable({}, { __mode = "k" })
 P.prototype_info = info_of
+-- instance -> the number of its creation
+P.instances = setmetatable({}, { __mode = "k" })
+P.created, P.declarations = 0, 0
 
-local automatic = { type = true, __index = true, new = true }
+local function default_new(self, instance) return session:create(self, instance or {}) end
+P.default_new = default_new
 
-local function declared_fields(init)
-  local fields = {}
-  for key, value in next, init do
-    if type(key) == "string" and not automatic[key] then fields[key] = P.copy_data(value) end
-  end
-  return fields
-end
-
-local function declare(name, init, base)
-  local prototype = init or {}
-  local info = { prototype = prototype, declared = declared_fields(prototype) }
-  for key, value in next, prototype do
-    if rawequal(value, EMPTY) then prototype[key] = nil end
-  end
-  prototype.type, prototype.__index = name, prototype
-  base = base or prototypes.Object and prototypes.Object.prototype
-  if base then setmetatable(prototype, base) end
-  if not base and rawget(prototype, "new") == nil then
-    prototype.new = function(self, instance) return session:create(self, instance or {}) end
-  end
-  prototypes[name], info_of[prototype] = info, info
-  return prototype
-end
-
--- The same table with what the source says now; a field the source did not touch keeps its value.
-local function redeclare(info, init, base)
-  local prototype, before, now = info.prototype, info.declared, declared_fields(init)
-  for key, value in next, now do
-    if not P.same_data(before[key], value) then
-      if rawequal(value, EMPTY) then prototype[key] = nil else prototype[key] = init[key] end
-    end
-  end
-  for key in next, before do
-    if now[key] == nil then prototype[key] = nil end
-  end
-  if rawget(init, "new") ~= nil then prototype.new = init.new end
-  if base then setmetatable(prototype, base) end
-  info.declared = now
-end
+-- Those of viewlist.lua, which is loaded when one is asked for.
+P.built_in = { ["lua.ViewList"] = true, ["lua.ViewListItem"] = true }
 
 function session:prototype(name, init, base)
   if type(name) ~= "string" then error("session:prototype: the name has to be a string", 2) end
   if init ~= nil and type(init) ~= "table" then error("session:prototype: the fields have to be a table", 2) end
-  local info = prototypes[name]
-  if not info then return declare(name, init, base) end
-  if init and not rawequal(init, info.prototype) then redeclare(info, init, base) end
+  if P.built_in[name] and not prototypes[name] and not P.building then host.need("viewlist", P) end
+  local info, owner = prototypes[name], P.loading()
+  if not info then
+    if not P.L then host.need("load", P) end
+    info = P.L.declare(name, init, base)
+  elseif init and not rawequal(init, info.prototype) then
+    if not P.R then host.need("reload", P) end
+    P.R.redeclare(info, init, base)
+  end
+  if owner then
+    info.owner = owner
+    if P.R and P.R.declared then P.R.declared[info] = true end
+  end
   return info.prototype
 end
 
 function session:create(prototype, instance)
   if type(prototype) ~= "table" then error("session:create: the prototype has to be a table", 2) end
-  return set_user_metatable(instance or {}, prototype)
+  instance = set_user_metatable(instance or {}, prototype)
+  if P.hot and not P.instances[instance] then
+    P.created = P.created + 1
+    P.instances[instance] = P.created
+  end
+  return instance
 end
 
 ---------------------------------------------------------------- the app
 local function type_name(object) return type(object) == "table" and object.type or nil end
 
-function session:createAppVariable(object)
+-- What `createVariable` has declared.
+P.variables = { version = 0 }
+
+function session:createAppVariable(object, properties)
   if type(object) ~= "table" then error("session:createAppVariable: the app has to be a table", 2) end
+  if properties ~= nil then
+    if not P.set_app_properties then P.load_more() end
+    P.set_app_properties(properties)
+  end
   if P.app == nil or type_name(P.app) ~= type_name(object) then P.app = object end
   return 1
 end
@@ -99,17 +96,27 @@ function P.fire(handle)
   timer.callback()
 end
 
-_G.ui = {
-  log = function(level, message)
-    if message == nil then level, message = "info", level end
-    session:log(level, message)
-  end,
-}
-
--- Timers and the log are not of use to every session: they come when something is first looked for.
-local more = { __metatable = false }
+-- Timers, variables, the log and `hot` are not of use to every session: they come when something is first
+-- looked for.
+local more, more_ui = { __metatable = false }, { __metatable = false }
+function P.load_more()
+  if not P.extras then host.need("extras", P) end
+  more.__index, more_ui.__index = P.extras, P.extra_ui
+end
 function more.__index(_, name)
-  more.__index = host.extras()(P)
+  P.load_more()
   return more.__index[name]
 end
+function more_ui.__index(_, name)
+  P.load_more()
+  return more_ui.__index[name]
+end
 setmetatable(session, more)
+_G.ui = setmetatable({}, more_ui)
+own[_G.ui] = true
+
+_G.hot = setmetatable({}, { __metatable = false, __index = function(_, name)
+  P.load_more()
+  return P.hook(name, P.caller())
+end })
+own[_G.hot] = true

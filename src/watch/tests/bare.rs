@@ -1,11 +1,13 @@
 //! The reconciler without a backend: hints are given, and so is the time.
 
-use std::collections::BTreeSet;
-
-use hotloader_backend::{HintSet, Phase};
+use hotloader_backend::{DirSet, HintSet, Phase};
 
 use super::{
-    super::reconcile::{LinkView, Look, Outcome, Reconciler, scan},
+    super::{
+        outcome::{LinkView, Look, Outcome},
+        reconcile::{Reconciler, scan},
+        settle::Calm,
+    },
     *,
 };
 
@@ -16,7 +18,7 @@ pub(super) struct Bare {
     _keep: tempfile::TempDir,
     pub(super) base: PathBuf,
     pub(super) reconciler: Reconciler,
-    pub(super) watched: BTreeSet<PathBuf>,
+    pub(super) watched: DirSet,
     pub(super) now: Instant,
     rechecks: Vec<(PathBuf, Instant)>,
     pub(super) known: BTreeMap<String, Option<String>>,
@@ -32,7 +34,7 @@ impl Bare {
         let mut bare = Self {
             _keep: keep,
             reconciler: Reconciler::new(&settings(), roots.clone()),
-            watched: BTreeSet::new(),
+            watched: DirSet::new(),
             now: Instant::now(),
             rechecks: Vec::new(),
             known: BTreeMap::new(),
@@ -48,12 +50,17 @@ impl Bare {
         let mut hints = hints;
         loop {
             match self.reconciler.look(hints, &self.watched, self.now) {
-                Look::Arm => self.watched = self.links().watched_dirs,
+                Look::Arm => self.watched.clone_from(&self.links().watched_dirs),
+                Look::Early(_) => unreachable!("nobody asked for quiet"),
                 Look::Done(outcome) => {
                     if outcome.walked {
-                        self.watched = self.links().watched_dirs;
+                        self.watched.clone_from(&self.links().watched_dirs);
                     }
                     self.rechecks.extend(outcome.rechecks.iter().cloned());
+                    for file in outcome.listed.iter() {
+                        let name = file.name.to_str().unwrap().to_owned();
+                        assert!(self.known.insert(name, None).is_none(), "listed twice");
+                    }
                     self.learn(&outcome.changes);
                     return outcome;
                 }
@@ -62,9 +69,9 @@ impl Bare {
         }
     }
 
-    pub(super) fn look_at(&mut self, paths: &[PathBuf]) -> Outcome {
+    pub(super) fn look_at<P: AsRef<Path>>(&mut self, paths: &[P]) -> Outcome {
         let mut hints = HintSet::new();
-        paths.iter().for_each(|path| hints.insert(path, Phase::Complete));
+        paths.iter().for_each(|path| hints.insert(path.as_ref(), Phase::Complete));
         self.look(&hints)
     }
 
@@ -73,7 +80,7 @@ impl Bare {
             let name = change.name.to_str().unwrap().to_owned();
             let text = change.content().map(|content| String::from_utf8(content.bytes.to_vec()).unwrap());
             match change.kind {
-                ChangeKind::Listed | ChangeKind::Added(_) => {
+                ChangeKind::Added(_) => {
                     assert!(self.known.insert(name, text).is_none(), "added twice");
                 }
                 ChangeKind::Modified(_) => {
@@ -122,10 +129,8 @@ impl Bare {
 
     pub(super) fn disk(&self) -> BTreeMap<String, Option<String>> {
         let mut disk = Self { known: BTreeMap::new(), ..Self::new_like(self) };
-        disk.learn(&scan(
-            &settings(),
-            self.roots.iter().cloned().map(|root| Root { contents: Contents::AtStart, ..root }).collect(),
-        ));
+        let at_start = |root| Root { contents: Contents::AtStart, ..root };
+        disk.learn(&scan(&settings(), self.roots.iter().cloned().map(at_start).collect()).changes);
         disk.known
     }
 
@@ -134,7 +139,7 @@ impl Bare {
             _keep: tempfile::tempdir().unwrap(),
             base: other.base.clone(),
             reconciler: Reconciler::new(&settings(), Vec::new()),
-            watched: BTreeSet::new(),
+            watched: DirSet::new(),
             now: other.now,
             rechecks: Vec::new(),
             known: BTreeMap::new(),
@@ -178,6 +183,34 @@ fn a4_what_no_hint_told_of_is_found_by_the_audit_and_counted_as_missed() {
 }
 
 #[test]
+fn a_look_that_comes_upon_a_save_of_just_now_waits_for_what_is_saved_with_it() {
+    let mut bare = Bare::new(Contents::AtStart, |base| {
+        write(&base.join("lua/a.lua"), "a");
+        write(&base.join("lua/b.lua"), "b");
+    });
+    bare.rest();
+    let quiet = Duration::from_secs(3600);
+    let calm = Calm::new(quiet, Instant::now() + quiet);
+    let mut hints = HintSet::new();
+    // As of another file: the saves are not hinted yet.
+    hints.insert(bare.base.join("lua"), Phase::Complete);
+    write(&bare.base.join("lua/a.lua"), "a2");
+    write(&bare.base.join("lua/new.lua"), "n");
+    let early = bare.reconciler.look_when_calm(&hints, &bare.watched, calm, bare.now);
+    assert!(matches!(early, Look::Early(rest) if rest <= quiet), "{early:?}");
+    write(&bare.base.join("lua/b.lua"), "b2");
+    // Without a hint: what was put off is known.
+    let outcome = bare.look(&HintSet::new());
+    let names: Vec<_> = outcome.changes.iter().map(|change| change.name.to_str().unwrap()).collect();
+    assert_eq!(names, ["a.lua", "b.lua", "new.lua"]);
+
+    // What was written before the quiet time, or has the content that was told, is no reason to wait.
+    write(&bare.base.join("lua/a.lua"), "a2");
+    let look = bare.reconciler.look_when_calm(&hints, &bare.watched, calm, bare.now);
+    assert!(matches!(look, Look::Done(outcome) if outcome.changes.is_empty()));
+}
+
+#[test]
 fn an_audit_that_finds_nothing_asks_for_no_barrier_and_comes_again() {
     let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/a.lua"), "1"));
     // A stamp of the present is doubted; what was read is not told again.
@@ -195,27 +228,19 @@ fn names_alone_come_first_and_contents_are_compared_later() {
     });
     assert_eq!(bare.known, [("a.lua".to_owned(), None), ("sub/b.lua".to_owned(), None)].into());
     let (a, b) = (bare.base.join("lua/a.lua"), bare.base.join("lua/sub/b.lua"));
-    assert_eq!(
-        bare.look_at(std::slice::from_ref(&a)).changes.len(),
-        1,
-        "before there is anything to compare with"
-    );
-    assert!(bare.look_at(std::slice::from_ref(&a)).changes.is_empty());
+    assert_eq!(bare.look_at(&[&a]).changes.len(), 1, "before there is anything to compare with");
+    assert!(bare.look_at(&[&a]).changes.is_empty());
     assert!(bare.upkeep(MS), "all is read");
-    assert_eq!(
-        bare.look_at(std::slice::from_ref(&b)).changes.len(),
-        1,
-        "it may have been saved before it was read"
-    );
+    assert_eq!(bare.look_at(&[&b]).changes.len(), 1, "it may have been saved before it was read");
     bare.reconciler.confirm(bare.now);
-    assert!(bare.look_at(std::slice::from_ref(&b)).changes.is_empty());
+    assert!(bare.look_at(&[&b]).changes.is_empty());
     write(&b, "1");
-    assert!(bare.look_at(std::slice::from_ref(&b)).changes.is_empty(), "equal content is no change");
+    assert!(bare.look_at(&[&b]).changes.is_empty(), "equal content is no change");
     write(&b, "2");
-    bare.look_at(std::slice::from_ref(&b));
+    bare.look_at(&[&b]);
     assert_eq!(bare.text("sub/b.lua"), "2");
     fs::remove_file(&b).unwrap();
-    bare.look_at(&[b]);
+    bare.look_at(&[&b]);
     bare.rest();
     assert_eq!(bare.known.len(), 1);
 }
@@ -226,7 +251,7 @@ fn a_save_between_the_first_names_and_the_reading_is_not_swallowed() {
     let a = bare.base.join("lua/a.lua");
     write(&a, "2");
     assert!(bare.upkeep(MS), "the reading comes before the hint");
-    bare.look_at(&[a]);
+    bare.look_at(&[&a]);
     assert_eq!(bare.text("a.lua"), "2");
 }
 
@@ -244,12 +269,12 @@ fn s19_a_write_through_another_name_of_the_file_is_seen() {
     // Both names are ours: one hint is enough for both.
     write(&bare.base.join("lua/x.lua"), "2");
     let x = bare.base.join("lua/x.lua");
-    assert_eq!(bare.look_at(&[x]).changes.len(), 2);
+    assert_eq!(bare.look_at(&[&x]).changes.len(), 2);
     // The pair is broken by a rename over one of them.
     write(&bare.base.join("lua/new"), "3");
     fs::rename(bare.base.join("lua/new"), bare.base.join("lua/h.lua")).unwrap();
     let h = bare.base.join("lua/h.lua");
-    bare.look_at(&[h]);
+    bare.look_at(&[&h]);
     write(&bare.base.join("ext/h"), "4");
     bare.upkeep(2 * 1000 * MS);
     bare.rest();
@@ -291,7 +316,7 @@ fn ten_thousand_flips_leave_nothing_behind() {
         relink(&format!("../ext/{version}"), &d);
         relink(&format!("../ext/{version}/sub/a.lua"), &x);
         bare.now += MS;
-        bare.look_at(&[d.clone(), x.clone()]);
+        bare.look_at(&[&d, &x]);
         if flip % 100 == 0 {
             bare.rest();
         }
@@ -314,25 +339,21 @@ fn equal_content_behind_another_link_is_no_change_unless_the_old_file_has_other_
     });
     let (x, y) = (bare.base.join("lua/x.lua"), bare.base.join("lua/y.lua"));
     relink("../ext/2/a.lua", &x);
-    assert!(bare.look_at(std::slice::from_ref(&x)).changes.is_empty());
+    assert!(bare.look_at(&[&x]).changes.is_empty());
     // Who is told of the old file under another name must not take the two for one.
     symlink("../ext/1/a.lua", &y).unwrap();
-    let outcome = bare.look_at(std::slice::from_ref(&y));
+    let outcome = bare.look_at(&[&y]);
     assert_eq!(outcome.changes.len(), 1);
     bare.rest();
     relink("../ext/1/a.lua", &x);
-    assert_eq!(
-        bare.look_at(std::slice::from_ref(&x)).changes.len(),
-        0,
-        "x was told as ext/2/a.lua, which nobody else is"
-    );
+    assert_eq!(bare.look_at(&[&x]).changes.len(), 0, "x was told as ext/2/a.lua, which nobody else is");
     write(&bare.base.join("ext/1/a.lua"), "edited");
     let edited = bare.base.join("ext/1/a.lua");
-    let changes = bare.look_at(std::slice::from_ref(&edited)).changes;
+    let changes = bare.look_at(&[&edited]).changes;
     assert_eq!(changes.len(), 2);
     assert!(changes.iter().all(|change| change.path == edited));
     // Now both are that file, as far as anybody knows.
     write(&bare.base.join("ext/2/a.lua"), "edited");
     relink("../ext/2/a.lua", &x);
-    assert_eq!(bare.look_at(&[x]).changes.len(), 1);
+    assert_eq!(bare.look_at(&[&x]).changes.len(), 1);
 }

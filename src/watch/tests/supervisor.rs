@@ -3,8 +3,8 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use hotloader_backend::{
-    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierRequest, Collected, FileWatchBackend,
-    LostCause, Report, ReportStream, SkipCause, Skipped, WatchPlan, spawn,
+    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierRequest, Collected, FailureClass,
+    FileWatchBackend, LostCause, Report, ReportStream, SkipCause, Skipped, WatchPlan, spawn,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -13,6 +13,7 @@ use tokio::{
 
 use super::super::{
     BackendState,
+    patience::Patience,
     registry::Registry,
     supervisor::{Standing, Supervisor},
 };
@@ -31,6 +32,8 @@ enum Mood {
     Silent,
     /// It never confirms a plan.
     NeverArms,
+    /// What it confirms is the plan before.
+    ConfirmsTheLast,
     /// It takes so many directories.
     Limited(usize),
 }
@@ -64,12 +67,13 @@ impl Fake {
         }
         let taken = if let Mood::Limited(dirs) = mood { dirs } else { usize::MAX };
         let skipped = plan.dirs.iter().skip(taken).map(|dir| Skipped {
-            dir: dir.clone(),
+            dir: dir.to_path_buf(),
             cause: SkipCause::Limit,
             reason: "too many".into(),
         });
         self.note(&format!("watches {}", plan.dirs.len().min(taken)));
-        inputs.reports.report(Report::Armed(Armed { revision: plan.revision, skipped: skipped.collect() }));
+        let revision = plan.revision - u64::from(mood == Mood::ConfirmsTheLast);
+        inputs.reports.report(Report::Armed(Armed { revision, skipped: skipped.collect() }));
     }
 }
 
@@ -110,10 +114,12 @@ impl FileWatchBackend for Fake {
     }
 }
 
-/// The supervisor over the backends `a` and `b`.
+/// The supervisor over the backends `a` and `b`, and one that is called `polling`, since that can have
+/// options.
 struct Stage {
     a: watch::Sender<Mood>,
     b: watch::Sender<Mood>,
+    _polling: watch::Sender<Mood>,
     diary: mpsc::UnboundedReceiver<String>,
     settings: watch::Sender<Arc<WatchConfig>>,
     standing: watch::Receiver<Standing>,
@@ -129,7 +135,7 @@ impl Stage {
     fn new(choice: &str, mood: Mood) -> Self {
         let (note, diary) = mpsc::unbounded_channel();
         let mut registry = Registry::with_builtin();
-        let [a, b] = ["a", "b"].map(|name| {
+        let [a, b, polling] = ["a", "b", "polling"].map(|name| {
             let (sender, receiver) = watch::channel(Mood::Well);
             let note = note.clone();
             registry.register(name, move |_| {
@@ -140,8 +146,9 @@ impl Stage {
         a.send_replace(mood);
         let (settings, settings_inbox) = watch::channel(settings(choice));
         let (standing_outbox, standing) = watch::channel(Standing::default());
-        let (handle, reports) = spawn(Box::new(Supervisor::new(registry, settings_inbox, standing_outbox)));
-        Self { a, b, diary, settings, standing, handle, reports }
+        let (handle, reports) =
+            spawn(Box::new(Supervisor::new(registry, settings_inbox, standing_outbox, Patience::default())));
+        Self { a, b, _polling: polling, diary, settings, standing, handle, reports }
     }
 
     /// With three directories, watched.
@@ -164,17 +171,23 @@ impl Stage {
     }
 
     async fn armed(&mut self, revision: u64) -> Armed {
-        loop {
-            if let Some(armed) = self.collected().await.armed
-                && armed.revision == revision
-            {
-                return armed;
+        let armed = async {
+            loop {
+                if let Some(armed) = self.collected().await.armed
+                    && armed.revision == revision
+                {
+                    return armed;
+                }
             }
-        }
+        };
+        timeout(Duration::from_secs(3600), armed).await.expect("it is never confirmed")
     }
 
     async fn handover(&mut self) {
-        while !self.collected().await.lost.iter().any(|lost| lost.cause == LostCause::Handover) {}
+        let handover = async {
+            while !self.collected().await.lost.iter().any(|lost| lost.cause == LostCause::Handover) {}
+        };
+        timeout(Duration::from_secs(3600), handover).await.expect("nobody takes over");
     }
 
     /// Reads the diary up to a line.
@@ -189,6 +202,18 @@ impl Stage {
                 return lines;
             }
         }
+    }
+
+    /// How long it takes from one failure of `a` to the next, so many times.
+    async fn delays(&mut self, count: usize) -> Vec<u64> {
+        let mut delays = Vec::new();
+        self.noted("a fails").await;
+        for _ in 0..count {
+            let before = Instant::now();
+            self.noted("a fails").await;
+            delays.push(before.elapsed().as_millis() as u64);
+        }
+        delays
     }
 
     async fn stands(&mut self, wanted: impl Fn(&Standing) -> bool) {
@@ -237,14 +262,8 @@ async fn what_fails_again_and_again_is_tried_less_and_less_often() {
     let mut stage = Stage::watching("a,b").await;
     stage.a.send_replace(Mood::Broken);
     stage.handover().await;
-    let mut times = Vec::new();
-    stage.noted("a fails").await;
-    for _ in 0..8 {
-        let before = Instant::now();
-        stage.noted("a fails").await;
-        times.push(before.elapsed().as_secs());
-    }
-    assert_eq!(times, [2, 4, 8, 16, 32, 60, 60, 60]);
+    let seconds: Vec<u64> = stage.delays(8).await.iter().map(|delay| delay / 1000).collect();
+    assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60, 60]);
     assert!(stage.handle.barrier().await.is_ok());
     stage.handle.stop().await;
 }
@@ -327,18 +346,21 @@ async fn a_directory_that_nobody_can_take_holds_up_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn at_the_start_a_person_is_told_when_nothing_works() {
-    for (choice, mood, wanted) in [
-        ("a", Mood::Broken, "broken"),
-        ("a,b", Mood::Fatal, "wrong option"),
-        ("a", Mood::NeverArms, "in time"),
+    for (choice, mood, wanted, class) in [
+        ("a", Mood::Broken, "broken", FailureClass::NextBackend),
+        ("a,b", Mood::Fatal, "wrong option", FailureClass::Fatal),
+        ("a", Mood::NeverArms, "in time", FailureClass::NextBackend),
+        ("a", Mood::Limited(0), "too many", FailureClass::NextBackend),
     ] {
         let mut stage = Stage::new(choice, mood);
         if mood == Mood::Fatal {
             stage.b.send_replace(Mood::Fatal);
         }
         stage.plan(1, 1);
-        let failure = stage.handle.failed().await.to_string();
-        assert!(failure.contains(wanted), "{failure}");
+        let failed = timeout(Duration::from_secs(3600), stage.handle.failed()).await;
+        let failure = failed.expect("it does not end");
+        assert!(failure.to_string().contains(wanted), "{failure}");
+        assert_eq!(failure.class(), class, "{failure}");
     }
 }
 
@@ -377,5 +399,100 @@ async fn a_barrier_is_passed_by_all_who_watch() {
     assert!(!barrier.is_finished());
     stage.b.send_replace(Mood::Well);
     barrier.await.unwrap().unwrap();
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_backend_is_never_waited_for_longer_than_five_seconds() {
+    let mut stage = Stage::watching("a").await;
+    stage.a.send_replace(Mood::Broken);
+    let delays = stage.delays(9).await;
+    assert!((50..60).contains(&delays[0]), "{delays:?}");
+    assert_eq!(delays[8] / 1000, 5, "{delays:?}");
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_worked_for_a_minute_before_it_fails_is_tried_again_as_soon_as_the_first_time() {
+    let mut stage = Stage::watching("a,b").await;
+    stage.a.send_replace(Mood::CutOff);
+    assert!(stage.delays(5).await[4] > 700);
+    stage.a.send_replace(Mood::Well);
+    stage.noted("b stops").await;
+    sleep(Duration::from_secs(61)).await;
+    stage.a.send_replace(Mood::CutOff);
+    assert!(stage.delays(1).await[0] < 60);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_a_person_can_mend_is_tried_again_when_the_configuration_changes_and_not_before() {
+    let mut stage = Stage::watching("a,b").await;
+    stage.a.send_replace(Mood::Fatal);
+    stage.handover().await;
+    stage.a.send_replace(Mood::Well);
+    sleep(Duration::from_secs(3600)).await;
+    assert_eq!(stage.serving(), [("b".into(), 3)]);
+    stage.settings.send_modify(|settings| Arc::make_mut(settings).quiet += Duration::from_millis(1));
+    stage.handover().await;
+    assert_eq!(stage.serving(), [("a".into(), 3)]);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_confirmed_of_an_earlier_plan_does_not_count_for_this_one() {
+    let mut stage = Stage::watching("a").await;
+    stage.a.send_replace(Mood::ConfirmsTheLast);
+    stage.plan(2, 4);
+    assert!(timeout(Duration::from_secs(20), stage.armed(2)).await.is_err());
+    stage.a.send_replace(Mood::Well);
+    stage.plan(3, 5);
+    stage.armed(3).await;
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_backend_that_is_on_trial() {
+    let mut stage = Stage::watching("a,b").await;
+    stage.a.send_replace(Mood::Broken);
+    stage.handover().await;
+    stage.noted("b watches 3").await;
+    stage.a.send_replace(Mood::Silent);
+    stage.noted("a watches 3").await;
+    timeout(Duration::from_secs(1), stage.handle.barrier()).await.expect("it waits").unwrap();
+    assert_eq!(stage.serving(), [("b".into(), 3)]);
+    // It passes no barrier, so it gets nothing, however long it is tried.
+    stage.noted("a stops").await;
+    assert_eq!(stage.serving(), [("b".into(), 3)]);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_options_of_a_backend_are_taken_over_without_a_gap_and_equal_ones_change_nothing() {
+    let mut stage = Stage::watching("polling").await;
+    stage.noted("polling watches 3").await;
+    stage.settings.send_modify(|settings| Arc::make_mut(settings).quiet += Duration::from_millis(1));
+    sleep(Duration::from_secs(60)).await;
+    assert!(stage.diary.try_recv().is_err(), "the same one goes on");
+    stage.settings.send_modify(|settings| {
+        Arc::make_mut(settings).polling.insert("interval".into(), "1s".into());
+    });
+    stage.handover().await;
+    assert_eq!(stage.noted("polling stops").await, ["polling watches 3", "polling stops"]);
+    assert_eq!(stage.serving(), [("polling".into(), 3)]);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_confirms_its_plan_and_passes_no_barrier_takes_nothing_over() {
+    let mut stage = Stage::watching("a").await;
+    stage.b.send_replace(Mood::Silent);
+    stage.settings.send_replace(settings("b"));
+    assert_eq!(stage.noted("b watches 3").await, ["a watches 3", "b watches 3"]);
+    sleep(Duration::from_secs(4)).await;
+    assert!(stage.diary.try_recv().is_err(), "the old one goes on");
+    stage.b.send_replace(Mood::Well);
+    stage.handover().await;
+    stage.noted("a stops").await;
     stage.handle.stop().await;
 }

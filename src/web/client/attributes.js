@@ -1,14 +1,17 @@
 // ui-attr-NAME, ui-class-NAME, ui-style-NAME and ui-html: one way, from the server to the page.
 
 import { variableProperties } from "./paths.js";
+import { textOf } from "./plain.js";
 import { bindVariable, setAttribute } from "./scope.js";
-import { textOf } from "./value.js";
 
-/** @param {string} prefix @param {(element: any, value: any, name: string) => void} apply */
+/**
+ * @param {string} prefix @param {(element: any, value: any, name: string, properties: object) => void} apply
+ * @returns {import("./scope.js").Family}
+ */
 function oneWay(prefix, apply) {
   return (element, text, context, name) => {
     const properties = variableProperties(text, { access: "r" });
-    bindVariable(context, element, prefix + name, properties, ({ value }) => apply(element, value, name));
+    bindVariable(context, element, prefix + name, properties, ({ value }) => apply(element, value, name, properties));
   };
 }
 
@@ -28,7 +31,22 @@ export const bindStyle = oneWay("ui-style-", (element, value, name) => {
   element.style.setProperty(name, value === false ? "" : textOf(value));
 });
 
+/** Whatever ui-html?replace has put in the place of an element. @type {WeakMap<Element, ChildNode[]>} */
+const replacements = new WeakMap();
+
 /** The value is markup: only for text that the site itself wrote. */
-export const bindHtml = oneWay("ui-html", (element, value) => {
-  element.innerHTML = textOf(value);
+export const bindHtml = oneWay("ui-html", (element, value, _, properties) => {
+  if (!("replace" in properties)) {
+    element.innerHTML = textOf(value);
+    return;
+  }
+  const holder = document.createElement("template");
+  holder.innerHTML = textOf(value) || "<!---->"; // something has to keep the place
+  const before = replacements.get(element) ?? [element];
+  const now = [...holder.content.childNodes];
+  const first = holder.content.firstElementChild;
+  if (first && element.id) first.id = element.id;
+  before[0].before(...now);
+  for (const node of before) node.remove();
+  replacements.set(element, now);
 });

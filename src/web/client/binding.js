@@ -2,39 +2,57 @@
 
 import { bindAction, bindEvent } from "./action.js";
 import { bindAttribute, bindClass, bindHtml, bindStyle } from "./attributes.js";
+import { bindCode } from "./code.js";
 import { bindList } from "./list.js";
 import { bindValue } from "./value.js";
 import { bindView } from "./view.js";
 
+/** @typedef {import("./scope.js").Context} Context */
+
+/** @type {Record<string, import("./scope.js").Family>} */
 const FAMILIES = {
   value: bindValue,
   view: bindView,
   viewlist: bindList,
   action: bindAction,
-  html: bindHtml,
+  "event-": bindEvent,
   "attr-": bindAttribute,
   "class-": bindClass,
   "style-": bindStyle,
-  "event-": bindEvent,
+  code: bindCode,
+  html: bindHtml,
 };
 
 /** These say something without binding a variable. */
-const PASSIVE = ["app", "namespace", "viewdef", "error", "missing"];
+const PASSIVE = ["app", "namespace", "viewdef", "error", "missing", "item-wrapper"];
 
 /** Inside these, the page comes from elsewhere. */
 const FILLED = "[ui-view], [ui-viewlist], [ui-html]";
 
-/** @param {ParentNode} root @param {import("./scope.js").Context} context */
+/** @param {ParentNode} root @param {Context} context */
 export function bindTree(root, context) {
   for (const element of [...root.children]) {
-    const here = { ...context, namespace: element.getAttribute("ui-namespace") ?? context.namespace };
     // Children first: a <select> takes a value only once it has its options.
-    if (!element.matches(FILLED)) bindTree(element, here);
-    for (const { name, value } of [...element.attributes]) {
-      const [, family, suffix] = /^ui-((?:attr|class|style|event)-|.+)(.*)$/.exec(name) ?? [];
-      if (!family || PASSIVE.includes(family)) continue;
-      if (FAMILIES[family]) FAMILIES[family](element, value, here, suffix);
-      else console.warn(`[ui] there is no attribute ${name}`, element);
-    }
+    if (!element.matches(FILLED)) bindTree(element, within(element, context));
+    bindElement(element, context);
   }
+}
+
+/** Its own attributes, and not what is in it. @param {Element} element @param {Context} context */
+export function bindElement(element, context) {
+  const here = within(element, context);
+  // The value first: it has to be sent before a call that needs it.
+  const isValue = (/** @type {Attr} */ { name }) => Number(name === "ui-value");
+  for (const { name, value } of [...element.attributes].sort((a, b) => isValue(b) - isValue(a))) {
+    const [, family, suffix] = /^ui-((?:attr|class|style|event)-|.+)(.*)$/.exec(name) ?? [];
+    if (!family || PASSIVE.includes(family)) continue;
+    if (FAMILIES[family]) FAMILIES[family](element, value, here, suffix);
+    else console.warn(`[ui] there is no attribute ${name}`, element);
+  }
+}
+
+/** @param {Element} element @param {Context} context @returns {Context} */
+function within(element, context) {
+  const namespace = element.getAttribute("ui-namespace");
+  return namespace === null ? context : { ...context, namespace };
 }

@@ -13,9 +13,11 @@ export function retryDelay(attempt, random = Math.random()) {
 }
 
 export class Connection {
+  /** @type {WebSocket | undefined} */
   #socket;
   #attempt = 0;
-  #timer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
 
   /** @param {string} session @param {{open(): void, message(messages: any): void, state(online: boolean): void}} listener */
   constructor(session, listener) {

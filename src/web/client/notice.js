@@ -3,16 +3,17 @@
 import { addToPage, make } from "./shadow.js";
 
 const STYLE = `
-  p { position: fixed; inset: auto 0 1rem; margin: auto; width: fit-content; z-index: 2147483646;
-    padding: .4rem .9rem; border-radius: 2rem; background: #222; color: #fff;
-    font: 14px system-ui, sans-serif; box-shadow: 0 2px 12px #0006; }
-  p:empty { display: none; }`;
+p { position: fixed; inset: auto 0 1rem; margin: auto; width: fit-content; z-index: 2147483646;
+padding: .4rem .9rem; border-radius: 2rem; background: #222; color: #fff; font: 14px system-ui, sans-serif; }
+p:empty { display: none; }`;
 
 /** @returns {(online: boolean) => void} */
 export function createNotice() {
-  const text = make("p", { role: "status" });
+  const text = make("p");
+  text.role = "status"; // which is announced politely
   addToPage("ui-notice", STYLE, text);
-  let timer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   return (online) => {
     clearTimeout(timer);
     if (online) text.textContent = "";

@@ -2,67 +2,120 @@
 
 import { addToPage, make } from "./shadow.js";
 
-const STYLE = `
-  section { position: fixed; inset: auto 1rem 1rem; max-width: 60rem; max-height: 45vh; margin: auto;
-    overflow: auto; z-index: 2147483647; padding: 1rem; border-radius: .6rem;
-    border-left: .35rem solid #e5484d; background: #1b1d23; color: #e8eaf0;
-    font: 14px/1.5 system-ui, sans-serif; box-shadow: 0 8px 40px #0008; }
-  header { display: flex; gap: 1rem; align-items: baseline; }
-  h2 { flex: 1; margin: 0; font-size: 1rem; }
-  button { border: 1px solid #555; border-radius: .35rem; background: none; color: inherit; }
-  p { margin: .3rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
-  .where { margin-top: .6rem; color: #ffb4a8; font-weight: 600; }
-  .note, summary { color: #a9aec0; }
-  pre { margin: .4rem 0; padding: .5rem 0; border-radius: .35rem; background: #0e0f13;
-    font: 13px/1.5 ui-monospace, monospace; overflow-x: auto; tab-size: 4; }
-  pre > * { display: block; padding: 0 .8rem; min-width: max-content; }
-  mark { background: #5a1d22; color: inherit; }
-  i { display: inline-block; min-width: 3.5em; color: #8b90a0; font-style: normal; user-select: none; }`;
+/**
+ * What a `reload` message says. `editor`: a link that opens the place in the developer's editor;
+ * `offerRestart`: a new state would help.
+ * @typedef {{file?: string, line?: number, message: string, excerpt?: {line: number, text: string}[],
+ *   traceback?: string, sessions?: number, editor?: string}} Failure
+ * @typedef {{status: string, files?: string[], durationMs?: number, notes?: string[],
+ *   errors?: Failure[], offerRestart?: boolean}} Report
+ */
 
-/** @returns {(report: object) => void} takes what a `reload` message says */
-export function createOverlay() {
-  // Live regions are announced only if they were there before their text.
-  const live = make("div", { role: "alert", "aria-live": "assertive" });
-  addToPage("ui-overlay", STYLE, live);
-  const hide = () => live.replaceChildren();
+const STYLE = `
+section { position: fixed; inset: auto 1rem 1rem; max-width: 60rem; max-height: 45vh; margin: auto; z-index: 2147483647;
+overflow: auto; padding: 1rem; border-radius: .6rem; border-left: .35rem solid #e5484d;
+background: #1b1d23; color: #e8eaf0; font: 14px/1.5 system-ui, sans-serif; }
+header { display: flex; gap: 1rem; align-items: baseline; }
+h2 { flex: 1; margin: 0; font-size: 1rem; }
+button { border: 1px solid #777; border-radius: .35rem; background: none; color: inherit; font: inherit; cursor: pointer; }
+p { margin: .3rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+.where { padding: 0; border: 0; color: #ffb4a8; text-decoration: underline; }
+.note, summary, i { color: #a9aec0; }
+pre { margin: .4rem 0; padding: .5rem 0; background: #0e0f13; font: 13px/1.5 ui-monospace, monospace;
+overflow-x: auto; tab-size: 4; }
+pre > * { display: block; padding: 0 .8rem; min-width: max-content; }
+mark { background: #5a1d22; color: inherit; }
+i { display: inline-block; min-width: 3.5em; font-style: normal; user-select: none; }
+.spoken { position: fixed; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }`;
+
+/** @param {() => void} restart asks for it @returns {(report: Report) => void} takes what a `reload` message says */
+export function createOverlay(restart) {
+  // Live regions are announced only if they were there before their text. The code is not read aloud.
+  const spoken = make("p.spoken");
+  spoken.role = "alert";
+  const place = make("div");
+  addToPage("ui-overlay", STYLE, make("div", spoken, place));
+  const hide = () => {
+    spoken.textContent = "";
+    place.replaceChildren();
+  };
   addEventListener("keydown", ({ key }) => {
     if (key === "Escape") hide();
   });
 
-  return ({ status, files = [], durationMs, notes = [], errors = [] }) => {
+  return ({ status, files = [], durationMs, notes = [], errors = [], offerRestart: offered }) => {
     if (status === "ok") {
       console.info([`[hot] reloaded ${files.join(", ")}, ${durationMs} ms`, ...notes].join("\n"));
       hide();
       return;
     }
-    const close = make("button", {}, "Hide (Esc)");
-    close.onclick = hide;
-    live.replaceChildren(make("section", {},
-      make("header", {}, make("h2", {}, headline(status, errors)), close),
-      ...errors.flatMap(describe),
-      ...notes.map((note) => make("p", { class: "note" }, note)),
+    const title = headline(status, errors);
+    spoken.textContent = [title, ...errors.map((error) => `${whereOf(error)}: ${error.message}`)].join(". ");
+    place.replaceChildren(make("section",
+      make("header",
+        make("h2", title),
+        ...(offered ? [button("Restart the session", restart)] : []),
+        button("Hide (Esc)", hide),
+      ),
+      ...[...errors].sort((a, b) => whereOf(a).localeCompare(whereOf(b))).flatMap(describe),
+      ...notes.map((note) => make("p.note", note)),
+      make("p.note", `Mend the file and save it${offered ? ", or restart" : ""}; until then the page runs on as it was.`),
     ));
   };
 }
 
+/** @param {string} status @param {Failure[]} errors */
 function headline(status, errors) {
-  const count = Math.max(...errors.map((e) => e.sessions));
+  const count = Math.max(0, ...errors.map(({ sessions = 0 }) => sessions));
   const what = status === "partial" ? "Reloaded in part" : "Not reloaded";
   if (!count) return `${what}; nobody needs it yet`;
   return `${what}: ${count === 1 ? "1 session keeps" : `${count} sessions keep`} the previous version`;
 }
 
-function describe({ file, line, message, excerpt, traceback }) {
-  const parts = [make("p", {}, message)];
-  if (file) parts.unshift(make("p", { class: "where" }, line ? `${file}:${line}` : file));
+/** @param {Failure} error */
+const whereOf = ({ file = "", line }) => (line ? `${file}:${line}` : file);
+
+/** @param {Failure} error @returns {Element[]} */
+function describe(error) {
+  const { line, message, excerpt, traceback } = error;
+  const parts = [make("p", message)];
+  if (whereOf(error)) parts.unshift(make("p", leadTo(error)));
   if (excerpt?.length) {
-    parts.push(make("pre", {}, ...excerpt.map((each) => {
+    parts.push(make("pre", ...excerpt.map((each) => {
       const bad = each.line === line;
-      return make(bad ? "mark" : "span", {}, make("i", {}, `${bad ? ">" : " "} ${each.line}`), each.text || " ");
+      return make(bad ? "mark" : "span", make("i", `${bad ? ">" : " "} ${each.line}`), each.text || " ");
     })));
   }
   if (traceback) {
-    parts.push(make("details", {}, make("summary", {}, "Traceback"), make("pre", {}, make("span", {}, traceback))));
+    parts.push(make("details", make("summary", "Traceback"), make("pre", make("span", traceback))));
   }
   return parts;
+}
+
+/** file:line, which opens the editor or is copied. @param {Failure} error */
+function leadTo(error) {
+  const text = whereOf(error);
+  if (error.editor) {
+    const link = /** @type {HTMLAnchorElement} */ (make("a.where", text));
+    link.href = error.editor;
+    return link;
+  }
+  const copier = button(text, async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      copier.title = "Copied";
+    } catch {
+      getSelection()?.selectAllChildren(copier); // over plain HTTP there is no clipboard to write to
+    }
+  });
+  copier.className = "where";
+  copier.title = "Copy";
+  return copier;
+}
+
+/** @param {string} text @param {() => void} press */
+function button(text, press) {
+  const made = /** @type {HTMLButtonElement} */ (make("button", text));
+  made.onclick = press;
+  return made;
 }

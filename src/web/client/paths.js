@@ -6,6 +6,7 @@
  */
 export function parsePath(text) {
   const cut = text.search(/\?|$/);
+  /** @type {Record<string, string>} */
   const properties = {};
   for (const [, key, value = "true"] of text.slice(cut + 1).matchAll(/([^=&]+)(?:=([^&]*))?/g)) {
     properties[key.trim()] = value;
@@ -13,7 +14,11 @@ export function parsePath(text) {
   return { path: text.slice(0, cut).trim(), properties };
 }
 
-/** For a `create` message. @param {string} text @param {Record<string, string | undefined>} [defaults] */
+/**
+ * For a `create` message.
+ * @param {string} text @param {Record<string, string | undefined>} [defaults]
+ * @returns {{path: string, [name: string]: string | undefined}}
+ */
 export function variableProperties(text, defaults) {
   const { path, properties } = parsePath(text);
   return { path, ...defaults, ...properties };

@@ -11,10 +11,11 @@ export function addToPage(name, css, content) {
   document.body.append(host);
 }
 
-/** @param {string} tag @param {object} attributes @param {...(Node | string)} children */
-export function make(tag, attributes, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+/** @param {string} tag or `tag.class` @param {...(Node | string)} children */
+export function make(tag, ...children) {
+  const [name, kind] = tag.split(".");
+  const element = document.createElement(name);
+  if (kind) element.className = kind;
   element.append(...children);
   return element;
 }

@@ -1,74 +1,52 @@
-// The variables of this page: what the server sent, who wants to know, and what goes out.
+// The variables of this page: what the server has sent, and what goes out to it.
+
+import { Variable } from "./variable.js";
 
 /** The application's variable, which is there from the start. */
 export const ROOT = 1;
 
-export class Variable {
-  /** @param {number} id @param {number} parentId @param {object} initial as sent with `create` */
-  constructor(id, parentId, initial) {
-    this.id = id;
-    this.parentId = parentId;
-    this.initial = initial;
-    this.properties = { ...initial };
-    /** `undefined` until the server has sent one. */
-    this.value = undefined;
-    this.error = null; // {code, description, frame}
-    this.watchers = new Set();
-    this.unsent = false; // written while offline
-  }
-
-  /** @param {() => void} watcher @returns {() => void} ends it */
-  watch(watcher) {
-    this.watchers.add(watcher);
-    return () => this.watchers.delete(watcher);
-  }
-
-  notify() {
-    for (const watcher of [...this.watchers]) {
-      try {
-        watcher();
-      } catch (error) {
-        console.error("[ui] a binding failed", error); // the others still get their values
-      }
-    }
-  }
-}
-
 export class Store {
-  onViewdefs = (_json) => {};
-  onFrameEnd = () => {};
-  handlers = {}; // by type: for messages that are not about a variable
+  /** @type {(json: string) => void} */
+  onViewdefs = () => {};
+  /** Called after each frame. @type {Set<() => void>} */
+  frameEnds = new Set();
+  /** By type: for messages that are not about a variable. @type {Record<string, (data: any) => void>} */
+  handlers = Object.create(null);
+  root = new Variable(ROOT, null, {});
+  /** By id, parents before their children. @type {Map<number, Variable>} */
+  variables = new Map([[ROOT, this.root]]);
   #nextId = 2;
   #frame = 0;
   #flushing = false;
   #userEvent = false;
+  /** @type {{type: string, data: any}[]} */
   #outgoing = [];
-  #released = new Map(); // given up in this microtask, by poolKey
+  /** Given up in this microtask, by key and parent. @type {Map<string, Variable[]>} */
+  #released = new Map();
+  /** @type {Set<Variable>} */
+  #arriving = new Set();
 
   /** @param {(text: string) => boolean} transmit sends a frame; false when offline */
   constructor(transmit) {
     this.transmit = transmit;
-    this.root = new Variable(ROOT, 0, {});
-    this.variables = new Map([[ROOT, this.root]]);
   }
 
   /**
    * A new variable, or one like it released in this microtask: so a re-render keeps its own.
-   * @param {number} parentId @param {object} properties
+   * @param {Variable} parent @param {Record<string, any>} properties
    */
-  create(parentId, properties) {
-    const again = this.#released.get(poolKey(parentId, properties))?.pop();
+  create(parent, properties) {
+    const again = this.#released.get(poolKey(parent, JSON.stringify(properties)))?.pop();
     if (again) return again;
-    const variable = new Variable(this.#nextId++, parentId, properties);
-    this.variables.set(variable.id, variable);
+    const variable = new Variable(this.#nextId++, parent, properties);
     this.#announce(variable);
     return variable;
   }
 
   /** Destroys a variable, unless somebody takes it up again in this microtask. @param {Variable} variable */
   release(variable) {
-    if (this.variables.get(variable.id) !== variable) return;
-    const key = poolKey(variable.parentId, variable.initial);
+    if (!variable.parent || this.variables.get(variable.id) !== variable) return;
+    const key = poolKey(variable.parent, variable.key);
     this.#released.set(key, [...(this.#released.get(key) ?? []), variable]);
     this.#schedule();
   }
@@ -91,27 +69,41 @@ export class Store {
   /** Takes in one frame of the server. @param {any} messages */
   receive(messages) {
     this.#frame++;
-    for (const { type, data = {} } of [messages].flat()) {
-      const variable = this.variables.get(data.varId);
-      if (type === "update" && variable) this.#updated(variable, data);
-      else if (type === "error") {
-        console.warn(`[ui] ${data.code}: ${data.description}`, variable?.initial.path ?? "");
-        if (!variable) continue;
-        variable.error = { ...data, frame: this.#frame };
-        variable.notify();
-      } else if (type === "destroy") {
-        if (!variable || variable === this.root) continue;
-        this.variables.delete(variable.id);
-        variable.value = null;
-        variable.notify();
-      } else {
-        this.handlers[type]?.(data);
-      }
+    for (const { type, data = {} } of [messages].flat()) this.#take(type, data);
+    for (const variable of this.#arriving) {
+      const { arriving } = variable;
+      variable.arriving = null;
+      if (arriving) variable.become(arriving);
     }
-    this.onFrameEnd();
+    this.#arriving.clear();
+    for (const atEnd of [...this.frameEnds]) atEnd();
   }
 
-  /** A new socket knows nothing: tells it all there is, parents (lower ids) first. */
+  /**
+   * Gives a variable a place in the list, within the frame that says so: what else the frame says of
+   * that place is meant for it.
+   * @param {Variable} variable @param {import("./places.js").Place} place
+   */
+  settle(variable, { id, initial, state }) {
+    Object.assign(variable, { id, initial, arriving: { ...state } });
+    this.#arriving.add(variable);
+    this.variables.set(id, variable);
+  }
+
+  /** Makes a variable anew on the server, under what is its parent now. @param {Variable} variable */
+  renew(variable) {
+    variable.id = this.#nextId++;
+    this.#announce(variable);
+    for (const child of variable.children) this.renew(child);
+  }
+
+  /** Nobody stands there any more. @param {number} id */
+  abandon(id) {
+    this.variables.delete(id);
+    this.post("destroy", { varId: id });
+  }
+
+  /** A new socket knows nothing: tells it all there is, parents first. */
   resume() {
     this.#takeReleased();
     this.#outgoing = [];
@@ -124,20 +116,45 @@ export class Store {
     }
   }
 
-  #announce({ id, parentId, initial: properties }) {
-    this.post("create", { id, parentId, properties });
+  /** @param {string} type @param {any} data */
+  #take(type, data) {
+    const variable = this.variables.get(data.varId);
+    if (type === "update") {
+      if (variable) this.#updated(variable, data);
+    } else if (type === "error") {
+      console.warn(`[ui] ${data.code}: ${data.description}`, variable?.initial.path ?? "");
+      variable?.become({ error: { ...data, frame: this.#frame } });
+    } else if (type === "destroy") {
+      if (!variable || variable === this.root) return;
+      this.#forget(variable);
+      variable.become({ value: null });
+    } else {
+      this.handlers[type]?.(data);
+    }
   }
 
+  /** @param {Variable} variable @param {any} data */
   #updated(variable, data) {
+    const before = variable.arriving ?? variable;
+    const properties = { ...before.properties };
     for (const [name, value] of Object.entries(data.properties ?? {})) {
       const key = name.replace(/:(high|med|low)$/, "");
       if (variable === this.root && key === "viewdefs") this.onViewdefs(value);
-      else variable.properties[key] = value ?? undefined;
+      else if (value === null) delete properties[key];
+      else properties[key] = value;
     }
-    if ("value" in data) variable.value = data.value;
+    const value = "value" in data ? data.value : before.value;
     // A failed path comes as an error and a null, in either order: that null is no recovery.
-    if (variable.error?.frame !== this.#frame) variable.error = null;
-    variable.notify();
+    const error = before.error?.frame === this.#frame ? before.error : null;
+    variable.become({ value, properties, error });
+  }
+
+  /** @param {Variable} variable */
+  #announce(variable) {
+    const { id, parentId, initial, value } = variable;
+    this.variables.set(id, variable);
+    // Once there is a value, the object of `create` has been made: another would take its place.
+    this.post("create", { id, parentId, properties: value === undefined ? initial : { ...initial, create: undefined } });
   }
 
   #schedule() {
@@ -162,11 +179,18 @@ export class Store {
   #takeReleased() {
     const gone = [...this.#released.values()].flat();
     this.#released.clear();
-    for (const { id } of gone) this.variables.delete(id);
+    for (const variable of gone) this.#forget(variable);
     return gone.filter(({ parentId }) => this.variables.has(parentId)).map(({ id }) => id);
+  }
+
+  /** @param {Variable} variable */
+  #forget(variable) {
+    this.variables.delete(variable.id);
+    variable.parent?.children.delete(variable);
   }
 }
 
-function poolKey(parentId, properties) {
-  return parentId + JSON.stringify(properties);
+/** @param {Variable} parent @param {string} key */
+function poolKey(parent, key) {
+  return parent.serial + key;
 }

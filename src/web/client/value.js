@@ -1,6 +1,8 @@
-// ui-value: form controls both ways, everything else as text.
+// ui-value: controls both ways, everything else as text.
 
+import { eventNames, hasOptions, isComponent, isControl, readControl, showInControl } from "./controls.js";
 import { variableProperties } from "./paths.js";
+import { same, setText } from "./plain.js";
 import { bindVariable, listen } from "./scope.js";
 
 /** How long (ms) answers to older keys wait while somebody types into a ?keypress field. */
@@ -8,35 +10,40 @@ const TYPING_PAUSE = 400;
 
 /**
  * What a person is changing: the draft, if any, to be sent or resumed in the control's successor.
- * @type {WeakMap<Element, {draft(): any, resume(draft: any): void, commit(): void}>}
+ * @typedef {{draft(): any, resume(draft: any): void, commit(): void}} Edit
+ * @type {WeakMap<Element, Edit>}
  */
 const edits = new WeakMap();
 
+/** @param {Element} control */
 export const editOf = (control) => edits.get(control);
-
-export const commitEdit = (control) => editOf(control)?.commit();
 
 /** `ui-value="path"`. @type {import("./scope.js").Family} */
 export function bindValue(element, text, context) {
   if (isControl(element)) return bindControl(element, text, context);
   bindVariable(context, element, "ui-value", variableProperties(text, { access: "r" }), ({ value }) => {
     if (element.matches("progress, meter")) element.value = Number(value);
-    else element.textContent = textOf(value);
+    else setText(element, value);
   });
 }
 
+/** @param {any} control @param {string} text @param {import("./scope.js").Context} context */
 function bindControl(control, text, context) {
+  const { store, scope } = context;
   const properties = variableProperties(text);
   if (properties.path.endsWith("(_)")) properties.access ??= "w"; // a call with the value cannot be read
   const eager = "keypress" in properties;
   let dirty = false; // changed by hand: what the server says meanwhile waits until it is sent
-  let timer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   const show = () => {
     if (!dirty && variable.value !== undefined) showInControl(control, variable.value);
   };
   const send = () => {
     const value = readControl(control, variable.value);
-    if (value !== undefined && value !== variable.value) context.store.update(variable, value);
+    // A call may be made with the same value again.
+    const old = same(value, variable.value) && (eager || properties.access !== "w");
+    if (value !== undefined && !old) store.update(variable, value);
   };
   const settle = () => {
     clearTimeout(timer);
@@ -47,20 +54,32 @@ function bindControl(control, text, context) {
     if (dirty) send();
     settle();
   };
+  /** @param {string} kind @param {(event: any) => void} listener */
+  const on = (kind, listener) => {
+    for (const name of eventNames(control, kind)) {
+      // Not what bubbles up from within.
+      listen(context, control, name, (event) => event.target === control && listener(event));
+    }
+  };
 
   const variable = bindVariable(context, control, "ui-value", properties);
-  context.scope.cleanups.push(variable.watch(show), () => clearTimeout(timer));
+  scope.cleanups.push(variable.watch(show), () => clearTimeout(timer));
+  if (isComponent(control)) customElements.whenDefined(control.localName).then(show); // its script may come later
   show();
-  listen(context, control, "input", ({ isComposing }) => {
+  if (hasOptions(control)) {
+    store.frameEnds.add(show);
+    scope.cleanups.push(() => store.frameEnds.delete(show));
+  }
+  on("input", ({ isComposing }) => {
     dirty = true;
     if (!eager || isComposing) return;
     send();
     clearTimeout(timer);
     timer = setTimeout(settle, TYPING_PAUSE);
   });
-  if (eager) listen(context, control, "compositionend", commit);
-  listen(context, control, "blur", commit);
-  listen(context, control, "change", () => {
+  if (eager) on("compositionend", commit);
+  on("blur", commit);
+  on("change", () => {
     dirty = true;
     commit();
   });
@@ -72,38 +91,4 @@ function bindControl(control, text, context) {
     },
     commit,
   });
-}
-
-const isControl = (element) => element.matches("input, textarea, select");
-
-/**
- * The value of a control as Lua should get it; undefined if it has none to give.
- * @param {any} control @param {any} [before] where one picks, what was a number stays one
- */
-export function readControl(control, before) {
-  const { type, value } = control;
-  if (!isControl(control)) return undefined;
-  if (type === "checkbox") return control.checked;
-  if (type === "radio" && !control.checked) return undefined;
-  const number = value === "" ? NaN : Number(value);
-  if (type === "number" || type === "range") return Number.isNaN(number) ? null : number;
-  const picks = type === "radio" || type === "select-one";
-  return picks && typeof before === "number" && !Number.isNaN(number) ? number : value;
-}
-
-export function showInControl(control, value) {
-  if (control.type === "checkbox") control.checked = Boolean(value);
-  else if (control.type === "radio") control.checked = control.value === textOf(value);
-  // "1." is 1 already: don't take the point from somebody who is about to type a digit.
-  else if (control.type !== "file" && readControl(control, value) !== value) {
-    const caret = document.activeElement === control ? control.selectionStart : null;
-    control.value = textOf(value);
-    if (caret !== null) control.setSelectionRange?.(caret, caret);
-  }
-}
-
-/** A value as text; an object has none. */
-export function textOf(value) {
-  if (Array.isArray(value)) return value.map(textOf).join(", ");
-  return value === null || typeof value === "object" ? "" : String(value);
 }

@@ -2,8 +2,8 @@
 
 import { keepState } from "./keep.js";
 import { variableProperties } from "./paths.js";
+import { setText } from "./plain.js";
 import { bindVariable, Scope, setAttribute } from "./scope.js";
-import { textOf } from "./value.js";
 
 /** A template that shows itself is a mistake, and would never end. */
 const DEEPEST = 64;
@@ -15,11 +15,11 @@ export function bindView(element, text, context) {
 }
 
 export class View {
-  /** @type {string | null} the key of the viewdef that is shown */
-  key = null;
+  /** Of the viewdef that is shown. @type {DocumentFragment | null} */
+  content = null;
   scope = new Scope();
 
-  /** @param {Element} element to fill @param {import("./scope.js").Variable} variable @param {import("./scope.js").Context} context */
+  /** @param {Element} element to fill @param {import("./variable.js").Variable} variable @param {import("./scope.js").Context} context */
   constructor(element, variable, context) {
     this.element = element;
     this.variable = variable;
@@ -35,42 +35,46 @@ export class View {
   }
 
   /**
-   * Shows what the variable holds now. For another object of the same type nothing needs doing: the
-   * variables inside bring its values.
-   * @param {Set<string>} [changed] viewdefs to render again
+   * Shows what the variable holds now, by the viewdef as it is now. For another object of the same type
+   * nothing needs doing: the variables inside bring its values.
    */
-  refresh(changed) {
+  refresh() {
     const { element, context } = this;
     const { value, properties } = this.variable;
     if (value === undefined) return;
     const { type, namespace = context.namespace, fallbackNamespace } = properties;
-    const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
-    const key = isObject ? context.viewdefs.lookup(type, namespace, fallbackNamespace) : null;
-    setAttribute(element, "ui-missing", isObject && !key ? `${type}.${namespace ?? "DEFAULT"}` : null);
+    const composite = value !== null && typeof value === "object"; // an array has a type if it has a wrapper
+    const key = composite && context.viewdefs.lookup(type, namespace, fallbackNamespace);
+    const missing = composite && !key && !Array.isArray(value);
+    setAttribute(element, "ui-missing", missing ? `${type}.${namespace ?? "DEFAULT"}` : null);
     if (key) {
-      if (key !== this.key || changed?.has(key)) this.#render(key);
+      this.#render(key);
     } else {
       this.#turnTo(null);
       element.removeAttribute("ui-viewdef");
-      element.textContent = textOf(value);
+      setText(element, value);
     }
   }
 
-  #turnTo(key) {
+  /** @param {DocumentFragment | null} content */
+  #turnTo(content) {
     this.scope.dispose();
     this.scope = new Scope();
-    this.key = key;
+    this.content = content;
   }
 
+  /** @param {string} key */
   #render(key) {
     const { context, element, variable } = this;
+    const { content } = context.viewdefs.get(key);
+    if (content === this.content) return;
     if (context.depth > DEEPEST) throw new Error(`${key} is ${DEEPEST} views deep; does it show itself?`);
     keepState(element, () => {
-      this.#turnTo(key);
-      const fragment = context.viewdefs.instantiate(key);
+      this.#turnTo(content);
+      const fragment = document.importNode(content, true);
       const { namespace = context.namespace } = variable.properties;
       context.bindTree(fragment, {
-        ...context, scope: this.scope, parentId: variable.id, namespace, depth: context.depth + 1,
+        ...context, scope: this.scope, parent: variable, namespace, depth: context.depth + 1,
       });
       element.replaceChildren(fragment);
       element.setAttribute("ui-viewdef", key);

@@ -1,33 +1,46 @@
 // The templates the server has sent, and the views that show them.
 
+import { reviveScript } from "./code.js";
+import { keepState } from "./keep.js";
+
+/** `html` as it came. @typedef {{html: string, content: DocumentFragment, sheet?: CSSStyleSheet}} Viewdef */
+
 export class Viewdefs {
-  /** @type {Map<string, {content: DocumentFragment, sheet?: CSSStyleSheet}>} */
+  /** @type {Map<string, Viewdef>} */
   known = new Map();
   /** @type {Set<import("./view.js").View>} outer before inner */
   views = new Set();
-  changed = new Set();
+  #changed = false;
+  #composing = false;
 
   /** @param {(description: string) => void} reject tells the server of a template that is none */
   constructor(reject) {
     this.reject = reject;
+    // A field in which an input method is composing a character must not be replaced.
+    addEventListener("compositionstart", () => (this.#composing = true));
+    addEventListener("compositionend", () => {
+      this.#composing = false;
+      queueMicrotask(() => this.refresh());
+    });
   }
 
   /** Takes in what came on variable 1. @param {string} text JSON of `{key: html}`; null removes */
   receive(text) {
     for (const [key, html] of Object.entries(JSON.parse(text))) {
       if (html === null) this.#remove(key);
-      else this.#set(key, html);
+      else if (this.known.get(key)?.html !== html) this.#set(key, html); // a new socket is told all again
     }
   }
 
   /** Renders again what shows a changed viewdef, or has to show another one now. */
   refresh() {
-    const { changed } = this;
-    if (!changed.size) return;
-    this.changed = new Set();
-    for (const view of [...this.views]) {
-      if (this.views.has(view)) view.refresh(changed); // else it went with the one around it
-    }
+    if (!this.#changed || this.#composing) return;
+    this.#changed = false;
+    keepState(document.body, () => {
+      for (const view of [...this.views]) {
+        if (this.views.has(view)) view.refresh(); // else it went with the one around it
+      }
+    });
   }
 
   /** The key to use, if any. @param {string} type @param {(string | undefined)[]} namespaces */
@@ -35,10 +48,12 @@ export class Viewdefs {
     return [...namespaces, "DEFAULT"].map((name) => `${type}.${name}`).find((key) => this.known.has(key));
   }
 
-  instantiate(key) {
-    return document.importNode(this.known.get(key).content, true);
+  /** @param {string} key one that is known */
+  get(key) {
+    return /** @type {Viewdef} */ (this.known.get(key));
   }
 
+  /** @param {string} key @param {string} html */
   #set(key, html) {
     const holder = document.createElement("template");
     holder.innerHTML = html;
@@ -55,16 +70,17 @@ export class Viewdefs {
       sheet = new CSSStyleSheet();
       document.adoptedStyleSheets.push(sheet);
     }
+    for (const script of root.content.querySelectorAll("script")) reviveScript(script);
     sheet?.replaceSync(styles.map(({ textContent }) => textContent).join("\n"));
     for (const style of styles) style.remove();
-    this.known.set(key, { content: root.content, sheet });
-    this.changed.add(key);
+    this.known.set(key, { html, content: root.content, sheet });
+    this.#changed = true;
   }
 
+  /** @param {string} key */
   #remove(key) {
-    const sheet = this.known.get(key)?.sheet;
-    document.adoptedStyleSheets = document.adoptedStyleSheets.filter((each) => each !== sheet);
+    this.known.get(key)?.sheet?.replaceSync("");
     this.known.delete(key);
-    this.changed.add(key);
+    this.#changed = true;
   }
 }

@@ -1,11 +1,18 @@
 //! The web layer as a whole, over real connections.
 
 mod memory;
+mod restart;
 mod routes;
 mod socket;
+mod status;
 mod websocket;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,7 +21,9 @@ use tokio::{
 };
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
 
-use super::{MetricsText, Readiness, WebServer, WebSettings, WebSocketEndpoint, start};
+use super::{
+    MetricsText, Readiness, StatusPart, StatusSource, WebServer, WebSettings, WebSocketEndpoint, start,
+};
 use crate::{
     config::{LuaConfig, ReloadScope, ServerConfig, SessionConfig},
     reload::{Generation, Published, testing},
@@ -28,6 +37,22 @@ fn site_of(main: &str) -> Arc<Published> {
     published
 }
 
+/// A status page of one part, that remembers who was to be restarted.
+#[derive(Default)]
+struct FakeStatus {
+    restarted: Mutex<Vec<String>>,
+}
+
+impl StatusSource for FakeStatus {
+    fn parts(&self) -> Pin<Box<dyn Future<Output = Vec<StatusPart>> + Send + '_>> {
+        Box::pin(async { vec![("server", serde_json::json!({"ready": true}))] })
+    }
+
+    fn restart(&self, session: &str) {
+        self.restarted.lock().expect("unharmed").push(session.to_owned());
+    }
+}
+
 /// A server on a port of its own, with an empty site.
 struct Running {
     addr: SocketAddr,
@@ -35,6 +60,7 @@ struct Running {
     server: WebServer,
     readiness: watch::Sender<Readiness>,
     site: tempfile::TempDir,
+    status: Arc<FakeStatus>,
 }
 
 async fn running(config: ServerConfig) -> Running {
@@ -43,6 +69,7 @@ async fn running(config: ServerConfig) -> Running {
     let starting = Readiness { ready: false, detail: "the watcher is not armed yet".into() };
     let (readiness, receiver) = watch::channel(starting);
     let metrics: MetricsText = Arc::new(|| "# EOF\n".into());
+    let status = Arc::new(FakeStatus::default());
     let settings = WebSettings {
         site: site.path().into(),
         html: site.path().join("html"),
@@ -50,6 +77,7 @@ async fn running(config: ServerConfig) -> Running {
         allowed_roots: Vec::new(),
         readiness: receiver,
         metrics,
+        status: status.clone(),
     };
     let sessions = SessionSettings {
         session: SessionConfig::default(),
@@ -59,7 +87,7 @@ async fn running(config: ServerConfig) -> Running {
     };
     let endpoint = WebSocketEndpoint::new(LuaSessions::start(sessions).expect("threads"), &settings.server);
     let server = start(listener, settings, endpoint.clone()).expect("started");
-    Running { addr: server.local_addr(), endpoint, server, readiness, site }
+    Running { addr: server.local_addr(), endpoint, server, readiness, site, status }
 }
 
 impl Running {
@@ -97,9 +125,17 @@ impl Running {
         session: SessionId,
         headers: &[(&'static str, &str)],
     ) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
+        self.connect_to(&format!("/ws/{session}"), headers).await
+    }
+
+    /// The same at any address.
+    async fn connect_to(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
         use tungstenite::client::IntoClientRequest;
-        let mut request =
-            format!("ws://{}/ws/{session}", self.addr).into_client_request().expect("a request");
+        let mut request = format!("ws://{}{path}", self.addr).into_client_request().expect("a request");
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a value"));
         }

@@ -34,6 +34,28 @@ async fn the_sites_own_page_comes_before_the_built_in_one() {
 }
 
 #[tokio::test]
+async fn a_page_that_runs_the_client_names_all_of_its_modules_at_once() {
+    let web = running(ServerConfig::default()).await;
+    let id = web.session().await;
+    let page = web.get(&format!("/{id}")).await;
+    let links: Vec<_> = page.header("link").expect("links").split(',').collect();
+    let scripts: Vec<_> = links
+        .iter()
+        .map(|link| link.strip_prefix('<').and_then(|link| link.strip_suffix(">;rel=modulepreload")))
+        .map(|script| script.expect("a link to a module"))
+        .collect();
+    assert!(scripts.contains(&"/_client/main.js") && scripts.len() > 20, "{scripts:?}");
+    for script in scripts {
+        assert_eq!(web.get(script).await.status, 200, "{script}");
+    }
+    fs::create_dir(web.site.path().join("html")).expect("html");
+    for (own, runs) in [("<script src=/_client/main.js></script>", true), ("<p>mine", false)] {
+        fs::write(web.site.path().join("html/index.html"), own).expect("a page");
+        assert_eq!(web.get(&format!("/{id}")).await.header("link").is_some(), runs, "{own}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_session_is_told_so_and_offered_a_new_one() {
     let web = running(ServerConfig::default()).await;
     let page = web.get("/0123456789abcdef0123456789abcdef/somewhere").await;
@@ -198,9 +220,34 @@ async fn every_answer_carries_the_security_headers() {
         let answer = web.get(path).await;
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
-        assert_eq!(answer.header("content-security-policy"), Some("frame-ancestors 'self'"), "{path}");
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(policy.contains("frame-ancestors 'self'"), "{path}: {policy}");
         assert_eq!(answer.header("x-frame-options"), Some("SAMEORIGIN"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn only_scripts_with_the_nonce_of_this_very_answer_run_in_the_servers_own_page() {
+    let web = running(ServerConfig::default()).await;
+    let id = web.session().await;
+    let mut nonces = Vec::new();
+    for _ in 0..2 {
+        let page = web.get(&format!("/{id}")).await;
+        let policy = page.header("content-security-policy").expect("a policy");
+        let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a nonce");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(
+            page.body.matches("<script").count(),
+            page.body.matches(&format!("nonce=\"{nonce}\"")).count()
+        );
+        nonces.push(nonce.to_owned());
+    }
+    assert_ne!(nonces[0], nonces[1]);
+
+    fs::create_dir(web.site.path().join("html")).expect("html");
+    fs::write(web.site.path().join("html/index.html"), "<script>mine()</script>").expect("a page");
+    let page = web.get(&format!("/{id}")).await;
+    assert_eq!(page.header("content-security-policy"), Some("frame-ancestors 'self'"), "the site's business");
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,4 +262,25 @@ async fn a_connection_that_asks_nothing_is_closed() {
         stream.read_to_end(&mut answer).await.expect("closed");
         assert_eq!(start.elapsed().as_secs(), 15, "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_page_below_the_session_is_told_to_its_browsers() {
+    let web = running(ServerConfig::default()).await;
+    let id = web.session().await;
+    let session = web.endpoint.sessions().get(id).expect("there");
+    let (outbox, mut frames) = tokio::sync::mpsc::channel(8);
+    let client = session.attach(outbox);
+    let watch = r#"{"userEvent":true,"messages":[{"type":"watch","data":{"varId":1}}]}"#;
+    session.receive(client, watch.into()).await.expect("received");
+    frames.recv().await.expect("the value");
+    let picture = [("Sec-Fetch-Dest", "image")];
+    web.ask("GET", &format!("/{id}/cards/logo.png"), &picture).await;
+    web.get(&format!("/{id}/cards/7?x=1")).await;
+    let frame = frames.recv().await.expect("the address");
+    let frame: serde_json::Value = serde_json::from_slice(frame.bytes()).expect("JSON");
+    assert_eq!(frame[0]["data"], serde_json::json!({"varId": 1, "properties": {"url": "/cards/7?x=1"}}));
+    web.get(&format!("/{id}")).await;
+    let frame = frames.recv().await.expect("the address");
+    assert!(String::from_utf8_lossy(frame.bytes()).contains(r#""url":"/""#));
 }

@@ -248,9 +248,10 @@ impl Limited {
 impl Fault for Limited {
     fn plan(&mut self, plan: Arc<WatchPlan>) -> WatchPlan {
         let mut plan = WatchPlan::clone(&plan);
-        let left_out: Vec<PathBuf> = plan.dirs.iter().skip(self.dirs).cloned().collect();
+        let (kept, left_out) = plan.dirs.as_slice().split_at(self.dirs.min(plan.dirs.len()));
+        let left_out: Vec<PathBuf> = left_out.iter().map(|dir| dir.to_path_buf()).collect();
+        plan.dirs = kept.iter().cloned().collect();
         for dir in &left_out {
-            plan.dirs.remove(dir);
             plan.trees.remove(dir);
         }
         self.left_out.insert(plan.revision, left_out);

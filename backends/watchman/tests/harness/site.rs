@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hotloader_backend::{
@@ -90,18 +90,19 @@ impl Site {
 
     pub fn send_plan(&mut self) {
         self.revision += 1;
-        let mut plan = WatchPlan::new(self.revision, []);
+        let mut dirs = Vec::new();
         let mut todo = vec![self.root.clone()];
         while let Some(dir) = todo.pop() {
             let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
             todo.extend(
                 entries.filter(|entry| entry.file_type().unwrap().is_dir()).map(|entry| entry.path()),
             );
-            plan.dirs.insert(dir);
+            dirs.push(dir);
         }
-        plan.dirs.extend(
+        dirs.extend(
             self.root.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.base)).map(Path::to_owned),
         );
+        let mut plan = WatchPlan::new(self.revision, dirs);
         plan.trees.insert(self.root.clone());
         self.handle.set_plan(plan);
     }
@@ -154,6 +155,18 @@ impl Site {
         let failure = timeout(DEADLINE, self.handle.failed()).await.expect("it does not fail");
         assert_eq!(failure.class(), hotloader_backend::FailureClass::NextBackend, "{failure}");
         failure.explain()
+    }
+
+    /// Passes barriers until one brings nothing: what is young and not of the tree may be told again.
+    pub async fn rest(&mut self) {
+        let begun = Instant::now();
+        loop {
+            let told = self.told().await;
+            if told.hints.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "each barrier is a change: {told:?}");
+        }
     }
 
     /// Nothing is told for a while.

@@ -1,0 +1,114 @@
+---@meta
+-- What the Lua language server knows of `session`. Nothing loads this file, and running it changes
+-- nothing. docs/lua-api.md of lua-hotloader tells more.
+
+---What objects have in common: the fields they start with, and their methods.
+---@class Prototype
+---@field type string its name, by which views are found
+---@field new fun(self: Prototype, instance?: table): table makes an object
+---@field mutate? fun(self: table, changes: PrototypeChanges) brings an old object up to fields that were edited
+---@field [string] any
+
+---@class PrototypeChanges
+---@field added string[] names of the fields that are new
+---@field removed table<string, any> fields that are gone, with the value they had
+
+---@alias LogLevel "error" | "warn" | "info" | "debug" | "trace"
+
+---The session: one browser's state. Its tabs share it.
+---@class Session
+---@field reloading boolean true while saved files run, and while objects are migrated
+local Session = {}
+
+---The prototype of that name. The first call makes it; later ones give the same table, with what the
+---source says now.
+---@param name string dots are allowed
+---@param init? table fields that every object starts with; EMPTY declares one that starts as nil
+---@param base? table the prototype it is based on; if none is given, the one named "Object" if there is one
+---@return Prototype
+function Session:prototype(name, init, base) end
+
+---Forgets a prototype. Objects of it stay as they are.
+---@param name string
+---@param children? boolean likewise every prototype whose name begins with `name` and a dot
+function Session:removePrototype(name, children) end
+
+---Makes a table an object of a prototype. `Prototype:new` does so.
+---@param prototype table
+---@param instance? table a new one if it is left out
+---@return table
+function Session:create(prototype, instance) end
+
+---Makes an object the application: variable 1, what the page shows. Calling it again is harmless.
+---@param object table
+---@param properties? table<string, string | number | boolean> of variable 1
+---@return integer id 1
+function Session:createAppVariable(object, properties) end
+
+---The application, once there is one.
+---@return table?
+function Session:getApp() end
+
+---Makes a variable that every browser of the session gets, beside those it makes itself.
+---@param parent integer | table | nil the id or the object of a variable of the session
+---@param object? table what it shows; nil if the properties have a path
+---@param properties? table<string, string | number | boolean>
+---@return integer id below zero
+function Session:createVariable(parent, object, properties) end
+
+---Ends a variable of `createVariable`, and those below it. An unknown one is none to end.
+---@param which integer | table its id or its object
+function Session:destroyVariable(which) end
+
+---Calls a function once, after some time.
+---@param callback fun()
+---@param ms? number
+---@return integer handle
+---@overload fun(self: Session, object: table, method: string, ms?: number): integer
+function Session:setTimeout(callback, ms) end
+
+---Calls a function again and again. With an object and a method's name, the method is looked up at each
+---tick.
+---@param callback fun()
+---@param ms? number at least 10
+---@return integer handle
+---@overload fun(self: Session, object: table, method: string, ms?: number): integer
+function Session:setInterval(callback, ms) end
+
+---Calls a function as soon as what runs now has ended.
+---@param callback fun()
+---@return integer handle
+function Session:setImmediate(callback) end
+
+---@param handle? integer an unknown one is none to end
+function Session:clearTimeout(handle) end
+
+---@param handle? integer an unknown one is none to end
+function Session:clearInterval(handle) end
+
+---@param handle? integer an unknown one is none to end
+function Session:clearImmediate(handle) end
+
+---Writes to the server's log.
+---@param level LogLevel
+---@param message any
+function Session:log(level, message) end
+
+---Forgets a module, so that the next `require` runs it again.
+---@param name string
+function Session:unloadModule(name) end
+
+---Forgets all modules of a directory.
+---@param dir string below the Lua directory
+function Session:unloadDirectory(dir) end
+
+---Begins anew in a new state, under the same id. The browsers render anew.
+function Session:restart() end
+
+---@type Session
+session = session
+
+---Stands for nil in the fields of a prototype: declared, and nil at first.
+---@class EMPTY
+---@type EMPTY
+EMPTY = EMPTY

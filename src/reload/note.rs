@@ -1,0 +1,257 @@
+//! What a developer should know of a reload that went well: one sentence each.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// So many names are listed in a sentence.
+const SHOWN: usize = 8;
+
+/// A remark on a reload. Equal ones of several sessions are told once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Note {
+    /// A local of a file's top level had changed at run time and started over.
+    FileLocalReset {
+        /// As people know it: `lua/m.lua`.
+        file: String,
+        /// Where the local is declared, counted from 1.
+        line: Option<u32>,
+        /// The local.
+        name: String,
+        /// What it had become, as Lua would show it.
+        value: String,
+        /// What it is now, if that is a plain value.
+        now: Option<String>,
+    },
+    /// Something outside the reloaded code still runs functions of the previous version.
+    StaleCode {
+        /// What runs them.
+        kind: StaleKind,
+        /// How many of that kind.
+        count: usize,
+        /// The file whose previous version they run.
+        file: String,
+        /// Where the function begins.
+        line: u32,
+    },
+    /// A dependent holds values that it copied from a changed module while it was loaded.
+    CopiesMade {
+        /// The dependent: saving it makes the copies anew.
+        file: String,
+        /// The module that changed.
+        of: String,
+        /// The changed exports.
+        names: Vec<String>,
+    },
+    /// Files ran again although nobody saved them, because of what a module they require returns.
+    DependentsRun {
+        /// The module.
+        file: String,
+        /// Why they could not follow by themselves.
+        why: RunAgain,
+        /// The files that ran again.
+        dependents: Vec<String>,
+    },
+    /// A file that sessions have loaded is no longer there.
+    Gone {
+        /// The file.
+        file: String,
+    },
+    /// A file that is no longer there was let go: nothing requires it any more.
+    Pruned {
+        /// The file.
+        file: String,
+    },
+    /// Objects of a prototype could not be migrated; all others were.
+    MigrationFailed {
+        /// The prototype's name.
+        prototype: String,
+        /// How many objects.
+        count: usize,
+        /// The error of the first, with file and line.
+        error: String,
+    },
+    /// A migration took longer than it may: the rest of the objects keep their old fields.
+    MigrationStopped {
+        /// Objects that were not migrated.
+        left: usize,
+        /// The configuration key of the limit.
+        key: &'static str,
+    },
+    /// A function given to `hot.dispose` or `hot.accept` failed.
+    HookFailed {
+        /// `hot.dispose` or `hot.accept`.
+        hook: &'static str,
+        /// The file that registered it.
+        file: String,
+        /// The error, with file and line.
+        error: String,
+    },
+    /// `hot.invalidate` was called with nobody there to run again.
+    Invalidated {
+        /// The file.
+        file: String,
+        /// What it said.
+        message: String,
+    },
+    /// The session has more tables than a rollback restores.
+    CodeOnly {
+        /// The limit.
+        tables: usize,
+    },
+}
+
+/// What still runs functions of a previous version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StaleKind {
+    /// A timer's callback.
+    Timer,
+    /// A function that other code holds.
+    Function,
+    /// A suspended coroutine.
+    Coroutine,
+}
+
+/// Why dependents ran again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RunAgain {
+    /// The module returns a value that cannot be changed in place.
+    Scalar,
+    /// It returns another type than before.
+    TypeChanged,
+    /// It called `hot.invalidate`.
+    Invalidated {
+        /// With that message.
+        message: String,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileLocalReset { file, line, name, value, now } => {
+                write!(f, "{}: file-local `{name}` was {value}, reset", Place(file, *line))?;
+                now.as_ref().map_or(Ok(()), |now| write!(f, " to {now}"))?;
+                f.write_str("; keep it in hot.data")
+            }
+            Self::StaleCode { kind, count, file, line } => {
+                let (one, many) = match kind {
+                    StaleKind::Timer => ("timer", "timers"),
+                    StaleKind::Function => ("function", "functions"),
+                    StaleKind::Coroutine => ("suspended coroutine", "suspended coroutines"),
+                };
+                let (what, verb) = if *count == 1 { (one, "runs") } else { (many, "run") };
+                let place = Place(file, Some(*line));
+                write!(f, "{count} {what} still {verb} the previous version of {place}")
+            }
+            Self::CopiesMade { file, of, names } => {
+                write!(
+                    f,
+                    "{file} may hold copies of what {of} exported ({}); save {file} to renew them",
+                    List(names)
+                )
+            }
+            Self::DependentsRun { file, why, dependents } => {
+                let why = match why {
+                    RunAgain::Scalar => "returns a plain value".to_owned(),
+                    RunAgain::TypeChanged => "returns another type than before".to_owned(),
+                    RunAgain::Invalidated { message } => format!("called hot.invalidate: {message}"),
+                };
+                write!(f, "{file} {why}: ran again what requires it: {}", List(dependents))
+            }
+            Self::Gone { file } => {
+                write!(f, "{file} is gone: sessions that have it keep it, new ones will fail to require it")
+            }
+            Self::Pruned { file } => {
+                write!(f, "{file} is gone and nothing requires it any more: it was let go")
+            }
+            Self::MigrationFailed { prototype, count, error } => {
+                let objects = if *count == 1 { "object" } else { "objects" };
+                write!(f, "{prototype}: {count} {objects} could not be migrated: {error}")
+            }
+            Self::MigrationStopped { left, key } => {
+                write!(f, "{left} objects were not migrated: it took too long ({key})")
+            }
+            Self::HookFailed { hook, file, error } => write!(f, "{file}: {hook} failed: {error}"),
+            Self::Invalidated { file, message } => {
+                write!(f, "{file} called hot.invalidate, and nothing requires it: {message}")
+            }
+            Self::CodeOnly { tables } => write!(
+                f,
+                "the session has more than {tables} tables: if this had failed, code would be as before and data not"
+            ),
+        }
+    }
+}
+
+impl Note {
+    /// Whether something is not as the developer will expect it; other notes only inform.
+    pub fn is_warning(&self) -> bool {
+        !matches!(self, Self::DependentsRun { .. } | Self::Pruned { .. } | Self::FileLocalReset { .. })
+    }
+}
+
+impl Serialize for Note {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+struct Place<'a>(&'a str, Option<u32>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(line) => write!(f, "{}:{line}", self.0),
+            None => f.write_str(self.0),
+        }
+    }
+}
+
+struct List<'a>(&'a [String]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(SHOWN)];
+        f.write_str(&shown.join(", "))?;
+        match self.0.len() - shown.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_note_is_a_sentence_with_its_place() {
+        let reset = Note::FileLocalReset {
+            file: "lua/m.lua".into(),
+            line: Some(3),
+            name: "count".into(),
+            value: "7".into(),
+            now: Some("0".into()),
+        };
+        assert_eq!(
+            reset.to_string(),
+            "lua/m.lua:3: file-local `count` was 7, reset to 0; keep it in hot.data"
+        );
+        let stale = |kind, count| Note::StaleCode { kind, count, file: "lua/x.lua".into(), line: 40 };
+        assert_eq!(
+            stale(StaleKind::Timer, 2).to_string(),
+            "2 timers still run the previous version of lua/x.lua:40"
+        );
+        assert_eq!(
+            stale(StaleKind::Coroutine, 1).to_string(),
+            "1 suspended coroutine still runs the previous version of lua/x.lua:40"
+        );
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let names: Vec<String> = (1..=10).map(|n| n.to_string()).collect();
+        assert_eq!(List(&names).to_string(), "1, 2, 3, 4, 5, 6, 7, 8 and 2 more");
+    }
+}

@@ -1,0 +1,128 @@
+//! The messages of one frame, what has priority first.
+
+use std::collections::HashMap;
+
+use super::{
+    message::{Outgoing, Properties, VarId},
+    properties::Priority,
+    value::Encoded,
+};
+
+/// A frame that is being put together. Empty it takes no memory.
+#[derive(Debug, Default)]
+pub(super) struct Frame([Vec<Outgoing>; 3]);
+
+impl Frame {
+    pub(super) fn push(&mut self, priority: Priority, message: Outgoing) {
+        self.0[priority as usize].push(message);
+    }
+
+    pub(super) fn update(
+        &mut self,
+        priority: Priority,
+        var_id: VarId,
+        value: Option<Encoded>,
+        properties: Properties,
+    ) {
+        self.push(priority, Outgoing::Update { var_id, value, properties });
+    }
+
+    /// After several passes a variable may be here more than once: what was said last holds.
+    pub(super) fn coalesce(&mut self) {
+        for messages in &mut self.0 {
+            coalesce(messages);
+        }
+    }
+
+    pub(super) fn into_messages(self) -> Vec<Outgoing> {
+        let [high, medium, low] = self.0;
+        if high.is_empty() && low.is_empty() {
+            return medium;
+        }
+        high.into_iter().chain(medium).chain(low).collect()
+    }
+}
+
+fn coalesce(messages: &mut Vec<Outgoing>) {
+    let mut updates: HashMap<VarId, usize> = HashMap::new();
+    let mut errors: HashMap<VarId, usize> = HashMap::new();
+    let mut kept: Vec<Option<Outgoing>> = Vec::with_capacity(messages.len());
+    for message in messages.drain(..) {
+        match message {
+            Outgoing::Update { var_id, value, properties } => {
+                // An update ends an error.
+                if let Some(error) = errors.remove(&var_id) {
+                    kept[error] = None;
+                }
+                let earlier = updates.get(&var_id).and_then(|&at| kept[at].as_mut());
+                if let Some(Outgoing::Update { value: old, properties: known, .. }) = earlier {
+                    *old = value.or_else(|| old.take());
+                    known.extend(properties);
+                } else {
+                    updates.insert(var_id, kept.len());
+                    kept.push(Some(Outgoing::Update { var_id, value, properties }));
+                }
+            }
+            Outgoing::Error { var_id, .. } => {
+                if let Some(error) = errors.insert(var_id, kept.len()) {
+                    kept[error] = None;
+                }
+                kept.push(Some(message));
+            }
+            other => kept.push(Some(other)),
+        }
+    }
+    messages.extend(kept.into_iter().flatten());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::variables::ErrorCode;
+
+    fn text(frame: Frame) -> String {
+        serde_json::to_string(&frame.into_messages()).unwrap()
+    }
+
+    fn update(frame: &mut Frame, priority: Priority, id: VarId, value: i64, name: &str) {
+        let properties = Properties::from([(name.to_owned(), "x".to_owned())]);
+        frame.update(priority, id, Some(Encoded::Integer(value)), properties);
+    }
+
+    #[test]
+    fn what_has_priority_comes_first_and_a_variable_once_per_priority() {
+        let mut frame = Frame::default();
+        update(&mut frame, Priority::Low, 2, 1, "a");
+        update(&mut frame, Priority::Medium, 2, 2, "b");
+        update(&mut frame, Priority::High, 3, 3, "c");
+        frame.coalesce();
+        let ids: Vec<_> = text(frame).match_indices("varId\":").map(|(at, _)| at).collect();
+        assert_eq!(ids.len(), 3);
+    }
+
+    #[test]
+    fn what_was_said_last_holds_and_stands_where_it_was_said_first() {
+        let mut frame = Frame::default();
+        update(&mut frame, Priority::Medium, 2, 1, "a");
+        update(&mut frame, Priority::Medium, 3, 1, "a");
+        update(&mut frame, Priority::Medium, 2, 2, "b");
+        frame.coalesce();
+        let expected = r#"[{"type":"update","data":{"varId":2,"value":2,"properties":{"a":"x","b":"x"}}},{"type":"update","data":{"varId":3,"value":1,"properties":{"a":"x"}}}]"#;
+        assert_eq!(text(frame), expected);
+    }
+
+    #[test]
+    fn an_error_that_ended_in_a_later_pass_is_not_told() {
+        let mut frame = Frame::default();
+        let error = || Outgoing::Error { var_id: 2, code: ErrorCode::PathFailure, description: "x".into() };
+        frame.push(Priority::Medium, error());
+        update(&mut frame, Priority::Medium, 2, 1, "a");
+        frame.coalesce();
+        assert!(!text(frame).contains("error"));
+        let mut frame = Frame::default();
+        update(&mut frame, Priority::Medium, 2, 1, "a");
+        frame.push(Priority::Medium, error());
+        frame.coalesce();
+        assert!(text(frame).contains("error"));
+    }
+}

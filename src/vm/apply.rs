@@ -1,0 +1,340 @@
+//! A generation in one Lua state: all of it, or none of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    host::LoadedFile,
+    state::{Failure, MAX_SNAPSHOT, Vm},
+    timers::Timers,
+    transaction::{Committed, Hook, Migrated},
+};
+use crate::{
+    config::ReloadScope,
+    reload::{Diagnostic, Effects, Generation, Note, Outcome, SourceFile},
+};
+
+/// What the owner of a state decides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    /// Files that its owner runs: nobody requires them, and they stay when they are deleted.
+    pub(crate) starts: &'a [PathBuf],
+    /// Which files run.
+    pub(crate) scope: ReloadScope,
+}
+
+/// What came of a generation.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) outcome: Outcome,
+    pub(crate) effects: Effects,
+    /// Files ran, well or not: there is garbage.
+    pub(crate) ran: bool,
+}
+
+/// A file that has to run.
+struct Changed {
+    source: Arc<SourceFile>,
+    file: PathBuf,
+    /// The real file that was behind it, if that is another now.
+    renamed_from: Option<PathBuf>,
+    order: usize,
+}
+
+/// What Rust knows of the state, to go back to.
+struct Before {
+    generation: Arc<Generation>,
+    loaded: HashMap<PathBuf, LoadedFile>,
+    timers: Timers,
+    missing: HashMap<PathBuf, BTreeSet<PathBuf>>,
+}
+
+/// A loaded file that is there no longer.
+struct Gone {
+    path: PathBuf,
+    /// Its name, if it went with this generation.
+    just_now: Option<String>,
+}
+
+impl Vm {
+    /// Files that were saved with the content that has run here: after an error, say.
+    pub(crate) fn unchanged(&self, newest: &Generation) -> Vec<String> {
+        let same = |loaded: &LoadedFile| {
+            let source = newest.file(&loaded.file).filter(|source| source.hash == loaded.hash)?;
+            newest.changed.contains(&source.display).then(|| source.display.clone())
+        };
+        self.state(|state| state.loaded.values().filter_map(same).collect()).unwrap_or_default()
+    }
+
+    /// Moves to a generation.
+    pub(crate) fn apply(&mut self, newest: Arc<Generation>, rules: Rules<'_>) -> Applied {
+        let end = |outcome, effects, ran| Applied { outcome, effects, ran };
+        if let Some(diagnostic) = self.broken(&newest) {
+            let outcome = Outcome::Kept { diagnostic: Box::new(diagnostic), exhausted: false };
+            return end(outcome, Effects::default(), false);
+        }
+        let changed = self.changed(&newest, rules.scope);
+        let Some(before) = self.before() else {
+            return end(Outcome::NothingToRun, Effects::default(), false);
+        };
+        self.state(|state| state.generation = newest.clone());
+        let gone = self.gone(&before, rules.starts);
+        let mut effects = Effects::default();
+        if changed.is_empty() {
+            self.let_go(gone, &mut effects);
+            return end(Outcome::NothingToRun, effects, false);
+        }
+        if !self.begin() {
+            effects.notes.push(Note::CodeOnly { tables: MAX_SNAPSHOT });
+        }
+        let ran = self.run_files(changed, &newest);
+        let committed = ran.and_then(|files| Ok((files, self.commit(gone.is_empty())?)));
+        let (files, committed) = match committed {
+            Ok(committed) => committed,
+            Err(Failure { diagnostic, exhausted }) => {
+                self.undo(before, exhausted);
+                let outcome = Outcome::Kept { diagnostic: Box::new(diagnostic), exhausted };
+                return end(outcome, Effects::default(), true);
+            }
+        };
+        let is_finished = gone.is_empty() && !committed.is_followed;
+        self.after_commit(&committed, &before.generation, &mut effects);
+        self.let_go(gone, &mut effects);
+        if is_finished {
+            self.finished();
+        } else {
+            self.finish();
+        }
+        end(Outcome::Applied { files }, effects, true)
+    }
+
+    /// Runs a file that nobody requires, for the first time. If it fails, all is as it was.
+    pub(crate) fn start(&mut self, file: &Path) -> Result<(), Failure> {
+        let Some(before) = self.before() else { return Ok(()) };
+        self.begin_start();
+        let ran = self.load_first(file);
+        match &ran {
+            Ok(()) => self.end_start(),
+            Err(failure) => self.undo(before, failure.exhausted),
+        }
+        ran
+    }
+
+    fn before(&self) -> Option<Before> {
+        self.state(|state| Before {
+            generation: state.generation.clone(),
+            loaded: state.loaded.clone(),
+            timers: state.timers.clone(),
+            missing: state.missing.clone(),
+        })
+    }
+
+    fn undo(&mut self, before: Before, exhausted: bool) {
+        self.rollback();
+        self.state(|state| {
+            (state.generation, state.loaded, state.missing) =
+                (before.generation, before.loaded, before.missing);
+            state.timers.restore(before.timers);
+        });
+        if exhausted {
+            // What the failed load took is given back before anybody else runs.
+            self.collect_garbage();
+        }
+    }
+
+    /// Runs these files, and those that cannot follow them by themselves. Hands back what ran.
+    fn run_files(&mut self, changed: Vec<Changed>, newest: &Generation) -> Result<Vec<String>, Failure> {
+        for Changed { source, renamed_from, .. } in &changed {
+            if let Some(old) = renamed_from {
+                self.rename(old, &source.path);
+            }
+        }
+        self.plan(changed.iter().map(|changed| changed.source.path.as_path()));
+        let mut queue: VecDeque<_> =
+            changed.into_iter().map(|changed| (changed.source, changed.file)).collect();
+        let mut ran: Vec<String> = Vec::new();
+        while let Some((source, file)) = queue.pop_front() {
+            let has_more = self.reload(&source, &file)?;
+            if !ran.contains(&source.display) {
+                ran.push(source.display.clone());
+            }
+            if !has_more {
+                continue;
+            }
+            let extra = self.take_extra().into_iter();
+            queue.extend(extra.filter_map(|(_, file)| Some((newest.file(&file)?.clone(), file))));
+        }
+        Ok(ran)
+    }
+
+    /// What follows a commit, in the order that people rely on. A failure in here is told, and undoes nothing.
+    fn after_commit(&mut self, committed: &Committed, before: &Generation, effects: &mut Effects) {
+        self.tell(committed, before, effects);
+        if !committed.is_followed {
+            return;
+        }
+        self.migrate_all(effects);
+        self.call_hooks(Hook::Accept, effects);
+        let again = self.take_invalidated();
+        effects.notes.extend(self.take_notes(before));
+        if !again.is_empty() {
+            self.run_again(&again, effects);
+        }
+    }
+
+    fn tell(&mut self, committed: &Committed, before: &Generation, effects: &mut Effects) {
+        effects.timers_replaced += committed.timers_ended;
+        if committed.has_notes {
+            effects.notes.extend(self.take_notes(before));
+        }
+        if committed.is_followed {
+            self.call_hooks(Hook::Dispose, effects);
+        }
+    }
+
+    /// What `hot.invalidate` asked for: a reload of its own, which may fail as a whole.
+    fn run_again(&mut self, files: &[(PathBuf, PathBuf)], effects: &mut Effects) {
+        let generation = self.generation();
+        let again = files.iter().filter_map(|(_, file)| {
+            let source = generation.file(file)?.clone();
+            Some(Changed { source, file: file.clone(), renamed_from: None, order: 0 })
+        });
+        let again: Vec<_> = again.collect();
+        let Some(before) = self.before() else { return };
+        self.finish();
+        self.begin();
+        let ran = self.run_files(again, &generation);
+        match ran.and_then(|ran| Ok((ran, self.commit(false)?))) {
+            Ok((ran, committed)) => {
+                let renewed =
+                    |note: &Note| matches!(note, Note::CopiesMade { file, .. } if ran.contains(file));
+                effects.notes.retain(|note| !renewed(note));
+                self.tell(&committed, &generation, effects);
+                self.migrate_all(effects);
+                // What these accept may invalidate others; that waits for the next save, or two files
+                // could go on for ever.
+                self.call_hooks(Hook::Accept, effects);
+            }
+            Err(Failure { diagnostic, exhausted }) => {
+                self.undo(before, exhausted);
+                effects.notes.push(Note::HookFailed {
+                    hook: "hot.invalidate",
+                    file: diagnostic.file.clone(),
+                    error: diagnostic.to_string(),
+                });
+            }
+        }
+    }
+
+    fn call_hooks(&mut self, hook: Hook, effects: &mut Effects) {
+        while let Some(called) = self.call_hook(hook) {
+            if let Err((file, failure)) = called {
+                let error = failure.diagnostic.to_string();
+                effects.notes.push(Note::HookFailed { hook: hook.name(), file, error });
+            }
+        }
+    }
+
+    fn migrate_all(&mut self, effects: &mut Effects) {
+        let (objects, began) = (self.plan_migration(), Instant::now());
+        let mut failed: BTreeMap<String, (usize, String)> = BTreeMap::new();
+        let mut done = 0;
+        while let Some(Migrated { prototype, failure }) = self.migrate() {
+            done += 1;
+            match failure {
+                None => *effects.migrated.entry(prototype).or_default() += 1,
+                Some(failure) => {
+                    let first = || (0, failure.diagnostic.to_string());
+                    failed.entry(prototype.clone()).or_insert_with(first).0 += 1;
+                }
+            }
+            if done < objects && began.elapsed() > self.budget().migration {
+                let (left, key) = (objects - done, "session.budget.migration");
+                effects.notes.push(Note::MigrationStopped { left, key });
+                break;
+            }
+        }
+        self.end_migration();
+        effects.notes.extend(failed.into_iter().map(|(prototype, (count, error))| Note::MigrationFailed {
+            prototype,
+            count,
+            error,
+        }));
+    }
+
+    /// Loaded files that the newest generation does not have.
+    fn gone(&self, before: &Before, starts: &[PathBuf]) -> Vec<Gone> {
+        let newest = self.generation();
+        let gone = before
+            .loaded
+            .iter()
+            .filter(|(_, loaded)| !starts.contains(&loaded.file) && !newest.files.contains_key(&loaded.file));
+        gone.map(|(path, loaded)| {
+            let was = before.generation.file(&loaded.file);
+            Gone { path: path.clone(), just_now: was.map(|source| source.display.clone()) }
+        })
+        .collect()
+    }
+
+    /// Files that are gone stay alive while something requires them.
+    fn let_go(&mut self, gone: Vec<Gone>, effects: &mut Effects) {
+        if gone.is_empty() {
+            return;
+        }
+        let paths: Vec<_> = gone.iter().map(|gone| gone.path.clone()).collect();
+        let pruned = self.prune(&paths);
+        self.call_hooks(Hook::Dispose, effects);
+        for file in gone.into_iter().filter_map(|gone| gone.just_now) {
+            if !pruned.contains(&file) {
+                effects.notes.push(Note::Gone { file });
+            }
+        }
+        effects.notes.extend(pruned.into_iter().map(|file| Note::Pruned { file }));
+    }
+
+    /// Why a file that runs here does not compile. What was saved with it waits for it: files that are
+    /// saved together belong together.
+    fn broken(&self, newest: &Generation) -> Option<Diagnostic> {
+        let broken = |loaded: &LoadedFile| newest.files.get(&loaded.file)?.failed.as_deref().cloned();
+        self.state(|state| state.loaded.values().find_map(broken))?
+    }
+
+    /// What has to run, dependencies first.
+    fn changed(&self, newest: &Generation, scope: ReloadScope) -> Vec<Changed> {
+        let (loaded, missing) =
+            self.state(|state| (state.loaded.clone(), state.missing.clone())).unwrap_or_default();
+        let current = self.generation();
+        let is_new = |file: &PathBuf| {
+            let hash = |generation: &Generation| generation.file(file).map(|source| source.hash);
+            hash(newest).is_some() && hash(newest) != hash(&current)
+        };
+        let mut changed: Vec<Changed> = Vec::new();
+        for (path, LoadedFile { file, hash, order }) in &loaded {
+            let Some(source) = newest.file(file) else { continue };
+            let wanted = missing.get(path).is_some_and(|files| files.iter().any(is_new));
+            if source.hash != *hash || source.path != *path || wanted {
+                changed.push(Changed {
+                    source: source.clone(),
+                    file: file.clone(),
+                    renamed_from: (source.path != *path).then(|| path.clone()),
+                    order: *order,
+                });
+            }
+        }
+        if scope == ReloadScope::All {
+            for (file, entry) in &newest.files {
+                let Some(source) = &entry.good else { continue };
+                if newest.changed.contains(&source.display) && !loaded.contains_key(&source.path) {
+                    let (source, file, order) = (source.clone(), file.clone(), usize::MAX);
+                    changed.push(Changed { source, file, renamed_from: None, order });
+                }
+            }
+        }
+        changed.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.file.cmp(&b.file)));
+        changed
+    }
+}

@@ -1,0 +1,214 @@
+-- Running files: modules by canonical identity, each run once; what a file assigns while it runs is noted.
+local P = ...
+local L, host, debug, G = P.L, P.host, P.debug, _G
+local error, ipairs, next, rawget, type = error, ipairs, next, rawget, type
+local concat, setmetatable = table.concat, debug.setmetatable
+local setupvalue = debug.setupvalue
+local loaded, records, stack = P.loaded, P.records, P.stack
+
+-- The list of what is in a table, and from where to where it goes.
+local function listed(t)
+  local list = host.list(t)
+  return { list, 1, #list }
+end
+
+-- What the chunk assigns to globals goes there, and is noted with what was there before. Its functions
+-- share the variable that holds its environment, so afterwards they see the globals themselves.
+local function track(record, chunk)
+  local before = {}
+  local environment = { __index = G, __pairs = function() return next, G, nil end }
+  function environment.__newindex(_, name, value)
+    if before[name] == nil then
+      local old = rawget(G, name)
+      if old == nil then old = P end
+      before[name] = old
+    end
+    G[name] = value
+  end
+  setupvalue(chunk, 1, setmetatable({}, environment))
+  record.assigned, record.chunk, record.environment = before, chunk, environment
+  local batch = P.R and P.R.batch
+  local at = batch and batch.untouched and batch.seen[G]
+  if type(at) == "number" then
+    -- They are listed already, in the snapshot.
+    batch.untouched, record.was = false, { batch.tables, at + 3, batch.tables[at + 2] }
+  else
+    record.was = listed(G)
+  end
+end
+
+-- Past the environment, by `_G.x = 1` or `rawset`, globals are set unseen: they are compared with what was
+-- there.
+local function note_unseen(record)
+  local was = record.was
+  if was and not host.is_listed(G, was[1], was[2], was[3]) then
+    host.note_changes(G, host.unlisted(was[1], was[2], was[3]), record.assigned, P)
+  end
+end
+
+-- Those around it have not set what it has set.
+local function hand_over(record)
+  if not stack[1] or next(record.assigned) == nil then return end
+  for _, around in ipairs(stack) do
+    local was = around.was
+    if was then
+      was = host.unlisted(was[1], was[2], was[3])
+      for name in next, record.assigned do was[name] = rawget(G, name) end
+      around.was = listed(was)
+    end
+  end
+end
+
+local function untrack(record)
+  if record.chunk then
+    note_unseen(record)
+    hand_over(record)
+    record.was = nil
+    setupvalue(record.chunk, 1, G)
+    -- Who kept the environment itself uses it on.
+    record.environment.__newindex = G
+    record.chunk, record.environment = nil, nil
+  end
+end
+
+function L.forget(record)
+  records[record.path] = nil
+  for name in next, record.names do
+    if loaded[name] == record.exports then loaded[name] = nil end
+  end
+  host.unloaded(record.path)
+end
+
+-- Leaves the file however it ends, without losing the traceback of an error as pcall would.
+local leaving = {
+  __close = function(guard, problem)
+    local record = guard.record
+    stack[#stack] = nil
+    record.running = false
+    untrack(record)
+    if problem ~= nil and guard.first then
+      L.forget(record)
+      local by = stack[#stack]
+      host.failed(record.path, record.file, by and by.path)
+    end
+  end,
+}
+
+function L.run(record, chunk, first)
+  local guard <close> = setmetatable({ record = record, first = first }, leaving)
+  record.running, record.source, record.deps = true, host.source(chunk), {}
+  if stack[1] then note_unseen(stack[#stack]) end
+  stack[#stack + 1] = record
+  if P.hot then track(record, chunk) end
+  local exports = chunk(record.name, record.path)
+  if exports == nil then exports = loaded[record.name] end
+  if exports == nil then exports = true end
+  return exports
+end
+
+-- What the globals are that a file has assigned, as its source set them. A function is there itself: it
+-- goes when it leaves the source, unless somebody else has put another in its place.
+function L.globals_of(record)
+  local globals
+  for name in next, record.assigned or {} do
+    local value = rawget(G, name)
+    globals = globals or {}
+    globals[name] = type(value) == "function" and value or L.copy_data(value)
+  end
+  return globals
+end
+
+local function export(record, exports)
+  record.exports = exports
+  if type(exports) == "table" and not L.foreign(exports) or type(exports) == "function" then P.exported[exports] = record end
+end
+L.export = export
+
+-- Runs a file that this session has not loaded.
+function L.load_first(path, file, name)
+  local record = { path = path, file = file, name = name, names = { [name] = true }, version = 1 }
+  records[path] = record
+  if stack[1] then stack[#stack].deps[record] = true end
+  local exports = L.run(record, host.chunk(file), true)
+  if P.hot then
+    if type(exports) == "table" then record.base = L.copy_data(exports) end
+    record.globals = L.globals_of(record)
+  end
+  record.assigned = nil
+  export(record, exports)
+  loaded[name] = exports
+  host.loaded(path, file)
+  return exports
+end
+
+local function cycle_warning(record)
+  local names, seen = {}, false
+  for _, running in ipairs(stack) do
+    seen = seen or running == record
+    if seen then names[#names + 1] = running.name end
+  end
+  names[#names + 1] = record.name
+  host.log("warn", "circular require: " .. concat(names, " -> ") .. "; the inner one gets an unfinished module")
+end
+
+local function known(record)
+  for name in next, record.names do
+    if loaded[name] ~= nil then return true end
+  end
+end
+
+local function named(name)
+  for _, record in next, records do
+    if record.names[name] then return record end
+  end
+end
+
+function L.require(name)
+  local by = stack[#stack] or P.hot and P.caller()
+  local exports = loaded[name]
+  if exports ~= nil and not P.pending then
+    local record = by and (P.exported[exports] or named(name))
+    if record and by.deps then by.deps[record] = true end
+    return exports
+  end
+  local path, file = host.resolve(name, stack[1] and by.path)
+  if not path then
+    if exports ~= nil then return exports end
+    if P.other_require then return P.other_require(name, file) end
+    error(file, 2)
+  end
+  local record = records[path]
+  if not record then
+    if exports ~= nil then return exports end
+    return L.load_first(path, file, name)
+  end
+  if by and by.deps then by.deps[record] = true end
+  if record.running then
+    if record.exports ~= nil then return record.exports end
+    cycle_warning(record)
+    return true
+  end
+  if P.pending and P.pending[record] then
+    P.R.reload(path, file, name)
+    record.names[name], loaded[name] = true, record.exports
+    return record.exports
+  end
+  -- Unless the user took it out of package.loaded under every name, to have it run again.
+  if exports ~= nil or known(record) then
+    if exports == nil then exports = record.exports end
+    record.names[name], loaded[name] = true, exports
+    return exports
+  end
+  return L.load_first(path, file, name)
+end
+
+function L.sweep()
+  for i = #stack, 1, -1 do stack[i] = nil end
+  for _, record in next, records do
+    if record.running then
+      record.running = false
+      untrack(record)
+      if record.exports == nil then L.forget(record) end
+    end
+  end
+end

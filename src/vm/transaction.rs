@@ -1,0 +1,206 @@
+//! A reload as the session drives it: begin, run files, then settle and commit or roll back; then what
+//! follows a commit, one call of user code at a time.
+
+use std::{
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+};
+
+use mlua::{Function, LuaString, MultiValue, Table, Value};
+
+use super::{
+    deadline::Budget,
+    notes,
+    state::{Failure, Vm},
+};
+use crate::reload::{Generation, Note};
+
+/// A list of functions that are called after a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// `hot.dispose` of the replaced version.
+    Dispose,
+    /// `hot.accept` of the new one.
+    Accept,
+}
+
+impl Hook {
+    /// What it is called in Lua.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dispose => "hot.dispose",
+            Self::Accept => "hot.accept",
+        }
+    }
+
+    fn taken_by(self) -> &'static str {
+        match self {
+            Self::Dispose => "take_hook",
+            Self::Accept => "take_accept",
+        }
+    }
+}
+
+/// What came of a commit.
+pub(crate) struct Committed {
+    /// Of replaced versions.
+    pub(crate) timers_ended: usize,
+    /// There is something to tell.
+    pub(crate) has_notes: bool,
+    /// There are hooks to be called, or objects to be migrated.
+    pub(crate) is_followed: bool,
+}
+
+/// What came of the migration of one object.
+pub(crate) struct Migrated {
+    /// Its prototype.
+    pub(crate) prototype: String,
+    /// Why it failed.
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Vm {
+    /// From here on everything can be undone. False: there is too much for that, so code alone is.
+    pub(crate) fn begin(&self) -> bool {
+        self.state(super::host::HostState::hold_log);
+        // Some hundred kilobytes of garbage at most, which are collected when browsers have been served.
+        self.pause_collector();
+        let used = self.used_memory();
+        let complete = self.trusted("begin", ());
+        // What is needed to undo it is not the user's.
+        self.lend(self.used_memory().saturating_sub(used));
+        complete
+    }
+
+    /// The same for a file that runs for the first time, which is no reload.
+    pub(super) fn begin_start(&self) {
+        self.begin();
+        self.trusted::<()>("is_start", ());
+    }
+
+    /// It has run well.
+    pub(super) fn end_start(&self) {
+        self.state(|state| state.release_log(true));
+        self.finish();
+    }
+
+    /// Everything as it was.
+    pub(crate) fn rollback(&self) {
+        self.trusted::<()>("rollback", ());
+        self.lend(0);
+        self.resume_collector();
+        self.state(|state| state.release_log(false));
+    }
+
+    /// These files will run: who requires one has it run first.
+    pub(crate) fn plan<'a>(&self, paths: impl Iterator<Item = &'a Path>) {
+        let paths: Vec<_> =
+            paths.filter_map(|path| self.lua().create_string(path.as_os_str().as_bytes()).ok()).collect();
+        self.trusted::<()>("plan", paths);
+    }
+
+    /// Files that have to run beyond the plan: real path, and name below the Lua directory.
+    pub(crate) fn take_extra(&self) -> Vec<(PathBuf, PathBuf)> {
+        pairs(&self.trusted::<Vec<LuaString>>("take_extra", ()))
+    }
+
+    /// Likewise, for files that called `hot.invalidate`.
+    pub(crate) fn take_invalidated(&self) -> Vec<(PathBuf, PathBuf)> {
+        pairs(&self.trusted::<Vec<LuaString>>("take_invalidated", ()))
+    }
+
+    /// Everything has run well: who holds replaced functions gets the new ones; nothing is undone from
+    /// here on, unless this fails. If nothing follows and the reload `may_finish`, it is over.
+    pub(crate) fn commit(&self, may_finish: bool) -> Result<Committed, Failure> {
+        let committed = self.try_trusted("commit_all", may_finish).map_err(|error| {
+            // An error of ours: half of it must not stay.
+            tracing::error!(%error, "the prelude failed in commit_all; this is a bug");
+            self.failure(&error, None)
+        });
+        let (timers_ended, has_notes, is_followed) = committed?;
+        self.state(|state| state.release_log(true));
+        Ok(Committed { timers_ended, has_notes, is_followed })
+    }
+
+    /// What there is to tell since the last call; `before` is the generation that was replaced.
+    pub(crate) fn take_notes(&self, before: &Generation) -> Vec<Note> {
+        let told: Vec<Table> = self.trusted("take_notes", ());
+        let now = self.state(|state| state.generation.clone()).unwrap_or_default();
+        told.iter().filter_map(|note| notes::read(note, before, &now)).collect()
+    }
+
+    /// The reload is over.
+    pub(crate) fn finish(&self) {
+        self.trusted::<()>("finish", ());
+        self.finished();
+    }
+
+    /// The prelude knows that it is.
+    pub(crate) fn finished(&self) {
+        self.lend(0);
+        self.resume_collector();
+    }
+
+    /// Loaded files that are gone, by real path, are let go if nothing requires them. Hands back which.
+    pub(crate) fn prune(&self, gone: &[PathBuf]) -> Vec<String> {
+        let paths: Vec<_> = gone
+            .iter()
+            .filter_map(|path| self.lua().create_string(path.as_os_str().as_bytes()).ok())
+            .collect();
+        let pruned: Vec<LuaString> = self.trusted("prune", paths);
+        pruned.iter().map(notes::file).collect()
+    }
+
+    /// A module whose link leads to another file now.
+    pub(crate) fn rename(&self, old: &Path, new: &Path) {
+        let text = |path: &Path| self.lua().create_string(path.as_os_str().as_bytes());
+        if let (Ok(from), Ok(to)) = (text(old), text(new)) {
+            self.trusted::<()>("rename", (from, to));
+        }
+        self.state(|state| {
+            if let Some(loaded) = state.loaded.remove(old) {
+                state.loaded.insert(new.to_owned(), loaded);
+            }
+        });
+    }
+
+    /// Calls the next hook of that kind. `None`: there are no more.
+    pub(crate) fn call_hook(&self, hook: Hook) -> Option<Result<(), (String, Failure)>> {
+        let (function, argument, source): (Option<Function>, Value, Option<LuaString>) =
+            self.trusted(hook.taken_by(), ());
+        let (function, file) = (function?, notes::file(&source?));
+        let called = self.run(self.handler(), |_| function.call::<()>(argument));
+        Some(called.map_err(|failure| (file, failure)))
+    }
+
+    /// How many objects have to follow their prototypes.
+    pub(crate) fn plan_migration(&self) -> usize {
+        self.trusted("plan_migration", ())
+    }
+
+    /// Migrates the next object. `None`: there are no more.
+    pub(crate) fn migrate(&self) -> Option<Migrated> {
+        let budget = Budget { time: self.budget().mutate, key: "session.budget.mutate" };
+        let mut prototype = None;
+        let done = self.run(budget, |_| {
+            let mut entry = self.function("take_migration")?.call::<MultiValue>(())?.into_iter();
+            let Some(Value::String(name)) = entry.next() else { return Ok(()) };
+            prototype = Some(name.to_string_lossy());
+            match entry.next() {
+                Some(Value::Function(mutate)) => mutate.call::<()>(entry.collect::<MultiValue>()),
+                _ => Ok(()),
+            }
+        });
+        Some(Migrated { prototype: prototype?, failure: done.err() })
+    }
+
+    /// No object is migrated any more.
+    pub(crate) fn end_migration(&self) {
+        self.trusted::<()>("end_migration", ());
+    }
+}
+
+fn pairs(list: &[LuaString]) -> Vec<(PathBuf, PathBuf)> {
+    let path = |text: &LuaString| PathBuf::from(std::ffi::OsString::from_vec(text.as_bytes().to_vec()));
+    list.chunks_exact(2).map(|pair| (path(&pair[0]), path(&pair[1]))).collect()
+}

@@ -1,0 +1,272 @@
+//! Which files a look has to read, and what their contents say.
+//!
+//! A file that is named in a hint is read, whatever its attributes say. Where a hint covers many (a
+//! directory, or everything after a loss of sync), those are read whose attributes differ.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    Change, ChangeKind, Content,
+    key::StatKey,
+    listing::is_on_local_file_system,
+    names::{At, Told},
+    outcome::Outcome,
+    read::{MAX_SIZE, Read, read_all},
+    reconcile::{GRACE, Reconciler},
+    survey::{Suspect, survey},
+    tree::{Name, Touched},
+};
+
+/// When a file that changed under the reader is read again.
+const UNSTABLE: Duration = Duration::from_millis(20);
+
+/// When something unreadable is looked at again: at first, and at most.
+const TROUBLE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// When a file is read again whose attributes are new and whose content is not, on a file system that
+/// may keep old content for a while: at first, and at most.
+const STALE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(16));
+
+/// Files to read, each for all its names; and whether a hint named it.
+#[derive(Debug, Default)]
+pub(super) struct Jobs(BTreeMap<PathBuf, (BTreeSet<At>, bool)>);
+
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct ReadFile {
+    path: PathBuf,
+    names: BTreeSet<At>,
+    named: bool,
+    read: Read,
+}
+
+impl Jobs {
+    /// Reads each file once.
+    pub(super) fn read(self) -> Vec<ReadFile> {
+        let (paths, jobs): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
+        let read = read_all(&paths);
+        let file = |((path, (names, named)), read)| ReadFile { path, names, named, read };
+        paths.into_iter().zip(jobs).zip(read).map(file).collect()
+    }
+}
+
+impl Reconciler {
+    pub(super) fn job(&self, at: At, named: bool, jobs: &mut Jobs) {
+        let Some(file) =
+            self.names.nodes.get(&at.0).filter(|node| node.slot(at.1).is_some()).map(|node| node.file(at.1))
+        else {
+            return;
+        };
+        if self.tree.is_silent(&file) {
+            return;
+        }
+        let (names, was_named) = jobs.0.entry(file).or_default();
+        names.insert(at);
+        *was_named |= named;
+    }
+
+    /// Reads these files, and whatever else is the same file under another name.
+    pub(super) fn named(&self, files: impl Iterator<Item = PathBuf>, jobs: &mut Jobs) {
+        for file in files {
+            for at in self.tree.names_of(&file) {
+                if let Some(slot) = self.names.slot(&at)
+                    && slot.key.is_hard_linked()
+                {
+                    for other in self.upkeep.hard_links.others(slot.key.identity(), &file) {
+                        self.tree.names_of(other).into_iter().for_each(|at| self.job(at, true, jobs));
+                    }
+                }
+                self.job(at, true, jobs);
+            }
+        }
+    }
+
+    /// Reads the files whose attributes differ, where none is named.
+    pub(super) fn covered(&self, touched: &Touched, jobs: &mut Jobs) {
+        let nodes = self
+            .names
+            .nodes
+            .iter()
+            .filter(|(_, node)| touched.covers(&node.real) && !self.tree.is_silent(&node.real));
+        let nodes: Vec<_> = nodes.collect();
+        for Suspect { at, key } in survey(&nodes) {
+            let told = self.names.slot(&at).map(|slot| slot.told);
+            // With nothing to compare with, what was not touched lately is taken to be as it was.
+            let unknown = told == Some(Told::Name);
+            let old = |key: StatKey| key.is_old(SystemTime::now());
+            if !unknown || !key.is_some_and(old) {
+                self.job(at, true, jobs);
+            }
+        }
+    }
+
+    /// How long ago the youngest of the files that have another content was written.
+    pub(super) fn youngest(&self, files: &[ReadFile]) -> Option<Duration> {
+        let now = SystemTime::now();
+        let age = |file: &ReadFile| match &file.read {
+            Read::Content(content, key)
+                if file.names.iter().any(|at| self.names.differs(at, content.hash)) =>
+            {
+                key.age(now)
+            }
+            _ => None,
+        };
+        files.iter().filter_map(age).min()
+    }
+
+    /// Takes in what was read, each real file for all its names.
+    pub(super) fn take_in(&mut self, files: Vec<ReadFile>, begun: u32, outcome: &mut Outcome, now: Instant) {
+        for ReadFile { path, names, named, read } in files {
+            if !matches!(read, Read::Failed(_)) {
+                self.troubles.remove(&path);
+            }
+            if !matches!(read, Read::TooLarge | Read::NotAFile) {
+                self.oversized.remove(&path);
+            }
+            match read {
+                Read::Content(content, key) => {
+                    self.upkeep.hard_links.note(&key, &path, now);
+                    for at in &names {
+                        self.content(at, &path, &content, (key, begun), named, outcome, now);
+                    }
+                }
+                Read::Gone => {
+                    for at in &names {
+                        self.names.lose_at(at, now);
+                    }
+                }
+                Read::Unstable => outcome.recheck(path, now + UNSTABLE),
+                Read::Failed(error) => trouble(&mut self.troubles, &path, &error, outcome, now),
+                Read::TooLarge | Read::NotAFile => {
+                    if self.oversized.insert(path.clone()) {
+                        tracing::warn!(target: "watch", ?path, limit = MAX_SIZE,
+                            "not a regular file of at most the limit in bytes; not read");
+                    }
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all of it belongs to one file that was read")]
+    fn content(
+        &mut self,
+        at: &At,
+        path: &Path,
+        content: &Content,
+        (key, begun): (StatKey, u32),
+        named: bool,
+        outcome: &mut Outcome,
+        now: Instant,
+    ) {
+        self.names.found(at);
+        let Some(name) = self.names.name(at) else { return };
+        let confirmed = self.upkeep.is_baseline_confirmed();
+        let Some(slot) = self.names.slot_mut(at) else { return };
+        let (told, new_key) = (slot.told, slot.key != key && slot.key != StatKey::default());
+        slot.note_key(key, begun);
+        let known = match told {
+            Told::Nothing | Told::Name => false,
+            // The save may have come between the first change set and the reading.
+            Told::Baseline => confirmed || !named,
+            Told::Content => true,
+        };
+        let same = known && slot.hash == content.hash;
+        if same && !self.again.remove(&name) && !self.has_moved_from_others(&name, path) {
+            self.empty.remove(&name);
+            if new_key {
+                self.doubt_content(path, outcome, now);
+            }
+            return;
+        }
+        self.stale.remove(path);
+        // Emptied, or just created: more is likely to come.
+        if content.bytes.is_empty() && !self.initial && !same {
+            let since = *self.empty.entry(name.clone()).or_insert(now);
+            if now < since + GRACE {
+                outcome.recheck(path, since + GRACE);
+                return;
+            }
+        }
+        self.empty.remove(&name);
+        self.names.told_as.remove(&name);
+        if let Some(slot) = self.names.slot_mut(at) {
+            (slot.told, slot.hash) = (Told::Content, content.hash);
+        }
+        let kind = if told == Told::Nothing { ChangeKind::Added } else { ChangeKind::Modified };
+        let (root, name) = name;
+        outcome.changes.push(Change { root, name, path: path.to_owned(), kind: kind(content.clone()) });
+    }
+
+    /// Whether the consumer knows the name as another file, which still has other names: to go on taking
+    /// the two for one would be wrong.
+    fn has_moved_from_others(&mut self, name: &Name, path: &Path) -> bool {
+        let Some(was) = self.names.told_as.get(name) else { return false };
+        if was == path {
+            self.names.told_as.remove(name);
+            return false;
+        }
+        !self.tree.names_of(was).is_empty()
+    }
+
+    /// A name that the consumer knows as a file which it was just told of under another name has to be
+    /// told of again.
+    pub(super) fn tell_again(&mut self, outcome: &mut Outcome, now: Instant) {
+        if self.names.told_as.is_empty() {
+            return;
+        }
+        let told: BTreeSet<&Path> = outcome.changes.iter().map(|change| change.path.as_path()).collect();
+        let again: Vec<Name> = self
+            .names
+            .told_as
+            .iter()
+            .filter(|(_, was)| told.contains(was.as_path()))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in again {
+            if let Some(file) = self.names.file(&name) {
+                outcome.recheck(file, now);
+                self.again.insert(name);
+            }
+        }
+    }
+
+    /// Its attributes are new and its content is not: on some file systems, the content comes later.
+    fn doubt_content(&mut self, path: &Path, outcome: &mut Outcome, now: Instant) {
+        let (first, longest) = STALE;
+        let delay = self.stale.get(path).map_or(first, |delay| *delay * 2);
+        if delay > longest || is_on_local_file_system(path) {
+            self.stale.remove(path);
+        } else {
+            self.stale.insert(path.to_owned(), delay);
+            outcome.recheck(path, now + delay);
+        }
+    }
+}
+
+/// What cannot be read stays as it was, and is looked at again, less and less often.
+pub(super) fn trouble(
+    troubles: &mut BTreeMap<PathBuf, Duration>,
+    path: &Path,
+    error: &io::Error,
+    outcome: &mut Outcome,
+    now: Instant,
+) {
+    let (first, longest) = TROUBLE;
+    let delay = match troubles.get_mut(path) {
+        Some(delay) => {
+            *delay = (*delay * 2).min(longest);
+            *delay
+        }
+        None => {
+            tracing::warn!(target: "watch", ?path, %error, "cannot be read; keeping what was known and looking again");
+            troubles.insert(path.to_owned(), first);
+            first
+        }
+    };
+    outcome.recheck(path, now + delay);
+}

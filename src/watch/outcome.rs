@@ -1,0 +1,68 @@
+//! What a look at the disk came to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use hotloader_backend::DirSet;
+
+use super::{Change, ChangeSet, Timing, listed::Listed};
+
+/// What links there are and what is watched, for people and the status page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LinkView {
+    /// Each link of the tree (the path of its directory has no link in it) and where it leads in the
+    /// end; for a dangling one, where the way ends.
+    pub symlink_targets: BTreeMap<PathBuf, PathBuf>,
+    /// Every real directory that is watched.
+    pub watched_dirs: DirSet,
+    /// Those in which a tree begins: where the roots and the links to directories lead.
+    pub trees: BTreeSet<PathBuf>,
+}
+
+/// What a look came to.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// Some of the directories in [`Reconciler::links`] were listed before they were watched: have them
+    /// watched and look again, without hints. What is doubtful is known.
+    Arm,
+    /// Something was written too short a while ago: what is saved together with it may be on its way. Look
+    /// again after that time, without hints; what is doubtful is known.
+    Early(Duration),
+    /// This is what changed.
+    Done(Outcome),
+}
+
+/// What looks came to, when everything that is listed is watched.
+pub(crate) enum Looked {
+    Done(Outcome),
+    /// Something was written too short a while ago; look again after that time.
+    Early(Duration),
+}
+
+/// What changed, and what remains to be seen.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Ordered by name.
+    pub(crate) changes: Vec<Change>,
+    /// What is there at the start and not told as a change.
+    pub(crate) listed: Listed,
+    /// Places to look at again, and when.
+    pub(crate) rechecks: Vec<(PathBuf, Instant)>,
+    /// Links, or what is to be watched, may not be as they were.
+    pub(crate) walked: bool,
+    /// How many of the changes an audit found, of which there was no hint.
+    pub(crate) missed: usize,
+}
+
+impl Outcome {
+    pub(crate) fn into_change_set(self, initial: bool, timing: Timing) -> ChangeSet {
+        ChangeSet { changes: self.changes, listed: self.listed, initial, timing }
+    }
+
+    pub(crate) fn recheck(&mut self, path: impl Into<PathBuf>, at: Instant) {
+        self.rechecks.push((path.into(), at));
+    }
+}

@@ -1,0 +1,83 @@
+//! A look at the disk that does not come to an end.
+//!
+//! A call into a file system whose server stopped answering may never return, and nothing can end it. It
+//! must not go unnoticed, and must not keep the watcher from stopping.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinHandle},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::health::Health;
+
+/// Waits for a look. After `patience` it is told that one waits; `None` if the watcher is to stop, and then
+/// the look is left to itself.
+pub(super) async fn finished<T>(
+    mut look: JoinHandle<T>,
+    patience: Duration,
+    health: &watch::Sender<Health>,
+    stop: &CancellationToken,
+) -> Option<Result<T, JoinError>> {
+    let looking = async {
+        if let Ok(done) = timeout(patience, &mut look).await {
+            return done;
+        }
+        let why = "a look at the disk does not come to an end (a file system that hangs? `lua-hotloader doctor` \
+                   names them); no change is seen until it does";
+        tracing::error!(target: "watch", seconds = patience.as_secs(), "{why}");
+        let before = health.borrow().clone();
+        health.send_modify(|health| {
+            health.armed = false;
+            health.trouble = Some(why.to_owned());
+        });
+        let done = look.await;
+        tracing::info!(target: "watch", "the look at the disk has ended");
+        health.send_modify(|health| (health.armed, health.trouble) = (before.armed, before.trouble));
+        done
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        done = looking => Some(done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_look_that_hangs_is_told_until_it_ends_and_does_not_hold_up_a_stop() {
+        let (health, mut seen) = watch::channel(Health { armed: true, ..Health::default() });
+        let stop = CancellationToken::new();
+        let patience = Duration::from_millis(20);
+        let (end, ended) = mpsc::channel::<u8>();
+        let look = finished(spawn_blocking(move || ended.recv().unwrap()), patience, &health, &stop);
+        let watching = async {
+            let told = seen.wait_for(|health| !health.armed);
+            let told = timeout(DEADLINE, told).await.expect("nobody is told").unwrap();
+            assert!(told.trouble.as_ref().is_some_and(|why| why.contains("hangs")));
+            drop(told);
+            end.send(7).unwrap();
+        };
+        let (done, ()) = tokio::join!(look, watching);
+        assert_eq!(done.unwrap().unwrap(), 7);
+        assert!(seen.borrow().armed && seen.borrow().trouble.is_none());
+
+        let (end, ended) = mpsc::channel::<u8>();
+        stop.cancel();
+        let look = finished(spawn_blocking(move || ended.recv().unwrap()), patience, &health, &stop);
+        assert!(timeout(DEADLINE, look).await.expect("the stop waits for it").is_none());
+        end.send(0).unwrap();
+    }
+}

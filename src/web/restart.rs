@@ -1,0 +1,89 @@
+//! `POST /_hot/restart`: sessions begin anew. It is what `lua-hotloader restart` asks for.
+//!
+//! Only programs on this machine are answered, and only where the debug pages are on: a restart throws
+//! away what a session has built up. Host and Origin have been checked before, so that no page of another
+//! site gets here through a browser on this machine.
+
+use std::{convert::Infallible, sync::Arc};
+
+use tokio::net::TcpStream;
+use warp::{
+    Filter, Rejection,
+    http::{HeaderMap, StatusCode},
+    reply::Response,
+};
+
+use super::{
+    replies::{json, text},
+    routes::WebState,
+};
+use crate::session::{LuaSessions, SessionHandle};
+
+/// A beginning of a session's id that is shorter could fit by chance.
+const SHORTEST: usize = 4;
+
+/// Who is at the other end of a connection. The server adds it to each request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    is_here: bool,
+}
+
+impl Peer {
+    /// A program on this machine is known by its address: loopback, or the one that it connected to.
+    pub(super) fn of(stream: &TcpStream) -> Self {
+        let ends = stream.peer_addr().and_then(|peer| Ok((peer.ip().to_canonical(), stream.local_addr()?)));
+        let is_here = |(peer, own): (std::net::IpAddr, std::net::SocketAddr)| {
+            peer.is_loopback() || peer == own.ip().to_canonical()
+        };
+        Self { is_here: ends.is_ok_and(is_here) }
+    }
+}
+
+/// `POST /_hot/restart` for all sessions, `POST /_hot/restart/{id}` for one; the log's short id will do.
+pub(super) fn route(
+    state: impl Filter<Extract = (Arc<WebState>,), Error = Infallible> + Clone + Send + Sync + 'static,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
+    let all = warp::path!("_hot" / "restart").map(|| None);
+    let one = warp::path!("_hot" / "restart" / String).map(Some);
+    all.or(one)
+        .unify()
+        .and(warp::post())
+        .and(state)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
+        .map(restart)
+}
+
+fn restart(which: Option<String>, state: Arc<WebState>, headers: HeaderMap, peer: Option<Peer>) -> Response {
+    if !state.debug_pages {
+        let why = "Restarting from outside is off: turn on server.debug_pages, or start with --hotload.\n";
+        return text(StatusCode::NOT_FOUND, why);
+    }
+    // A proxy on this machine speaks for somebody elsewhere.
+    let is_forwarded = ["forwarded", "x-forwarded-for"].iter().any(|name| headers.contains_key(*name));
+    if is_forwarded || !peer.is_some_and(|peer| peer.is_here) {
+        return text(StatusCode::FORBIDDEN, "Only programs on the server's own machine may do that.\n");
+    }
+    match sessions(state.endpoint.sessions(), which.as_deref()) {
+        Ok(sessions) => {
+            let asked =
+                sessions.iter().filter(|session| session.restart("the command line asked for it").is_ok());
+            json(StatusCode::OK, serde_json::json!({ "restarted": asked.count() }).to_string())
+        }
+        Err(why) => text(StatusCode::NOT_FOUND, why),
+    }
+}
+
+fn sessions(all: &LuaSessions, which: Option<&str>) -> Result<Vec<SessionHandle>, String> {
+    let Some(start) = which else { return Ok(all.handles()) };
+    if start.len() < SHORTEST {
+        return Err(format!("Give at least {SHORTEST} digits of the session's id.\n"));
+    }
+    let fits = |session: &SessionHandle| session.id().to_string().starts_with(start);
+    let found: Vec<_> = all.handles().into_iter().filter(fits).collect();
+    match found.len() {
+        1 => Ok(found),
+        0 => Err(format!("There is no session {start}.\n")),
+        n => Err(format!("{n} sessions begin with {start}: give more digits.\n")),
+    }
+}

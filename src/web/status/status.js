@@ -1,0 +1,31 @@
+// The status page: shows the parts that its socket sends, each in its own section.
+import { show } from "./parts.js";
+
+const FIRST_DELAY = 250;
+const LONGEST_DELAY = 5000;
+
+let delay = FIRST_DELAY;
+let socket;
+
+function connect() {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  socket = new WebSocket(`${scheme}//${location.host}/_hot/ws`);
+  socket.onopen = () => { delay = FIRST_DELAY; document.body.classList.remove("offline"); };
+  socket.onmessage = (message) => {
+    const { part, value } = JSON.parse(message.data);
+    show[part]?.(value, actions);
+  };
+  socket.onclose = () => {
+    document.body.classList.add("offline");
+    show.offline();
+    setTimeout(connect, delay);
+    delay = Math.min(delay * 2, LONGEST_DELAY);
+  };
+}
+
+const actions = {
+  /** @param {string} session */
+  restart: (session) => socket.send(JSON.stringify({ restart: session })),
+};
+
+connect();

@@ -1,0 +1,114 @@
+//! From a click to the page: `cargo bench --bench web` (`-- --quick` for a short run, `-- --only NAME` for
+//! one part of it: clicks, pass, paint or idle).
+//!
+//! The real server runs as a process of its own. This process is its browsers: real WebSockets on one
+//! thread, which look for the value in a frame and parse nothing. Both share the processors of the machine,
+//! and what the client takes of them is part of every figure but two: the AfterBatch pass is timed on the
+//! session's own thread, without a server, and the first paint by Chromium.
+//!
+//! For the sockets of all the idle sessions server and client need some 10,100 descriptors each
+//! (`ulimit -n`); with fewer, fewer sessions are opened, and the line says how many.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what drives the browser is shared with the tests")]
+
+#[allow(dead_code, reason = "the tests in a browser use the rest")]
+#[path = "../browser/chromium.rs"]
+mod chromium;
+mod clicks;
+mod connect;
+#[path = "../../backends/watchman/tests/harness/mod.rs"]
+mod daemon;
+mod idle;
+#[allow(dead_code, reason = "the tests of the backend use the rest")]
+#[path = "../../backends/polling/tests/real/mounts.rs"]
+mod mounts;
+mod paint;
+mod pass;
+mod process;
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{error::Error, time::Duration};
+
+use support::{DEADLINE, setup::Setup};
+
+// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SETUP: Setup = Setup::Auto;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    // `cargo test` starts benchmarks, too, without this.
+    if !has("--bench") {
+        println!("nothing measured; run it with: cargo bench --bench web");
+        return Ok(());
+    }
+    let quick = has("--quick");
+    let only = args.iter().position(|arg| arg == "--only").and_then(|at| args.get(at + 1));
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut verdicts = Vec::new();
+    runtime.block_on(async {
+        if wanted("clicks") {
+            clicks::alone(if quick { 3_000 } else { 30_000 }, &mut verdicts).await?;
+            clicks::crowd(Duration::from_secs(if quick { 2 } else { 10 }), &mut verdicts).await?;
+        }
+        if wanted("pass") {
+            pass::measure(if quick { 200 } else { 2_000 }, &mut verdicts).await?;
+        }
+        if wanted("paint") {
+            paint::measure(if quick { 5 } else { 25 }, &mut verdicts).await?;
+        }
+        if wanted("idle") {
+            idle::measure(if quick { 1_000 } else { 10_000 }, &mut verdicts).await?;
+        }
+        Outcome::Ok(())
+    })?;
+    println!("\n{:<66}{:>12}{:>14}", "", "measured", "target");
+    verdicts.iter().for_each(Verdict::print);
+    Ok(())
+}
+
+/// What was measured against what is to be reached.
+struct Verdict {
+    what: String,
+    measured: f64,
+    target: f64,
+    unit: &'static str,
+    /// More is better.
+    at_least: bool,
+}
+
+impl Verdict {
+    fn at_most(what: impl Into<String>, measured: f64, target: f64, unit: &'static str) -> Self {
+        Self { what: what.into(), measured, target, unit, at_least: false }
+    }
+
+    fn at_least(what: impl Into<String>, measured: f64, target: f64, unit: &'static str) -> Self {
+        Self { what: what.into(), measured, target, unit, at_least: true }
+    }
+
+    fn print(&self) {
+        let Self { what, measured, target, unit, at_least } = self;
+        let is_met = if *at_least { measured >= target } else { measured <= target };
+        let verdict = if is_met { "met" } else { "MISSED" };
+        println!("{what:<66}{measured:>9.1} {unit:<3}{target:>10} {unit:<3} {verdict}");
+    }
+}
+
+/// The smallest of them that at least that share does not exceed.
+fn quantile(times: &mut [Duration], share: f64) -> Duration {
+    times.sort_unstable();
+    let rank = (share * times.len() as f64).ceil() as usize;
+    times.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
