@@ -146,7 +146,7 @@ impl Tree {
                     None => return Ok(()),
                 },
                 news = next(&mut self.state) => match news {
-                    News::Told(outcome) => self.report(outcome),
+                    News::Told(outcome) => self.report(outcome).await?,
                     News::End(trouble) => self.recover(trouble).await?,
                 },
                 _ = tick.tick() => self.look(false).await?,
@@ -194,10 +194,7 @@ impl Tree {
                     return self.recover(None).await;
                 }
                 match watch.changes(synced).await {
-                    Ok(outcome) => {
-                        self.report(outcome);
-                        Ok(())
-                    }
+                    Ok(outcome) => self.report(outcome).await,
                     Err(trouble) => self.recover(Some(trouble)).await,
                 }
             }
@@ -243,7 +240,7 @@ impl Tree {
                     self.state = State::Watching(Box::new(watch));
                     // Nobody has listed the tree before it is armed for the first time.
                     if !was_new {
-                        self.report(outcome);
+                        self.report(outcome).await?;
                     }
                     return Ok(());
                 }
@@ -266,7 +263,7 @@ impl Tree {
         }
     }
 
-    fn report(&mut self, outcome: Outcome) {
+    async fn report(&mut self, outcome: Outcome) -> Result<(), BackendFailure> {
         match outcome {
             Outcome::Changed(entries) => {
                 for entry in entries {
@@ -277,9 +274,15 @@ impl Tree {
                 }
             }
             Outcome::Lost(cause) => {
+                // What became of the directories meanwhile was not told: one may have been a file, and be
+                // back with the same inode by the time of the next word on it. They are looked at before
+                // whoever is told looks, so that nothing falls between.
+                self.known = Known::default();
+                self.look_at_dirs().await?;
                 self.reports.report(Report::LostSync { scope: Scope::Below(self.path.clone()), cause });
             }
         }
+        Ok(())
     }
 
     async fn identity(&self) -> Result<Identity, BackendFailure> {

@@ -29,6 +29,7 @@ use std::{
 
 use harness::{Daemon, Site};
 use hotloader_backend::{LostCause, Scope, SkipCause, WatchPlan};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 
 #[tokio::test]
@@ -105,6 +106,25 @@ async fn w8_a_root_that_was_away_is_watched_without_a_new_plan() {
     site.told_by_itself("the root that came", |told| !told.lost.is_empty()).await;
     site.works().await;
     assert!(site.armed.as_ref().unwrap().skipped.is_empty());
+}
+
+/// It comes back with its inode, so that nothing else tells it from the directory it was before.
+#[tokio::test]
+async fn a_directory_that_was_a_file_after_a_loss_of_sync_is_told_when_it_is_back() {
+    let Some(daemon) = Daemon::start() else { return };
+    let mut site = Site::watch(daemon.backend()).await;
+    let (root, away, kept) = (site.root().to_owned(), site.base().join("away"), site.base().join("kept"));
+    fs::rename(&root, &away).unwrap();
+    fs::rename(away.join("sub"), &kept).unwrap();
+    fs::write(away.join("sub"), "a file").unwrap();
+    fs::rename(&away, &root).unwrap();
+    site.told_by_itself("the root that came", |told| !told.lost.is_empty()).await;
+    site.plan().await;
+    site.rest().await;
+    let sub = root.join("sub");
+    renameat_with(CWD, &sub, CWD, &kept, RenameFlags::EXCHANGE).unwrap();
+    let told = site.told().await;
+    assert!(told.hints.covers(&sub), "{told:?}");
 }
 
 #[tokio::test]
