@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     ffi::OsStr,
     fmt,
+    fs::Metadata,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
@@ -14,6 +15,9 @@ use watchman_client::{
     fields::QueryFieldList,
     pdu::{Clock, ClockSpec},
 };
+
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 /// The answer to a query.
 #[derive(Debug, Deserialize)]
@@ -41,6 +45,8 @@ pub(crate) struct Entry {
     ino: u64,
     uid: u32,
     gid: u32,
+    mtime_ns: i64,
+    ctime_ns: i64,
     /// When it was last seen to change.
     oclock: Clock,
 }
@@ -75,7 +81,7 @@ impl<'de> Deserialize<'de> for Name {
 
 impl QueryFieldList for Entry {
     fn field_list() -> Vec<&'static str> {
-        vec!["name", "exists", "new", "mode", "ino", "uid", "gid", "oclock"]
+        vec!["name", "exists", "new", "mode", "ino", "uid", "gid", "mtime_ns", "ctime_ns", "oclock"]
     }
 }
 
@@ -92,8 +98,8 @@ impl Entry {
     fn dir(&self) -> Option<Dir> {
         const KIND: u32 = 0o170_000;
         const DIR: u32 = 0o040_000;
-        let Self { exists, mode, ino, uid, gid, .. } = *self;
-        (exists && mode & KIND == DIR).then_some(Dir { mode, ino, uid, gid })
+        let Self { exists, mode, ino, uid, gid, mtime_ns, ctime_ns, .. } = *self;
+        (exists && mode & KIND == DIR).then_some(Dir { mode, ino, uid, gid, mtime_ns, ctime_ns })
     }
 }
 
@@ -129,36 +135,64 @@ impl Moment {
 }
 
 /// A directory, but for its entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Dir {
     mode: u32,
     ino: u64,
     uid: u32,
     gid: u32,
+    mtime_ns: i64,
+    ctime_ns: i64,
+}
+
+impl Dir {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            mode: metadata.mode(),
+            ino: metadata.ino(),
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            mtime_ns: metadata.mtime() * SECOND + metadata.mtime_nsec(),
+            ctime_ns: metadata.ctime() * SECOND + metadata.ctime_nsec(),
+        }
+    }
+
+    /// Whether nothing happened to it since but entries that came or went: those set both times, and to the
+    /// same. A rename or a change of permissions sets but one.
+    fn is_still(&self, before: &Self) -> bool {
+        let Self { mode, ino, uid, gid, mtime_ns, ctime_ns } = *self;
+        (mode, ino, uid, gid) == (before.mode, before.ino, before.uid, before.gid)
+            && (ctime_ns == before.ctime_ns || ctime_ns == mtime_ns)
+    }
 }
 
 /// The directories of a tree as they were last seen.
 ///
 /// Watchman reports a directory whenever an entry comes or goes, besides the entry. A hint stands for
 /// all that is below its path, so passing those on would have whole trees read for one file.
+///
+/// Whoever is told looks when it suits him, and may have seen in between what is over by the next word of the
+/// daemon: a file, or another directory, where the same directory is again. The first shows by the plan, which
+/// it leaves; the second by the time of the rename that brought it back.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     dirs: HashMap<PathBuf, Dir>,
 }
 
 impl Known {
-    /// Looks at the directories of a plan that are new to it, forgets those that have left it. Blocks.
-    pub(crate) fn change_to(&mut self, plan: &WatchPlan, tree: &Path) {
-        self.dirs.retain(|path, _| is_told(plan, path));
+    /// Looks at the directories of a plan that are new to it, forgets those that have left it. Says which of
+    /// these are there again, or still. Blocks.
+    pub(crate) fn change_to(&mut self, plan: &WatchPlan, tree: &Path) -> Vec<PathBuf> {
+        let left = self.dirs.extract_if(|path, _| !plan.dirs.contains(path)).map(|(path, _)| path);
+        let there = left.filter(|path| is_told(plan, path) && dir_at(path).is_some()).collect();
         for path in plan.dirs.at_and_below(tree) {
             if !self.dirs.contains_key(&**path)
-                && let Ok(metadata) = std::fs::symlink_metadata(path)
-                && metadata.is_dir()
+                && let Some(dir) = dir_at(path)
             {
-                let (mode, ino, uid, gid) = (metadata.mode(), metadata.ino(), metadata.uid(), metadata.gid());
-                self.dirs.insert(path.to_path_buf(), Dir { mode, ino, uid, gid });
+                self.dirs.insert(path.to_path_buf(), dir);
             }
         }
+        there
     }
 
     /// Whether anybody has to look there.
@@ -167,13 +201,26 @@ impl Known {
             return false;
         }
         match entry.dir() {
-            Some(dir) => self.dirs.insert(path.to_owned(), dir) != Some(dir) || entry.new,
+            Some(dir) => self.is_other(path, dir) || entry.new,
             None => {
                 self.dirs.remove(path);
                 true
             }
         }
     }
+
+    /// The same of the top of the tree, which the daemon says nothing of.
+    pub(crate) fn is_other_top(&mut self, tree: &Path, metadata: &Metadata) -> bool {
+        self.is_other(tree, Dir::of(metadata))
+    }
+
+    fn is_other(&mut self, path: &Path, dir: Dir) -> bool {
+        !self.dirs.insert(path.to_owned(), dir).is_some_and(|before| dir.is_still(&before))
+    }
+}
+
+fn dir_at(path: &Path) -> Option<Dir> {
+    std::fs::symlink_metadata(path).ok().filter(Metadata::is_dir).as_ref().map(Dir::of)
 }
 
 /// Whether the plan wants to know of a path. What lies deeper in a directory that is not in the plan
@@ -188,7 +235,19 @@ mod tests {
 
     fn entry(mode: u32, ino: u64, exists: bool, new: bool) -> Entry {
         let oclock = Clock::Spec(ClockSpec::null());
-        Entry { name: Name(b"d".to_vec()), exists, new, mode, ino, uid: 0, gid: 0, oclock }
+        let (mtime_ns, ctime_ns) = (1, 1);
+        Entry {
+            name: Name(b"d".to_vec()),
+            exists,
+            new,
+            mode,
+            ino,
+            uid: 0,
+            gid: 0,
+            mtime_ns,
+            ctime_ns,
+            oclock,
+        }
     }
 
     fn plan(dirs: &[&str]) -> WatchPlan {
@@ -205,6 +264,31 @@ mod tests {
         assert!(known.is_news(&plan, path, &entry(0o40_000, 2, true, true)), "gone and back");
         assert!(known.is_news(&plan, path, &entry(0o40_000, 2, false, false)), "gone");
         assert!(known.is_news(&plan, path, &entry(0o40_000, 2, true, false)), "back");
+    }
+
+    #[test]
+    fn a_directory_that_was_renamed_away_and_back_is_news() {
+        let (plan, mut known, path) = (plan(&["/t"]), Known::default(), Path::new("/t/d"));
+        let at = |mtime_ns, ctime_ns| Entry { mtime_ns, ctime_ns, ..entry(0o40_755, 1, true, false) };
+        known.is_news(&plan, path, &at(1, 1));
+        assert!(!known.is_news(&plan, path, &at(2, 2)), "an entry came or went");
+        assert!(known.is_news(&plan, path, &at(2, 3)), "renamed");
+        assert!(!known.is_news(&plan, path, &at(2, 3)));
+        assert!(!known.is_news(&plan, path, &at(4, 4)), "an entry came or went");
+    }
+
+    /// Whoever made the plan has seen a file there.
+    #[test]
+    fn a_directory_that_the_plan_does_not_name_any_more_and_that_is_there_is_looked_at() {
+        let site = tempfile::tempdir().unwrap();
+        let (tree, mut known) = (site.path().to_owned(), Known::default());
+        let dirs = ["still", "gone", "gone/deeper"].map(|name| tree.join(name));
+        dirs.iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+        let all = WatchPlan::new(1, dirs.iter().cloned().chain([tree.clone()]));
+        assert!(known.change_to(&all, &tree).is_empty());
+        std::fs::remove_dir_all(&dirs[1]).unwrap();
+        assert_eq!(known.change_to(&WatchPlan::new(2, [tree.clone()]), &tree), dirs[..1]);
+        assert!(known.change_to(&WatchPlan::new(3, [tree.clone()]), &tree).is_empty());
     }
 
     #[test]

@@ -212,8 +212,8 @@ struct Handle {
 }
 
 impl Handle {
-    fn is_unbroken(&self) -> bool {
-        self.state.as_ref().is_some_and(|state| state.is_unbroken)
+    fn is_watched(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.skipped.is_none())
     }
 }
 
@@ -274,16 +274,13 @@ impl Trees {
         }
     }
 
-    /// Leaves out the trees that Watchman has watched from the start: their tasks tell when one goes or is
-    /// replaced. The poll sees such a tree as an entry, and says of a young one that it may be another. For
-    /// that, all of it would be read again.
-    ///
-    /// For a tree that was replaced the caution is needed: without it, the view of random operations by
-    /// several writers in a tree that was just made anew is wrong now and then.
+    /// Leaves out the trees that Watchman watches: their tasks tell when one goes or is replaced. The poll
+    /// sees such a tree as an entry, and says of a young one that it may be another. For that, all of it
+    /// would be read again.
     fn leave_out_trees(&self, hints: &mut HintSet) {
         let mut polled_inside = Vec::new();
         hints.retain(|path| {
-            let is_told_otherwise = self.trees.get(path).is_some_and(Handle::is_unbroken);
+            let is_told_otherwise = self.trees.get(path).is_some_and(Handle::is_watched);
             if is_told_otherwise {
                 // Hints for these may have folded into this one.
                 polled_inside.extend_from_slice(self.loose_plan.dirs.at_and_below(path));
@@ -390,16 +387,18 @@ async fn release(loose: BackendHandle, reports: ReportStream) {
 
 #[cfg(test)]
 mod tests {
+    use hotloader_backend::SkipCause;
+
     use super::*;
 
-    fn event(tree: &str, is_unbroken: bool) -> Event {
-        let tree = tree.into();
-        Event { tree, revision: 1, is_unbroken, skipped: None, ignored: Vec::new(), detail: None }
+    fn event(tree: &str, skipped: Option<SkipCause>) -> Event {
+        let skipped = skipped.map(|cause| (cause, String::new()));
+        Event { tree: tree.into(), revision: 1, skipped, ignored: Vec::new(), detail: None }
     }
 
     #[test]
     fn the_poll_says_nothing_of_a_watched_tree_but_of_what_is_polled_in_it() {
-        let states = [event("/s/watched", true), event("/s/replaced", false)];
+        let states = [event("/s/watched", None), event("/s/away", Some(SkipCause::Unreachable))];
         let (events, _inbox) = mpsc::unbounded_channel();
         let (commands, _told) = mpsc::unbounded_channel();
         let handle = |state: Event| {
@@ -426,7 +425,7 @@ mod tests {
         };
         // A change in `.git` has folded into a hint for the whole tree, or may have.
         assert_eq!(left(&["/s/watched", "/s/x"]), ["/s/watched/.git", "/s/x"].map(PathBuf::from));
-        assert_eq!(left(&["/s/replaced"]), [PathBuf::from("/s/replaced")]);
+        assert_eq!(left(&["/s/away"]), [PathBuf::from("/s/away")]);
         assert_eq!(left(&["/s/watched/.git/config"]), [PathBuf::from("/s/watched/.git/config")]);
         assert_eq!(left(&["/s"]), [PathBuf::from("/s")]);
     }

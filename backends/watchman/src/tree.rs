@@ -52,8 +52,6 @@ pub(crate) struct Event {
     pub(crate) skipped: Option<(SkipCause, String)>,
     /// Directories in it that the daemon does not look into.
     pub(crate) ignored: Vec<PathBuf>,
-    /// It has been watched without a break since the first plan.
-    pub(crate) is_unbroken: bool,
     /// What watches it, for people.
     pub(crate) detail: Option<String>,
 }
@@ -67,8 +65,6 @@ pub(crate) struct Tree {
     plan: Arc<WatchPlan>,
     known: Known,
     state: State,
-    /// Whether a watch ended, or there was none.
-    was_broken: bool,
     /// How far the last watch came.
     last: Option<Position>,
 }
@@ -91,7 +87,7 @@ impl Tree {
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
         let (plan, known) = (Arc::default(), Known::default());
-        Self { options, path, reports, events, plan, known, state: State::New, was_broken: false, last: None }
+        Self { options, path, reports, events, plan, known, state: State::New, last: None }
     }
 
     /// Works until it is stopped, or nobody is left to tell it anything.
@@ -165,15 +161,20 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes in the directories of the plan, off the threads of the runtime.
+    /// Takes in the directories of the plan, off the threads of the runtime. Has those looked at that have
+    /// left it and are there.
     async fn look_at_dirs(&mut self) -> Result<(), BackendFailure> {
         let (mut known, plan, tree) = (std::mem::take(&mut self.known), self.plan.clone(), self.path.clone());
-        self.known = tokio::task::spawn_blocking(move || {
-            known.change_to(&plan, &tree);
-            known
+        let (known, there) = tokio::task::spawn_blocking(move || {
+            let there = known.change_to(&plan, &tree);
+            (known, there)
         })
         .await
         .map_err(|error| BackendFailure::retry("a thread of the watchman backend panicked").because(error))?;
+        self.known = known;
+        for dir in there {
+            self.reports.hint(dir, Phase::Complete);
+        }
         Ok(())
     }
 
@@ -190,8 +191,12 @@ impl Tree {
                 Ok(())
             }
             State::Watching(watch) => {
-                if !in_time(&self.path, self.options.timeout, watch.is_in_place(&self.path)).await? {
+                let Some(top) = in_time(&self.path, self.options.timeout, watch.in_place(&self.path)).await?
+                else {
                     return self.recover(None).await;
+                };
+                if self.known.is_other_top(&self.path, &top) {
+                    self.reports.hint(&self.path, Phase::Complete);
                 }
                 match watch.changes(synced).await {
                     Ok(outcome) => self.report(outcome).await,
@@ -209,7 +214,9 @@ impl Tree {
                 None | Some(Trouble::Away { .. } | Trouble::Lost { .. } | Trouble::Refused(_)) => {}
                 // Its root may have been replaced, which is not the daemon's fault.
                 Some(Trouble::Unsynced { .. })
-                    if !in_time(&self.path, self.options.timeout, watch.is_in_place(&self.path)).await? => {}
+                    if in_time(&self.path, self.options.timeout, watch.in_place(&self.path))
+                        .await?
+                        .is_none() => {}
                 Some(trouble) => return Err(trouble.into()),
             }
             tracing::debug!(target: "watch", tree = %self.path.display(), "watching anew");
@@ -222,7 +229,6 @@ impl Tree {
     /// Watches the tree if it is there.
     async fn begin(&mut self) -> Result<(), BackendFailure> {
         let was_new = matches!(self.state, State::New);
-        self.was_broken |= !was_new;
         let deadline = Instant::now() + RECONNECT;
         let mut pause = PAUSE;
         let mut refused = 0;
@@ -304,14 +310,7 @@ impl Tree {
                 (Some((SkipCause::Limit, reason)), Vec::new(), None)
             }
         };
-        let event = Event {
-            tree: self.path.clone(),
-            revision: self.plan.revision,
-            is_unbroken: skipped.is_none() && !self.was_broken,
-            skipped,
-            ignored,
-            detail,
-        };
+        let event = Event { tree: self.path.clone(), revision: self.plan.revision, skipped, ignored, detail };
         // Nobody listens any more when the backend ends.
         let _ = self.events.send(event);
     }

@@ -10,6 +10,7 @@
 //!   knows no such reasons to wait, so changes are asked for as well.
 
 use std::{
+    fs::Metadata,
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -173,10 +174,13 @@ impl Watch {
         }
     }
 
-    /// Whether the tree, and what is watched for it, are still the directories that they were.
-    pub(crate) async fn is_in_place(&self, tree: &Path) -> io::Result<bool> {
+    /// What the directory of the tree is like; `None` if that, or what is watched for it, is not the one that
+    /// it was.
+    pub(crate) async fn in_place(&self, tree: &Path) -> io::Result<Option<Metadata>> {
         let Position { root: (root, root_identity), top, .. } = &self.position;
-        Ok(identity(tree).await? == *top && identity(root).await? == *root_identity)
+        let found = dir_at(tree).await?;
+        let is_in_place = found.as_ref().map(identity_of) == *top && identity(root).await? == *root_identity;
+        Ok(found.filter(|_| is_in_place))
     }
 
     /// The directories that the daemon is told not to look into.
@@ -202,10 +206,16 @@ impl Watch {
 
 /// What is at a path, without following a link. An error means that nobody can say.
 pub(crate) async fn identity(path: &Path) -> io::Result<Identity> {
+    Ok(dir_at(path).await?.as_ref().map(identity_of))
+}
+
+fn identity_of(dir: &Metadata) -> (u64, u64, Option<SystemTime>) {
+    (dir.dev(), dir.ino(), dir.created().ok())
+}
+
+async fn dir_at(path: &Path) -> io::Result<Option<Metadata>> {
     match tokio::fs::symlink_metadata(path).await {
-        Ok(metadata) => {
-            Ok(metadata.is_dir().then(|| (metadata.dev(), metadata.ino(), metadata.created().ok())))
-        }
+        Ok(metadata) => Ok(Some(metadata).filter(Metadata::is_dir)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(None)
         }

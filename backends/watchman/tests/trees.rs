@@ -127,6 +127,20 @@ async fn a_directory_that_was_a_file_after_a_loss_of_sync_is_told_when_it_is_bac
     assert!(told.hints.covers(&sub), "{told:?}");
 }
 
+/// The daemon says nothing of the directory that is its root.
+#[tokio::test]
+async fn x1_a_tree_that_is_closed_or_opened_is_told() {
+    let Some(daemon) = Daemon::start() else { return };
+    let mut site = Site::watch(daemon.backend()).await;
+    let root = site.root().to_owned();
+    for mode in [0, 0o755] {
+        site.rest().await;
+        fs::set_permissions(&root, fs::Permissions::from_mode(mode)).unwrap();
+        let told = site.told().await;
+        assert!(told.hints.covers(&root), "{mode:o}: {told:?}");
+    }
+}
+
 #[tokio::test]
 async fn w9_a_parent_that_is_replaced_is_noticed() {
     let Some(daemon) = Daemon::start() else { return };
