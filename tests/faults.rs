@@ -141,7 +141,7 @@ async fn an_overflowing_event_queue_is_noticed_and_everything_is_looked_at() {
     let server = Server::start(&site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
-    server.signal(Signal::STOP);
+    server.suspend();
     // More than the kernel keeps for a reader that does not read.
     for n in 0..18_000 {
         fs::write(site.path(&format!("lua/{n}.txt")), "").unwrap();
@@ -250,7 +250,7 @@ async fn a_mount_that_hangs_holds_up_no_save_beside_it() {
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
 
-    mount.signal(Signal::STOP);
+    mount.suspend();
     saves_are_seen(&site, &mut browser, "beside it").await;
     server.logged("a file system does not answer").await;
     site.save("lua/new/names.lua", "return { name = function() return 'Grace' end }\n");

@@ -97,6 +97,11 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Until it gets SIGCONT.
+    pub(crate) fn suspend(&self) {
+        hotloader_conformance::suspend(&self.child);
+    }
+
     /// Waits for its end; gives how long that took, too.
     pub(crate) async fn ended(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();

@@ -30,6 +30,7 @@
 //!
 //! - [`faults`]: wrappers that make any backend forget, stutter, lag, hang or die, to test what stands
 //!   on backends. The suite passes over those that keep the contract and catches the one that does not.
+//! - [`suspend`]: stops a daemon, or the server of a mount, to see what becomes of who needs it.
 //! - [`catalogue`]: all ways in which file watching is known to go wrong, and the test of each.
 
 // A harness that finds something wrong says so by a panic; it is only ever used by tests.
@@ -39,6 +40,7 @@ pub mod catalogue;
 mod entries;
 pub mod faults;
 mod model;
+mod processes;
 pub mod random;
 pub mod scenarios;
 mod tools;
@@ -48,6 +50,7 @@ use std::{future::Future, panic, thread};
 
 use hotloader_backend::FileWatchBackend;
 
+pub use processes::suspend;
 pub use view::View;
 
 /// How many random sequences [`conformance_suite!`] runs over a backend if nothing else is said.

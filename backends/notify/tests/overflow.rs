@@ -57,7 +57,7 @@ fn l1_l2_what_happened_during_an_overflow_is_looked_for_and_what_came_is_watched
     };
     wait_for("armed");
     let pid = Pid::from_raw(i32::try_from(watcher.0.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::STOP).unwrap();
+    hotloader_conformance::suspend(&watcher.0);
     for i in 0..more_than_fit() / 2 {
         // Two events that do not fold.
         let file = root.join(format!("noisy/{i}"));

@@ -182,7 +182,7 @@ async fn w4_a_daemon_that_is_shut_down_is_like_a_killed_one() {
 async fn w5_a_daemon_that_hangs_is_given_up_within_the_timeout() {
     let Some(daemon) = Daemon::start() else { return };
     let mut site = Site::watch(backend(&daemon, json!({ "timeout": "600ms" }))).await;
-    daemon.signal(Signal::STOP);
+    daemon.suspend();
     let begun = Instant::now();
     let barrier = site.handle.barrier();
     let failure = site.failure().await;
@@ -198,7 +198,7 @@ async fn w5_a_daemon_that_hangs_is_given_up_within_the_timeout() {
 async fn w5_a_short_stop_of_the_daemon_is_sat_out() {
     let Some(daemon) = Daemon::start() else { return };
     let mut site = Site::watch(daemon.backend()).await;
-    daemon.signal(Signal::STOP);
+    daemon.suspend();
     fs::write(site.file(), "while it was stopped").unwrap();
     let barrier = site.handle.barrier();
     assert!(tokio::time::timeout(Duration::from_millis(400), barrier).await.is_err(), "too early");

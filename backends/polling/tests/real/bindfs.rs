@@ -67,7 +67,7 @@ async fn p7_one_hung_mount_holds_up_nobody_else() {
     let (mut watched, _) =
         Watched::with(&[&front, &above, &here], &[("interval", "50ms"), ("idle_interval", "50ms")]).await;
     watched.forget().await;
-    mount.signal(Signal::STOP);
+    mount.suspend();
 
     let proof = watched.handle.barrier();
     let proof = tokio::spawn(proof);
@@ -105,7 +105,7 @@ async fn p7_a_hung_mount_that_is_unmounted_holds_up_no_barrier_any_more() {
     let (above, front) = (mount.above(), mount.front());
     let (mut watched, _) =
         Watched::with(&[&front, &above], &[("interval", "50ms"), ("idle_interval", "50ms")]).await;
-    mount.signal(Signal::STOP);
+    mount.suspend();
     watched.armed(|armed| !armed.skipped.is_empty()).await;
     mount.unmount();
     let (moved, armed) = watched.armed(|armed| armed.skipped.is_empty()).await;
@@ -120,7 +120,7 @@ async fn p7_a_hung_mount_that_is_unmounted_holds_up_no_barrier_any_more() {
 async fn p7_a_mount_that_hangs_holds_up_neither_the_stop_nor_the_end_of_the_reports() {
     let Some(mount) = Mount::bindfs() else { return };
     let mut watched = Watched::new(&[&mount.front()]).await;
-    mount.signal(Signal::STOP);
+    mount.suspend();
     let barrier = tokio::time::timeout(Duration::from_millis(200), watched.handle.barrier()).await;
     assert!(barrier.is_err(), "nothing is proved while it hangs");
     let start = Instant::now();

@@ -114,6 +114,11 @@ impl Mount {
         kill_process(Pid::from_child(self.servers.last().unwrap()), signal).unwrap();
     }
 
+    /// Until it gets SIGCONT.
+    pub(crate) fn suspend(&self) {
+        hotloader_conformance::suspend(self.servers.last().unwrap());
+    }
+
     pub(crate) fn kill(&mut self) {
         for mut server in self.servers.drain(..) {
             // A stopped one dies of this as well.

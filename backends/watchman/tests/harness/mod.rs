@@ -140,6 +140,11 @@ impl Daemon {
         kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
     }
 
+    /// Until it gets SIGCONT.
+    pub fn suspend(&self) {
+        hotloader_conformance::suspend(self.child.as_ref().unwrap());
+    }
+
     pub fn kill(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
