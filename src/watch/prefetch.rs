@@ -21,7 +21,7 @@ const MAX_THREADS: usize = 8;
 /// What became of a directory that was stale or unknown.
 pub(crate) enum Prefetched {
     AsBefore,
-    New(Listing),
+    New(Arc<Listing>),
 }
 
 /// How many threads to look at the disk with.
@@ -36,7 +36,7 @@ pub(crate) fn below(
     recursive: bool,
     ignore: &Ignore,
     known: impl Fn(&Path) -> Option<(Arc<Listing>, bool)> + Sync,
-) -> Vec<(PathBuf, Prefetched)> {
+) -> Vec<(Arc<Path>, Prefetched)> {
     let look = |dir: PathBuf, into: &mut Vec<PathBuf>, memo: &mut FileSystemMemo| {
         let known = known(&dir);
         let (listing, found) = match known {
@@ -47,13 +47,13 @@ pub(crate) fn below(
                 if recursive {
                     subdirectories(&dir, &listing, ignore, into);
                 }
-                return Some((dir, Prefetched::New(listing)));
+                return Some((dir.into(), Prefetched::New(Arc::new(listing))));
             }
         };
         if recursive {
             subdirectories(&dir, &listing, ignore, into);
         }
-        found.map(|found| (dir, found))
+        found.map(|found| (dir.into(), found))
     };
     let (mut found, mut memo) = (Vec::new(), FileSystemMemo::default());
     let mut todo = vec![top.to_owned()];

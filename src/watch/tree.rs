@@ -7,7 +7,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, hash_map::Entry},
     ffi::OsStr,
     fs,
     hash::{Hash, Hasher},
@@ -18,6 +18,7 @@ use std::{
 };
 
 use hotloader_backend::HintSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Root, RootId,
@@ -85,7 +86,7 @@ pub(crate) struct Tree {
     pub(crate) roots: Vec<Root>,
     pub(crate) allowed_roots: Vec<PathBuf>,
     pub(crate) ignore: Ignore,
-    dirs: HashMap<DirPath, Dir>,
+    dirs: FxHashMap<DirPath, Dir>,
     /// The way of each link, and of each root.
     ways: BTreeMap<PathBuf, Way>,
     /// Which ways pass by a place.
@@ -139,7 +140,7 @@ impl Tree {
             roots,
             allowed_roots: settings.allowed_roots.clone(),
             ignore: Ignore::new(&settings.ignore),
-            dirs: HashMap::new(),
+            dirs: FxHashMap::default(),
             ways: BTreeMap::new(),
             passing: BTreeMap::new(),
             behind: BTreeMap::new(),
@@ -253,11 +254,11 @@ impl Tree {
         for (path, found) in prefetch::again(&known) {
             changed = true;
             match found {
-                Some(listing) => self.take_listing(&path, Arc::new(listing)),
+                Some(listing) => self.take_listing(path, Arc::new(listing)),
                 None => self.dirs.get_mut(path.as_os_str()).into_iter().for_each(|dir| dir.fresh = false),
             }
         }
-        let looked_too_early: HashSet<&OsStr> = dirs.iter().map(|dir| dir.as_os_str()).collect();
+        let looked_too_early: FxHashSet<&OsStr> = dirs.iter().map(|dir| dir.as_os_str()).collect();
         for (link, way) in &mut self.ways {
             let mut above = way.way.waypoints.iter().filter_map(|waypoint| waypoint.parent());
             // The others are watched all the time.
@@ -369,20 +370,25 @@ impl Tree {
             let dir = self.dirs.get(path.as_os_str())?;
             Some((dir.listing.clone(), dir.fresh || self.is_silent(path)))
         };
-        for (path, found) in prefetch::below(top, recursive, &self.ignore, known) {
+        let found = prefetch::below(top, recursive, &self.ignore, known);
+        self.dirs.reserve(found.len());
+        for (path, found) in found {
             match (self.dirs.get_mut(path.as_os_str()), found) {
                 (Some(dir), Prefetched::AsBefore) => dir.fresh = true,
                 (None, Prefetched::AsBefore) => {}
-                (_, Prefetched::New(listing)) => self.take_listing(&path, Arc::new(listing)),
+                (_, Prefetched::New(listing)) => self.take_listing(path, listing),
             }
         }
     }
 
-    fn take_listing(&mut self, path: &Path, listing: Arc<Listing>) {
-        match self.dirs.get_mut(path.as_os_str()) {
-            Some(dir) => (dir.listing, dir.fresh) = (listing, true),
-            None => {
-                self.dirs.insert(DirPath(path.into()), Dir { listing, fresh: true, names: Vec::new() });
+    fn take_listing(&mut self, path: Arc<Path>, listing: Arc<Listing>) {
+        match self.dirs.entry(DirPath(path)) {
+            Entry::Occupied(mut dir) => {
+                let dir = dir.get_mut();
+                (dir.listing, dir.fresh) = (listing, true);
+            }
+            Entry::Vacant(place) => {
+                place.insert(Dir { listing, fresh: true, names: Vec::new() });
             }
         }
     }
@@ -400,7 +406,7 @@ impl Tree {
             match self.dirs.get_mut(path.as_os_str()) {
                 Some(dir) if dir.listing.is_current(path) => dir.fresh = true,
                 _ => match Listing::read(path) {
-                    Ok(listing) => self.take_listing(path, Arc::new(listing)),
+                    Ok(listing) => self.take_listing(path.into(), Arc::new(listing)),
                     Err(error) if is_absence(&error) => {
                         self.dirs.remove(path.as_os_str());
                     }
@@ -463,7 +469,7 @@ fn below<'a, K: std::borrow::Borrow<Path> + Ord, T>(
         .take_while(move |(below, _)| (*below).borrow().starts_with(path))
 }
 
-fn entry_mut<'a>(dirs: &'a mut HashMap<DirPath, Dir>, path: &Path) -> Option<(Arc<Path>, &'a mut Dir)> {
+fn entry_mut<'a>(dirs: &'a mut FxHashMap<DirPath, Dir>, path: &Path) -> Option<(Arc<Path>, &'a mut Dir)> {
     let (at, _) = dirs.get_key_value(path.as_os_str())?;
     let at = at.0.clone();
     Some((at, dirs.get_mut(path.as_os_str())?))

@@ -8,7 +8,7 @@
 //! watch of whatever is there *now*. No identity has to be kept, and none can be mistaken for another.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -16,6 +16,7 @@ use std::{
 };
 
 use hotloader_backend::{BackendFailure, SkipCause, Skipped, WatchPlan};
+use rustc_hash::FxHashMap;
 use rustix::{
     event::{EventfdFlags, eventfd},
     fs::inotify::{CreateFlags, WatchFlags, add_watch, init, remove_watch},
@@ -53,8 +54,8 @@ const THREADS: usize = 4;
 /// Which watch is for which paths, and back.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    by_watch: HashMap<i32, Vec<Arc<Path>>>,
-    armed: HashMap<Arc<Path>, i32>,
+    by_watch: FxHashMap<i32, Vec<Arc<Path>>>,
+    armed: FxHashMap<Arc<Path>, i32>,
 }
 
 impl Table {
@@ -133,8 +134,16 @@ impl Watches {
         let unwatched = |table: &Table| -> Vec<Arc<Path>> {
             plan.dirs.iter().filter(|dir| !table.armed.contains_key(*dir)).cloned().collect()
         };
-        let add = unwatched(&lock(&self.table));
+        let (add, is_all_wanted) = {
+            let table = lock(&self.table);
+            let add = unwatched(&table);
+            let is_all_wanted = table.armed.len() + add.len() == plan.dirs.len();
+            (add, is_all_wanted)
+        };
         self.add(&add);
+        if is_all_wanted {
+            return;
+        }
         let remove: Vec<Arc<Path>> =
             lock(&self.table).armed.keys().filter(|dir| !plan.dirs.contains(dir)).cloned().collect();
         remove.iter().for_each(|dir| self.forget(dir));
