@@ -67,11 +67,11 @@ impl Table {
     /// Notes that a path is watched by this; returns the watch that nobody needs any longer by that, and
     /// whether anything changed.
     fn insert(&mut self, path: &Arc<Path>, watch: i32) -> (Option<i32>, bool) {
-        if self.armed.get(path) == Some(&watch) {
+        let before = self.armed.insert(path.clone(), watch);
+        if before == Some(watch) {
             return (None, false);
         }
-        let given_up = self.remove(path);
-        self.armed.insert(path.clone(), watch);
+        let given_up = before.and_then(|before| self.release(before, path));
         // Nearly always the only one.
         self.by_watch.entry(watch).or_insert_with(|| Vec::with_capacity(1)).push(path.clone());
         (given_up, true)
@@ -80,6 +80,11 @@ impl Table {
     /// Forgets a path; returns its watch if that was the last one.
     fn remove(&mut self, path: &Path) -> Option<i32> {
         let watch = self.armed.remove(path)?;
+        self.release(watch, path)
+    }
+
+    /// Takes a path from a watch; returns the watch if that was the last one.
+    fn release(&mut self, watch: i32, path: &Path) -> Option<i32> {
         let paths = self.by_watch.get_mut(&watch)?;
         paths.retain(|other| **other != *path);
         paths.is_empty().then(|| {
@@ -157,13 +162,13 @@ impl Watches {
     /// Watches anew all wanted directories at and below a path that came, went or changed. Returns those
     /// that had no watch or that of another directory: they have to be looked at, as what happened just
     /// before is not hinted.
-    pub(crate) fn renew(&mut self, suspect: &Path, plan: &WatchPlan) -> Vec<PathBuf> {
+    pub(crate) fn renew(&mut self, suspect: &Path, plan: &WatchPlan) -> Vec<Arc<Path>> {
         self.add(plan.dirs.at_and_below(suspect))
     }
 
     /// Returns what was not watched before. Once there is no room for one, those behind it that need a
     /// watch are not tried.
-    fn add(&mut self, dirs: &[Arc<Path>]) -> Vec<PathBuf> {
+    fn add(&mut self, dirs: &[Arc<Path>]) -> Vec<Arc<Path>> {
         let mut new = Vec::new();
         let mut full = None;
         for dirs in dirs.chunks(PORTION) {
@@ -187,7 +192,7 @@ impl Watches {
                         given_up.extend(without_path);
                         self.skipped.remove(&**dir);
                         if is_new {
-                            new.push(dir.to_path_buf());
+                            new.push(dir.clone());
                         }
                     }
                     Err(errno) => {

@@ -166,7 +166,7 @@ impl Engine {
         for suspect in &noticed.suspects {
             // The hint comes after the watch: what happened in between is seen by looking again.
             for dir in self.watches.renew(suspect, &self.plan) {
-                self.notes.reports().hint(dir, Phase::Complete);
+                self.notes.reports().hint(&*dir, Phase::Complete);
             }
         }
         if !noticed.suspects.is_empty() && self.watches.skipped() != self.told {
