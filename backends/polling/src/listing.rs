@@ -9,8 +9,9 @@ use std::{
 };
 
 use rustix::{
+    fd::{AsFd, OwnedFd},
     ffi::CStr,
-    fs::{Dir, Mode, OFlags, fstat, open},
+    fs::{FileType, Mode, OFlags, fstat, open},
     io::Errno,
 };
 
@@ -80,25 +81,17 @@ impl Listing {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = open(dir, flags, Mode::empty())?;
         self.identity = Identity::from(&fstat(&fd)?);
-        let mut dir = Dir::new(fd)?;
-        while let Some(entry) = dir.read() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if [&b"."[..], b".."].contains(&name.to_bytes()) {
-                continue;
-            }
+        each_entry(&fd, |name, kind| {
             let is_mount_point =
                 mount_points.is_some_and(|names| names.contains(OsStr::from_bytes(name.to_bytes())));
-            let key =
-                match Key::of(dir.fd()?, name, entry.file_type(), is_mount_point, contents.as_deref_mut()) {
-                    Ok(key) => key,
-                    Err(errno) if Absence::from(errno) == Absence::Gone => continue,
-                    Err(_) => Key::UNANSWERED,
-                };
+            let key = match Key::of(fd.as_fd(), name, kind, is_mount_point, contents.as_deref_mut()) {
+                Ok(key) => key,
+                Err(errno) if Absence::from(errno) == Absence::Gone => return,
+                Err(_) => Key::UNANSWERED,
+            };
             heard();
             self.push(name, key);
-        }
-        Ok(())
+        })
     }
 
     fn push(&mut self, name: &CStr, key: Key) {
@@ -131,6 +124,31 @@ impl Listing {
         entries.iter().for_each(|(name, key)| listing.push(name, *key));
         listing
     }
+}
+
+/// Calls for each entry of a directory but itself and the one above.
+fn each_entry(fd: &OwnedFd, mut entry: impl FnMut(&CStr, FileType)) -> Result<(), Errno> {
+    let is_within = |name: &CStr| ![&b"."[..], b".."].contains(&name.to_bytes());
+    // rustix's `Dir` takes a large buffer for each directory and makes a string of its own for each name.
+    #[cfg(target_os = "linux")]
+    {
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 8 * 1024];
+        let mut dir = rustix::fs::RawDir::new(fd, &mut buffer);
+        while let Some(found) = dir.next() {
+            let found = found?;
+            if is_within(found.file_name()) {
+                entry(found.file_name(), found.file_type());
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    for found in rustix::fs::Dir::read_from(fd)? {
+        let found = found?;
+        if is_within(found.file_name()) {
+            entry(found.file_name(), found.file_type());
+        }
+    }
+    Ok(())
 }
 
 impl Record {

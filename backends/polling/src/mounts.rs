@@ -86,13 +86,7 @@ impl Mounts {
         let mut text = Vec::new();
         if file.rewind().and_then(|()| file.read_to_end(&mut text)).is_ok() {
             self.table = parse(&text);
-            let mut points = MountPoints::new();
-            for at in self.table.keys() {
-                if let (Some(parent), Some(name)) = (at.parent(), at.file_name()) {
-                    points.entry(parent.to_owned()).or_default().insert(name.to_owned());
-                }
-            }
-            self.points = points.into();
+            self.points = points(&self.table).into();
         }
     }
 
@@ -116,6 +110,35 @@ impl Mounts {
     pub(crate) fn of(&self, dir: &Path) -> &Mount {
         dir.ancestors().find_map(|above| self.table.get(above)).unwrap_or(&self.unknown)
     }
+
+    /// The same of many directories. Those that stand side by side in one in which nothing is mounted are
+    /// asked for once, if they come one after the other: there can be a hundred thousand.
+    pub(crate) fn of_each<'a>(
+        &'a self,
+        dirs: impl IntoIterator<Item = &'a Arc<Path>>,
+    ) -> impl Iterator<Item = (&'a Arc<Path>, &'a Mount)> {
+        let mut last: Option<(&Path, &Mount)> = None;
+        dirs.into_iter().map(move |dir| {
+            let Some(parent) = dir.parent() else { return (dir, self.of(dir)) };
+            match last {
+                Some((above, mount)) if above.as_os_str() == parent.as_os_str() => return (dir, mount),
+                _ => {}
+            }
+            let mount = self.of(dir);
+            last = (!self.points.contains_key(parent)).then_some((parent, mount));
+            (dir, mount)
+        })
+    }
+}
+
+fn points(table: &HashMap<PathBuf, Mount>) -> MountPoints {
+    let mut points = MountPoints::new();
+    for at in table.keys() {
+        if let (Some(parent), Some(name)) = (at.parent(), at.file_name()) {
+            points.entry(parent.to_owned()).or_default().insert(name.to_owned());
+        }
+    }
+    points
 }
 
 fn parse(table: &[u8]) -> HashMap<PathBuf, Mount> {
@@ -180,6 +203,19 @@ a line of another kind\n";
         assert_eq!(of("/mnt/with spaces"), (0, false));
         assert_eq!(of("/mnt/over"), (52, true));
         assert_eq!(of("/mnt/bind/x"), of("/x"), "one file system, two places");
+    }
+
+    #[test]
+    fn each_of_many_directories_is_on_the_mount_that_it_is_on_alone() {
+        let table = parse(SAMPLE);
+        let mounts = Mounts { points: points(&table).into(), table, file: None, ..Mounts::new() };
+        let dirs = ["/", "/home", "/home/a", "/home/b", "/mnt", "/mnt/a", "/mnt/over", "/mnt/over/a"];
+        let more = ["/mnt/over/b", "/mnt/with space", "/mnt/with space/a", "/mnt/with spaces", "/var"];
+        let dirs: Vec<Arc<Path>> = dirs.iter().chain(&more).map(|dir| Path::new(dir).into()).collect();
+        assert_eq!(mounts.of_each(&dirs).count(), dirs.len());
+        assert!(mounts.of_each(&dirs).all(|(dir, mount)| mount == mounts.of(dir)));
+        // In whatever order.
+        assert!(mounts.of_each(dirs.iter().rev()).all(|(dir, mount)| mount == mounts.of(dir)));
     }
 
     #[test]

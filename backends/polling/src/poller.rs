@@ -210,8 +210,7 @@ impl Poller {
     /// not the same as before.
     fn regroup(&mut self, all: bool) -> Result<(), BackendFailure> {
         let mut parts: BTreeMap<Device, (&Mount, Vec<Arc<Path>>)> = BTreeMap::new();
-        for dir in &self.plan.dirs {
-            let mount = self.mounts.of(dir);
+        for (dir, mount) in self.mounts.of_each(&self.plan.dirs) {
             parts.entry(mount.device).or_insert_with(|| (mount, Vec::new())).1.push(dir.clone());
         }
         let parts: BTreeMap<Device, (&Mount, DirSet)> = parts
