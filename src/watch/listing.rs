@@ -1,6 +1,7 @@
 //! What is in a real directory, in as little memory as it takes.
 
 use std::{
+    cmp::Ordering,
     ffi::OsStr,
     fs::FileType,
     io,
@@ -93,7 +94,8 @@ impl Listing {
         let kind = memo.kind(&fd, key.identity());
         let stamp = (is_local(kind) && key.is_old(SystemTime::now())).then_some(key.times());
         // In the order of the disk, each name where it begins and ends.
-        let (mut bytes, mut found) = (Vec::new(), Vec::new());
+        // With room for what nearly all directories have, as growing takes longer than reading.
+        let (mut bytes, mut found) = (Vec::with_capacity(512), Vec::with_capacity(32));
         each_entry(&fd, |name, kind| {
             let kind = match kind {
                 rustix::fs::FileType::Unknown => match statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -155,9 +157,9 @@ impl Listing {
         while low < high {
             let middle = low + (high - low) / 2;
             match self.name(middle).as_bytes().cmp(name.as_bytes()) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return Some((middle, self.entries.get(middle as usize)?.kind)),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Some((middle, self.entries.get(middle as usize)?.kind)),
             }
         }
         None
@@ -192,6 +194,13 @@ pub(crate) fn join(dir: &Path, name: &OsStr) -> PathBuf {
     path.push(dir);
     path.push(name);
     path
+}
+
+/// As paths are ordered that are written in one way, and several times faster.
+pub(crate) fn by_components(a: &Path, b: &Path) -> Ordering {
+    let (a, b) = (a.as_os_str().as_bytes(), b.as_os_str().as_bytes());
+    let slash_first = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    a.iter().map(slash_first).cmp(b.iter().map(slash_first))
 }
 
 /// Calls for each entry of a directory but itself and the one above.

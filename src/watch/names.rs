@@ -247,12 +247,13 @@ impl Names {
             };
             found.iter().map(node).collect()
         });
+        let mut untold = Vec::new();
+        // Of the others the names are told, so there is no need to go through their files.
+        for (name, node) in nodes.iter().filter(|((root, _), _)| !names_only.contains(root)) {
+            untold.extend(node.slots.iter().map(|slot| (name.clone(), slot.entry)));
+        }
         self.nodes = nodes.into_iter().collect();
-        let untold = |(name, node): (&DirName, &Node)| {
-            let untold = node.slots.iter().filter(|slot| slot.told == Told::Nothing);
-            untold.map(|slot| (name.clone(), slot.entry)).collect::<Vec<_>>()
-        };
-        self.nodes.iter().flat_map(untold).collect()
+        untold
     }
 
     /// Takes over the listing of a directory in which files came or went.

@@ -90,16 +90,20 @@ pub(crate) fn below(
     found
 }
 
-/// Looks at directories again. Returns those that are not as they were listed: as they are now, or `None` if
-/// that cannot be seen.
-pub(crate) fn again(known: &[(Arc<Path>, Arc<Listing>)]) -> Vec<(Arc<Path>, Option<Listing>)> {
-    let look = |known: &[(Arc<Path>, Arc<Listing>)]| {
-        let changed = known.iter().filter(|(dir, listing)| !listing.is_current(dir));
+/// Looks again at directories, of which `listed` says how they were. Returns those that are not so any more:
+/// as they are now, or `None` if that cannot be seen.
+pub(crate) fn again<'a>(
+    dirs: &[Arc<Path>],
+    listed: impl Fn(&Path) -> Option<&'a Listing> + Sync,
+) -> Vec<(Arc<Path>, Option<Listing>)> {
+    let look = |dirs: &[Arc<Path>]| {
+        let known = dirs.iter().filter_map(|dir| Some((dir, listed(dir)?)));
+        let changed = known.filter(|(dir, listing)| !listing.is_current(dir));
         let changed = changed.map(|(dir, listing)| (dir, listing, Listing::read(dir).ok()));
         let changed = changed.filter(|(_, before, now)| now.as_ref().is_none_or(|now| !now.is_same(before)));
         changed.map(|(dir, _, now)| (dir.clone(), now)).collect::<Vec<_>>()
     };
-    in_parallel(known, FEW, look)
+    in_parallel(dirs, FEW, look)
 }
 
 /// Does something with parts of a list, on several threads if there are more than a few in it. What comes

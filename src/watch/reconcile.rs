@@ -5,12 +5,9 @@
 //! and that it is empty. They count when they are still so [`GRACE`] later.
 
 use std::{
-    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +18,7 @@ use super::{
     answers::Answers,
     contents::{Jobs, trouble},
     listed::{Listed, ListedDir},
+    listing::by_components,
     names::{At, Clock, Names, Told},
     outcome::{LinkView, Look, Outcome},
     prefetch::{FEW, in_parallel},
@@ -63,7 +61,7 @@ pub(crate) struct Reconciler {
 #[derive(Debug)]
 struct Arming {
     /// Listed too early.
-    dirs: Vec<Arc<Path>>,
+    dirs: DirSet,
     found: Vec<Found>,
     prepared: Option<Prepared>,
 }
@@ -191,7 +189,10 @@ impl Reconciler {
         let mut look = if self.touched.structure || found.is_some() { None } else { self.relist(now) };
         if look.is_none() {
             let found = found.unwrap_or_else(|| self.tree.walk());
-            let new = self.tree.walked().dirs.without(watched);
+            let dirs = &self.tree.walked().dirs;
+            // At the start there are a hundred thousand, and none of them is watched.
+            let new =
+                if watched.is_empty() { dirs.clone() } else { dirs.without(watched).into_iter().collect() };
             if !new.is_empty() {
                 self.touched.structure = false;
                 self.touched.relist.clear();
@@ -328,12 +329,6 @@ fn touches(hints: &HintSet, dir: &Path) -> bool {
     hints.covers(dir) || hints.iter().any(|(path, _)| path.starts_with(dir))
 }
 
-/// As paths are ordered, and several times faster.
-fn by_components(a: &Path, b: &Path) -> Ordering {
-    let first = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
-    a.as_os_str().as_bytes().iter().map(first).cmp(b.as_os_str().as_bytes().iter().map(first))
-}
-
 fn wants(tree: &Tree) -> impl Fn(RootId, &OsStr) -> bool + Sync {
     move |id, file| {
         tree.roots.iter().any(|root| root.id == id && root.wants(file)) && !tree.ignore.matches(file)
@@ -342,7 +337,11 @@ fn wants(tree: &Tree) -> impl Fn(RootId, &OsStr) -> bool + Sync {
 
 /// Everything there is, as a look at an unwatched tree.
 pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> Outcome {
-    let mut reconciler = Reconciler::new(settings, roots);
+    scan_with(&mut Reconciler::new(settings, roots))
+}
+
+/// The same, with a reconciler that goes on.
+pub(super) fn scan_with(reconciler: &mut Reconciler) -> Outcome {
     let mut watched = DirSet::new();
     loop {
         match reconciler.look(&HintSet::new(), &watched, Instant::now()) {

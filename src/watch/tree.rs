@@ -17,8 +17,8 @@ use std::{
     sync::Arc,
 };
 
-use hotloader_backend::HintSet;
-use rustc_hash::{FxHashMap, FxHashSet};
+use hotloader_backend::{DirSet, HintSet};
+use rustc_hash::FxHashMap;
 
 use super::{
     Root, RootId,
@@ -245,24 +245,24 @@ impl Tree {
 
     /// Looks again at directories that were listed before they were watched, and at the ways. Returns
     /// whether anything is different from what the last walk saw.
-    pub(crate) fn recheck(&mut self, dirs: &[Arc<Path>]) -> bool {
-        let dirs: Vec<&Arc<Path>> = dirs.iter().filter(|path| !self.is_silent(path)).collect();
-        let listed =
-            |path: &&Arc<Path>| Some((Arc::clone(path), self.dirs.get(path.as_os_str())?.listing.clone()));
-        let known: Vec<_> = dirs.iter().filter_map(listed).collect();
+    pub(crate) fn recheck(&mut self, dirs: &DirSet) -> bool {
+        let listed = |path: &Path| {
+            let dir = self.dirs.get(path.as_os_str())?;
+            (!self.is_silent(path)).then_some(&*dir.listing)
+        };
+        let again = prefetch::again(dirs.as_slice(), listed);
         let mut changed = false;
-        for (path, found) in prefetch::again(&known) {
+        for (path, found) in again {
             changed = true;
             match found {
                 Some(listing) => self.take_listing(path, Arc::new(listing)),
                 None => self.dirs.get_mut(path.as_os_str()).into_iter().for_each(|dir| dir.fresh = false),
             }
         }
-        let looked_too_early: FxHashSet<&OsStr> = dirs.iter().map(|dir| dir.as_os_str()).collect();
         for (link, way) in &mut self.ways {
             let mut above = way.way.waypoints.iter().filter_map(|waypoint| waypoint.parent());
             // The others are watched all the time.
-            let is_doubtful = above.any(|dir| looked_too_early.contains(dir.as_os_str()));
+            let is_doubtful = above.any(|dir| !is_below_any(&self.silent, dir) && dirs.contains(dir));
             if is_doubtful && way.fresh && follow_again(&self.roots, &self.silent, link) != *way.way {
                 (way.fresh, changed) = (false, true);
             }
@@ -401,8 +401,14 @@ impl Tree {
     /// The path and listing of a real directory, and the error if it cannot be had: then the listing is
     /// the last one that could.
     pub(crate) fn listing(&mut self, path: &Path) -> (Option<KnownDir>, Option<io::Error>) {
+        // At the start all have been listed, so this is the way of nearly all.
+        if let Some((path, dir)) = self.dirs.get_key_value(path.as_os_str())
+            && dir.fresh
+        {
+            return (Some((path.0.clone(), dir.listing.clone())), None);
+        }
         let mut error = None;
-        if !self.is_fresh(path) {
+        if !self.is_silent(path) {
             match self.dirs.get_mut(path.as_os_str()) {
                 Some(dir) if dir.listing.is_current(path) => dir.fresh = true,
                 _ => match Listing::read(path) {

@@ -14,7 +14,7 @@ use hotloader_backend::DirSet;
 use super::{
     Root,
     links::{End, Identity, Resolved},
-    listing::{Kind, Listing, join},
+    listing::{Kind, Listing, by_components, join},
     tree::{DirName, Tree},
 };
 
@@ -130,9 +130,13 @@ impl<'a> Walk<'a> {
                 walk.tree_of_dirs(root, Path::new(""), &dir, &mut stack);
             }
         }
-        // Roots may be named in any order.
-        walk.dirs.sort_by(|a, b| a.name.cmp(&b.name));
-        walk.dirs.dedup_by(|later, first| later.name == first.name);
+        // Roots may be named in any order. A walk over one of them comes by its directories in theirs.
+        let order =
+            |a: &Found, b: &Found| a.name.0.cmp(&b.name.0).then_with(|| by_components(&a.name.1, &b.name.1));
+        if !walk.dirs.is_sorted_by(|a, b| order(a, b).is_lt()) {
+            walk.dirs.sort_by(order);
+            walk.dirs.dedup_by(|later, first| later.name == first.name);
+        }
         walk.watch.retain(|dir| dir.parent().is_some());
         let on_the_way = walk.on_the_way.into_iter().map(Arc::from);
         walk.walked.dirs = walk.watch.into_iter().chain(on_the_way).collect();
