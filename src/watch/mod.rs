@@ -5,8 +5,8 @@
 //! - `start`: [`start`] and [`scan_once`]. `watcher`: the task that leads a change through all this; `looking`: its looks at the disk.
 //! - `handle`: the other end of that task, [`WatchHandle`].
 //! - `registry`: which backends there are ([`Registry`]).
-//! - `supervisor`: the backend made of backends; hands over when one fails. `lane`: one of them at work.
-//!   `targets`: who shall watch what. `questions`: the barriers. `patience`: how long is waited.
+//! - `supervisor`: the backend made of backends. `handover`: how it brings directories from one of them to
+//!   another. `lane`: one of them at work. `targets`: who shall watch what. `questions`: the barriers. `patience`: how long is waited.
 //! - `choice`: which backends a directory may have; `filesystem`: the facts that this rests on.
 //! - `health`: how all of them are ([`Health`]).
 //! - `settle`: when it is quiet enough to look.
@@ -27,6 +27,7 @@ mod choice;
 mod contents;
 mod filesystem;
 mod handle;
+mod handover;
 mod health;
 mod ignore;
 mod key;

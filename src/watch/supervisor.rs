@@ -9,19 +9,11 @@
 //! makes before it breaks. After one, or after a gap in which nobody watched, everything is looked at
 //! again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-    path::Path,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
 use hotloader_backend::{
-    Armed, BackendFailure, BackendInputs, BarrierRequest, FailureClass, FileWatchBackend, LostCause, Report,
-    Scope, SkipCause, Skipped, WatchPlan,
+    Armed, BackendFailure, BackendInputs, BarrierRequest, FailureClass, FileWatchBackend, WatchPlan,
 };
 use tokio::{
     sync::watch,
@@ -36,7 +28,7 @@ use super::{
     patience::Patience,
     questions::{Answer, Purpose, Questions, Unanswered},
     registry::Registry,
-    targets::{Target, distinct, next_after, targets},
+    targets::{distinct, next_after},
 };
 use crate::config::WatchConfig;
 
@@ -55,25 +47,25 @@ pub(super) struct Supervisor {
     registry: Registry,
     settings: watch::Receiver<Arc<WatchConfig>>,
     standing: watch::Sender<Standing>,
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     next_id: u64,
     mounts: MountTable,
-    wanted: Arc<WatchPlan>,
+    pub(super) wanted: Arc<WatchPlan>,
     /// For each wanted directory, in their order.
-    choices: Vec<Arc<Choice>>,
+    pub(super) choices: Vec<Arc<Choice>>,
     /// The revision that was confirmed to the watcher.
-    confirmed: Option<u64>,
+    pub(super) confirmed: Option<u64>,
     /// Somebody did not watch what was watched before: look everywhere as soon as all is watched again.
-    gap: bool,
-    questions: Questions,
+    pub(super) gap: bool,
+    pub(super) questions: Questions,
     patience: Patience,
     heartbeat: Instant,
     /// What the watcher should know of, as of the last decision.
-    covered: bool,
-    trouble: Option<String>,
+    pub(super) covered: bool,
+    pub(super) trouble: Option<String>,
     /// How many directories each lane watches that no better one does.
-    serves: BTreeMap<u64, usize>,
-    has_news: bool,
+    pub(super) serves: BTreeMap<u64, usize>,
+    pub(super) has_news: bool,
 }
 
 impl FileWatchBackend for Supervisor {
@@ -218,131 +210,8 @@ impl Supervisor {
         self.choose(inputs)
     }
 
-    fn lane(&self, name: &str) -> Option<usize> {
+    pub(super) fn lane(&self, name: &str) -> Option<usize> {
         self.lanes.iter().position(|lane| lane.name == name && !lane.retiring)
-    }
-
-    fn targets(&self) -> Vec<Target> {
-        targets(&self.wanted.dirs, &self.choices, &self.lanes)
-    }
-
-    /// Brings the lanes nearer to what they should be, as far as it goes without waiting.
-    fn advance(&mut self, inputs: &BackendInputs) -> Result<(), BackendFailure> {
-        loop {
-            let targets = self.targets();
-            let needed: BTreeSet<usize> = targets.iter().filter_map(|target| target.lane).collect();
-            let mut failed = None;
-            for &at in &needed {
-                if let Err(failure) = self.lanes[at].start() {
-                    failed = Some((at, failure));
-                    break;
-                }
-            }
-            if let Some((at, failure)) = failed {
-                self.fail(at, &failure, inputs)?;
-                continue;
-            }
-            self.spread(&targets);
-            return self.conclude(inputs);
-        }
-    }
-
-    /// Gives each lane its directories: those targeted at it, and those it holds until another has them.
-    fn spread(&mut self, targets: &[Target]) {
-        let mut plans: Vec<Vec<Arc<Path>>> = vec![Vec::new(); self.lanes.len()];
-        let mut unproven = BTreeSet::new();
-        for (place, (dir, target)) in self.wanted.dirs.iter().zip(targets).enumerate() {
-            unproven.extend(target.on_trial);
-            for (at, lane) in self.lanes.iter().enumerate() {
-                if target.lane == Some(at) || target.on_trial == Some(at) {
-                    plans[at].push(dir.clone());
-                } else if lane.holds(dir) && lane.takes(dir) {
-                    match target.lane {
-                        Some(to) if self.lanes[to].covers(place, dir) && self.lanes[to].is_proven() => {
-                            self.gap = true
-                        }
-                        to => {
-                            unproven.extend(to);
-                            plans[at].push(dir.clone());
-                        }
-                    }
-                }
-            }
-        }
-        for (lane, dirs) in self.lanes.iter_mut().zip(plans) {
-            if dirs.is_empty() {
-                lane.rest();
-            } else {
-                // Nearly always there is one lane, with all of them.
-                let all = dirs.len() == self.wanted.dirs.len();
-                let dirs = if all { self.wanted.dirs.clone() } else { dirs.into_iter().collect() };
-                lane.send(dirs, &self.wanted.trees);
-            }
-        }
-        for at in unproven {
-            if self.lanes[at].ask_for_proof() {
-                self.questions.ask(&self.lanes[at], Purpose::Proof);
-            }
-        }
-        self.lanes.retain(|lane| !lane.retiring || lane.is_running());
-    }
-
-    /// Says what is confirmed by now.
-    fn conclude(&mut self, inputs: &BackendInputs) -> Result<(), BackendFailure> {
-        let targets = self.targets();
-        self.serves.clear();
-        let mut pending = 0;
-        let mut skipped = Vec::new();
-        let wanted = self.wanted.dirs.iter().zip(&targets).zip(&self.choices);
-        for (place, ((dir, target), choice)) in wanted.enumerate() {
-            let best = target.lane.filter(|&at| self.lanes[at].covers(place, dir));
-            let lane = match best {
-                Some(at) => Some(&self.lanes[at]),
-                None => self.lanes.iter().find(|lane| lane.covers(place, dir)),
-            };
-            match lane {
-                Some(lane) => *self.serves.entry(lane.id).or_default() += 1,
-                None if target.lane.or(target.on_trial).is_some() => pending += 1,
-                None => {
-                    let reason = self.why_nobody(choice, dir);
-                    skipped.push(Skipped { dir: dir.to_path_buf(), cause: SkipCause::Limit, reason });
-                }
-            }
-        }
-        self.has_news = true;
-        self.covered = pending == 0 && skipped.is_empty();
-        self.trouble = skipped.first().map(|skipped| skipped.reason.clone());
-        if let Some(reason) = &self.trouble
-            && self.confirmed.is_none()
-        {
-            // At the start a person is there to mend it; later the best is made of it.
-            return Err(BackendFailure::next_backend(reason.clone()));
-        }
-        if pending > 0 {
-            return Ok(());
-        }
-        let revision = self.wanted.revision;
-        if !skipped.is_empty() {
-            // Whoever can watch them later has to be followed by a look at everything.
-            self.gap = true;
-        } else if std::mem::take(&mut self.gap) {
-            let cause = LostCause::Handover;
-            inputs.reports.report(Report::LostSync { scope: Scope::Everything, cause });
-        }
-        // Directories that nobody can watch must not hold up the others.
-        if self.confirmed != Some(revision) && revision > 0 {
-            self.confirmed = Some(revision);
-            // Whoever hears of it may ask at once who watches.
-            self.tell();
-            inputs.reports.report(Report::Armed(Armed { revision, skipped }));
-        }
-        Ok(())
-    }
-
-    fn why_nobody(&self, choice: &Choice, dir: &Path) -> String {
-        let lanes = choice.backends.iter().filter_map(|name| self.lane(name));
-        let reasons: Vec<&str> = lanes.filter_map(|at| self.lanes[at].why_not(dir)).collect();
-        if reasons.is_empty() { "no backend watches it".into() } else { reasons.join("; ") }
     }
 
     fn take(&mut self, id: u64, event: LaneEvent, inputs: &BackendInputs) -> Result<(), BackendFailure> {
@@ -378,7 +247,7 @@ impl Supervisor {
         self.advance(inputs)
     }
 
-    fn fail(
+    pub(super) fn fail(
         &mut self,
         at: usize,
         failure: &BackendFailure,
@@ -533,7 +402,7 @@ impl Supervisor {
         if tried { self.advance(inputs) } else { Ok(()) }
     }
 
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         let serves = |lane: &Lane| self.serves.get(&lane.id).copied().unwrap_or_default();
         let backends: Vec<BackendHealth> =
             self.lanes.iter().filter_map(|lane| lane.health(serves(lane))).collect();
