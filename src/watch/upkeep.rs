@@ -384,3 +384,52 @@ impl HardLinks {
         next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::{config::WatchConfig, watch::reconcile::scan_with};
+
+    #[test]
+    fn a_directory_that_may_hang_is_looked_into_only_while_its_file_system_answers() {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = fs::canonicalize(keep.path()).unwrap();
+        fs::write(dir.join("x.lua"), "return 1").unwrap();
+        let id = crate::watch::RootId("lua");
+        let root =
+            Root { id, dir: dir.clone(), extension: None, recursive: true, contents: Contents::AtStart };
+        let mut reconciler = Reconciler::new(&WatchConfig::default(), vec![root]);
+        scan_with(&mut reconciler);
+        let name: DirName = (id, Path::new("").into());
+        assert!(reconciler.may_look_into(&name));
+        // As if it were on another machine, or a local one, and nobody answered for that device.
+        let set = |reconciler: &mut Reconciler, may_hang| {
+            let mut listing = Listing::read(&dir).unwrap();
+            listing.may_hang = may_hang;
+            let device = listing.identity.0;
+            reconciler.names.nodes.get_mut(&name).unwrap().listing = Arc::new(listing);
+            device
+        };
+        let device = set(&mut reconciler, true);
+        assert!(reconciler.may_look_into(&name), "it answers");
+        let (answer, answered) = bounded::<()>(1);
+        reconciler.answers = Default::default();
+        assert!(!reconciler.answers.answers_to(device, move || answered.recv().unwrap()));
+        assert!(!reconciler.may_look_into(&name), "it does not answer");
+        set(&mut reconciler, false);
+        assert!(reconciler.may_look_into(&name), "a call into it returns");
+        let gone: DirName = (id, Path::new("gone").into());
+        assert!(!reconciler.may_look_into(&gone), "there is no such directory");
+        set(&mut reconciler, true);
+        answer.send(()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !reconciler.may_look_into(&name) {
+            assert!(Instant::now() < deadline, "its answer is not taken");
+            std::thread::yield_now();
+        }
+    }
+}
