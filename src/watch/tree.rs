@@ -364,21 +364,27 @@ impl Tree {
         tops.map(|(path, dir)| (dir.listing.identity.0, path.0.clone())).collect()
     }
 
-    /// Reads what is stale or unknown at and below a directory, on several threads.
-    pub(crate) fn prefetch(&mut self, top: &Path, recursive: bool) {
+    /// Reads what is stale or unknown at and below a directory, on several threads. Returns how many there
+    /// were.
+    pub(crate) fn prefetch(&mut self, top: &Path, recursive: bool) -> usize {
         let known = |path: &Path| {
             let dir = self.dirs.get(path.as_os_str())?;
             Some((dir.listing.clone(), dir.fresh || self.is_silent(path)))
         };
         let found = prefetch::below(top, recursive, &self.ignore, known);
-        self.dirs.reserve(found.len());
+        let count = found.len();
+        self.dirs.reserve(count);
         for (path, found) in found {
-            match (self.dirs.get_mut(path.as_os_str()), found) {
-                (Some(dir), Prefetched::AsBefore) => dir.fresh = true,
-                (None, Prefetched::AsBefore) => {}
-                (_, Prefetched::New(listing)) => self.take_listing(path, listing),
+            match found {
+                Prefetched::AsBefore => {
+                    if let Some(dir) = self.dirs.get_mut(path.as_os_str()) {
+                        dir.fresh = true;
+                    }
+                }
+                Prefetched::New(listing) => self.take_listing(path, listing),
             }
         }
+        count
     }
 
     fn take_listing(&mut self, path: Arc<Path>, listing: Arc<Listing>) {

@@ -179,7 +179,10 @@ impl<'a> Walk<'a> {
     fn tree_of_dirs(&mut self, root: &Root, name: &Path, dir: &Path, stack: &mut Vec<Identity>) {
         self.walked.trees.insert(dir.to_owned());
         if !self.tree.is_fresh(dir) {
-            self.tree.prefetch(dir, root.recursive);
+            let count = self.tree.prefetch(dir, root.recursive);
+            // What has to grow in many steps is copied at each of them.
+            self.dirs.reserve(count);
+            self.watch.reserve(count);
         }
         self.dir(root, name, dir, stack);
     }
