@@ -204,14 +204,14 @@ unsafe extern "C-unwind" fn copy(l: *mut lua_State) -> c_int {
     }
 }
 
-/// `list(t)`: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
+/// `list(t, entries)`: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
+/// How many entries there will be may be a guess.
 unsafe extern "C-unwind" fn list(l: *mut lua_State) -> c_int {
     const LIST: c_int = 2;
-    /// More than the library and a few globals of a site.
-    const ROOM: c_int = 120;
     unsafe {
+        let entries = c_int::try_from(lua_tointeger(l, 2)).unwrap_or(0);
         lua_settop(l, 1);
-        lua_createtable(l, ROOM, 0);
+        lua_createtable(l, entries.saturating_mul(2), 0);
         let mut end = 0;
         lua_pushnil(l);
         while lua_next(l, 1) != 0 {
@@ -230,8 +230,8 @@ unsafe extern "C-unwind" fn unlisted(l: *mut lua_State) -> c_int {
     const TABLE: c_int = 4;
     unsafe {
         lua_settop(l, TABLE - 1);
-        lua_createtable(l, 0, 60);
         let (mut at, to) = (lua_tointeger(l, 2), lua_tointeger(l, 3));
+        lua_createtable(l, 0, c_int::try_from((to - at + 1) / 2).unwrap_or(0).max(0));
         while at < to {
             lua_rawgeti(l, LIST, at);
             lua_rawgeti(l, LIST, at + 1);
