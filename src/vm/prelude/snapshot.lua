@@ -3,24 +3,14 @@ local P = ...
 local R = {}
 P.R = R
 local ipairs, next, type = ipairs, next, type
-local debug = P.debug
-local setmetatable, getupvalue = debug.setmetatable, debug.getupvalue
+local setmetatable = P.debug.setmetatable
 local G, sized, copy, list = P.globals, P.host.sized, P.host.copy, P.host.list
 
--- Never looked into: the library, and functions of C and of ours, which are found by their upvalues'
--- names.
+-- Never looked into: the library, and functions of C and of ours.
 local known = copy(P.library)
 known[P] = true
-local function know(t)
-  for _, value in next, t do
-    if type(value) == "function" and not known[value] then
-      local name = getupvalue(value, 1)
-      if not name and debug.getinfo(value, "S").what == "C" or name == "" or name == "(no name)" then known[value] = true end
-    end
-  end
-end
-for t in next, P.library do know(t) end
-for t in next, P.own do know(t) end
+for t in next, P.library do P.host.know(t, known) end
+for t in next, P.own do P.host.know(t, known) end
 local of_known = { __index = known }
 R.known = known
 
