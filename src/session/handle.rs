@@ -31,6 +31,9 @@ type Work = Box<dyn FnOnce(&mut LuaSession) + Send>;
 /// that: a reload and the refresh after it need no second turn, and other sessions hardly wait.
 const SLICE: Duration = Duration::from_micros(500);
 
+/// While more sessions than that wait for a thread, what is not urgent waits until they have had one.
+const CROWD: usize = 64;
+
 /// Where the session comes from, and what knows it.
 pub(super) trait Origin: Send + Sync {
     /// Makes the session, on a thread of the pool.
@@ -503,7 +506,8 @@ impl Sleeper for SessionHandle {
         mailbox.alarm = None;
         if mailbox.stuck.is_none() {
             drop(mailbox);
-            let _ = self.queue(LuaSession::wake);
+            let is_crowded = self.0.run_queue.waiting() > CROWD;
+            let _ = self.queue(move |session| session.wake(is_crowded));
             return;
         }
         if !mailbox.browsers.is_empty() {

@@ -28,6 +28,10 @@ const CONGESTED: Duration = Duration::from_millis(50);
 const MAX_PENDING: usize = 10_000;
 /// Garbage of the start and of a reload is collected after this long, when browsers have been served.
 const COLLECT_AFTER: Duration = Duration::from_millis(250);
+/// While a crowd of sessions waits for a thread, garbage waits once more that long, and so many times at most:
+/// a save shall reach the last of them before the first ones clean up.
+const POSTPONED: Duration = Duration::from_secs(1);
+const POSTPONEMENTS: u8 = 3;
 /// Who saves a file saves it again soon: what a reload needs stays in the state for so long.
 const EDITING: Duration = Duration::from_secs(10);
 
@@ -103,6 +107,8 @@ pub struct LuaSession {
     /// Let go when browsers have been told.
     refreshing: Vec<Refreshing>,
     pub(super) collect_at: Option<Instant>,
+    /// How often that was postponed.
+    postponed: u8,
     /// When the code that only reloads need is let go.
     slim_at: Option<Instant>,
     /// Without a browser since.
@@ -137,6 +143,7 @@ impl LuaSession {
             refresh_at: None,
             refreshing: Vec::new(),
             collect_at: None,
+            postponed: 0,
             slim_at: None,
             lonely_since: Some(now),
             on_end: Some(on_end),
@@ -292,9 +299,13 @@ impl LuaSession {
         }
     }
 
-    /// Something is due: a timer, or a refresh.
-    pub(super) fn wake(&mut self) {
+    /// Something is due: a timer, or a refresh. `is_crowded`: many sessions wait for a thread.
+    pub(super) fn wake(&mut self, is_crowded: bool) {
         let now = Instant::now();
+        if is_crowded && self.postponed < POSTPONEMENTS && self.collect_at.is_some_and(|at| at <= now) {
+            self.postponed += 1;
+            self.collect_at = Some(now + self.spread(POSTPONED));
+        }
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.want(Refresh::Now);
         }
@@ -303,6 +314,7 @@ impl LuaSession {
             self.vm.forget_reload();
         }
         if self.collect_at.take_if(|at| *at <= now).is_some() || slim {
+            self.postponed = 0;
             self.vm.forget_load();
             self.vm.collect_garbage();
         }

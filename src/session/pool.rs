@@ -64,6 +64,11 @@ impl<T: Task> RunQueue<T> {
         // Without the pool the process is ending.
         let _ = self.0.send(session);
     }
+
+    /// How many sessions wait for a thread.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// How the pool is.

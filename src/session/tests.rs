@@ -257,6 +257,19 @@ fn a_memory_bomb_is_undone_and_its_memory_comes_back() {
 }
 
 #[test]
+fn garbage_waits_while_a_crowd_of_sessions_waits_for_a_thread_but_not_for_ever() {
+    let mut site = Site::new(&[("main.lua", COUNTER)]);
+    for _ in 0..3 {
+        site.session.collect_at = Some(Instant::now());
+        site.session.wake(true);
+        assert!(site.session.collect_at.is_some_and(|at| at > Instant::now()));
+    }
+    site.session.collect_at = Some(Instant::now());
+    site.session.wake(true);
+    assert_eq!(site.session.collect_at, None);
+}
+
+#[test]
 fn case_04_a_module_keeps_its_table_and_its_values() {
     let util = "local M = { limit = 10, count = 0, conf = { rate = 1 } }\nfunction M.up() M.count = M.count + 1 return M.count end\nfunction M.gone() end\nreturn M";
     let main = "local util = require 'util'\nfunction up() return util.up() end\nU = util";

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    host::LoadedFile,
+    host::{HostState, LoadedFile},
     state::{Failure, MAX_SNAPSHOT, Vm},
     timers::Timers,
     transaction::{Committed, Hook, Migrated},
@@ -153,7 +153,10 @@ impl Vm {
                 self.rename(old, &source.path);
             }
         }
-        self.plan(changed.iter().map(|changed| changed.source.path.as_path()));
+        // One by itself would be the first to run anyway.
+        if changed.len() > 1 {
+            self.plan(changed.iter().map(|changed| changed.source.path.as_path()));
+        }
         let mut queue: VecDeque<_> =
             changed.into_iter().map(|changed| (changed.source, changed.file)).collect();
         let mut ran: Vec<String> = Vec::new();
@@ -305,35 +308,37 @@ impl Vm {
 
     /// What has to run, dependencies first.
     fn changed(&self, newest: &Generation, scope: ReloadScope) -> Vec<Changed> {
-        let (loaded, missing) =
-            self.state(|state| (state.loaded.clone(), state.missing.clone())).unwrap_or_default();
         let current = self.generation();
         let is_new = |file: &PathBuf| {
             let hash = |generation: &Generation| generation.file(file).map(|source| source.hash);
             hash(newest).is_some() && hash(newest) != hash(&current)
         };
-        let mut changed: Vec<Changed> = Vec::new();
-        for (path, LoadedFile { file, hash, order }) in &loaded {
-            let Some(source) = newest.file(file) else { continue };
-            let wanted = missing.get(path).is_some_and(|files| files.iter().any(is_new));
-            if source.hash != *hash || source.path != *path || wanted {
-                changed.push(Changed {
-                    source: source.clone(),
-                    file: file.clone(),
-                    renamed_from: (source.path != *path).then(|| path.clone()),
-                    order: *order,
-                });
-            }
-        }
-        if scope == ReloadScope::All {
-            for (file, entry) in &newest.files {
-                let Some(source) = &entry.good else { continue };
-                if newest.changed.contains(&source.display) && !loaded.contains_key(&source.path) {
-                    let (source, file, order) = (source.clone(), file.clone(), usize::MAX);
-                    changed.push(Changed { source, file, renamed_from: None, order });
+        let look = |state: &mut HostState| {
+            let mut changed: Vec<Changed> = Vec::new();
+            for (path, LoadedFile { file, hash, order }) in &state.loaded {
+                let Some(source) = newest.file(file) else { continue };
+                let wanted = state.missing.get(path).is_some_and(|files| files.iter().any(is_new));
+                if source.hash != *hash || source.path != *path || wanted {
+                    changed.push(Changed {
+                        source: source.clone(),
+                        file: file.clone(),
+                        renamed_from: (source.path != *path).then(|| path.clone()),
+                        order: *order,
+                    });
                 }
             }
-        }
+            if scope == ReloadScope::All {
+                for (file, entry) in &newest.files {
+                    let Some(source) = &entry.good else { continue };
+                    if newest.changed.contains(&source.display) && !state.loaded.contains_key(&source.path) {
+                        let (source, file, order) = (source.clone(), file.clone(), usize::MAX);
+                        changed.push(Changed { source, file, renamed_from: None, order });
+                    }
+                }
+            }
+            changed
+        };
+        let mut changed = self.state(look).unwrap_or_default();
         changed.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.file.cmp(&b.file)));
         changed
     }

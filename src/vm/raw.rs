@@ -12,14 +12,16 @@ use std::{
 use mlua::{
     Lua, Table,
     ffi::{
-        LUA_MULTRET, LUA_OK, LUA_TNIL, lua_Debug, lua_State, lua_checkstack, lua_createtable, lua_error,
-        lua_gethook, lua_gethookcount, lua_gethookmask, lua_getinfo, lua_getmetatable, lua_gettop,
-        lua_getupvalue, lua_next, lua_pcall, lua_pop, lua_pushboolean, lua_pushinteger,
+        LUA_MULTRET, LUA_OK, LUA_TFUNCTION, LUA_TNIL, lua_Debug, lua_State, lua_checkstack, lua_createtable,
+        lua_error, lua_gethook, lua_gethookcount, lua_gethookmask, lua_getinfo, lua_getmetatable, lua_gettop,
+        lua_getupvalue, lua_iscfunction, lua_next, lua_pcall, lua_pop, lua_pushboolean, lua_pushinteger,
         lua_pushlightuserdata, lua_pushnil, lua_pushstring, lua_pushvalue, lua_rawequal, lua_rawget,
         lua_rawgeti, lua_rawgetp, lua_rawset, lua_rawseti, lua_rotate, lua_sethook, lua_settop,
         lua_tointeger, lua_type, lua_upvalueid,
     },
 };
+
+use super::passes::is_no_name;
 
 /// Adds them to the functions that the prelude gets.
 pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
@@ -30,6 +32,7 @@ pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
         host.raw_set("next_changed", lua.create_c_function(next_changed)?)?;
         host.raw_set("next_held", lua.create_c_function(next_held)?)?;
         host.raw_set("next_stale", lua.create_c_function(next_stale)?)?;
+        host.raw_set("know", lua.create_c_function(know)?)?;
         host.raw_set("copy", lua.create_c_function(copy)?)?;
         host.raw_set("list", lua.create_c_function(list)?)?;
         host.raw_set("unlisted", lua.create_c_function(unlisted)?)?;
@@ -182,6 +185,35 @@ unsafe fn next_slot(l: *mut lua_State, is_wanted: impl Fn(*mut lua_State) -> boo
     }
 }
 
+/// `know(t, known)`: to the set `known` go those functions in the table that are of C, or of ours: these have
+/// upvalues without a name.
+unsafe extern "C-unwind" fn know(l: *mut lua_State) -> c_int {
+    const KNOWN: c_int = 2;
+    unsafe {
+        lua_settop(l, KNOWN);
+        lua_pushnil(l);
+        while lua_next(l, 1) != 0 {
+            if lua_type(l, -1) == LUA_TFUNCTION {
+                let mut is_known = lua_iscfunction(l, -1) != 0;
+                if !is_known {
+                    let name = lua_getupvalue(l, -1, 1);
+                    if !name.is_null() {
+                        is_known = is_no_name(name);
+                        lua_pop(l, 1);
+                    }
+                }
+                if is_known {
+                    lua_pushvalue(l, -1);
+                    lua_pushboolean(l, 1);
+                    lua_rawset(l, KNOWN);
+                }
+            }
+            lua_pop(l, 1);
+        }
+        0
+    }
+}
+
 /// `copy(t)`: a table with the same keys and values. To grow step by step takes longer than to count.
 unsafe extern "C-unwind" fn copy(l: *mut lua_State) -> c_int {
     const COPY: c_int = 2;
@@ -204,14 +236,14 @@ unsafe extern "C-unwind" fn copy(l: *mut lua_State) -> c_int {
     }
 }
 
-/// `list(t)`: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
+/// `list(t, entries)`: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
+/// How many entries there will be may be a guess.
 unsafe extern "C-unwind" fn list(l: *mut lua_State) -> c_int {
     const LIST: c_int = 2;
-    /// More than the library and a few globals of a site.
-    const ROOM: c_int = 120;
     unsafe {
+        let entries = c_int::try_from(lua_tointeger(l, 2)).unwrap_or(0);
         lua_settop(l, 1);
-        lua_createtable(l, ROOM, 0);
+        lua_createtable(l, entries.saturating_mul(2), 0);
         let mut end = 0;
         lua_pushnil(l);
         while lua_next(l, 1) != 0 {
@@ -230,8 +262,8 @@ unsafe extern "C-unwind" fn unlisted(l: *mut lua_State) -> c_int {
     const TABLE: c_int = 4;
     unsafe {
         lua_settop(l, TABLE - 1);
-        lua_createtable(l, 0, 60);
         let (mut at, to) = (lua_tointeger(l, 2), lua_tointeger(l, 3));
+        lua_createtable(l, 0, c_int::try_from((to - at + 1) / 2).unwrap_or(0).max(0));
         while at < to {
             lua_rawgeti(l, LIST, at);
             lua_rawgeti(l, LIST, at + 1);

@@ -53,8 +53,12 @@ static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
             compile("merge", include_str!("prelude/merge.lua")),
             compile("reload", include_str!("prelude/reload.lua")),
             compile("settle", include_str!("prelude/settle.lua")),
+        ],
+        follow: [
+            compile("follow", include_str!("prelude/follow.lua")),
             compile("migrate", include_str!("prelude/migrate.lua")),
         ],
+        rollback: [compile("rollback", include_str!("prelude/rollback.lua"))],
         extras: [compile("extras", include_str!("prelude/extras.lua"))],
         viewlist: [compile("viewlist", include_str!("prelude/viewlist.lua"))],
     }
@@ -71,7 +75,11 @@ struct Prelude {
     /// Loaded when a file is to run, and let go when none has for a while.
     load: [Vec<u8>; 3],
     /// Loaded for a reload, after the above, and let go when nobody edits any more.
-    reload: [Vec<u8>; 5],
+    reload: [Vec<u8>; 4],
+    /// Loaded after the above when something follows a commit: hooks, migrations, files that are gone.
+    follow: [Vec<u8>; 2],
+    /// Loaded after them when a reload fails.
+    rollback: [Vec<u8>; 1],
     /// Loaded when user code asks for it.
     extras: [Vec<u8>; 1],
     /// Loaded when a page, or user code, asks for it.
@@ -307,7 +315,15 @@ impl Vm {
         if self.prelude.raw_get::<Option<Table>>("R")?.is_none() {
             load_reload(&self.lua, &self.prelude)?;
         }
-        let function: Function = self.prelude.raw_get::<Table>("R")?.raw_get(name)?;
+        let reload: Table = self.prelude.raw_get("R")?;
+        let function = match reload.raw_get::<Option<Function>>(name)? {
+            Some(function) => function,
+            None => {
+                let rare: &[_] = if name == "rollback" { &PRELUDE.rollback } else { &PRELUDE.follow };
+                load_parts(&self.lua, rare, &self.prelude)?;
+                reload.raw_get(name)?
+            }
+        };
         self.known.borrow_mut().push((name, function.clone()));
         Ok(function)
     }

@@ -130,3 +130,16 @@ fn case_09_functions_among_the_fields_are_code() {
     );
     assert_eq!(site.eval("return #LOG .. a.hi() .. a.more()"), "023");
 }
+
+#[test]
+fn what_migrates_objects_is_loaded_when_a_declaration_has_changed() {
+    let mut site = Site::new(&[("main.lua", &person("{ name = '', tags = {} }", MUTATE))]);
+    let has_migration = |site: &Site| {
+        let reload: mlua::Table = site.session.vm.prelude().raw_get("R").unwrap();
+        reload.raw_get::<Option<mlua::Function>>("plan_migration").unwrap().is_some()
+    };
+    site.good("main.lua", &person("{ name = '', tags = {} }", &format!("{MUTATE} -- edit")));
+    assert!(!has_migration(&site), "nothing follows that commit");
+    site.good("main.lua", &person("{ name = '' }", MUTATE));
+    assert!(has_migration(&site));
+}

@@ -6,9 +6,10 @@ local concat, setmetatable = table.concat, debug.setmetatable
 local setupvalue = debug.setupvalue
 local loaded, records, stack = P.loaded, P.records, P.stack
 
--- The list of what is in a table, and from where to where it goes.
+-- The list of what is in the globals or a copy of them, and from where to where it goes: the library, and a
+-- few of a site.
 local function listed(t)
-  local list = host.list(t)
+  local list = host.list(t, 60)
   return { list, 1, #list }
 end
 

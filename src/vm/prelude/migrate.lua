@@ -1,4 +1,4 @@
--- Objects follow the fields that their prototype declares.
+-- Objects follow the fields that their prototype declares. Loaded when it is needed.
 local P = ...
 local R = P.R
 local next, rawget, rawset, sort, type = next, rawget, rawset, table.sort, type
@@ -51,14 +51,6 @@ end
 
 local function clear(object, changes)
   for key in next, changes.removed do rawset(object, key, nil) end
-end
-
--- Whether a prototype was declared anew, so that there may be something to migrate.
-function R.migrates()
-  for _, info in next, P.prototypes do
-    if info.was then return true end
-  end
-  return false
 end
 
 -- Lists what has to be migrated: prototypes as they were declared, objects as they were made.

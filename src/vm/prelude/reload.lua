@@ -75,14 +75,6 @@ function R.reload(path, file, name)
   return R.extra[1] ~= nil
 end
 
--- The module is another file now: its link was retargeted.
-function R.rename(old, new)
-  local record = records[old]
-  if record and not records[new] then
-    records[old], records[new], record.path = nil, record, new
-  end
-end
-
 -- The same prototype with what the source says now. Fields that left it stay until objects are migrated.
 function R.redeclare(info, init, base)
   local prototype, before, now = info.prototype, info.declared, P.L.declared_fields(init)

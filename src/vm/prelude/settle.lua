@@ -4,7 +4,7 @@ local R = P.R
 local next, rawequal, rawget, rawset, type = next, rawequal, rawget, rawset, type
 local debug, status = P.debug, coroutine.status
 local getmetatable, setmetatable = debug.getmetatable, debug.setmetatable
-local foreign = P.L.foreign
+local foreign, same_data = P.L.foreign, P.L.same_data
 local getupvalue, setupvalue, getinfo = debug.getupvalue, debug.setupvalue, debug.getinfo
 local host = P.host
 local source_of, next_changed, next_held, next_stale = host.source, host.next_changed, host.next_held, host.next_stale
@@ -194,67 +194,41 @@ function R.commit()
   return ended
 end
 
+local function differs(was, now)
+  for key, value in next, now do
+    if not same_data(was[key], value) then return true end
+  end
+  for key in next, was do
+    if now[key] == nil then return true end
+  end
+  return false
+end
+
+-- Whether objects have to follow their prototypes. Most often one is declared again as it was: then nothing
+-- follows the commit.
+local function migrates()
+  local any = false
+  for _, info in next, P.prototypes do
+    if info.was then
+      if differs(info.was, info.declared) then any = true else info.was = nil end
+    end
+  end
+  return any
+end
+
 -- Both, and in the same call the end of the reload if nothing follows and it `may_finish`: a call from Rust
 -- takes as long as some of these. Says how many timers ended, whether there is something to tell, and
 -- whether there are hooks or migrations to come.
 function R.commit_all(may_finish)
   R.settle()
   local ended = R.commit()
-  local follows = R.hooks[1] ~= nil or R.accepted[1] ~= nil or R.migrates()
+  local follows = R.hooks[1] ~= nil or R.accepted[1] ~= nil or migrates()
   if may_finish and not follows then R.finish() end
   return ended, R.notes[1] ~= nil, follows
-end
-
--- Lets go of loaded files that are there no longer, unless something still requires them. Returns their
--- chunks' names.
-function R.prune(paths)
-  local pruned = {}
-  R.hooks = R.hooks or {}
-  if not P.extras then P.host.need("extras", P) end
-  repeat
-    local before = #pruned
-    for i = 1, #paths do
-      local record, wanted = P.records[paths[i]], false
-      for _, other in next, P.records do
-        wanted = wanted or other ~= record and other.deps and other.deps[record]
-      end
-      if record and not wanted then
-        for _, f in next, record.dispose or {} do R.hooks[#R.hooks + 1] = { f, record.data, record.source } end
-        pruned[#pruned + 1] = record.source
-        P.unload(record)
-      end
-    end
-  until #pruned == before
-  return pruned
-end
-
--- The next of the functions that are called after commit, with what it gets, and its file.
-function R.take_hook()
-  local hook = R.hooks and table.remove(R.hooks, 1)
-  if hook then return hook[1], hook[2], hook[3] end
-end
-
-function R.take_accept()
-  local hook = R.accepted and table.remove(R.accepted, 1)
-  if hook then return hook[1], hook[2], hook[3] end
 end
 
 -- hot.invalidate: what requires this file runs again, as a reload of its own.
 function R.invalidate(record, message)
   R.invalidated = R.invalidated or {}
   R.invalidated[#R.invalidated + 1] = { record, message }
-end
-
--- Plans what hot.invalidate asked for. Not twice the same: two files could go on for ever.
-function R.take_invalidated()
-  local asked = R.invalidated or {}
-  R.invalidated = nil
-  for i = 1, #asked do
-    local record, message = asked[i][1], asked[i][2]
-    R.done[record] = true
-    if R.run_dependents(record, "invalidated", message) == 0 then
-      R.note("invalidated", { source = record.source, message = message })
-    end
-  end
-  return R.take_extra()
 end

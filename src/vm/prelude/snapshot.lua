@@ -2,26 +2,15 @@
 local P = ...
 local R = {}
 P.R = R
-local ipairs, next, rawget, rawset, rawequal, type = ipairs, next, rawget, rawset, rawequal, type
-local debug = P.debug
-local getmetatable, setmetatable = debug.getmetatable, debug.setmetatable
-local getupvalue, setupvalue = debug.getupvalue, debug.setupvalue
-local G, sized, copy = P.globals, P.host.sized, P.host.copy
+local ipairs, next, type = ipairs, next, type
+local setmetatable = P.debug.setmetatable
+local G, sized, copy, list = P.globals, P.host.sized, P.host.copy, P.host.list
 
--- Never looked into: the library, and functions of C and of ours, which are found by their upvalues'
--- names.
+-- Never looked into: the library, and functions of C and of ours.
 local known = copy(P.library)
 known[P] = true
-local function know(t)
-  for _, value in next, t do
-    if type(value) == "function" and not known[value] then
-      local name = getupvalue(value, 1)
-      if not name and debug.getinfo(value, "S").what == "C" or name == "" or name == "(no name)" then known[value] = true end
-    end
-  end
-end
-for t in next, P.library do know(t) end
-for t in next, P.own do know(t) end
+for t in next, P.library do P.host.know(t, known) end
+for t in next, P.own do P.host.know(t, known) end
 local of_known = { __index = known }
 R.known = known
 
@@ -54,6 +43,7 @@ local queue_size, functions_size, tables_size, slots_size, upvalues_size = 0, 0,
 -- `seen`: table -> where it begins in `tables`; function, coroutine -> true.
 -- `slots`: table, key, function ... for each function that is in a table.
 -- `functions`, `coroutines`; `upvalues`: function, index, value ... Those that functions share are there once.
+-- `records`, `prototypes`, `loaded`: ours, as lists of keys and values.
 function R.begin()
   local seen, max = setmetatable(sized(0, queue_size + functions_size + upvalues_size // 3 + 10), of_known), P.max_snapshot
   local queue, last, functions, found = sized(queue_size, 0), 0, sized(functions_size, 0), 0
@@ -80,16 +70,13 @@ function R.begin()
   )
   local records, prototypes = {}, {}
   for path, record in next, P.records do
-    local fields = copy(record)
-    fields.names = copy(record.names)
-    fields.dispose = record.dispose and copy(record.dispose)
-    records[path] = { record, fields }
+    records[path] = { record, list(record, 16), list(record.names, 1), record.dispose and list(record.dispose, 4) }
   end
-  for name, info in next, P.prototypes do prototypes[name] = { info, copy(info) } end
+  for name, info in next, P.prototypes do prototypes[name] = { info, list(info, 8) } end
   R.batch = {
     seen = seen, tables = tables, slots = slots, functions = functions, upvalues = upvalues,
     coroutines = coroutines, records = records, prototypes = prototypes, timers = copy(P.timers),
-    app = P.app, loaded = copy(P.loaded), complete = complete, untouched = true,
+    app = P.app, loaded = list(P.loaded, 16), complete = complete, untouched = true,
   }
   P.session.reloading = true
   R.prepare()
@@ -98,51 +85,6 @@ end
 
 -- What runs is there for the first time: to the code it is no reload.
 function R.is_start() P.session.reloading, P.pending = false, nil end
-
-local function restore(t, content)
-  for key in next, t do
-    if content[key] == nil then rawset(t, key, nil) end
-  end
-  for key, value in next, content do
-    if not rawequal(rawget(t, key), value) then rawset(t, key, value) end
-  end
-end
-
-function R.rollback()
-  P.sweep()
-  local batch = R.batch
-  local saved, at = batch.tables, 1
-  while saved[at] do
-    local t, metatable, stop, content = saved[at], saved[at + 1] or nil, saved[at + 2], {}
-    for i = at + 3, stop, 2 do content[saved[i]] = saved[i + 1] end
-    restore(t, content)
-    if getmetatable(t) ~= metatable then setmetatable(t, metatable) end
-    at = stop + 1
-  end
-  saved, at = batch.upvalues, 1
-  while saved[at] do
-    local f, i, value = saved[at], saved[at + 1], saved[at + 2]
-    if value == P then value = nil end
-    local _, now = getupvalue(f, i)
-    if not rawequal(now, value) then setupvalue(f, i, value) end
-    at = at + 3
-  end
-  restore(P.records, {})
-  for path, entry in next, batch.records do
-    restore(entry[1], entry[2])
-    P.records[path] = entry[1]
-  end
-  for _, info in next, P.prototypes do P.prototype_info[info.prototype] = nil end
-  restore(P.prototypes, {})
-  for name, entry in next, batch.prototypes do
-    local info = entry[1]
-    restore(info, entry[2])
-    P.prototypes[name], P.prototype_info[info.prototype] = info, info
-  end
-  restore(P.loaded, batch.loaded)
-  P.timers, P.app = batch.timers, batch.app
-  R.finish()
-end
 
 -- The reload is over, in either way.
 function R.finish()

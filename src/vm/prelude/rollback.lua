@@ -1,0 +1,55 @@
+-- A reload that failed: everything is put back as the snapshot has it. Loaded when it is needed.
+local P = ...
+local R = P.R
+local next, rawequal, rawget, rawset = next, rawequal, rawget, rawset
+local debug, unlisted = P.debug, P.host.unlisted
+local getmetatable, setmetatable = debug.getmetatable, debug.setmetatable
+local getupvalue, setupvalue = debug.getupvalue, debug.setupvalue
+
+local function restore(t, content)
+  for key in next, t do
+    if content[key] == nil then rawset(t, key, nil) end
+  end
+  for key, value in next, content do
+    if not rawequal(rawget(t, key), value) then rawset(t, key, value) end
+  end
+end
+
+local function content(listed) return unlisted(listed, 1, #listed) end
+
+function R.rollback()
+  P.sweep()
+  local batch = R.batch
+  local saved, at = batch.tables, 1
+  while saved[at] do
+    local t, metatable, stop = saved[at], saved[at + 1] or nil, saved[at + 2]
+    restore(t, unlisted(saved, at + 3, stop))
+    if getmetatable(t) ~= metatable then setmetatable(t, metatable) end
+    at = stop + 1
+  end
+  saved, at = batch.upvalues, 1
+  while saved[at] do
+    local f, i, value = saved[at], saved[at + 1], saved[at + 2]
+    if value == P then value = nil end
+    local _, now = getupvalue(f, i)
+    if not rawequal(now, value) then setupvalue(f, i, value) end
+    at = at + 3
+  end
+  restore(P.records, {})
+  for path, entry in next, batch.records do
+    local record, fields = entry[1], content(entry[2])
+    fields.names, fields.dispose = content(entry[3]), entry[4] and content(entry[4])
+    restore(record, fields)
+    P.records[path] = record
+  end
+  for _, info in next, P.prototypes do P.prototype_info[info.prototype] = nil end
+  restore(P.prototypes, {})
+  for name, entry in next, batch.prototypes do
+    local info = entry[1]
+    restore(info, content(entry[2]))
+    P.prototypes[name], P.prototype_info[info.prototype] = info, info
+  end
+  restore(P.loaded, content(batch.loaded))
+  P.timers, P.app = batch.timers, batch.app
+  R.finish()
+end
