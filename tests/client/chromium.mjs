@@ -36,7 +36,17 @@ export async function startBrowser() {
     /** Runs the body of a function in the page. */
     run: (script, ...args) => call("POST", `${session}/execute/sync`, { script, args }),
     click: async (css) => call("POST", `${session}/element/${await element(css)}/click`, {}),
-    type: async (css, text) => call("POST", `${session}/element/${await element(css)}/value`, { text }),
+    /** Waits until the element takes keys: one that was just made may not have been laid out. */
+    type: async (css, text) => {
+      const end = Date.now() + 5000;
+      for (;;) {
+        try {
+          return await call("POST", `${session}/element/${await element(css)}/value`, { text });
+        } catch (error) {
+          if (!error.message.startsWith("element not interactable") || Date.now() > end) throw error;
+        }
+      }
+    },
     /** Presses and releases a key, wherever the focus is. */
     key: (value) => call("POST", `${session}/actions`, {
       actions: [{ type: "key", id: "keyboard", actions: [{ type: "keyDown", value }, { type: "keyUp", value }] }],

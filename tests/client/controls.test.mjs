@@ -113,7 +113,7 @@ test("a component's button and its events call with its value", options, async (
 
 test("keys call with their modifiers, exactly", options, async () => {
   await show(`<textarea ui-value=text ui-event-keypress-ctrl-enter="send()"></textarea>
-    <div tabindex=0 ui-event-keypress-left="turn(_)" ui-event-keypress-shift-a="lastKey" ui-event-keypress-escape="close()"></div>`);
+    <div tabindex=0 ui-event-keypress-left="turn(_)" ui-event-keypress-shift-a="lastKey" ui-event-keypress-escape="close()">keys</div>`);
   await browser.type("textarea", "hi\uE007\uE009\uE007\uE000");
   await browser.type("div[tabindex]", "\uE012\uE008A\uE000\uE00C");
   await until("five", () => updates().length === 5);
