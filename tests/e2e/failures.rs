@@ -9,7 +9,7 @@ use crate::{
     support::{
         http,
         server::Server,
-        site::{MAIN, Site, WORDS},
+        site::{MAIN, PATIENT, Site, WORDS},
     },
 };
 
@@ -139,7 +139,7 @@ return x.name
 #[tokio::test]
 async fn what_is_wrong_with_one_file_keeps_the_others_of_the_batch_back_until_it_is_mended() {
     for bad in ["local x = nil\nx.y = 1\n", "function x(\n"] {
-        let site = Site::new();
+        let site = Site::configured(PATIENT);
         let server = Server::start(&site.dir()).await;
         let mut browser = Browser::open_app(&server).await;
         site.save("lua/words.lua", &WORDS.replace("alpha", "beta"));

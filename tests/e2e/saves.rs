@@ -6,7 +6,7 @@ use crate::{
     client::Browser,
     support::{
         server::Server,
-        site::{MAIN, Site, VIEWDEF, WORDS},
+        site::{MAIN, PATIENT, Site, VIEWDEF, WORDS},
     },
 };
 
@@ -126,7 +126,7 @@ async fn two_files_saved_together_are_seen_together() {
 
 #[tokio::test]
 async fn a_viewdef_and_the_code_it_shows_come_in_one_frame() {
-    let site = Site::new();
+    let site = Site::configured(PATIENT);
     let server = Server::start(&site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let has = |browser: &Browser, text: &str| {

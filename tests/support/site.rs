@@ -27,6 +27,10 @@ return M
 
 pub(crate) const VIEWDEF: &str = "<template><p ui-value=\"label()\"></p></template>\n";
 
+/// For tests whose saves have to be one batch: a busy machine may keep a test from its second save for longer
+/// than the usual `quiet`.
+pub(crate) const PATIENT: &str = "[watch]\nquiet = \"500ms\"\n";
+
 /// A temporary site. A second directory beside it, [`outside`](Self::outside), is not part of it.
 pub(crate) struct Site {
     ground: Ground,
