@@ -3,12 +3,16 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
 use crate::{HintSet, Phase};
+
+/// Time stamps of files are behind the clock by up to a tick of the kernel's timer, which comes at least so
+/// often.
+const TICK: Duration = Duration::from_millis(10);
 
 /// What a backend says.
 #[derive(Debug, Clone)]
@@ -104,7 +108,7 @@ pub struct Collected {
     pub lost: Vec<Lost>,
     /// When the first of these reports came in.
     pub first: Instant,
-    /// When the last one did.
+    /// When the last one did. What was written until then is among the hints.
     pub last: Instant,
 }
 
@@ -215,6 +219,18 @@ impl ReportSink {
     pub fn hint(&self, path: impl Into<PathBuf>, phase: Phase) {
         self.report(Report::Hint { path: path.into(), phase });
     }
+
+    /// Hints a place that looks as it did, for caution: it may have changed without that showing. No news:
+    /// it does not say that what was written until now is hinted, and puts nothing off.
+    pub fn remind(&self, path: impl Into<PathBuf>) {
+        let shared = &self.shared.0;
+        let now = Instant::now();
+        let mut pending = shared.lock();
+        let new = || Collected::new(now.checked_sub(TICK).unwrap_or(now));
+        pending.collected.get_or_insert_with(new).hints.insert(path.into(), Phase::Complete);
+        drop(pending);
+        shared.arrived.notify_one();
+    }
 }
 
 impl ReportStream {
@@ -245,6 +261,19 @@ impl ReportStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reminder_is_no_word_of_what_was_written_meanwhile() {
+        let (sink, mut stream) = ReportSink::new();
+        sink.remind("/a");
+        let alone = stream.take().unwrap();
+        assert!(alone.hints.covers("/a".as_ref()) && alone.last + TICK <= Instant::now());
+        sink.hint("/b", Phase::Complete);
+        let hinted = Instant::now();
+        sink.remind("/a");
+        let both = stream.take().unwrap();
+        assert!(both.hints.len() == 2 && both.last <= hinted);
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_report_is_lost_between_threads_and_the_stream_ends_after_the_last() {

@@ -94,7 +94,9 @@ impl View {
     pub(crate) fn is(&self, expected: &Entries, after: &str) {
         let differs = |path: &&PathBuf| self.known.get(*path) != expected.get(*path);
         let wrong: BTreeSet<&PathBuf> = self.known.keys().chain(expected.keys()).filter(differs).collect();
-        assert!(wrong.is_empty(), "after {after}: the view is wrong at {wrong:?}");
+        let wrong: Vec<_> =
+            wrong.into_iter().map(|path| (path, self.known.get(path), expected.get(path))).collect();
+        assert!(wrong.is_empty(), "after {after}: the view is wrong (path, known, expected) at {wrong:?}");
     }
 
     /// Passes a barrier and looks where the backend said.

@@ -98,7 +98,8 @@ pub(crate) fn follow(
                 let path = dir.join(name);
                 changed |= finding != Finding::Again;
                 match finding {
-                    Finding::Changed | Finding::Again => reports.hint(path, Phase::Complete),
+                    Finding::Changed => reports.hint(path, Phase::Complete),
+                    Finding::Again => reports.remind(path),
                     Finding::Back => lost(reports, path),
                 }
             });
