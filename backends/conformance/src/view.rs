@@ -246,11 +246,21 @@ impl View {
         }
         for (path, _) in hints.iter() {
             if path.starts_with(&self.root) {
-                self.known.extend(entries_at(path));
+                if !self.leads_through_link(path) {
+                    self.known.extend(entries_at(path));
+                }
             } else if self.root.starts_with(path) {
                 self.known.extend(entries_at(&self.root));
             }
         }
+    }
+
+    /// A backend may speak of what was a directory when it was planned.
+    fn leads_through_link(&self, path: &Path) -> bool {
+        path.ancestors()
+            .skip(1)
+            .take_while(|above| above.starts_with(&self.root))
+            .any(|above| above.is_symlink())
     }
 }
 

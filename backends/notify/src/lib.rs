@@ -154,6 +154,7 @@ impl Engine {
                 self.notes.want(plan.clone());
                 self.watches.change_to(&plan);
                 self.plan = plan;
+                self.hint_no_longer_skipped();
                 self.tell_armed();
             }
             Work::Barrier(request) => self.barriers.begin(request)?,
@@ -179,6 +180,18 @@ impl Engine {
         Ok(())
     }
 
+    /// What was planned before and could not be watched: nobody will look at it for being new in the plan, and
+    /// what told that it is there came before its watch.
+    fn hint_no_longer_skipped(&self) {
+        let skipped = self.watches.skipped();
+        for Skipped { dir, .. } in &self.told {
+            let is_skipped = skipped.binary_search_by(|skipped| skipped.dir.cmp(dir)).is_ok();
+            if !is_skipped && self.plan.dirs.contains(dir) {
+                self.notes.reports().hint(dir, Phase::Complete);
+            }
+        }
+    }
+
     fn tell_armed(&mut self) {
         self.told = self.watches.skipped();
         let armed = Armed { revision: self.plan.revision, skipped: self.told.clone() };
@@ -188,7 +201,10 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::{
+        fs::{self, File},
+        path::PathBuf,
+    };
 
     use hotloader_backend::{FailureClass, spawn};
 
@@ -203,6 +219,32 @@ mod tests {
         let failure = NotifyBackend::from_options(&BTreeMap::from([("interval".to_owned(), 1)])).unwrap_err();
         assert_eq!(failure.class(), FailureClass::Fatal);
         assert!(failure.to_string().contains("watch.notify.interval"), "{failure}");
+    }
+
+    #[test]
+    fn a_directory_that_could_not_be_watched_under_the_last_plan_is_hinted_when_the_next_finds_it() {
+        let site = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(site.path()).unwrap();
+        let (late, other) = (root.join("late"), root.join("other"));
+        fs::create_dir(&other).unwrap();
+        let (reports, mut stream) = ReportSink::new();
+        let mut engine = Engine::start(reports, oneshot::channel().0).unwrap();
+        let plan = |revision, dirs: &[&PathBuf]| {
+            Work::Plan(Arc::new(WatchPlan::new(revision, dirs.iter().copied().cloned())))
+        };
+        engine.work(plan(1, &[&root, &late])).unwrap();
+        assert_eq!(stream.take().unwrap().armed.unwrap().skipped.len(), 1);
+        fs::create_dir(&late).unwrap();
+        // It is told, looked at, and written to before anybody watches it.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while !stream.take().is_some_and(|collected| collected.hints.covers(&late)) {
+            assert!(std::time::Instant::now() < deadline, "the new directory is not told");
+            std::thread::yield_now();
+        }
+        engine.work(plan(2, &[&root, &late, &other])).unwrap();
+        let collected = stream.take().unwrap();
+        assert!(collected.armed.unwrap().skipped.is_empty());
+        assert!(collected.hints.covers(&late) && !collected.hints.covers(&other));
     }
 
     #[tokio::test]
