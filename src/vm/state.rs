@@ -14,6 +14,7 @@ use mlua::{
 
 use super::{
     deadline::{Budget, Deadline},
+    entries,
     host::{self, HostState},
     json, library,
     memory::{MemoryWatch, Pressure},
@@ -37,6 +38,7 @@ static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
         function.map(|function| function.dump(true)).unwrap_or_default()
     };
     Prelude {
+        is_this_lua: entries::is_as_expected(&lua).unwrap_or(false),
         sandbox: [compile("sandbox", include_str!("prelude/sandbox.lua"))],
         guest: [compile("guest", include_str!("prelude/guest.lua"))],
         start: [
@@ -67,6 +69,8 @@ static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
 /// Code of ours in every state. All of it together would be the greater part of an idle session, so what
 /// is not always needed is not always there.
 struct Prelude {
+    /// Its tables are laid out as reloads read them.
+    is_this_lua: bool,
     /// First, in a state of ours.
     sandbox: [Vec<u8>; 1],
     /// First, in a state of somebody else.
@@ -186,6 +190,9 @@ impl Vm {
         state: HostState,
         budget: Arc<BudgetConfig>,
     ) -> mlua::Result<Self> {
+        if !PRELUDE.is_this_lua {
+            return Err(mlua::Error::runtime("this Lua lays out its tables otherwise than Lua 5.4"));
+        }
         let host = host::functions(&lua)?;
         let max_string = budget.string.as_usize();
         let need = move |lua: &Lua, (part, prelude): (LuaString, Table)| {

@@ -12,14 +12,14 @@ use std::ffi::{CStr, c_int};
 use mlua::{
     Function, Lua,
     ffi::{
-        LUA_TFUNCTION, LUA_TNIL, LUA_TNUMBER, LUA_TSTRING, LUA_TTABLE, LUA_TTHREAD, lua_Integer, lua_State,
-        lua_checkstack, lua_getmetatable, lua_getupvalue, lua_next, lua_pop, lua_pushboolean,
-        lua_pushinteger, lua_pushnil, lua_pushvalue, lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawset,
-        lua_rawseti, lua_rawsetp, lua_settop, lua_tointeger, lua_type, lua_upvalueid,
+        LUA_TFUNCTION, LUA_TNIL, LUA_TTABLE, LUA_TTHREAD, lua_Integer, lua_State, lua_checkstack,
+        lua_getmetatable, lua_getupvalue, lua_pop, lua_pushboolean, lua_pushinteger, lua_pushvalue,
+        lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawset, lua_rawseti, lua_rawsetp, lua_settop,
+        lua_tointeger, lua_type, lua_upvalueid,
     },
 };
 
-use super::passes::Cells;
+use super::{entries::Entries, passes::Cells};
 
 // Its arguments; what is in them, `prelude/snapshot.lua` says. The first and the fourth hold the roots.
 const QUEUE: c_int = 1;
@@ -36,10 +36,13 @@ const NOTHING: c_int = 9;
 const QUEUED: c_int = 10;
 const FOUND: c_int = 11;
 const MAX: c_int = 12;
+/// So many of the first tables in the queue have their places noted in `seen`.
+const PLACED: c_int = 13;
 /// What is being looked into.
-const SUBJECT: c_int = 13;
+const SUBJECT: c_int = 14;
 
-/// `walk(queue, seen, known, functions, tables, slots, upvalues, coroutines, nothing, queued, found, max)`
+/// `walk(queue, seen, known, functions, tables, slots, upvalues, coroutines, nothing, queued, found, max,
+/// placed)`
 /// says whether it came to the end of everything, and how long the lists are: `queue`, `functions`, `tables`,
 /// `slots`, `upvalues`.
 pub(super) fn function(lua: &Lua) -> mlua::Result<Function> {
@@ -57,6 +60,8 @@ struct Walk {
     slots: lua_Integer,
     upvalues: lua_Integer,
     cells: Cells,
+    /// Whether it is noted in `seen` where the table begins in `tables`.
+    places: bool,
 }
 
 unsafe extern "C-unwind" fn walk(l: *mut lua_State) -> c_int {
@@ -66,7 +71,8 @@ unsafe extern "C-unwind" fn walk(l: *mut lua_State) -> c_int {
             return 1;
         }
         let (queued, found, max) = (lua_tointeger(l, QUEUED), lua_tointeger(l, FOUND), lua_tointeger(l, MAX));
-        lua_settop(l, MAX);
+        let placed = lua_tointeger(l, PLACED);
+        lua_settop(l, PLACED);
         let mut walk = Walk {
             l,
             queued,
@@ -76,11 +82,13 @@ unsafe extern "C-unwind" fn walk(l: *mut lua_State) -> c_int {
             slots: 0,
             upvalues: 0,
             cells: Cells::default(),
+            places: false,
         };
         let (mut at, mut looked) = (1, 1);
         loop {
             while at <= walk.queued && at <= max {
                 lua_rawgeti(l, QUEUE, at);
+                walk.places = at <= placed;
                 at += 1;
                 walk.table();
                 lua_settop(l, SUBJECT - 1);
@@ -160,9 +168,11 @@ impl Walk {
     unsafe fn table(&mut self) {
         let l = self.l;
         unsafe {
-            lua_pushvalue(l, SUBJECT);
-            lua_pushinteger(l, self.tables + 1);
-            lua_rawset(l, SEEN);
+            if self.places {
+                lua_pushvalue(l, SUBJECT);
+                lua_pushinteger(l, self.tables + 1);
+                lua_rawset(l, SEEN);
+            }
             lua_pushvalue(l, SUBJECT);
             self.append(TABLES);
             if lua_getmetatable(l, SUBJECT) == 0 {
@@ -174,29 +184,32 @@ impl Walk {
             let stop = self.tables + 1;
             lua_pushinteger(l, stop);
             self.append(TABLES);
-            lua_pushnil(l);
-            while lua_next(l, SUBJECT) != 0 {
-                lua_pushvalue(l, -2);
+            let mut entries = Entries::at(l, SUBJECT);
+            while let Some((key, value)) = entries.take() {
+                // Both at once: a list that grows may have a weak table cleared.
+                key.push(l);
+                value.push(l);
+                key.push(l);
                 self.append(TABLES);
-                let kind = lua_type(l, -1);
-                if kind == LUA_TFUNCTION {
+                match lua_type(l, -1) {
                     // Most of the globals are known.
-                    if !self.is_in(KNOWN) {
+                    LUA_TFUNCTION if !self.is_in(KNOWN) => {
                         lua_pushvalue(l, SUBJECT);
                         self.append(SLOTS);
-                        lua_pushvalue(l, -2);
+                        key.push(l);
                         self.append(SLOTS);
                         lua_pushvalue(l, -1);
                         self.append(SLOTS);
-                        self.meet_unknown(kind);
+                        self.meet_unknown(LUA_TFUNCTION);
                     }
-                } else if matches!(kind, LUA_TTABLE | LUA_TTHREAD) {
-                    self.meet_unknown(kind);
+                    kind @ (LUA_TTABLE | LUA_TTHREAD) => self.meet_unknown(kind),
+                    _ => {}
                 }
                 self.append(TABLES);
-                if !matches!(lua_type(l, -1), LUA_TSTRING | LUA_TNUMBER) {
+                if key.is_object() {
                     self.meet();
                 }
+                lua_pop(l, 1);
             }
             lua_pushinteger(l, self.tables);
             lua_rawseti(l, TABLES, stop);
