@@ -1,6 +1,7 @@
 //! Lua's own tables, read where they lie. `lua_next` searches for the key that it gave last before it goes
 //! on, and to compare two values by Lua's functions both have to be put on the stack: that was a third of
-//! what the walks of a reload cost. Nothing of Lua's is written here, but for slots on top of its stack.
+//! what the walks of a reload cost. What is written here is the slot on top of the stack, and places of lists
+//! of ours.
 //!
 //! Safety of this file: as in `walk.rs`; beyond that it relies on how Lua 5.4 lays out four of its structures
 //! (`lobject.h` and `lstate.h`), which has been so in all of its releases. [`is_as_expected`] looks at tables
@@ -16,7 +17,7 @@ use mlua::{
     Lua, Table,
     ffi::{
         lua_Integer, lua_State, lua_getmetatable, lua_next, lua_pop, lua_pushboolean, lua_pushnil,
-        lua_rawequal, lua_settop, lua_topointer,
+        lua_rawequal, lua_rawseti, lua_settop, lua_topointer,
     },
 };
 
@@ -28,6 +29,8 @@ const BOOLEAN: u8 = 1;
 const STRING: u8 = 4;
 const TABLE: u8 = 5;
 const INTEGER: u8 = 3;
+/// In a table's mark: the collector has been through it, and has to be told of what is put into it.
+const IS_DONE: u8 = 1 << 5;
 /// In a table's flags: the limit of its array is a hint, and not its size.
 const IS_HINT: u8 = 1 << 7;
 
@@ -58,7 +61,7 @@ pub(super) struct RawTable {
     flags: u8,
     log_of_nodes: u8,
     limit: u32,
-    array: *const Raw,
+    array: *mut Raw,
     nodes: *const Node,
     last_free: *const Node,
     metatable: *const RawTable,
@@ -77,7 +80,17 @@ struct State {
 }
 
 impl Raw {
+    pub(super) const FALSE: Self = Self { bits: 0, kind: BOOLEAN };
     const NIL: Self = Self { bits: 0, kind: 0 };
+
+    pub(super) fn of(integer: lua_Integer) -> Self {
+        Self { bits: integer.cast_unsigned(), kind: INTEGER }
+    }
+
+    /// What is on top of the stack.
+    pub(super) unsafe fn top(l: *mut lua_State) -> Self {
+        unsafe { *top(l) }
+    }
 
     pub(super) fn is_nil(self) -> bool {
         self.kind & BASIC == 0
@@ -138,10 +151,65 @@ impl RawTable {
     }
 }
 
-/// The entries of a table, in the order in which `lua_next` finds them. As with that, entries may be changed
-/// or taken out meanwhile, and none may be added.
-pub(super) struct Entries {
+/// A list of ours that becomes longer, at an index of the stack where it stays.
+pub(super) struct List {
     table: *const RawTable,
+    index: c_int,
+    /// How long it is.
+    pub(super) end: lua_Integer,
+    /// How long it can become where it is.
+    room: lua_Integer,
+}
+
+impl List {
+    /// One that is empty.
+    pub(super) unsafe fn at(l: *mut lua_State, index: c_int) -> Self {
+        let mut list = Self { table: unsafe { RawTable::at(l, index) }, index, end: 0, room: 0 };
+        unsafe { list.measure() };
+        list
+    }
+
+    unsafe fn measure(&mut self) {
+        let room = unsafe { RawTable::list(self.table) }.len();
+        self.room = lua_Integer::try_from(room).unwrap_or(0);
+    }
+
+    /// A value that is held elsewhere until it is in here. There has to be room on the stack.
+    #[inline]
+    pub(super) unsafe fn append(&mut self, l: *mut lua_State, value: Raw) {
+        unsafe {
+            self.end += 1;
+            self.put(l, self.end, value);
+        }
+    }
+
+    /// In place of value `i`, or after all of them.
+    #[inline]
+    pub(super) unsafe fn put(&mut self, l: *mut lua_State, i: lua_Integer, value: Raw) {
+        unsafe {
+            if i <= self.room && (*self.table).marked & IS_DONE == 0 {
+                (*self.table).array.offset(i as isize - 1).write(value);
+            } else {
+                self.put_by_lua(l, i, value);
+            }
+        }
+    }
+
+    #[cold]
+    unsafe fn put_by_lua(&mut self, l: *mut lua_State, i: lua_Integer, value: Raw) {
+        unsafe {
+            value.push(l);
+            lua_rawseti(l, self.index, i);
+            self.measure();
+        }
+    }
+}
+
+/// The entries of a table, in the order in which `lua_next` finds them. As with that, entries may be changed
+/// or taken out meanwhile, and none may be added: so the table stays where it lies.
+pub(super) struct Entries {
+    list: *const [Raw],
+    nodes: *const [Node],
     at: usize,
 }
 
@@ -152,27 +220,34 @@ impl Entries {
     }
 
     pub(super) unsafe fn of(table: *const RawTable) -> Self {
-        Self { table, at: 0 }
+        unsafe {
+            let nodes = 1_usize << (*table).log_of_nodes;
+            Self {
+                list: RawTable::list(table),
+                nodes: ptr::slice_from_raw_parts((*table).nodes, nodes),
+                at: 0,
+            }
+        }
     }
 
     /// The next key and its value.
+    #[inline]
     pub(super) unsafe fn take(&mut self) -> Option<(Raw, Raw)> {
         unsafe {
-            let list = RawTable::list(self.table);
-            while let Some(value) = list.get(self.at) {
+            let length = self.list.len();
+            while self.at < length {
+                let value = self.list.cast::<Raw>().add(self.at).read();
                 self.at += 1;
                 if !value.is_nil() {
-                    let key = Raw { bits: self.at as u64, kind: INTEGER };
-                    return Some((key, *value));
+                    return Some((Raw { bits: self.at as u64, kind: INTEGER }, value));
                 }
             }
-            let nodes = 1_usize << (*self.table).log_of_nodes;
-            while self.at - list.len() < nodes {
-                let node = &*(*self.table).nodes.add(self.at - list.len());
+            while self.at - length < self.nodes.len() {
+                let node = self.nodes.cast::<Node>().add(self.at - length);
                 self.at += 1;
-                let value = Raw { bits: node.bits, kind: node.kind };
+                let value = Raw { bits: (*node).bits, kind: (*node).kind };
                 if !value.is_nil() {
-                    return Some((Raw { bits: node.key_bits, kind: node.key_kind }, value));
+                    return Some((Raw { bits: (*node).key_bits, kind: (*node).key_kind }, value));
                 }
             }
             None
@@ -281,6 +356,49 @@ mod tests {
             };
             // SAFETY: it leaves nothing on the stack.
             unsafe { Lua::new().exec_raw::<()>((), look).unwrap() };
+        }
+    }
+
+    #[test]
+    fn what_is_appended_is_held_by_the_list_whatever_the_collector_is_at() {
+        for mode in [mlua::ffi::LUA_GCINC, mlua::ffi::LUA_GCGEN] {
+            for room in [0, 10, 1000] {
+                let go = |l| {
+                    // SAFETY: the list stays at index 1; each table is on the stack until it is in there.
+                    unsafe {
+                        mlua::ffi::lua_gc(l, mode, 0, 0, 0);
+                        mlua::ffi::lua_createtable(l, room, 0);
+                        let mut list = List::at(l, 1);
+                        for i in 1..=1000 {
+                            // New, but for the list; in the middle of a collection, and after one.
+                            mlua::ffi::lua_createtable(l, 1, 0);
+                            mlua::ffi::lua_pushinteger(l, i);
+                            lua_rawseti(l, -2, 1);
+                            let table = Raw::top(l);
+                            if i % 7 == 0 {
+                                mlua::ffi::lua_gc(l, mlua::ffi::LUA_GCSTEP, 1);
+                            }
+                            if i % 100 == 0 {
+                                mlua::ffi::lua_gc(l, mlua::ffi::LUA_GCCOLLECT);
+                            }
+                            list.append(l, table);
+                            lua_pop(l, 1);
+                        }
+                        mlua::ffi::lua_gc(l, mlua::ffi::LUA_GCCOLLECT);
+                        mlua::ffi::lua_gc(l, mlua::ffi::LUA_GCCOLLECT);
+                        assert_eq!(mlua::ffi::lua_rawlen(l, 1), 1000);
+                        for i in 1..=1000 {
+                            mlua::ffi::lua_rawgeti(l, 1, i);
+                            mlua::ffi::lua_rawgeti(l, -1, 1);
+                            assert_eq!(mlua::ffi::lua_tointeger(l, -1), i);
+                            lua_pop(l, 2);
+                        }
+                        lua_settop(l, 0);
+                    }
+                };
+                // SAFETY: it leaves nothing on the stack.
+                unsafe { Lua::new().exec_raw::<()>((), go).unwrap() };
+            }
         }
     }
 

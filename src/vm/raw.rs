@@ -17,13 +17,13 @@ use mlua::{
         lua_createtable, lua_error, lua_gethook, lua_gethookcount, lua_gethookmask, lua_getinfo,
         lua_getmetatable, lua_gettop, lua_getupvalue, lua_iscfunction, lua_pcall, lua_pop, lua_pushboolean,
         lua_pushinteger, lua_pushlightuserdata, lua_pushnil, lua_pushstring, lua_pushvalue, lua_rawequal,
-        lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawset, lua_rawseti, lua_rotate, lua_sethook, lua_settop,
-        lua_tointeger, lua_type, lua_upvalueid,
+        lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawset, lua_rotate, lua_sethook, lua_settop, lua_tointeger,
+        lua_type, lua_upvalueid,
     },
 };
 
 use super::{
-    entries::{Entries, Raw, RawTable, nth},
+    entries::{Entries, List, Raw, RawTable, nth},
     passes::is_no_name,
 };
 
@@ -177,30 +177,28 @@ const FOLLOWS: c_int = 3;
 unsafe fn next_slot(l: *mut lua_State, is_wanted: impl Fn(*mut lua_State) -> bool) -> c_int {
     const SLOTS: c_int = 1;
     const TABLE: c_int = 5;
-    const FUNCTION: c_int = 6;
     unsafe {
         if lua_checkstack(l, 10) == 0 {
             return 0;
         }
-        let mut at = lua_tointeger(l, 2);
-        loop {
+        let (slots, mut at) = (RawTable::list(RawTable::at(l, SLOTS)), lua_tointeger(l, 2));
+        while nth(slots, at).table().is_some() {
+            let function = nth(slots, at + 2);
             lua_settop(l, TABLE - 1);
-            if lua_rawgeti(l, SLOTS, at) == LUA_TNIL {
-                return 0;
-            }
-            lua_rawgeti(l, SLOTS, at + 2);
-            lua_pushvalue(l, FUNCTION);
+            function.push(l);
             if is_wanted(l) {
-                lua_settop(l, FUNCTION);
-                lua_rawgeti(l, SLOTS, at + 1);
+                lua_settop(l, TABLE - 1);
+                nth(slots, at).push(l);
+                nth(slots, at + 1).push(l);
                 lua_rawget(l, TABLE);
-                if lua_rawequal(l, -1, FUNCTION) != 0 {
+                if Raw::top(l).is(function) {
                     lua_pushinteger(l, at);
                     return 1;
                 }
             }
             at += 3;
         }
+        0
     }
 }
 
@@ -251,22 +249,17 @@ unsafe extern "C-unwind" fn copy(l: *mut lua_State) -> c_int {
     }
 }
 
-/// `list(t, entries)`: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
-/// How many entries there will be may be a guess.
+/// `list(t)`: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
 unsafe extern "C-unwind" fn list(l: *mut lua_State) -> c_int {
     const LIST: c_int = 2;
     unsafe {
-        let entries = c_int::try_from(lua_tointeger(l, 2)).unwrap_or(0);
         lua_settop(l, 1);
-        lua_createtable(l, entries.saturating_mul(2), 0);
-        let mut end = 0;
-        let mut entries = Entries::at(l, 1);
-        lua_pushnil(l);
-        while entries.next(l) {
-            lua_rawseti(l, LIST, end + 2);
-            lua_pushvalue(l, -1);
-            lua_rawseti(l, LIST, end + 1);
-            end += 2;
+        // There is room for all, so nothing is collected on the way.
+        lua_createtable(l, Entries::at(l, 1).count().saturating_mul(2), 0);
+        let (mut list, mut entries) = (List::at(l, LIST), Entries::at(l, 1));
+        while let Some((key, value)) = entries.take() {
+            list.append(l, key);
+            list.append(l, value);
         }
         1
     }

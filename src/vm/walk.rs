@@ -19,7 +19,10 @@ use mlua::{
     },
 };
 
-use super::{entries::Entries, passes::Cells};
+use super::{
+    entries::{Entries, List, Raw},
+    passes::Cells,
+};
 
 // Its arguments; what is in them, `prelude/snapshot.lua` says. The first and the fourth hold the roots.
 const QUEUE: c_int = 1;
@@ -55,10 +58,9 @@ struct Walk {
     queued: lua_Integer,
     found: lua_Integer,
     coroutines: lua_Integer,
-    /// Ends of the lists.
-    tables: lua_Integer,
-    slots: lua_Integer,
-    upvalues: lua_Integer,
+    tables: List,
+    slots: List,
+    upvalues: List,
     cells: Cells,
     /// Whether it is noted in `seen` where the table begins in `tables`.
     places: bool,
@@ -78,9 +80,9 @@ unsafe extern "C-unwind" fn walk(l: *mut lua_State) -> c_int {
             queued,
             found,
             coroutines: 0,
-            tables: 0,
-            slots: 0,
-            upvalues: 0,
+            tables: List::at(l, TABLES),
+            slots: List::at(l, SLOTS),
+            upvalues: List::at(l, UPVALUES),
             cells: Cells::default(),
             places: false,
         };
@@ -102,7 +104,7 @@ unsafe extern "C-unwind" fn walk(l: *mut lua_State) -> c_int {
             let tables_done = at > walk.queued || at > max;
             if tables_done && (looked > walk.found || looked > max) {
                 lua_pushboolean(l, c_int::from(at > walk.queued && looked > walk.found));
-                for end in [walk.queued, walk.found, walk.tables, walk.slots, walk.upvalues] {
+                for end in [walk.queued, walk.found, walk.tables.end, walk.slots.end, walk.upvalues.end] {
                     lua_pushinteger(l, end);
                 }
                 return 6;
@@ -153,66 +155,51 @@ impl Walk {
         }
     }
 
-    /// Appends what is on top of the stack, and takes it away.
-    unsafe fn append(&mut self, list: c_int) {
-        let end = match list {
-            TABLES => &mut self.tables,
-            SLOTS => &mut self.slots,
-            _ => &mut self.upvalues,
-        };
-        *end += 1;
-        unsafe { lua_rawseti(self.l, list, *end) }
-    }
-
     /// The table at SUBJECT.
     unsafe fn table(&mut self) {
         let l = self.l;
         unsafe {
             if self.places {
                 lua_pushvalue(l, SUBJECT);
-                lua_pushinteger(l, self.tables + 1);
+                lua_pushinteger(l, self.tables.end + 1);
                 lua_rawset(l, SEEN);
             }
-            lua_pushvalue(l, SUBJECT);
-            self.append(TABLES);
+            let subject = Raw::top(l);
+            self.tables.append(l, subject);
             if lua_getmetatable(l, SUBJECT) == 0 {
-                lua_pushboolean(l, 0);
+                self.tables.append(l, Raw::FALSE);
             } else {
                 self.meet();
+                self.tables.append(l, Raw::top(l));
+                lua_pop(l, 1);
             }
-            self.append(TABLES);
-            let stop = self.tables + 1;
-            lua_pushinteger(l, stop);
-            self.append(TABLES);
+            let stop = self.tables.end + 1;
+            self.tables.append(l, Raw::of(stop));
             let mut entries = Entries::at(l, SUBJECT);
             while let Some((key, value)) = entries.take() {
                 // Both at once: a list that grows may have a weak table cleared.
                 key.push(l);
                 value.push(l);
-                key.push(l);
-                self.append(TABLES);
+                self.tables.append(l, key);
+                self.tables.append(l, value);
                 match lua_type(l, -1) {
                     // Most of the globals are known.
                     LUA_TFUNCTION if !self.is_in(KNOWN) => {
-                        lua_pushvalue(l, SUBJECT);
-                        self.append(SLOTS);
-                        key.push(l);
-                        self.append(SLOTS);
-                        lua_pushvalue(l, -1);
-                        self.append(SLOTS);
+                        self.slots.append(l, subject);
+                        self.slots.append(l, key);
+                        self.slots.append(l, value);
                         self.meet_unknown(LUA_TFUNCTION);
                     }
                     kind @ (LUA_TTABLE | LUA_TTHREAD) => self.meet_unknown(kind),
                     _ => {}
                 }
-                self.append(TABLES);
+                lua_pop(l, 1);
                 if key.is_object() {
                     self.meet();
                 }
                 lua_pop(l, 1);
             }
-            lua_pushinteger(l, self.tables);
-            lua_rawseti(l, TABLES, stop);
+            self.tables.put(l, stop, Raw::of(self.tables.end));
         }
     }
 
@@ -220,6 +207,7 @@ impl Walk {
     unsafe fn function(&mut self) {
         let l = self.l;
         unsafe {
+            let subject = Raw::top(l);
             for i in 1.. {
                 let identity = lua_upvalueid(l, SUBJECT, i);
                 if identity.is_null() {
@@ -244,13 +232,11 @@ impl Walk {
                 if name != b"_ENV" && !seen {
                     lua_pushboolean(l, 1);
                     lua_rawsetp(l, SEEN, identity);
-                    lua_pushvalue(l, SUBJECT);
-                    self.append(UPVALUES);
-                    lua_pushinteger(l, lua_Integer::from(i));
-                    self.append(UPVALUES);
-                    let is_nil = lua_type(l, -1) == LUA_TNIL;
-                    lua_pushvalue(l, if is_nil { NOTHING } else { -1 });
-                    self.append(UPVALUES);
+                    self.upvalues.append(l, subject);
+                    self.upvalues.append(l, Raw::of(i.into()));
+                    lua_pushvalue(l, if lua_type(l, -1) == LUA_TNIL { NOTHING } else { -1 });
+                    self.upvalues.append(l, Raw::top(l));
+                    lua_pop(l, 1);
                     self.meet();
                 }
                 lua_pop(l, 1);

@@ -10,7 +10,7 @@ local loaded, records, stack = P.loaded, P.records, P.stack
 -- The list of what is in the globals or a copy of them, and from where to where it goes: the library, and a
 -- few of a site.
 local function listed(t)
-  local list = host.list(t, 60)
+  local list = host.list(t)
   return { list, 1, #list }
 end
 
