@@ -11,7 +11,7 @@ use mlua::{Function, Value};
 use super::{SessionId, SessionSettings, lua_session::LuaSession};
 use crate::{
     config::{ByteSize, LuaConfig, ReloadScope, SessionConfig},
-    reload::{Diagnostic, Generation, Published, testing},
+    reload::{Diagnostic, Generation, Outcome, Published, testing},
 };
 
 const TIME: &str = "ran longer than 200ms (session.budget.handler)";
@@ -24,6 +24,10 @@ fn session(attack: &str) -> LuaSession {
 }
 
 fn session_with(attack: &str, handler: Duration) -> LuaSession {
+    session_as(attack, |settings| settings.session.budget.handler = handler)
+}
+
+fn session_as(attack: &str, configure: impl FnOnce(&mut SessionSettings)) -> LuaSession {
     let main = format!("function attack()\n{attack}\nend\n");
     let published = Arc::new(Published::default());
     let files = [("main.lua", Some(main.as_str())), ("mod.lua", Some("return 'mod'"))];
@@ -34,9 +38,9 @@ fn session_with(attack: &str, handler: Duration) -> LuaSession {
         scope: ReloadScope::Loaded,
         published,
     };
-    settings.session.budget.handler = handler;
     settings.session.budget.memory = ByteSize::mib(8);
     settings.session.budget.string = ByteSize::mib(1);
+    configure(&mut settings);
     let session = LuaSession::new(SessionId::random().unwrap(), Arc::new(settings), Box::new(|| {})).unwrap();
     assert_eq!(session.start_error(), None, "{attack}");
     session
@@ -490,4 +494,56 @@ fn memory_that_runs_short_is_told_once_until_there_is_more() {
         fill(&mut session, 0);
         assert_eq!((told(high), told(full)), (2, 1));
     });
+}
+
+#[test]
+fn a_file_that_runs_again_ends_too_and_so_does_what_it_leaves_behind() {
+    const SPIN: &str = "while true do end";
+    let attacks = [
+        SPIN.to_owned(),
+        format!("coroutine.wrap(function() {SPIN} end)()"),
+        format!("require 'mod' {SPIN}"),
+        format!("require 'mod' package.loaded.mod = nil require 'mod' {SPIN}"),
+        format!("pcall(require, 'missing') {SPIN}"),
+        format!("pcall(function() {SPIN} end) {SPIN}"),
+    ];
+    let hot = |settings: &mut SessionSettings| {
+        settings.lua.hotload = true;
+        settings.session.budget.load = Duration::from_millis(300);
+    };
+    for attack in attacks {
+        let mut session = session_as("return 'good'", hot);
+        let came = save_main(&mut session, &format!("function attack() return 'bad' end\n{attack}"));
+        let Outcome::Kept { diagnostic, exhausted: true } = came else { panic!("{attack}: {came:?}") };
+        assert!(diagnostic.message.contains("session.budget.load"), "{attack}: {diagnostic}");
+        assert!(diagnostic.line >= Some(2), "{attack}: {diagnostic}");
+        // Nothing is looked at any longer, and what is called is looked at again.
+        assert_eq!(attack_text(&mut session), "good", "{attack}");
+    }
+    let traps = [
+        "setmetatable(package.loaded, { __index = spin, __newindex = spin })",
+        "setmetatable(_G, { __index = spin, __newindex = spin })",
+        "return setmetatable({}, { __index = spin, __newindex = spin, __eq = spin, __len = spin })",
+    ];
+    for trap in traps {
+        let mut session = session_as("return 'good'", hot);
+        for n in 0..3 {
+            let text =
+                format!("function attack() return 'new {n}' end\nlocal function spin() {SPIN} end {trap}");
+            let came = save_main(&mut session, &text);
+            assert!(matches!(came, Outcome::Applied { .. }), "{trap}: {came:?}");
+            assert_eq!(attack_text(&mut session), format!("new {n}"), "{trap}");
+        }
+    }
+}
+
+fn attack_text(session: &mut LuaSession) -> String {
+    attack(session).unwrap().to_string().unwrap()
+}
+
+fn save_main(session: &mut LuaSession, text: &str) -> Outcome {
+    let published = session.settings.published.clone();
+    let next = Arc::new(testing::save(&published.generation(), &[("main.lua", Some(text))]));
+    published.publish(next.clone());
+    session.reload(&next).outcome
 }

@@ -172,12 +172,18 @@ impl Deadline {
 
     /// From now on, for as long as `budget` allows, and no longer than a run around it may take.
     pub(crate) fn start(&self, budget: Budget) -> Outer {
+        let outer = self.start_unwatched(budget);
+        if outer.0.until == 0 {
+            self.main.hook(true);
+        }
+        outer
+    }
+
+    /// The same for code of ours, which calls [`watch`] before it calls code of the user.
+    pub(crate) fn start_unwatched(&self, budget: Budget) -> Outer {
         let span = u64::try_from(budget.time.as_nanos()).unwrap_or(u64::MAX);
         HERE.with(|here| {
             let outer = here.limits.get();
-            if outer.until == 0 {
-                self.main.hook(true);
-            }
             let longest = if outer.until == 0 { u64::MAX } else { outer.until };
             let until = now().saturating_add(span).clamp(1, longest);
             let memory = self.limits.memory.saturating_add(self.lent());
@@ -207,6 +213,27 @@ impl Deadline {
     pub(crate) fn take_place(&self) -> String {
         HERE.with(|here| here.place.replace(Place::NONE).to_string())
     }
+}
+
+/// `watch()`: from here on the hook looks at what the running thread does. Says whether it did not before; then
+/// [`unwatch`] has to follow, or the end of the run.
+pub(super) unsafe extern "C-unwind" fn watch(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: Lua calls it, with room for some values. Setting a hook raises no errors.
+    unsafe {
+        let begins = limits().is_some() && ffi::lua_gethook(state).is_none();
+        if begins {
+            ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, PERIOD);
+        }
+        ffi::lua_pushboolean(state, c_int::from(begins));
+        1
+    }
+}
+
+/// `unwatch()`: what follows is code of ours again.
+pub(super) unsafe extern "C-unwind" fn unwatch(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as above.
+    unsafe { ffi::lua_sethook(state, None, 0, 0) }
+    0
 }
 
 enum Verdict {

@@ -24,6 +24,7 @@
 //! | `failures` | generations that failed one after the other |
 //! | `transaction` | its steps: a reload from outside: all of it or none of it |
 //! | `raw` | what it does for each function and table, in C |
+//! | `entries` | Lua's tables, read where they lie |
 //! | `walk` | the walk over everything that user code can reach |
 //! | `notes` | what the prelude has to tell of a reload |
 //! | | the rest is loaded for a reload and let go some time after it: |
@@ -39,6 +40,7 @@ mod apply;
 mod deadline;
 #[cfg(test)]
 mod definitions;
+mod entries;
 mod failures;
 mod host;
 mod json;

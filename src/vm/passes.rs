@@ -11,13 +11,13 @@ use mlua::{
     Lua, Table,
     ffi::{
         LUA_TFUNCTION, LUA_TNIL, LUA_TSTRING, LUA_TTABLE, lua_Integer, lua_State, lua_checkstack,
-        lua_createtable, lua_getupvalue, lua_next, lua_pop, lua_pushinteger, lua_pushnil, lua_pushvalue,
-        lua_rawequal, lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawlen, lua_rawset, lua_rawseti, lua_replace,
-        lua_rotate, lua_settop, lua_tointeger, lua_type, lua_upvalueid,
+        lua_createtable, lua_getupvalue, lua_pop, lua_pushinteger, lua_pushnil, lua_pushvalue, lua_rawequal,
+        lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawlen, lua_rawset, lua_rawseti, lua_replace, lua_rotate,
+        lua_settop, lua_tointeger, lua_type, lua_upvalueid,
     },
 };
 
-use super::raw::push_source;
+use super::{entries::Entries, raw::push_source};
 
 /// Adds them to the functions that the prelude gets.
 pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
@@ -84,18 +84,13 @@ unsafe extern "C-unwind" fn copy_level(l: *mut lua_State) -> c_int {
         }
         lua_settop(l, MARK);
         // To grow step by step takes longer than to count.
-        let mut entries = 0;
-        lua_pushnil(l);
-        while lua_next(l, FROM) != 0 {
-            entries += 1;
-            lua_pop(l, 1);
-        }
         let list = c_int::try_from(list_end(l, FROM)).unwrap_or(0);
-        lua_createtable(l, list, (entries - list).max(0));
+        lua_createtable(l, list, (Entries::at(l, FROM).count() - list).max(0));
         // KEYS
         lua_pushnil(l);
+        let mut entries = Entries::at(l, FROM);
         lua_pushnil(l);
-        while lua_next(l, FROM) != 0 {
+        while entries.next(l) {
             let kind = lua_type(l, -1);
             if kind == LUA_TTABLE {
                 list_key(l, KEYS);
@@ -126,8 +121,9 @@ unsafe extern "C-unwind" fn pair_level(l: *mut lua_State) -> c_int {
         }
         lua_settop(l, KEYS);
         let mut end = list_end(l, FUNCTIONS);
+        let mut entries = Entries::at(l, NEW);
         lua_pushnil(l);
-        while lua_next(l, NEW) != 0 {
+        while entries.next(l) {
             let kind = lua_type(l, -1);
             if !is_function_or_table(kind) {
                 lua_pop(l, 1);
@@ -233,8 +229,9 @@ unsafe extern "C-unwind" fn fill_level(l: *mut lua_State) -> c_int {
         }
         lua_settop(l, KEYS);
         let has_base = lua_type(l, BASE) == LUA_TTABLE;
+        let mut entries = Entries::at(l, OLD);
         lua_pushnil(l);
-        while lua_next(l, OLD) != 0 {
+        while entries.next(l) {
             lua_pushvalue(l, -2);
             let stays = lua_rawget(l, NEW) != LUA_TNIL;
             lua_pop(l, 1);
@@ -260,8 +257,9 @@ unsafe extern "C-unwind" fn fill_level(l: *mut lua_State) -> c_int {
             lua_pop(l, 1);
         }
         let mut changes = if lua_type(l, CHANGED) == LUA_TTABLE { list_end(l, CHANGED) } else { 0 };
+        let mut entries = Entries::at(l, NEW);
         lua_pushnil(l);
-        while lua_next(l, NEW) != 0 {
+        while entries.next(l) {
             let kind = lua_type(l, -1);
             if kind == LUA_TFUNCTION {
                 lua_pushvalue(l, -2);

@@ -7,21 +7,25 @@
 use std::{
     ffi::{CStr, c_int},
     mem::MaybeUninit,
+    ptr,
 };
 
 use mlua::{
     Lua, Table,
     ffi::{
-        LUA_MULTRET, LUA_OK, LUA_TFUNCTION, LUA_TNIL, lua_Debug, lua_State, lua_checkstack, lua_createtable,
-        lua_error, lua_gethook, lua_gethookcount, lua_gethookmask, lua_getinfo, lua_getmetatable, lua_gettop,
-        lua_getupvalue, lua_iscfunction, lua_next, lua_pcall, lua_pop, lua_pushboolean, lua_pushinteger,
-        lua_pushlightuserdata, lua_pushnil, lua_pushstring, lua_pushvalue, lua_rawequal, lua_rawget,
-        lua_rawgeti, lua_rawgetp, lua_rawset, lua_rawseti, lua_rotate, lua_sethook, lua_settop,
-        lua_tointeger, lua_type, lua_upvalueid,
+        LUA_MULTRET, LUA_OK, LUA_TFUNCTION, LUA_TNIL, lua_Debug, lua_Integer, lua_State, lua_checkstack,
+        lua_createtable, lua_error, lua_gethook, lua_gethookcount, lua_gethookmask, lua_getinfo,
+        lua_getmetatable, lua_gettop, lua_getupvalue, lua_iscfunction, lua_pcall, lua_pop, lua_pushboolean,
+        lua_pushinteger, lua_pushlightuserdata, lua_pushnil, lua_pushstring, lua_pushvalue, lua_rawequal,
+        lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawset, lua_rotate, lua_sethook, lua_settop, lua_tointeger,
+        lua_type, lua_upvalueid,
     },
 };
 
-use super::passes::is_no_name;
+use super::{
+    entries::{Entries, List, Raw, RawTable, nth},
+    passes::is_no_name,
+};
 
 /// Adds them to the functions that the prelude gets.
 pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
@@ -95,31 +99,25 @@ unsafe extern "C-unwind" fn next_upvalue(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn next_changed(l: *mut lua_State) -> c_int {
     const TABLES: c_int = 1;
     const REPLACED: c_int = 3;
-    const SUBJECT: c_int = 4;
     unsafe {
         if lua_checkstack(l, 10) == 0 {
             return 0;
         }
-        let mut at = lua_tointeger(l, 2);
-        loop {
-            lua_settop(l, REPLACED);
-            if lua_rawgeti(l, TABLES, at) == LUA_TNIL {
-                return 0;
+        let (tables, mut at) = (RawTable::list(RawTable::at(l, TABLES)), lua_tointeger(l, 2));
+        // Objects of one class share theirs, and most often it stays.
+        let mut kept = ptr::null();
+        while let Some(table) = nth(tables, at).table() {
+            let stop = nth(tables, at + 2).integer();
+            let metatable = RawTable::metatable(table);
+            let mut other_metatable = false;
+            if !metatable.is_null() && metatable != kept {
+                nth(tables, at).push(l);
+                lua_getmetatable(l, -1);
+                other_metatable = lua_rawget(l, REPLACED) != LUA_TNIL;
+                lua_settop(l, REPLACED);
+                kept = if other_metatable { kept } else { metatable };
             }
-            lua_rawgeti(l, TABLES, at + 2);
-            let stop = lua_tointeger(l, -1);
-            lua_settop(l, SUBJECT);
-            let other_metatable = lua_getmetatable(l, SUBJECT) != 0 && lua_rawget(l, REPLACED) != LUA_TNIL;
-            lua_settop(l, SUBJECT);
-            let (mut same, mut i) = (true, at + 3);
-            lua_pushnil(l);
-            while same && lua_next(l, SUBJECT) != 0 {
-                lua_rawgeti(l, TABLES, i);
-                lua_rawgeti(l, TABLES, i + 1);
-                same = lua_rawequal(l, -2, -4) != 0 && lua_rawequal(l, -1, -3) != 0;
-                lua_pop(l, 3);
-                i += 2;
-            }
+            let same = begins_as_listed(table, tables, at + 3, stop).is_some();
             if !same || other_metatable {
                 lua_pushinteger(l, at);
                 lua_pushboolean(l, c_int::from(same));
@@ -127,6 +125,27 @@ unsafe extern "C-unwind" fn next_changed(l: *mut lua_State) -> c_int {
             }
             at = stop + 1;
         }
+        0
+    }
+}
+
+/// Whether all entries of the table are those that were listed there, in the same order; then, how far the
+/// list goes on beyond them.
+unsafe fn begins_as_listed(
+    table: *const RawTable,
+    list: &[Raw],
+    mut at: lua_Integer,
+    to: lua_Integer,
+) -> Option<lua_Integer> {
+    unsafe {
+        let mut entries = Entries::of(table);
+        while let Some((key, value)) = entries.take() {
+            if at > to || !key.is(nth(list, at)) || !value.is(nth(list, at + 1)) {
+                return None;
+            }
+            at += 2;
+        }
+        Some(to + 1 - at)
     }
 }
 
@@ -158,30 +177,28 @@ const FOLLOWS: c_int = 3;
 unsafe fn next_slot(l: *mut lua_State, is_wanted: impl Fn(*mut lua_State) -> bool) -> c_int {
     const SLOTS: c_int = 1;
     const TABLE: c_int = 5;
-    const FUNCTION: c_int = 6;
     unsafe {
         if lua_checkstack(l, 10) == 0 {
             return 0;
         }
-        let mut at = lua_tointeger(l, 2);
-        loop {
+        let (slots, mut at) = (RawTable::list(RawTable::at(l, SLOTS)), lua_tointeger(l, 2));
+        while nth(slots, at).table().is_some() {
+            let function = nth(slots, at + 2);
             lua_settop(l, TABLE - 1);
-            if lua_rawgeti(l, SLOTS, at) == LUA_TNIL {
-                return 0;
-            }
-            lua_rawgeti(l, SLOTS, at + 2);
-            lua_pushvalue(l, FUNCTION);
+            function.push(l);
             if is_wanted(l) {
-                lua_settop(l, FUNCTION);
-                lua_rawgeti(l, SLOTS, at + 1);
+                lua_settop(l, TABLE - 1);
+                nth(slots, at).push(l);
+                nth(slots, at + 1).push(l);
                 lua_rawget(l, TABLE);
-                if lua_rawequal(l, -1, FUNCTION) != 0 {
+                if Raw::top(l).is(function) {
                     lua_pushinteger(l, at);
                     return 1;
                 }
             }
             at += 3;
         }
+        0
     }
 }
 
@@ -191,8 +208,9 @@ unsafe extern "C-unwind" fn know(l: *mut lua_State) -> c_int {
     const KNOWN: c_int = 2;
     unsafe {
         lua_settop(l, KNOWN);
+        let mut entries = Entries::at(l, 1);
         lua_pushnil(l);
-        while lua_next(l, 1) != 0 {
+        while entries.next(l) {
             if lua_type(l, -1) == LUA_TFUNCTION {
                 let mut is_known = lua_iscfunction(l, -1) != 0;
                 if !is_known {
@@ -219,15 +237,10 @@ unsafe extern "C-unwind" fn copy(l: *mut lua_State) -> c_int {
     const COPY: c_int = 2;
     unsafe {
         lua_settop(l, 1);
-        let mut entries = 0;
+        lua_createtable(l, 0, Entries::at(l, 1).count());
+        let mut entries = Entries::at(l, 1);
         lua_pushnil(l);
-        while lua_next(l, 1) != 0 {
-            entries += 1;
-            lua_pop(l, 1);
-        }
-        lua_createtable(l, 0, entries);
-        lua_pushnil(l);
-        while lua_next(l, 1) != 0 {
+        while entries.next(l) {
             lua_pushvalue(l, -2);
             lua_rotate(l, -2, 1);
             lua_rawset(l, COPY);
@@ -236,21 +249,17 @@ unsafe extern "C-unwind" fn copy(l: *mut lua_State) -> c_int {
     }
 }
 
-/// `list(t, entries)`: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
-/// How many entries there will be may be a guess.
+/// `list(t)`: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
 unsafe extern "C-unwind" fn list(l: *mut lua_State) -> c_int {
     const LIST: c_int = 2;
     unsafe {
-        let entries = c_int::try_from(lua_tointeger(l, 2)).unwrap_or(0);
         lua_settop(l, 1);
-        lua_createtable(l, entries.saturating_mul(2), 0);
-        let mut end = 0;
-        lua_pushnil(l);
-        while lua_next(l, 1) != 0 {
-            lua_rawseti(l, LIST, end + 2);
-            lua_pushvalue(l, -1);
-            lua_rawseti(l, LIST, end + 1);
-            end += 2;
+        // There is room for all, so nothing is collected on the way.
+        lua_createtable(l, Entries::at(l, 1).count().saturating_mul(2), 0);
+        let (mut list, mut entries) = (List::at(l, LIST), Entries::at(l, 1));
+        while let Some((key, value)) = entries.take() {
+            list.append(l, key);
+            list.append(l, value);
         }
         1
     }
@@ -276,26 +285,13 @@ unsafe extern "C-unwind" fn unlisted(l: *mut lua_State) -> c_int {
 }
 
 /// `is_listed(t, list, from, to)`: whether the table is as it was when it was listed there. False, too, if it
-/// only has its keys in another order.
+/// only has its keys in another order, or holds a long string that is equal and not the same.
 unsafe extern "C-unwind" fn is_listed(l: *mut lua_State) -> c_int {
-    const LIST: c_int = 2;
     unsafe {
-        lua_settop(l, 4);
-        let (mut same, mut at, to) = (true, lua_tointeger(l, 3), lua_tointeger(l, 4));
-        lua_pushnil(l);
-        while same && lua_next(l, 1) != 0 {
-            if at > to {
-                same = false;
-                break;
-            }
-            lua_rawgeti(l, LIST, at);
-            lua_rawgeti(l, LIST, at + 1);
-            same = lua_rawequal(l, -2, -4) != 0 && lua_rawequal(l, -1, -3) != 0;
-            lua_pop(l, 3);
-            at += 2;
-        }
-        same = same && at > to;
-        lua_pushboolean(l, c_int::from(same));
+        let list = RawTable::list(RawTable::at(l, 2));
+        let (from, to) = (lua_tointeger(l, 3), lua_tointeger(l, 4));
+        let left = begins_as_listed(RawTable::at(l, 1), list, from, to);
+        lua_pushboolean(l, c_int::from(left == Some(0)));
         1
     }
 }
@@ -313,8 +309,9 @@ unsafe extern "C-unwind" fn note_changes(l: *mut lua_State) -> c_int {
         }
         lua_settop(l, NOTHING);
         for (one, other) in [(NOW, WAS), (WAS, NOW)] {
+            let mut entries = Entries::at(l, one);
             lua_pushnil(l);
-            while lua_next(l, one) != 0 {
+            while entries.next(l) {
                 lua_pushvalue(l, -2);
                 lua_rawget(l, other);
                 if lua_rawequal(l, -1, -2) == 0 {

@@ -10,14 +10,17 @@ use mlua::{
     Lua, Table,
     ffi::{
         LUA_TFUNCTION, LUA_TNIL, LUA_TTABLE, lua_Integer, lua_State, lua_call, lua_checkstack,
-        lua_createtable, lua_getmetatable, lua_gettop, lua_getupvalue, lua_next, lua_pop, lua_pushboolean,
+        lua_createtable, lua_getmetatable, lua_gettop, lua_getupvalue, lua_pop, lua_pushboolean,
         lua_pushinteger, lua_pushnil, lua_pushvalue, lua_rawequal, lua_rawget, lua_rawgeti, lua_rawgetp,
         lua_rawset, lua_rawseti, lua_rawsetp, lua_replace, lua_settop, lua_setupvalue, lua_tointeger,
         lua_type, lua_upvalueid,
     },
 };
 
-use super::passes::{Cells, ROOM, is_function_or_table, is_in, is_no_name};
+use super::{
+    entries::Entries,
+    passes::{Cells, ROOM, is_function_or_table, is_in, is_no_name},
+};
 
 /// Adds both to the functions that the prelude gets.
 pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
@@ -69,8 +72,9 @@ unsafe extern "C-unwind" fn rebind_level(l: *mut lua_State) -> c_int {
         let mut rebinding = Rebinding::new(l);
         lua_pushvalue(l, ROOT);
         lua_pushnil(l);
+        let mut entries = Entries::at(l, SUBJECT);
         lua_pushnil(l);
-        while lua_next(l, SUBJECT) != 0 {
+        while entries.next(l) {
             match lua_type(l, -1) {
                 LUA_TTABLE if !rebinding.follow() && !is_in(l, SEEN) && !is_in(l, KNOWN) => {
                     rebinding.begin_at();
@@ -204,8 +208,9 @@ impl Rebinding {
             if lua_type(l, MOVED) == LUA_TNIL {
                 return;
             }
+            let mut entries = Entries::at(l, MOVED);
             lua_pushnil(l);
-            while lua_next(l, MOVED) != 0 {
+            while entries.next(l) {
                 lua_pushvalue(l, -2);
                 lua_pushnil(l);
                 lua_rawset(l, SUBJECT);
@@ -239,8 +244,9 @@ impl Rebinding {
             }
             // MOVED
             lua_pushnil(l);
+            let mut entries = Entries::at(l, SUBJECT);
             lua_pushnil(l);
-            while lua_next(l, SUBJECT) != 0 {
+            while entries.next(l) {
                 match lua_type(l, -1) {
                     LUA_TTABLE => {
                         self.follow();

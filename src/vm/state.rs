@@ -13,7 +13,8 @@ use mlua::{
 };
 
 use super::{
-    deadline::{Budget, Deadline},
+    deadline::{self, Budget, Deadline, Outer},
+    entries,
     host::{self, HostState},
     json, library,
     memory::{MemoryWatch, Pressure},
@@ -37,6 +38,7 @@ static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
         function.map(|function| function.dump(true)).unwrap_or_default()
     };
     Prelude {
+        is_this_lua: entries::is_as_expected(&lua).unwrap_or(false),
         sandbox: [compile("sandbox", include_str!("prelude/sandbox.lua"))],
         guest: [compile("guest", include_str!("prelude/guest.lua"))],
         start: [
@@ -67,6 +69,8 @@ static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
 /// Code of ours in every state. All of it together would be the greater part of an idle session, so what
 /// is not always needed is not always there.
 struct Prelude {
+    /// Its tables are laid out as reloads read them.
+    is_this_lua: bool,
     /// First, in a state of ours.
     sandbox: [Vec<u8>; 1],
     /// First, in a state of somebody else.
@@ -186,6 +190,9 @@ impl Vm {
         state: HostState,
         budget: Arc<BudgetConfig>,
     ) -> mlua::Result<Self> {
+        if !PRELUDE.is_this_lua {
+            return Err(mlua::Error::runtime("this Lua lays out its tables otherwise than Lua 5.4"));
+        }
         let host = host::functions(&lua)?;
         let max_string = budget.string.as_usize();
         let need = move |lua: &Lua, (part, prelude): (LuaString, Table)| {
@@ -215,6 +222,13 @@ impl Vm {
     /// From here on it has limits, and the state's hook.
     fn limited(self, budget: &BudgetConfig) -> mlua::Result<Self> {
         self.lua.set_memory_limit(hard_limit(budget))?;
+        // SAFETY: the prelude calls them, around what it runs of the user's.
+        #[allow(unsafe_code)]
+        let (watch, unwatch) = unsafe {
+            (self.lua.create_c_function(deadline::watch)?, self.lua.create_c_function(deadline::unwatch)?)
+        };
+        self.prelude.raw_set("watch", watch)?;
+        self.prelude.raw_set("unwatch", unwatch)?;
         let deadline = Some(Deadline::install(&self.lua, budget)?);
         Ok(Self { deadline, ..self })
     }
@@ -278,7 +292,16 @@ impl Vm {
         budget: Budget,
         work: impl FnOnce(&Lua) -> mlua::Result<R>,
     ) -> Result<R, Failure> {
-        let limited = self.deadline.as_ref().map(|deadline| (deadline, deadline.start(budget)));
+        self.run_from(Deadline::start, budget, work)
+    }
+
+    fn run_from<R>(
+        &self,
+        start: fn(&Deadline, Budget) -> Outer,
+        budget: Budget,
+        work: impl FnOnce(&Lua) -> mlua::Result<R>,
+    ) -> Result<R, Failure> {
+        let limited = self.deadline.as_ref().map(|deadline| (deadline, start(deadline, budget)));
         let result = work(&self.lua);
         let expired = limited.is_some_and(|(deadline, outer)| deadline.end(outer));
         if expired {
@@ -452,7 +475,8 @@ impl Vm {
             let load = self.function(how)?;
             load.call((text(&source.path)?, text(file)?, name))
         };
-        let result = self.run(self.load_budget(), run);
+        // Most of it is code of ours, which watches what it calls of the user's.
+        let result = self.run_from(Deadline::start_unwatched, self.load_budget(), run);
         self.last_file = None;
         result
     }

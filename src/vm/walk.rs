@@ -12,14 +12,17 @@ use std::ffi::{CStr, c_int};
 use mlua::{
     Function, Lua,
     ffi::{
-        LUA_TFUNCTION, LUA_TNIL, LUA_TNUMBER, LUA_TSTRING, LUA_TTABLE, LUA_TTHREAD, lua_Integer, lua_State,
-        lua_checkstack, lua_getmetatable, lua_getupvalue, lua_next, lua_pop, lua_pushboolean,
-        lua_pushinteger, lua_pushnil, lua_pushvalue, lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawset,
-        lua_rawseti, lua_rawsetp, lua_settop, lua_tointeger, lua_type, lua_upvalueid,
+        LUA_TFUNCTION, LUA_TNIL, LUA_TTABLE, LUA_TTHREAD, lua_Integer, lua_State, lua_checkstack,
+        lua_getmetatable, lua_getupvalue, lua_pop, lua_pushboolean, lua_pushinteger, lua_pushvalue,
+        lua_rawget, lua_rawgeti, lua_rawgetp, lua_rawset, lua_rawseti, lua_rawsetp, lua_settop,
+        lua_tointeger, lua_type, lua_upvalueid,
     },
 };
 
-use super::passes::Cells;
+use super::{
+    entries::{Entries, List, Raw},
+    passes::Cells,
+};
 
 // Its arguments; what is in them, `prelude/snapshot.lua` says. The first and the fourth hold the roots.
 const QUEUE: c_int = 1;
@@ -36,10 +39,13 @@ const NOTHING: c_int = 9;
 const QUEUED: c_int = 10;
 const FOUND: c_int = 11;
 const MAX: c_int = 12;
+/// So many of the first tables in the queue have their places noted in `seen`.
+const PLACED: c_int = 13;
 /// What is being looked into.
-const SUBJECT: c_int = 13;
+const SUBJECT: c_int = 14;
 
-/// `walk(queue, seen, known, functions, tables, slots, upvalues, coroutines, nothing, queued, found, max)`
+/// `walk(queue, seen, known, functions, tables, slots, upvalues, coroutines, nothing, queued, found, max,
+/// placed)`
 /// says whether it came to the end of everything, and how long the lists are: `queue`, `functions`, `tables`,
 /// `slots`, `upvalues`.
 pub(super) fn function(lua: &Lua) -> mlua::Result<Function> {
@@ -52,11 +58,12 @@ struct Walk {
     queued: lua_Integer,
     found: lua_Integer,
     coroutines: lua_Integer,
-    /// Ends of the lists.
-    tables: lua_Integer,
-    slots: lua_Integer,
-    upvalues: lua_Integer,
+    tables: List,
+    slots: List,
+    upvalues: List,
     cells: Cells,
+    /// Whether it is noted in `seen` where the table begins in `tables`.
+    places: bool,
 }
 
 unsafe extern "C-unwind" fn walk(l: *mut lua_State) -> c_int {
@@ -66,21 +73,24 @@ unsafe extern "C-unwind" fn walk(l: *mut lua_State) -> c_int {
             return 1;
         }
         let (queued, found, max) = (lua_tointeger(l, QUEUED), lua_tointeger(l, FOUND), lua_tointeger(l, MAX));
-        lua_settop(l, MAX);
+        let placed = lua_tointeger(l, PLACED);
+        lua_settop(l, PLACED);
         let mut walk = Walk {
             l,
             queued,
             found,
             coroutines: 0,
-            tables: 0,
-            slots: 0,
-            upvalues: 0,
+            tables: List::at(l, TABLES),
+            slots: List::at(l, SLOTS),
+            upvalues: List::at(l, UPVALUES),
             cells: Cells::default(),
+            places: false,
         };
         let (mut at, mut looked) = (1, 1);
         loop {
             while at <= walk.queued && at <= max {
                 lua_rawgeti(l, QUEUE, at);
+                walk.places = at <= placed;
                 at += 1;
                 walk.table();
                 lua_settop(l, SUBJECT - 1);
@@ -94,7 +104,7 @@ unsafe extern "C-unwind" fn walk(l: *mut lua_State) -> c_int {
             let tables_done = at > walk.queued || at > max;
             if tables_done && (looked > walk.found || looked > max) {
                 lua_pushboolean(l, c_int::from(at > walk.queued && looked > walk.found));
-                for end in [walk.queued, walk.found, walk.tables, walk.slots, walk.upvalues] {
+                for end in [walk.queued, walk.found, walk.tables.end, walk.slots.end, walk.upvalues.end] {
                     lua_pushinteger(l, end);
                 }
                 return 6;
@@ -145,61 +155,51 @@ impl Walk {
         }
     }
 
-    /// Appends what is on top of the stack, and takes it away.
-    unsafe fn append(&mut self, list: c_int) {
-        let end = match list {
-            TABLES => &mut self.tables,
-            SLOTS => &mut self.slots,
-            _ => &mut self.upvalues,
-        };
-        *end += 1;
-        unsafe { lua_rawseti(self.l, list, *end) }
-    }
-
     /// The table at SUBJECT.
     unsafe fn table(&mut self) {
         let l = self.l;
         unsafe {
-            lua_pushvalue(l, SUBJECT);
-            lua_pushinteger(l, self.tables + 1);
-            lua_rawset(l, SEEN);
-            lua_pushvalue(l, SUBJECT);
-            self.append(TABLES);
+            if self.places {
+                lua_pushvalue(l, SUBJECT);
+                lua_pushinteger(l, self.tables.end + 1);
+                lua_rawset(l, SEEN);
+            }
+            let subject = Raw::top(l);
+            self.tables.append(l, subject);
             if lua_getmetatable(l, SUBJECT) == 0 {
-                lua_pushboolean(l, 0);
+                self.tables.append(l, Raw::FALSE);
             } else {
                 self.meet();
+                self.tables.append(l, Raw::top(l));
+                lua_pop(l, 1);
             }
-            self.append(TABLES);
-            let stop = self.tables + 1;
-            lua_pushinteger(l, stop);
-            self.append(TABLES);
-            lua_pushnil(l);
-            while lua_next(l, SUBJECT) != 0 {
-                lua_pushvalue(l, -2);
-                self.append(TABLES);
-                let kind = lua_type(l, -1);
-                if kind == LUA_TFUNCTION {
+            let stop = self.tables.end + 1;
+            self.tables.append(l, Raw::of(stop));
+            let mut entries = Entries::at(l, SUBJECT);
+            while let Some((key, value)) = entries.take() {
+                // Both at once: a list that grows may have a weak table cleared.
+                key.push(l);
+                value.push(l);
+                self.tables.append(l, key);
+                self.tables.append(l, value);
+                match lua_type(l, -1) {
                     // Most of the globals are known.
-                    if !self.is_in(KNOWN) {
-                        lua_pushvalue(l, SUBJECT);
-                        self.append(SLOTS);
-                        lua_pushvalue(l, -2);
-                        self.append(SLOTS);
-                        lua_pushvalue(l, -1);
-                        self.append(SLOTS);
-                        self.meet_unknown(kind);
+                    LUA_TFUNCTION if !self.is_in(KNOWN) => {
+                        self.slots.append(l, subject);
+                        self.slots.append(l, key);
+                        self.slots.append(l, value);
+                        self.meet_unknown(LUA_TFUNCTION);
                     }
-                } else if matches!(kind, LUA_TTABLE | LUA_TTHREAD) {
-                    self.meet_unknown(kind);
+                    kind @ (LUA_TTABLE | LUA_TTHREAD) => self.meet_unknown(kind),
+                    _ => {}
                 }
-                self.append(TABLES);
-                if !matches!(lua_type(l, -1), LUA_TSTRING | LUA_TNUMBER) {
+                lua_pop(l, 1);
+                if key.is_object() {
                     self.meet();
                 }
+                lua_pop(l, 1);
             }
-            lua_pushinteger(l, self.tables);
-            lua_rawseti(l, TABLES, stop);
+            self.tables.put(l, stop, Raw::of(self.tables.end));
         }
     }
 
@@ -207,6 +207,7 @@ impl Walk {
     unsafe fn function(&mut self) {
         let l = self.l;
         unsafe {
+            let subject = Raw::top(l);
             for i in 1.. {
                 let identity = lua_upvalueid(l, SUBJECT, i);
                 if identity.is_null() {
@@ -231,13 +232,11 @@ impl Walk {
                 if name != b"_ENV" && !seen {
                     lua_pushboolean(l, 1);
                     lua_rawsetp(l, SEEN, identity);
-                    lua_pushvalue(l, SUBJECT);
-                    self.append(UPVALUES);
-                    lua_pushinteger(l, lua_Integer::from(i));
-                    self.append(UPVALUES);
-                    let is_nil = lua_type(l, -1) == LUA_TNIL;
-                    lua_pushvalue(l, if is_nil { NOTHING } else { -1 });
-                    self.append(UPVALUES);
+                    self.upvalues.append(l, subject);
+                    self.upvalues.append(l, Raw::of(i.into()));
+                    lua_pushvalue(l, if lua_type(l, -1) == LUA_TNIL { NOTHING } else { -1 });
+                    self.upvalues.append(l, Raw::top(l));
+                    lua_pop(l, 1);
                     self.meet();
                 }
                 lua_pop(l, 1);

@@ -506,3 +506,47 @@ return {{ Class = Class, chain = function() return outer()() end, find = functio
         "true33"
     );
 }
+
+#[test]
+fn case_04_a_table_that_becomes_a_prototype_loses_the_methods_that_left_its_file() {
+    let text = |prototype: &str, version: &str, extra: &str| {
+        format!("T = T or {{}} {prototype} function T.a() return '{version}' end {extra} take = T.a")
+    };
+    let mut site = Site::new(&[("main.lua", &text("", "v1", "function T.b() end"))]);
+    site.eval("kept = { T.a }");
+    site.good("main.lua", &text("session:prototype('T', T)", "v2", ""));
+    assert_eq!(site.eval("return T.a() .. kept[1]() .. tostring(T.b)"), "v2v2nil");
+    site.good("main.lua", &text("session:prototype('T', T)", "v3", "function T.c() end"));
+    site.good("main.lua", &text("session:prototype('T', T)", "v4", ""));
+    assert_eq!(site.eval("return T.a() .. kept[1]() .. tostring(T.c)"), "v4v4nil");
+}
+
+#[test]
+fn case_05_what_weak_tables_and_lists_with_gaps_hold_follows() {
+    const MAIN: &str = "weak = weak or setmetatable({}, { __mode = 'kv' }) gaps = gaps or {}
+local M = require 'm' weak[1], weak.f, weak[M] = M.f, M.f, M.f
+gaps[1], gaps[2], gaps[3], gaps[5], gaps[1.5], gaps[true], gaps[-1] = 1, M.f, M.f, M.f, M.f, M.f, M.f
+gaps[3] = nil gaps[('long'):rep(20)] = M.f";
+    let module = |version: &str| format!("local M = {{}} function M.f() return '{version}' end return M");
+    let mut site = Site::new(&[("main.lua", MAIN), ("m.lua", &module("1"))]);
+    site.good("m.lua", &module("2"));
+    let look = "return weak[1]() .. weak.f() .. weak[require 'm']() .. gaps[2]() .. gaps[5]() .. gaps[1.5]()
+.. gaps[true]() .. gaps[-1]() .. gaps[('long'):rep(20)]() .. tostring(gaps[3])";
+    assert_eq!(site.eval(look), "222222222nil");
+}
+
+#[test]
+fn case_06_a_long_string_that_is_set_unseen_keeps_what_it_became() {
+    let main = |n: u32| {
+        format!("-- {n}\nlocal M = require 'm' rawset(_G, 'text', ('long'):rep(20)) nan = 0 / 0 return M")
+    };
+    let module = |n: u32| format!("return {{ n = {n} }}");
+    let mut site = Site::new(&[("main.lua", &main(0)), ("m.lua", &module(0))]);
+    site.eval("text = 'other'");
+    for n in 1..4 {
+        site.good("m.lua", &module(n));
+        assert_eq!(site.eval("return text .. require('m').n"), format!("other{n}"));
+    }
+    site.good("main.lua", &main(1));
+    assert_eq!(site.eval("return text .. tostring(nan ~= nan)"), "othertrue");
+}

@@ -1,7 +1,8 @@
 -- Running files: modules by canonical identity, each run once; what a file assigns while it runs is noted.
 local P = ...
 local L, host, debug, G = P.L, P.host, P.debug, _G
-local error, ipairs, next, rawget, type = error, ipairs, next, rawget, type
+local error, ipairs, next, rawget, rawset, type = error, ipairs, next, rawget, rawset, type
+local watch, unwatch = P.watch, P.unwatch
 local concat, setmetatable = table.concat, debug.setmetatable
 local setupvalue = debug.setupvalue
 local loaded, records, stack = P.loaded, P.records, P.stack
@@ -9,7 +10,7 @@ local loaded, records, stack = P.loaded, P.records, P.stack
 -- The list of what is in the globals or a copy of them, and from where to where it goes: the library, and a
 -- few of a site.
 local function listed(t)
-  local list = host.list(t, 60)
+  local list = host.list(t)
   return { list, 1, #list }
 end
 
@@ -101,8 +102,12 @@ function L.run(record, chunk, first)
   if stack[1] then note_unseen(stack[#stack]) end
   stack[#stack + 1] = record
   if P.hot then track(record, chunk) end
+  -- All around it is code of ours, which the deadline does not look at. So nothing of the user's may run
+  -- there: `package.loaded` can have metamethods.
+  local watched = watch and watch()
   local exports = chunk(record.name, record.path)
-  if exports == nil then exports = loaded[record.name] end
+  if watched then unwatch() end
+  if exports == nil then exports = rawget(loaded, record.name) end
   if exports == nil then exports = true end
   return exports
 end
@@ -137,7 +142,7 @@ function L.load_first(path, file, name)
   end
   record.assigned = nil
   export(record, exports)
-  loaded[name] = exports
+  rawset(loaded, name, exports)
   host.loaded(path, file)
   return exports
 end

@@ -241,10 +241,22 @@ local function pair_globals(record, globals)
   return stay
 end
 
+-- Where the snapshot has that table. It is noted of prototypes; one that became a prototype just now has to
+-- be searched for.
+local function place_of(t)
+  local saved, at = R.batch.tables, seen[t]
+  if at ~= true then return at end
+  at = 1
+  while saved[at] do
+    if rawequal(saved[at], t) then return at end
+    at = saved[at + 2] + 1
+  end
+end
+
 -- Methods are put straight into a prototype. One that was there and was not set again has left the file.
 local function pair_prototype(info)
   local prototype, batch = info.prototype, R.batch
-  local at = seen[prototype]
+  local at = place_of(prototype)
   if at then
     local saved = batch.tables
     for i = at + 3, saved[at + 2], 2 do

@@ -1,7 +1,7 @@
 -- Files that are there already and are run again, dependencies first.
 local P = ...
 local R, host, loaded, records = P.R, P.host, P.loaded, P.records
-local next, rawequal, rawget, type = next, rawequal, rawget, type
+local next, rawequal, rawget, rawset, type = next, rawequal, rawget, rawset, type
 local setmetatable = P.debug.setmetatable
 
 -- These files are to be run: whoever requires one that has not been run yet has it run first.
@@ -48,7 +48,7 @@ local function take(record, exports, before, base, globals)
   local stays, changed = R.merge(record, before, exports, base, globals)
   record.assigned = nil
   P.L.export(record, stays)
-  for name in next, record.names do loaded[name] = stays end
+  for name in next, record.names do rawset(loaded, name, stays) end
   if changed and #changed > 0 then R.changed[record] = changed end
 end
 
@@ -62,7 +62,7 @@ function R.reload(path, file, name)
   record.version, record.file = record.version + 1, file
   local before, names, base, globals = record.exports, record.names, record.base, record.globals
   record.old_dispose, record.dispose, record.accept = record.dispose, nil, nil
-  for name in next, names do loaded[name] = nil end
+  for name in next, names do rawset(loaded, name, nil) end
   local exports = P.L.run(record, host.chunk(file), false)
   host.quietly(take, record, exports, before, base, globals)
   host.loaded(path, file)

@@ -93,7 +93,7 @@ local function repoint()
     local new = type(record.exports) == "function" and newest(record.exports)
     if new then
       P.L.export(record, new)
-      for name in next, record.names do P.loaded[name] = new end
+      for name in next, record.names do rawset(P.loaded, name, new) end
     end
   end
 end

@@ -7,17 +7,17 @@ local setmetatable = P.debug.setmetatable
 local G, sized, copy, list = P.globals, P.host.sized, P.host.copy, P.host.list
 
 -- Never looked into: the library, and functions of C and of ours.
-local known = copy(P.library)
+-- About a hundred: to grow step by step takes three times as long.
+local known = sized(0, 100)
+for t in next, P.library do known[t] = true end
 known[P] = true
 for t in next, P.library do P.host.know(t, known) end
 for t in next, P.own do P.host.know(t, known) end
 local of_known = { __index = known }
 R.known = known
 
--- Where the search begins: tables and functions that we hold for user code.
+-- Where the search begins, beside the globals and prototypes: tables and functions that we hold for user code.
 local function roots(add)
-  add(G)
-  for _, info in next, P.prototypes do add(info.prototype) end
   for _, record in next, P.records do
     add(record.exports)
     add(record.data)
@@ -40,7 +40,7 @@ local queue_size, functions_size, tables_size, slots_size, upvalues_size = 0, 0,
 -- `tables`: table, metatable, index of its last value, key, value, key, value ... one after the other.
 --   A list takes less time and leaves less garbage than a copy of each table.
 -- `untouched`: nothing of the user has run since.
--- `seen`: table -> where it begins in `tables`; function, coroutine -> true.
+-- `seen`: the globals, prototypes -> where they begin in `tables`; other tables, functions, coroutines -> true.
 -- `slots`: table, key, function ... for each function that is in a table.
 -- `functions`, `coroutines`; `upvalues`: function, index, value ... Those that functions share are there once.
 -- `records`, `prototypes`, `loaded`: ours, as lists of keys and values.
@@ -62,21 +62,24 @@ function R.begin()
   end
   for t in next, P.library do seen[t] = true end
   seen[P] = true
+  add(G)
+  for _, info in next, P.prototypes do add(info.prototype) end
+  local placed = last
   roots(add)
   local tables, slots, upvalues, coroutines = sized(tables_size, 0), sized(slots_size, 0), sized(upvalues_size, 0), {}
   local complete
   complete, queue_size, functions_size, tables_size, slots_size, upvalues_size = P.host.walk(
-    queue, seen, known, functions, tables, slots, upvalues, coroutines, P, last, found, max
+    queue, seen, known, functions, tables, slots, upvalues, coroutines, P, last, found, max, placed
   )
   local records, prototypes = {}, {}
   for path, record in next, P.records do
-    records[path] = { record, list(record, 16), list(record.names, 1), record.dispose and list(record.dispose, 4) }
+    records[path] = { record, list(record), list(record.names), record.dispose and list(record.dispose) }
   end
-  for name, info in next, P.prototypes do prototypes[name] = { info, list(info, 8) } end
+  for name, info in next, P.prototypes do prototypes[name] = { info, list(info) } end
   R.batch = {
     seen = seen, tables = tables, slots = slots, functions = functions, upvalues = upvalues,
     coroutines = coroutines, records = records, prototypes = prototypes, timers = copy(P.timers),
-    app = P.app, loaded = list(P.loaded, 16), complete = complete, untouched = true,
+    app = P.app, loaded = list(P.loaded), complete = complete, untouched = true,
   }
   P.session.reloading = true
   R.prepare()
