@@ -10,6 +10,7 @@
 //! | `host` | what the prelude asks of Rust: files, timers, log |
 //! | `timers` | when timers are due |
 //! | `json` | `ui.json_encode` and `ui.json_decode` |
+//! | `prelude` | the Lua code of ours, in parts that come when they are needed: |
 //! | `prelude/sandbox.lua` | takes away what a session must not reach |
 //! | `prelude/guest.lua` | in its place, where the state belongs to another program |
 //! | `prelude/session.lua` | the global `session` |
@@ -23,7 +24,7 @@
 //! | `apply` | a generation in one state: all of it or none of it |
 //! | `failures` | generations that failed one after the other |
 //! | `transaction` | its steps: a reload from outside: all of it or none of it |
-//! | `raw` | what it does for each function and table, in C |
+//! | `raw`, `passes`, `rebind` | what it does for each function and table, in C |
 //! | `entries` | Lua's tables, read where they lie |
 //! | `walk` | the walk over everything that user code can reach |
 //! | `notes` | what the prelude has to tell of a reload |
@@ -32,7 +33,8 @@
 //! | `prelude/reload.lua` | running files again, dependencies first |
 //! | `prelude/merge.lua` | what a file made, into what other code holds |
 //! | `prelude/settle.lua` | the end: captured functions, timers, hooks |
-//! | `prelude/migrate.lua` | objects follow the fields of their prototype |
+//! | `prelude/follow.lua`, `prelude/migrate.lua` | what follows a commit: hooks, files that are gone; objects get the fields of their prototype |
+//! | `prelude/rollback.lua` | what undoes a reload that failed |
 //!
 //! A [`Vm`] is used by one thread at a time; nothing here waits or locks.
 
@@ -49,6 +51,7 @@ mod memory;
 mod notes;
 mod passes;
 mod place;
+mod prelude;
 mod raw;
 mod rebind;
 mod sighting;

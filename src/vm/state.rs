@@ -4,20 +4,18 @@ use std::{
     cell::{Cell, RefCell},
     os::unix::ffi::OsStrExt,
     path::Path,
-    sync::{Arc, LazyLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use mlua::{
-    FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value, chunk::ChunkMode,
-};
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value};
 
 use super::{
     deadline::{self, Budget, Deadline, Outer},
-    entries,
     host::{self, HostState},
     json, library,
     memory::{MemoryWatch, Pressure},
+    prelude::{PRELUDE, load_parts, load_reload, need},
     timers::TimerHandle,
 };
 use crate::{
@@ -27,68 +25,6 @@ use crate::{
 
 /// A rollback restores everything reachable up to this many tables.
 pub(crate) const MAX_SNAPSHOT: usize = 20_000;
-
-/// Compiled once for all states. Without debug information: a state is smaller, and tracebacks show
-/// the user's files.
-static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
-    let lua = Lua::new();
-    let compile = |name: &str, text: &str| {
-        let function = lua.load(text).set_name(format!("=[hot] {name}")).into_function();
-        // A test loads each of them; an empty one would fail every session at once.
-        function.map(|function| function.dump(true)).unwrap_or_default()
-    };
-    Prelude {
-        is_this_lua: entries::is_as_expected(&lua).unwrap_or(false),
-        sandbox: [compile("sandbox", include_str!("prelude/sandbox.lua"))],
-        guest: [compile("guest", include_str!("prelude/guest.lua"))],
-        start: [
-            compile("session", include_str!("prelude/session.lua")),
-            compile("modules", include_str!("prelude/modules.lua")),
-        ],
-        load: [
-            compile("data", include_str!("prelude/data.lua")),
-            compile("prototypes", include_str!("prelude/prototypes.lua")),
-            compile("load", include_str!("prelude/load.lua")),
-        ],
-        reload: [
-            compile("snapshot", include_str!("prelude/snapshot.lua")),
-            compile("merge", include_str!("prelude/merge.lua")),
-            compile("reload", include_str!("prelude/reload.lua")),
-            compile("settle", include_str!("prelude/settle.lua")),
-        ],
-        follow: [
-            compile("follow", include_str!("prelude/follow.lua")),
-            compile("migrate", include_str!("prelude/migrate.lua")),
-        ],
-        rollback: [compile("rollback", include_str!("prelude/rollback.lua"))],
-        extras: [compile("extras", include_str!("prelude/extras.lua"))],
-        viewlist: [compile("viewlist", include_str!("prelude/viewlist.lua"))],
-    }
-});
-
-/// Code of ours in every state. All of it together would be the greater part of an idle session, so what
-/// is not always needed is not always there.
-struct Prelude {
-    /// Its tables are laid out as reloads read them.
-    is_this_lua: bool,
-    /// First, in a state of ours.
-    sandbox: [Vec<u8>; 1],
-    /// First, in a state of somebody else.
-    guest: [Vec<u8>; 1],
-    start: [Vec<u8>; 2],
-    /// Loaded when a file is to run, and let go when none has for a while.
-    load: [Vec<u8>; 3],
-    /// Loaded for a reload, after the above, and let go when nobody edits any more.
-    reload: [Vec<u8>; 4],
-    /// Loaded after the above when something follows a commit: hooks, migrations, files that are gone.
-    follow: [Vec<u8>; 2],
-    /// Loaded after them when a reload fails.
-    rollback: [Vec<u8>; 1],
-    /// Loaded when user code asks for it.
-    extras: [Vec<u8>; 1],
-    /// Loaded when a page, or user code, asks for it.
-    viewlist: [Vec<u8>; 1],
-}
 
 /// Why Lua code did not come to its end.
 #[derive(Debug, Clone)]
@@ -536,21 +472,6 @@ impl Vm {
             tracing::debug!(%error, "collecting garbage");
         }
     }
-}
-
-/// Loads parts of the prelude that set this field of it, if they are not there.
-fn need(lua: &Lua, prelude: &Table, field: &str, parts: &[Vec<u8>]) -> mlua::Result<()> {
-    if prelude.raw_get::<Option<Table>>(field)?.is_some() { Ok(()) } else { load_parts(lua, parts, prelude) }
-}
-
-fn load_reload(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
-    need(lua, prelude, "L", &PRELUDE.load)?;
-    load_parts(lua, &PRELUDE.reload, prelude)
-}
-
-fn load_parts(lua: &Lua, parts: &[Vec<u8>], prelude: &Table) -> mlua::Result<()> {
-    let load = |part: &Vec<u8>| lua.load(part.as_slice()).set_mode(ChunkMode::Binary).call::<()>(prelude);
-    parts.iter().try_for_each(load)
 }
 
 /// Beyond it the allocator fails, which Lua reports without file and line. So it leaves room above the
