@@ -26,6 +26,7 @@ mod case_files;
 mod case_hooks;
 mod case_merge;
 mod case_migration;
+mod case_reach;
 mod case_undo;
 
 /// A site in memory, one session of it, and a browser.
