@@ -127,7 +127,10 @@ impl Vm {
         budget: Arc<BudgetConfig>,
     ) -> mlua::Result<Self> {
         if !PRELUDE.is_this_lua {
-            return Err(mlua::Error::runtime("this Lua lays out its tables otherwise than Lua 5.4"));
+            return Err(mlua::Error::runtime(
+                "this Lua lays out its tables otherwise than Lua 5.4, and reloads read them; build mlua with its \
+                 feature \"vendored\"",
+            ));
         }
         let host = host::functions(&lua)?;
         let max_string = budget.string.as_usize();
