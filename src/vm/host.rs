@@ -14,9 +14,8 @@ use std::{
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
 use super::{
-    passes, raw, rebind,
+    data, raw, reload,
     timers::{TimerHandle, Timers},
-    walk,
 };
 use crate::{config::BudgetConfig, reload::Generation, watch::ContentHash};
 
@@ -221,10 +220,9 @@ pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
         Ok(())
     };
     host.raw_set("log", lua.create_function(log)?)?;
-    host.raw_set("walk", walk::function(lua)?)?;
     raw::add(lua, &host)?;
-    passes::add(lua, &host)?;
-    rebind::add(lua, &host)?;
+    data::add(lua, &host)?;
+    reload::add(lua, &host)?;
     Ok(host)
 }
 

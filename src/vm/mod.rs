@@ -18,27 +18,27 @@
 //! | `prelude/viewlist.lua` | wrappers and `lua.ViewList`, loaded at first use |
 //! | `prelude/modules.lua` | `require` |
 //! | | loaded when a file is to run and let go some time after it: |
-//! | `prelude/data.lua` | copies of what a source declares |
 //! | `prelude/prototypes.lua` | declaring prototypes |
 //! | `prelude/load.lua` | running a file, and what it assigns meanwhile |
 //! | `apply` | a generation in one state: all of it or none of it |
 //! | `failures` | generations that failed one after the other |
 //! | `transaction` | its steps: a reload from outside: all of it or none of it |
-//! | `raw`, `passes`, `rebind` | what it does for each function and table, in C |
-//! | `entries` | Lua's tables, read where they lie |
-//! | `walk` | the walk over everything that user code can reach |
+//! | `reload` | what it does with what is in the state, as functions of C: see there |
+//! | `data` | copies of what a source declares, and whether they are as they were |
+//! | `raw` | lists of tables, and the like, as functions of C |
+//! | `values`, `entries` | Lua's values and tables, read where they lie |
 //! | `notes` | what the prelude has to tell of a reload |
 //! | | the rest is loaded for a reload and let go some time after it: |
 //! | `prelude/snapshot.lua` | what user code can reach, and the way back |
 //! | `prelude/reload.lua` | running files again, dependencies first |
-//! | `prelude/merge.lua` | what a file made, into what other code holds |
-//! | `prelude/settle.lua` | the end: captured functions, timers, hooks |
+//! | `prelude/settle.lua` | the end: notes, timers, hooks |
 //! | `prelude/follow.lua`, `prelude/migrate.lua` | what follows a commit: hooks, files that are gone; objects get the fields of their prototype |
 //! | `prelude/rollback.lua` | what undoes a reload that failed |
 //!
 //! A [`Vm`] is used by one thread at a time; nothing here waits or locks.
 
 mod apply;
+mod data;
 mod deadline;
 #[cfg(test)]
 mod definitions;
@@ -49,16 +49,15 @@ mod json;
 mod library;
 mod memory;
 mod notes;
-mod passes;
 mod place;
 mod prelude;
 mod raw;
-mod rebind;
+mod reload;
 mod sighting;
 mod state;
 mod timers;
 mod transaction;
-mod walk;
+mod values;
 
 pub(crate) use apply::{Applied, Rules};
 pub(crate) use deadline::{Budget, sighting};

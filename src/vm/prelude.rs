@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use mlua::{Lua, Table, chunk::ChunkMode};
 
-use super::entries;
+use super::values;
 
 /// Compiled once for all states. Without debug information: a state is smaller, and tracebacks show
 /// the user's files.
@@ -16,7 +16,7 @@ pub(super) static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
         function.map(|function| function.dump(true)).unwrap_or_default()
     };
     Prelude {
-        is_this_lua: entries::is_as_expected(&lua).unwrap_or(false),
+        is_this_lua: values::is_as_expected(&lua).unwrap_or(false),
         sandbox: [compile("sandbox", include_str!("prelude/sandbox.lua"))],
         guest: [compile("guest", include_str!("prelude/guest.lua"))],
         start: [
@@ -24,13 +24,11 @@ pub(super) static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
             compile("modules", include_str!("prelude/modules.lua")),
         ],
         load: [
-            compile("data", include_str!("prelude/data.lua")),
             compile("prototypes", include_str!("prelude/prototypes.lua")),
             compile("load", include_str!("prelude/load.lua")),
         ],
         reload: [
             compile("snapshot", include_str!("prelude/snapshot.lua")),
-            compile("merge", include_str!("prelude/merge.lua")),
             compile("reload", include_str!("prelude/reload.lua")),
             compile("settle", include_str!("prelude/settle.lua")),
         ],
@@ -55,9 +53,9 @@ pub(super) struct Prelude {
     pub(super) guest: [Vec<u8>; 1],
     pub(super) start: [Vec<u8>; 2],
     /// Loaded when a file is to run, and let go when none has for a while.
-    pub(super) load: [Vec<u8>; 3],
+    pub(super) load: [Vec<u8>; 2],
     /// Loaded for a reload, after the above, and let go when nobody edits any more.
-    pub(super) reload: [Vec<u8>; 4],
+    pub(super) reload: [Vec<u8>; 3],
     /// Loaded after the above when something follows a commit: hooks, migrations, files that are gone.
     pub(super) follow: [Vec<u8>; 2],
     /// Loaded after them when a reload fails.

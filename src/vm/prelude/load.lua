@@ -1,6 +1,7 @@
 -- Running files: modules by canonical identity, each run once; what a file assigns while it runs is noted.
 local P = ...
 local L, host, debug, G = P.L, P.host, P.debug, _G
+local copy_data, foreign = L.copy_data, L.foreign
 local error, ipairs, next, rawget, rawset, type = error, ipairs, next, rawget, rawset, type
 local watch, unwatch = P.watch, P.unwatch
 local concat, setmetatable = table.concat, debug.setmetatable
@@ -30,10 +31,9 @@ local function track(record, chunk)
   setupvalue(chunk, 1, setmetatable({}, environment))
   record.assigned, record.chunk, record.environment = before, chunk, environment
   local batch = P.R and P.R.batch
-  local at = batch and batch.untouched and batch.seen[G]
-  if type(at) == "number" then
-    -- They are listed already, in the snapshot.
-    batch.untouched, record.was = false, { batch.tables, at + 3, batch.tables[at + 2] }
+  if batch and batch.untouched then
+    -- They are listed already, as the first of the snapshot.
+    batch.untouched, record.was = false, { batch.tables, 4, batch.tables[3] }
   else
     record.was = listed(G)
   end
@@ -119,14 +119,14 @@ function L.globals_of(record)
   for name in next, record.assigned or {} do
     local value = rawget(G, name)
     globals = globals or {}
-    globals[name] = type(value) == "function" and value or L.copy_data(value)
+    globals[name] = type(value) == "function" and value or copy_data(value)
   end
   return globals
 end
 
 local function export(record, exports)
   record.exports = exports
-  if type(exports) == "table" and not L.foreign(exports) or type(exports) == "function" then P.exported[exports] = record end
+  if type(exports) == "table" and not foreign(exports) or type(exports) == "function" then P.exported[exports] = record end
 end
 L.export = export
 
@@ -137,7 +137,7 @@ function L.load_first(path, file, name)
   if stack[1] then stack[#stack].deps[record] = true end
   local exports = L.run(record, host.chunk(file), true)
   if P.hot then
-    if type(exports) == "table" then record.base = L.copy_data(exports) end
+    if type(exports) == "table" then record.base = copy_data(exports) end
     record.globals = L.globals_of(record)
   end
   record.assigned = nil

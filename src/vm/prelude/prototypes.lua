@@ -1,6 +1,10 @@
--- Declaring prototypes.
+-- Declaring prototypes, and what that needs. Comes before load.lua.
 local P = ...
-local L, EMPTY, prototypes, info_of = P.L, P.EMPTY, P.prototypes, P.prototype_info
+local L = {}
+P.L = L
+-- See src/vm/data.rs.
+L.foreign, L.copy_data, L.same_data = P.host.data(P)
+local EMPTY, prototypes, info_of = P.EMPTY, P.prototypes, P.prototype_info
 local next, rawequal, rawget, setmetatable, type = next, rawequal, rawget, P.debug.setmetatable, type
 
 local automatic = { type = true, __index = true, new = true }

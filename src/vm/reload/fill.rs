@@ -1,0 +1,147 @@
+//! The tables that stay become what the new ones are. A value whose source is as it was keeps what it became
+//! at run time.
+
+use mlua::ffi::{lua_pop, lua_pushnil, lua_setmetatable};
+
+use super::{
+    Reload, Source,
+    pairs::{Base, Data, Pair},
+};
+use crate::vm::{
+    entries::{Entries, List},
+    values::{Class, Raw, RawTable},
+};
+
+impl Reload {
+    /// All pairs of the merge. To `changed` go the names of what the file returns that have other values now.
+    pub(super) unsafe fn fill_all(&mut self, changed: &mut List) {
+        unsafe {
+            for i in 0.. {
+                let Some(&Pair { old, new, base, data, source, is_root }) = self.merge.pairs.get(i) else {
+                    return;
+                };
+                self.take_metatable(old, new, is_root);
+                match data {
+                    Some(Data::Kept) => {}
+                    Some(Data::Edited) => self.replace_entries(old, new),
+                    None => {
+                        self.leave_out(old, new, base, Source::of(source));
+                        self.take_entries(old, new, base, is_root.then_some(&mut *changed));
+                    }
+                }
+            }
+        }
+    }
+
+    unsafe fn take_metatable(&mut self, old: *const RawTable, new: *const RawTable, is_root: bool) {
+        unsafe {
+            let metatable = RawTable::metatable(new);
+            if !metatable.is_null() {
+                let metatable = Raw::of_table(metatable);
+                self.set_metatable(old, self.stays_for(metatable).unwrap_or(metatable));
+            } else if !is_root {
+                self.set_metatable(old, Raw::NIL);
+            }
+        }
+    }
+
+    pub(super) unsafe fn set_metatable(&self, table: *const RawTable, metatable: Raw) {
+        let l = self.l;
+        unsafe {
+            let now = RawTable::metatable(table);
+            if metatable.table().is_some_and(|metatable| metatable == now)
+                || metatable.is_nil() && now.is_null()
+            {
+                return;
+            }
+            Raw::of_table(table).push(l);
+            if metatable.is_nil() {
+                lua_pushnil(l)
+            } else {
+                metatable.push(l)
+            }
+            lua_setmetatable(l, -2);
+            lua_pop(l, 1);
+        }
+    }
+
+    /// A literal that was edited.
+    unsafe fn replace_entries(&mut self, old: *const RawTable, new: *const RawTable) {
+        unsafe {
+            let mut entries = Entries::of(old);
+            while let Some((key, _)) = entries.take() {
+                if RawTable::get(new, self.l, key).is_nil() {
+                    self.set(old, key, Raw::NIL);
+                }
+            }
+            let mut entries = Entries::of(new);
+            while let Some((key, value)) = entries.take() {
+                self.set(old, key, value);
+            }
+        }
+    }
+
+    /// What the source does not set any more: what it set last time, or functions of the file.
+    unsafe fn leave_out(
+        &mut self,
+        old: *const RawTable,
+        new: *const RawTable,
+        base: Base,
+        mut source: Source,
+    ) {
+        unsafe {
+            let mut entries = Entries::of(old);
+            while let Some((key, value)) = entries.take() {
+                if !RawTable::get(new, self.l, key).is_nil() {
+                    continue;
+                }
+                let is_gone = match base {
+                    Base::Unknown => value.is_function() && source.is(self.source_of(value)),
+                    _ => !base.get(self, key).is_nil(),
+                };
+                if is_gone {
+                    self.set(old, key, Raw::NIL);
+                }
+            }
+        }
+    }
+
+    unsafe fn take_entries(
+        &mut self,
+        old: *const RawTable,
+        new: *const RawTable,
+        base: Base,
+        mut changed: Option<&mut List>,
+    ) {
+        unsafe {
+            let mut entries = Entries::of(new);
+            while let Some((key, value)) = entries.take() {
+                let class = value.class();
+                if class == Class::Function {
+                    self.set(old, key, value);
+                    continue;
+                }
+                let was = base.get(self, key);
+                let is_old = class == Class::Table && self.taken.contains(&value.identity());
+                if was.is_nil() || was.is(self.mark) || is_old {
+                    self.set(old, key, value);
+                    continue;
+                }
+                let same = if class == Class::Table {
+                    self.is_same_data(was, value)
+                } else {
+                    value.equals(self.l, was)
+                };
+                if same {
+                    continue;
+                }
+                self.set(old, key, value);
+                if let Some(changed) = changed.as_deref_mut()
+                    && key.is_string()
+                {
+                    changed.append(self.l, key);
+                }
+            }
+        }
+    }
+}

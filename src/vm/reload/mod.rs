@@ -1,0 +1,458 @@
+//! What a reload does with what is in a state, as functions of C that the prelude calls.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `snapshot` | before anything runs: takes down all that user code can reach |
+//! | `merge` | after each file: what it made goes into the tables that others hold |
+//! | `pairs` | finds what of the new version goes with what of the old one |
+//! | `fill` | the tables that stay become what the new ones are |
+//! | `rebind` | what is new gets to see the tables that stay |
+//! | `settle` | at the end: who holds an old function gets the new one |
+//! | `stale` | who goes on running old code nevertheless |
+//!
+//! Objects are known by where they lie (Lua moves none), in Rust's sets and maps, which take a tenth of what a
+//! table of Lua takes. So that nothing comes to lie where another was: all that the snapshot has met is in its
+//! lists, and all that is remembered beyond that goes into one more ([`Reload::hold`]). The lists are Lua's,
+//! and go with the reload.
+//!
+//! Safety of these files: each of these functions is called by the prelude only, with the arguments that it
+//! names. Lua's stack has room for what they push ([`enter`]), and indexes are of what has been pushed. A
+//! function of Lua that raises an error (out of memory) unwinds through here without dropping anything: so
+//! whatever needs to be dropped belongs to the [`Reload`], or is gone when such a function is called. No code
+//! of the user runs in here, and the collector only when memory runs out: what is being worked with is held by
+//! the arguments, by what the prelude holds, or by those lists.
+#![allow(unsafe_code, reason = "Lua's own API: the safe one makes a handle of each value it meets")]
+
+mod fill;
+mod merge;
+mod pairs;
+mod rebind;
+mod settle;
+mod snapshot;
+mod stale;
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::{CStr, c_char, c_int, c_void},
+    hash::BuildHasherDefault,
+    mem::MaybeUninit,
+    ptr,
+};
+
+use mlua::{
+    Lua, Table,
+    ffi::{
+        lua_CFunction, lua_Debug, lua_Integer, lua_State, lua_checkstack, lua_createtable, lua_getinfo,
+        lua_newuserdatauv, lua_pushcclosure, lua_pushcfunction, lua_pushvalue, lua_setfield,
+        lua_setiuservalue, lua_setmetatable, lua_settop, lua_touserdata, lua_upvalueindex, luaL_error,
+    },
+};
+use rustc_hash::FxHasher;
+
+use self::pairs::Pair;
+use super::{
+    data::{Foreign, is_same},
+    entries::List,
+    values::{Raw, RawTable, same_text},
+};
+
+/// More than any of these functions has on the stack.
+const ROOM: c_int = 30;
+
+type Identities = HashSet<usize, BuildHasherDefault<FxHasher>>;
+type ByIdentity<V> = HashMap<usize, V, BuildHasherDefault<FxHasher>>;
+
+/// Adds it to the functions that the prelude gets.
+pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
+    // SAFETY: it is called by the prelude only, with the arguments that it names.
+    unsafe { host.raw_set("reload_functions", lua.create_c_function(reload_functions)?) }
+}
+
+/// What is known of a reload while it is under way, and what the next one needs not find out again.
+struct Reload {
+    /// That of the call.
+    l: *mut lua_State,
+    names: Names,
+    /// `P`, and `R`.
+    prelude: *const RawTable,
+    reload: *const RawTable,
+    globals: Raw,
+    foreign: Foreign,
+    /// Stands in copies for a function.
+    mark: Raw,
+
+    /// Never looked into: the library, and functions of C and of ours.
+    known: Identities,
+    /// What was there before, and the variables of functions that were.
+    seen: Identities,
+    /// Where globals and prototypes begin in `tables`.
+    places: ByIdentity<lua_Integer>,
+    lists: Lists,
+    /// How long they became the last time: most often they become so again.
+    sizes: [lua_Integer; 7],
+    /// The snapshot has everything.
+    is_complete: bool,
+
+    /// Fresh table: the old one that stays in its place.
+    replaced: ByIdentity<Raw>,
+    /// Old tables that do.
+    taken: Identities,
+    /// Old function: its new version.
+    follows: ByIdentity<Raw>,
+    /// Chunks' names of what has run.
+    sources: HashSet<Box<CStr>>,
+    /// The same by where the name lies.
+    is_source: ByIdentity<bool>,
+
+    merge: Merge,
+    /// Of changed tables at the end: the table, what was in it, what is.
+    found: Vec<[Raw; 3]>,
+    stale: stale::Counts,
+}
+
+/// What the snapshot leaves; what is in them, `snapshot` says.
+struct Lists {
+    queue: List,
+    functions: List,
+    coroutines: List,
+    tables: List,
+    slots: List,
+    upvalues: List,
+    /// What is remembered beyond that.
+    held: List,
+}
+
+/// One merge, of a file or at the end.
+#[derive(Default)]
+struct Merge {
+    /// How many there have been in this reload.
+    number: u32,
+    /// The name of the file's chunk, and where it was last met, and where that of another was.
+    source: Source,
+    /// Tables that go together.
+    pairs: Vec<Pair>,
+    metatables: Vec<[Raw; 2]>,
+    /// Old ones, whose new versions are known.
+    functions: Vec<Raw>,
+    /// Upvalues that are done.
+    matched: Identities,
+    rebound: Identities,
+    /// By table or function: the merge that has been through it last.
+    visited: ByIdentity<u32>,
+    waiting: Vec<Raw>,
+    /// Entries of one table, whose keys have been replaced.
+    moved: Vec<[Raw; 2]>,
+    /// Of one search.
+    looked: Identities,
+}
+
+/// The name of a chunk.
+#[derive(Clone, Copy)]
+struct Source {
+    name: *const c_char,
+    known: [*const c_char; 2],
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::of(c"".as_ptr())
+    }
+}
+
+impl Source {
+    fn of(name: *const c_char) -> Self {
+        Self { name, known: [name, ptr::null()] }
+    }
+
+    /// Whether that is its name as well. Functions of one file have theirs in one place.
+    unsafe fn is(&mut self, name: *const c_char) -> bool {
+        match self.known {
+            [same, _] if same == name => true,
+            [_, other] if other == name => false,
+            _ => {
+                let same = unsafe { same_text(self.name, name) };
+                self.known[usize::from(!same)] = name;
+                same
+            }
+        }
+    }
+}
+
+/// Declares the names of fields, which Lua has to make once only.
+macro_rules! names {
+    ($($name:ident)*) => {
+        struct Names { $($name: Raw,)* index: Raw, mode: Raw }
+
+        impl Names {
+            /// To `held` go those names.
+            unsafe fn new(l: *mut lua_State, held: *const RawTable) -> Self {
+                let name = |text: &CStr| unsafe {
+                    let name = Raw::text(l, text);
+                    name.push(l);
+                    RawTable::set(held, l, name, Raw::of(1));
+                    lua_settop(l, -2);
+                    name
+                };
+                Self {
+                    // The longest of them is shorter than what Lua keeps only once.
+                    $($name: name(const {
+                        match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                            Ok(name) => name,
+                            Err(_) => c"",
+                        }
+                    }),)*
+                    index: name(c"__index"),
+                    mode: name(c"__mode"),
+                }
+            }
+        }
+    };
+}
+names! {
+    accept app assigned batch callback data declared dispose exports exported instances loaded names object owner
+    prototype prototypes records source timers variables version
+}
+
+/// `reload_functions(P, R)`: they go to `R`.
+unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
+    const PRELUDE: c_int = 1;
+    const RELOAD: c_int = 2;
+    const STATE: c_int = 3;
+    const FUNCTIONS: [(&CStr, lua_CFunction); 4] = [
+        (c"snapshot", snapshot::snapshot),
+        (c"merge", merge::merge),
+        (c"settle", settle::settle),
+        (c"forget", forget),
+    ];
+    unsafe {
+        lua_settop(l, RELOAD);
+        if lua_checkstack(l, ROOM) == 0 {
+            return 0;
+        }
+        let state = lua_newuserdatauv(l, size_of::<*mut Reload>(), 1).cast::<*mut Reload>();
+        state.write(ptr::null_mut());
+        lua_createtable(l, 0, 1);
+        lua_pushcfunction(l, drop_reload);
+        lua_setfield(l, -2, c"__gc".as_ptr());
+        lua_setmetatable(l, STATE);
+        // The names are held by the metatable's neighbour.
+        lua_createtable(l, 0, 40);
+        let held = RawTable::at(l, -1);
+        let names = Names::new(l, held);
+        lua_setiuservalue(l, STATE, 1);
+        let prelude = RawTable::at(l, PRELUDE);
+        let of = |name| RawTable::field(prelude, l, name);
+        let (globals, mark, foreign) = (of(c"globals"), of(c"FUNCTION"), Foreign::of(l, prelude));
+        state.write(Box::into_raw(Box::new(Reload {
+            l,
+            names,
+            prelude,
+            reload: RawTable::at(l, RELOAD),
+            globals,
+            foreign,
+            mark,
+            known: Identities::default(),
+            seen: Identities::default(),
+            places: ByIdentity::default(),
+            lists: Lists::NONE,
+            sizes: [0; 7],
+            is_complete: false,
+            replaced: ByIdentity::default(),
+            taken: Identities::default(),
+            follows: ByIdentity::default(),
+            sources: HashSet::default(),
+            is_source: ByIdentity::default(),
+            merge: Merge::default(),
+            found: Vec::new(),
+            stale: stale::Counts::default(),
+        })));
+        (**state).know_library();
+        for (name, function) in FUNCTIONS {
+            lua_pushvalue(l, STATE);
+            lua_pushvalue(l, PRELUDE);
+            lua_pushvalue(l, RELOAD);
+            lua_pushcclosure(l, function, 3);
+            lua_setfield(l, RELOAD, name.as_ptr());
+        }
+        0
+    }
+}
+
+unsafe extern "C-unwind" fn drop_reload(l: *mut lua_State) -> c_int {
+    unsafe {
+        let state = lua_touserdata(l, 1).cast::<*mut Reload>();
+        if !state.is_null() && !(*state).is_null() {
+            drop(Box::from_raw(ptr::replace(state, ptr::null_mut())));
+        }
+        0
+    }
+}
+
+/// `forget()`: the reload is over; what it knows is of no use to the next.
+unsafe extern "C-unwind" fn forget(l: *mut lua_State) -> c_int {
+    unsafe {
+        enter(l, 0).clear();
+        0
+    }
+}
+
+/// What each of the functions begins with: only its arguments are on the stack, and there is room.
+unsafe fn enter<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reload {
+    unsafe {
+        lua_settop(l, arguments);
+        if lua_checkstack(l, ROOM) == 0 {
+            luaL_error(l, c"stack overflow".as_ptr());
+        }
+        let state = lua_touserdata(l, lua_upvalueindex(1)).cast::<*mut Reload>();
+        let reload = &mut **state;
+        reload.l = l;
+        reload
+    }
+}
+
+impl Lists {
+    const NONE: Self = Self {
+        queue: List::NONE,
+        functions: List::NONE,
+        coroutines: List::NONE,
+        tables: List::NONE,
+        slots: List::NONE,
+        upvalues: List::NONE,
+        held: List::NONE,
+    };
+}
+
+impl Reload {
+    fn clear(&mut self) {
+        self.seen.clear();
+        self.places.clear();
+        if self.lists.queue.end > 0 {
+            self.sizes = self.lists.ends();
+        }
+        self.lists = Lists::NONE;
+        self.replaced.clear();
+        self.taken.clear();
+        self.follows.clear();
+        self.sources.clear();
+        self.is_source.clear();
+        self.merge.number = 0;
+        self.merge.visited.clear();
+        self.merge.clear();
+        self.found.clear();
+        self.stale.clear();
+    }
+
+    /// Was there before, or is of the library.
+    fn is_seen(&self, object: Raw) -> bool {
+        self.seen.contains(&object.identity()) || self.known.contains(&object.identity())
+    }
+
+    fn is_fresh(&self, object: Raw) -> bool {
+        object.is_object() && !self.is_seen(object)
+    }
+
+    /// The old table that stays in place of a fresh one.
+    fn stays_for(&self, table: Raw) -> Option<Raw> {
+        if table.is_object() { self.replaced.get(&table.identity()).copied() } else { None }
+    }
+
+    /// The new version of a function.
+    fn follower(&self, function: Raw) -> Option<Raw> {
+        if function.is_function() { self.follows.get(&function.identity()).copied() } else { None }
+    }
+
+    /// It lies where it lies until the end of the reload.
+    unsafe fn hold(&mut self, object: Raw) {
+        unsafe { self.lists.held.append(self.l, object) }
+    }
+
+    /// A field of a table of ours; nil if it is none.
+    unsafe fn field(&self, table: Raw, name: Raw) -> Raw {
+        table.table().map_or(Raw::NIL, |table| unsafe { RawTable::get(table, self.l, name) })
+    }
+
+    unsafe fn of_prelude(&self, name: Raw) -> Raw {
+        unsafe { RawTable::get(self.prelude, self.l, name) }
+    }
+
+    unsafe fn of_reload(&self, name: Raw) -> Raw {
+        unsafe { RawTable::get(self.reload, self.l, name) }
+    }
+
+    /// Whether `value` is what the source set when `base` was copied from it.
+    unsafe fn is_same_data(&self, base: Raw, value: Raw) -> bool {
+        unsafe { is_same(self.l, self.foreign, self.mark, base, value) }
+    }
+
+    unsafe fn is_foreign(&self, table: Raw) -> bool {
+        unsafe { self.foreign.has(self.l, table) }
+    }
+
+    /// Puts a value into a table that others hold.
+    unsafe fn set(&mut self, table: *const RawTable, key: Raw, value: Raw) {
+        unsafe { RawTable::set(table, self.l, key, value) }
+    }
+
+    /// The name of the chunk that a function is from.
+    unsafe fn source_of(&self, function: Raw) -> *const c_char {
+        let mut about = MaybeUninit::<lua_Debug>::zeroed();
+        unsafe {
+            function.push(self.l);
+            lua_getinfo(self.l, c">S".as_ptr(), about.as_mut_ptr());
+            (*about.as_ptr()).source
+        }
+    }
+
+    /// Whether it is from a file that has run.
+    unsafe fn is_of_changed(&mut self, function: Raw) -> bool {
+        unsafe {
+            let name = self.source_of(function);
+            self.is_changed(name)
+        }
+    }
+
+    unsafe fn is_changed(&mut self, source: *const c_char) -> bool {
+        if source.is_null() {
+            return false;
+        }
+        let sources = &self.sources;
+        let look = || unsafe { sources.contains(CStr::from_ptr(source)) };
+        *self.is_source.entry(source.addr()).or_insert_with(look)
+    }
+}
+
+impl Merge {
+    /// For the next.
+    fn clear(&mut self) {
+        self.pairs.clear();
+        self.metatables.clear();
+        self.functions.clear();
+        self.matched.clear();
+        self.rebound.clear();
+        self.waiting.clear();
+        self.moved.clear();
+    }
+}
+
+/// The upvalues that were met last, by what identifies them: functions of one file share most of theirs.
+#[derive(Default)]
+struct Cells {
+    last: [usize; 8],
+    next: usize,
+}
+
+impl Cells {
+    fn has(&self, identity: *mut c_void) -> bool {
+        self.last.contains(&identity.addr())
+    }
+
+    fn add(&mut self, identity: *mut c_void) {
+        self.last[self.next % self.last.len()] = identity.addr();
+        self.next += 1;
+    }
+}
+
+/// Whether that name is one of functions of C, and of ours: they are not looked into.
+unsafe fn is_no_name(name: *const c_char) -> bool {
+    unsafe { name.is_null() || matches!(CStr::from_ptr(name).to_bytes(), b"" | b"(no name)") }
+}
