@@ -36,6 +36,8 @@ const FUNCTION: u8 = 6;
 const COROUTINE: u8 = 8;
 pub(super) const INTEGER: u8 = 3;
 const FLOAT: u8 = 3 | 1 << 4;
+/// A function of Lua code; others are of C.
+const LUA_FUNCTION: u8 = FUNCTION | COLLECTED;
 const LONG_STRING: u8 = 4 | 1 << 4;
 /// The bit that says that a value is collected.
 const COLLECTED: u8 = 1 << 6;
@@ -181,6 +183,11 @@ impl Raw {
 
     pub(super) fn is_function(self) -> bool {
         self.class() == Class::Function
+    }
+
+    /// Of C: nothing of the user's can be in it.
+    pub(super) fn is_c_function(self) -> bool {
+        self.is_function() && self.kind != LUA_FUNCTION
     }
 
     /// What tells an object from all others that are there.

@@ -176,7 +176,7 @@ local function unload_and_dispose(record)
   record.dispose = nil
   unload(record)
   for i = 1, #hooks do
-    if reload and reload.batch then
+    if reload and reload.tables then
       reload.let_go[#reload.let_go + 1] = { hooks[i], record.data, record.source }
     else
       local ok, problem = pcall(hooks[i], record.data)

@@ -15,25 +15,42 @@ local function listed(t)
   return { list, 1, #list }
 end
 
+local function pairs_of_globals() return next, G, nil end
+
+-- What a file is run with: record -> { record, environment, metatable, assign, first }. Made once for all its
+-- versions.
+local frames, leaving = {}, {}
+
+local function frame_of(record)
+  local frame = frames[record]
+  if not frame then
+    local metatable = { __index = G, __newindex = G, __pairs = pairs_of_globals }
+    local function assign(_, name, value)
+      local before = record.assigned
+      if before[name] == nil then
+        local old = rawget(G, name)
+        if old == nil then old = P end
+        before[name] = old
+      end
+      G[name] = value
+    end
+    local environment = setmetatable({}, metatable)
+    frame = setmetatable({ record = record, environment = environment, metatable = metatable, assign = assign }, leaving)
+    frames[record] = frame
+  end
+  return frame
+end
+
 -- What the chunk assigns to globals goes there, and is noted with what was there before. Its functions
 -- share the variable that holds its environment, so afterwards they see the globals themselves.
-local function track(record, chunk)
-  local before = {}
-  local environment = { __index = G, __pairs = function() return next, G, nil end }
-  function environment.__newindex(_, name, value)
-    if before[name] == nil then
-      local old = rawget(G, name)
-      if old == nil then old = P end
-      before[name] = old
-    end
-    G[name] = value
-  end
-  setupvalue(chunk, 1, setmetatable({}, environment))
-  record.assigned, record.chunk, record.environment = before, chunk, environment
-  local batch = P.R and P.R.batch
-  if batch and batch.untouched then
+local function track(record, chunk, frame)
+  frame.metatable.__newindex = frame.assign
+  setupvalue(chunk, 1, frame.environment)
+  record.assigned, record.chunk = {}, chunk
+  local R = P.R
+  if R and R.untouched then
     -- They are listed already, as the first of the snapshot.
-    batch.untouched, record.was = false, { batch.tables, 4, batch.tables[3] }
+    R.untouched, record.was = false, { R.tables, 4, R.tables[3] }
   else
     record.was = listed(G)
   end
@@ -68,13 +85,13 @@ local function untrack(record)
     record.was = nil
     setupvalue(record.chunk, 1, G)
     -- Who kept the environment itself uses it on.
-    record.environment.__newindex = G
-    record.chunk, record.environment = nil, nil
+    frame_of(record).metatable.__newindex = G
+    record.chunk = nil
   end
 end
 
 function L.forget(record)
-  records[record.path] = nil
+  records[record.path], frames[record] = nil, nil
   for name in next, record.names do
     if loaded[name] == record.exports then loaded[name] = nil end
   end
@@ -82,26 +99,25 @@ function L.forget(record)
 end
 
 -- Leaves the file however it ends, without losing the traceback of an error as pcall would.
-local leaving = {
-  __close = function(guard, problem)
-    local record = guard.record
-    stack[#stack] = nil
-    record.running = false
-    untrack(record)
-    if problem ~= nil and guard.first then
-      L.forget(record)
-      local by = stack[#stack]
-      host.failed(record.path, record.file, by and by.path)
-    end
-  end,
-}
+function leaving.__close(frame, problem)
+  local record = frame.record
+  stack[#stack] = nil
+  record.running = false
+  untrack(record)
+  if problem ~= nil and frame.first then
+    L.forget(record)
+    local by = stack[#stack]
+    host.failed(record.path, record.file, by and by.path)
+  end
+end
 
 function L.run(record, chunk, first)
-  local guard <close> = setmetatable({ record = record, first = first }, leaving)
+  local frame <close> = frame_of(record)
+  frame.first = first
   record.running, record.source, record.deps = true, host.source(chunk), {}
   if stack[1] then note_unseen(stack[#stack]) end
   stack[#stack + 1] = record
-  if P.hot then track(record, chunk) end
+  if P.hot then track(record, chunk, frame) end
   -- All around it is code of ours, which the deadline does not look at. So nothing of the user's may run
   -- there: `package.loaded` can have metamethods.
   local watched = watch and watch()

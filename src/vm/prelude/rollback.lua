@@ -15,19 +15,21 @@ local function restore(t, content)
   end
 end
 
-local function content(listed) return unlisted(listed, 1, #listed) end
-
-function R.rollback()
-  P.sweep()
-  local batch = R.batch
-  local saved, at = batch.tables, 1
+-- All tables of such a list: see `Lists` in src/vm/reload.
+local function restore_all(saved)
+  local at = 1
   while saved[at] do
     local t, metatable, stop = saved[at], saved[at + 1] or nil, saved[at + 2]
     restore(t, unlisted(saved, at + 3, stop))
     if getmetatable(t) ~= metatable then setmetatable(t, metatable) end
     at = stop + 1
   end
-  saved, at = batch.upvalues, 1
+end
+
+function R.rollback()
+  P.sweep()
+  restore_all(R.tables)
+  local saved, at = R.upvalues, 1
   while saved[at] do
     local f, i, value = saved[at], saved[at + 1], saved[at + 2]
     if value == P then value = nil end
@@ -35,21 +37,9 @@ function R.rollback()
     if not rawequal(now, value) then setupvalue(f, i, value) end
     at = at + 3
   end
-  restore(P.records, {})
-  for path, entry in next, batch.records do
-    local record, fields = entry[1], content(entry[2])
-    fields.names, fields.dispose = content(entry[3]), entry[4] and content(entry[4])
-    restore(record, fields)
-    P.records[path] = record
-  end
   for _, info in next, P.prototypes do P.prototype_info[info.prototype] = nil end
-  restore(P.prototypes, {})
-  for name, entry in next, batch.prototypes do
-    local info = entry[1]
-    restore(info, content(entry[2]))
-    P.prototypes[name], P.prototype_info[info.prototype] = info, info
-  end
-  restore(P.loaded, content(batch.loaded))
-  P.timers, P.app = batch.timers, batch.app
+  restore_all(R.ours)
+  for _, info in next, P.prototypes do P.prototype_info[info.prototype] = info end
+  P.app = R.app
   R.finish()
 end

@@ -4,6 +4,7 @@ local P = ...
 local R = P.R
 local next, tostring, type = next, tostring, type
 local same_data = P.L.same_data
+local nothing = {}
 
 function R.note(kind, fields)
   fields.kind = kind
@@ -54,9 +55,10 @@ end
 function R.commit()
   local ended = 0
   -- Of modules that were unloaded meanwhile.
-  R.hooks, R.accepted = R.let_go, {}
+  R.hooks = R.let_go
+  if not R.accepted or R.accepted[1] then R.accepted = {} end
   for record in next, R.done do
-    for _, f in next, record.old_dispose or {} do R.hooks[#R.hooks + 1] = { f, record.data, record.source } end
+    for _, f in next, record.old_dispose or nothing do R.hooks[#R.hooks + 1] = { f, record.data, record.source } end
     if record.accept then R.accepted[#R.accepted + 1] = { record.accept, record.exports, record.source, record } end
     record.old_dispose = nil
   end

@@ -81,7 +81,7 @@ struct Reload {
     /// Stands in copies for a function.
     mark: Raw,
 
-    /// Never looked into: the library, and functions of C and of ours.
+    /// Never looked into: the library, and functions of ours.
     known: Identities,
     /// What was there before, and the variables of functions that were.
     seen: Identities,
@@ -89,7 +89,12 @@ struct Reload {
     places: ByIdentity<lua_Integer>,
     lists: Lists,
     /// How long they became the last time: most often they become so again.
-    sizes: [lua_Integer; 7],
+    sizes: [lua_Integer; Lists::COUNT],
+    /// Table, key and function for each function of Lua code that is in a table of the user. The lists hold them.
+    slots: Vec<[Raw; 3]>,
+    coroutines: Vec<Raw>,
+    /// The handles of timers.
+    timers: Identities,
     /// The snapshot has everything.
     is_complete: bool,
 
@@ -110,16 +115,18 @@ struct Reload {
     stale: stale::Counts,
 }
 
-/// What the snapshot leaves; what is in them, `snapshot` says.
+/// What the snapshot leaves in `R`, for whoever has to undo the reload.
 struct Lists {
-    queue: List,
-    functions: List,
-    coroutines: List,
+    /// Table, metatable or false, index of its last value, key, value, key, value ... one after the other, the
+    /// globals first. A list takes less time and leaves less garbage than a copy of each table.
     tables: List,
-    slots: List,
+    /// The same, of what the prelude knows of files, prototypes and timers.
+    ours: List,
+    /// Function, index, value (`P` for nil) ... Those that functions share are there once.
     upvalues: List,
-    /// What is remembered beyond that.
-    held: List,
+    /// All objects that have been met: tables and functions to be walked, first. Then it holds what is
+    /// remembered beyond that.
+    queue: List,
 }
 
 /// One merge, of a file or at the end.
@@ -209,8 +216,9 @@ macro_rules! names {
     };
 }
 names! {
-    accept app assigned batch callback data declared dispose exports exported instances loaded names object owner
-    prototype prototypes records source timers variables version
+    accept app assigned callback changed data declared dispose done exports exported extra instances let_go local_notes loaded names notes object owner
+    ours planned
+    prototype prototypes queue records source tables timers upvalues variables version
 }
 
 /// `reload_functions(P, R)`: they go to `R`.
@@ -255,7 +263,10 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
             seen: Identities::default(),
             places: ByIdentity::default(),
             lists: Lists::NONE,
-            sizes: [0; 7],
+            sizes: [0; Lists::COUNT],
+            slots: Vec::new(),
+            coroutines: Vec::new(),
+            timers: Identities::default(),
             is_complete: false,
             replaced: ByIdentity::default(),
             taken: Identities::default(),
@@ -291,7 +302,11 @@ unsafe extern "C-unwind" fn drop_reload(l: *mut lua_State) -> c_int {
 /// `forget()`: the reload is over; what it knows is of no use to the next.
 unsafe extern "C-unwind" fn forget(l: *mut lua_State) -> c_int {
     unsafe {
-        enter(l, 0).clear();
+        let reload = enter(l, 0);
+        reload.clear();
+        for name in reload.names.of_lists() {
+            reload.set(reload.reload, name, Raw::NIL);
+        }
         0
     }
 }
@@ -311,15 +326,13 @@ unsafe fn enter<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reload {
 }
 
 impl Lists {
-    const NONE: Self = Self {
-        queue: List::NONE,
-        functions: List::NONE,
-        coroutines: List::NONE,
-        tables: List::NONE,
-        slots: List::NONE,
-        upvalues: List::NONE,
-        held: List::NONE,
-    };
+    const COUNT: usize = 4;
+    const NONE: Self = Self { tables: List::NONE, ours: List::NONE, upvalues: List::NONE, queue: List::NONE };
+
+    fn ends(&self) -> [lua_Integer; Self::COUNT] {
+        let Self { tables, ours, upvalues, queue } = self;
+        [tables, ours, upvalues, queue].map(|list| list.end)
+    }
 }
 
 impl Reload {
@@ -330,6 +343,9 @@ impl Reload {
             self.sizes = self.lists.ends();
         }
         self.lists = Lists::NONE;
+        self.slots.clear();
+        self.coroutines.clear();
+        self.timers.clear();
         self.replaced.clear();
         self.taken.clear();
         self.follows.clear();
@@ -342,9 +358,11 @@ impl Reload {
         self.stale.clear();
     }
 
-    /// Was there before, or is of the library.
+    /// Was there before, or is of the library. A function of C is never looked into.
     fn is_seen(&self, object: Raw) -> bool {
-        self.seen.contains(&object.identity()) || self.known.contains(&object.identity())
+        object.is_c_function()
+            || self.seen.contains(&object.identity())
+            || self.known.contains(&object.identity())
     }
 
     fn is_fresh(&self, object: Raw) -> bool {
@@ -363,7 +381,7 @@ impl Reload {
 
     /// It lies where it lies until the end of the reload.
     unsafe fn hold(&mut self, object: Raw) {
-        unsafe { self.lists.held.append(self.l, object) }
+        unsafe { self.lists.queue.append(self.l, object) }
     }
 
     /// A field of a table of ours; nil if it is none.

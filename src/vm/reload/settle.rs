@@ -115,9 +115,9 @@ impl Reload {
 
     unsafe fn repoint_slots(&mut self) {
         unsafe {
-            let slots = self.lists.slots.values();
-            for slot in slots.chunks_exact(3) {
-                let (Some(table), key, function) = (slot[0].table(), slot[1], slot[2]) else { return };
+            for i in 0.. {
+                let Some(&[holder, key, function]) = self.slots.get(i) else { return };
+                let Some(table) = holder.table() else { continue };
                 if self.follows.contains_key(&function.identity())
                     && RawTable::get(table, self.l, key).is(function)
                     && let Some(new) = self.newest(function)

@@ -3,54 +3,36 @@
 use std::ffi::{CStr, c_int};
 
 use mlua::ffi::{
-    lua_Integer, lua_State, lua_createtable, lua_getupvalue, lua_iscfunction, lua_pop, lua_pushboolean,
-    lua_setfield, lua_tointeger, lua_upvalueid,
+    lua_Integer, lua_State, lua_createtable, lua_getupvalue, lua_pop, lua_pushboolean, lua_tointeger,
+    lua_upvalueid,
 };
 
-use super::{Cells, Lists, Reload, enter, is_no_name};
+use super::{Cells, Lists, Names, Reload, enter, is_no_name};
 use crate::vm::{
     entries::{Entries, List},
     values::{Class, Raw, RawTable, nth},
 };
 
-/// `snapshot(max)`: everything, up to so many tables, as a table with
-/// `tables`: table, metatable or false, index of its last value, key, value, key, value ... one after the
-///   other, the globals first. A list takes less time and leaves less garbage than a copy of each table;
-/// `slots`: table, key, function ... for each function that is in a table;
-/// `functions`, `coroutines`; `upvalues`: function, index, value (`P` for nil) ... Those that functions share
-///   are there once;
-/// `queue`: the tables; `held`: what is remembered on the way;
-/// `complete`: whether that was all.
+/// `snapshot(max)`: takes down everything, up to so many tables, in `R.tables` and so on: see [`Lists`]. Says
+/// whether that was all. What a reload needs beside it is in `R` and empty then.
 pub(super) unsafe extern "C-unwind" fn snapshot(l: *mut lua_State) -> c_int {
     const MAX: c_int = 1;
-    const BATCH: c_int = 2;
     unsafe {
         let reload = enter(l, MAX);
         let max = lua_tointeger(l, MAX);
         reload.clear();
-        lua_createtable(l, 0, 20);
-        let mut lists = [List::NONE, List::NONE, List::NONE, List::NONE, List::NONE, List::NONE, List::NONE];
-        for ((list, size), name) in lists.iter_mut().zip(reload.sizes).zip(Lists::NAMES) {
-            lua_createtable(l, c_int::try_from(size).unwrap_or(0), 0);
-            *list = List::at(l, -1);
-            lua_setfield(l, BATCH, name.as_ptr());
-        }
-        let [queue, functions, coroutines, tables, slots, upvalues, held] = lists;
-        reload.lists = Lists { queue, functions, coroutines, tables, slots, upvalues, held };
+        reload.begin_lists();
         reload.is_complete = reload.walk(max);
+        reload.take_down_ours();
+        reload.empty_sets();
         lua_pushboolean(l, c_int::from(reload.is_complete));
-        lua_setfield(l, BATCH, c"complete".as_ptr());
         1
     }
 }
 
-impl Lists {
-    const NAMES: [&CStr; 7] =
-        [c"queue", c"functions", c"coroutines", c"tables", c"slots", c"upvalues", c"held"];
-
-    pub(super) fn ends(&self) -> [lua_Integer; 7] {
-        let Self { queue, functions, coroutines, tables, slots, upvalues, held } = self;
-        [queue, functions, coroutines, tables, slots, upvalues, held].map(|list| list.end)
+impl Names {
+    pub(super) fn of_lists(&self) -> [Raw; Lists::COUNT] {
+        [self.tables, self.ours, self.upvalues, self.queue]
     }
 }
 
@@ -73,28 +55,56 @@ impl Reload {
         }
     }
 
-    /// Those in the table that are of C, or of ours: these have upvalues without a name.
+    /// Those in the table that are of ours: these have upvalues without a name.
     unsafe fn know_functions(&mut self, table: Raw) {
         let l = self.l;
         let Some(table) = table.table() else { return };
         unsafe {
             let mut entries = Entries::of(table);
             while let Some((_, value)) = entries.take() {
-                if !value.is_function() {
+                if !value.is_function() || value.is_c_function() {
                     continue;
                 }
                 value.push(l);
-                let mut is_known = lua_iscfunction(l, -1) != 0;
-                if !is_known {
-                    let name = lua_getupvalue(l, -1, 1);
-                    if !name.is_null() {
-                        is_known = is_no_name(name);
-                        lua_pop(l, 1);
+                let name = lua_getupvalue(l, -1, 1);
+                if !name.is_null() {
+                    if is_no_name(name) {
+                        self.known.insert(value.identity());
                     }
+                    lua_pop(l, 1);
                 }
                 lua_pop(l, 1);
-                if is_known {
-                    self.known.insert(value.identity());
+            }
+        }
+    }
+
+    unsafe fn begin_lists(&mut self) {
+        let l = self.l;
+        let names = self.names.of_lists();
+        unsafe {
+            let lists: [List; Lists::COUNT] = std::array::from_fn(|i| {
+                lua_createtable(l, c_int::try_from(self.sizes[i]).unwrap_or(0), 0);
+                let list = List::at(l, -1);
+                RawTable::set(self.reload, l, names[i], list.table());
+                lua_pop(l, 1);
+                list
+            });
+            let [tables, ours, upvalues, queue] = lists;
+            self.lists = Lists { tables, ours, upvalues, queue };
+        }
+    }
+
+    /// A table that was not used by the last reload is as good as a new one.
+    unsafe fn empty_sets(&mut self) {
+        let l = self.l;
+        let Names { notes, declared, changed, done, extra, local_notes, let_go, planned, .. } = self.names;
+        unsafe {
+            for name in [notes, declared, changed, done, extra, local_notes, let_go, planned] {
+                let is_empty = |table| Entries::of(table).take().is_none();
+                if !self.of_reload(name).table().is_some_and(is_empty) {
+                    lua_createtable(l, 0, 0);
+                    RawTable::set(self.reload, l, name, Raw::top(l));
+                    lua_pop(l, 1);
                 }
             }
         }
@@ -108,23 +118,23 @@ impl Reload {
             let placed = self.lists.queue.end;
             self.meet_what_is_held_for_users();
             let mut cells = Cells::default();
-            let (mut at, mut looked) = (0, 0);
-            loop {
-                while at < self.lists.queue.end && at < max {
-                    at += 1;
-                    if let Some(table) = nth(self.lists.queue.values(), at).table() {
+            let (mut at, mut tables, mut functions) = (0, 0, 0);
+            while at < self.lists.queue.end {
+                at += 1;
+                let object = nth(self.lists.queue.values(), at);
+                if let Some(table) = object.table() {
+                    tables += 1;
+                    if tables <= max {
                         self.table(table, at <= placed);
                     }
-                }
-                while looked < self.lists.functions.end && looked < max {
-                    looked += 1;
-                    self.function(nth(self.lists.functions.values(), looked), &mut cells);
-                }
-                let (tables, functions) = (self.lists.queue.end, self.lists.functions.end);
-                if (at == tables || at >= max) && (looked == functions || looked >= max) {
-                    return at == tables && looked == functions;
+                } else if object.is_function() {
+                    functions += 1;
+                    if functions <= max {
+                        self.function(object, &mut cells);
+                    }
                 }
             }
+            tables <= max && functions <= max
         }
     }
 
@@ -165,18 +175,65 @@ impl Reload {
         }
     }
 
-    /// Takes note of what somebody holds.
+    /// Takes note of what somebody holds. Says whether it is a function that can be replaced.
     #[inline]
-    unsafe fn meet(&mut self, value: Raw) {
-        let list = match value.class() {
-            Class::Table => &mut self.lists.queue,
-            Class::Function => &mut self.lists.functions,
-            Class::Coroutine => &mut self.lists.coroutines,
-            Class::Other => return,
-        };
+    unsafe fn meet(&mut self, value: Raw) -> bool {
+        let class = value.class();
         let identity = value.identity();
-        if !self.known.contains(&identity) && self.seen.insert(identity) {
-            unsafe { list.append(self.l, value) }
+        if class == Class::Other || value.is_c_function() || self.known.contains(&identity) {
+            return false;
+        }
+        if self.seen.insert(identity) {
+            unsafe { self.lists.queue.append(self.l, value) }
+            if class == Class::Coroutine {
+                self.coroutines.push(value);
+            }
+        }
+        class == Class::Function
+    }
+
+    /// What the prelude knows of files, prototypes and timers.
+    unsafe fn take_down_ours(&mut self) {
+        unsafe {
+            let records = self.of_prelude(self.names.records);
+            self.take_down(records);
+            let mut each = entries(records);
+            while let Some((_, record)) = each.take() {
+                self.take_down(record);
+                self.take_down(self.field(record, self.names.names));
+                self.take_down(self.field(record, self.names.dispose));
+            }
+            let prototypes = self.of_prelude(self.names.prototypes);
+            self.take_down(prototypes);
+            let mut each = entries(prototypes);
+            while let Some((_, info)) = each.take() {
+                self.take_down(info);
+            }
+            self.take_down(self.of_prelude(self.names.loaded));
+            let timers = self.of_prelude(self.names.timers);
+            self.take_down(timers);
+            let mut each = entries(timers);
+            while let Some((handle, _)) = each.take() {
+                self.timers.insert(handle.identity());
+            }
+        }
+    }
+
+    unsafe fn take_down(&mut self, table: Raw) {
+        let (l, Some(inner)) = (self.l, table.table()) else { return };
+        let list = &mut self.lists.ours;
+        unsafe {
+            let metatable = RawTable::metatable(inner);
+            list.append(l, table);
+            list.append(l, if metatable.is_null() { Raw::FALSE } else { Raw::of_table(metatable) });
+            list.append(l, Raw::of(0));
+            let stop = list.end;
+            let mut entries = Entries::of(inner);
+            while let Some((key, value)) = entries.take() {
+                list.append(l, key);
+                list.append(l, value);
+            }
+            list.put(l, stop, Raw::of(list.end));
         }
     }
 
@@ -208,16 +265,8 @@ impl Reload {
                 }
                 self.lists.tables.append(l, key);
                 self.lists.tables.append(l, value);
-                match value.class() {
-                    // Most of the globals are known.
-                    Class::Function if !self.known.contains(&value.identity()) => {
-                        self.lists.slots.append(l, subject);
-                        self.lists.slots.append(l, key);
-                        self.lists.slots.append(l, value);
-                        self.meet(value);
-                    }
-                    Class::Table | Class::Coroutine => self.meet(value),
-                    _ => {}
+                if self.meet(value) {
+                    self.slots.push([subject, key, value]);
                 }
                 if key.is_object() {
                     self.meet(key);

@@ -75,14 +75,12 @@ impl Reload {
     /// Those that were there before, and do not end with the version that started them.
     unsafe fn count_timers(&mut self) {
         unsafe {
-            let batch = self.of_reload(self.names.batch);
-            let before = self.field(batch, self.names.timers);
             let mut timers = entries(self.of_prelude(self.names.timers));
             while let Some((handle, timer)) = timers.take() {
                 let owner = self.field(timer, self.names.owner);
                 let ends = owner.is_true()
                     && !self.field(timer, self.names.version).is(self.field(owner, self.names.version));
-                if !ends && self.field(before, handle).is_true() {
+                if !ends && self.timers.contains(&handle.identity()) {
                     self.count(c"timer", self.field(timer, self.names.callback));
                 }
             }
@@ -93,8 +91,8 @@ impl Reload {
     unsafe fn count_coroutines(&mut self) {
         let l = self.l;
         unsafe {
-            let coroutines = self.lists.coroutines.values();
-            for coroutine in coroutines.iter().take_while(|value| !value.is_nil()) {
+            for i in 0.. {
+                let Some(&coroutine) = self.coroutines.get(i) else { return };
                 coroutine.push(l);
                 let thread = lua_tothread(l, -1);
                 if !thread.is_null() && lua_status(thread) == LUA_YIELD {
@@ -118,13 +116,13 @@ impl Reload {
     /// Functions in tables of the user that have left the source.
     unsafe fn count_slots(&mut self) {
         unsafe {
-            let slots = self.lists.slots.values();
-            for slot in slots.chunks_exact(3) {
-                let (Some(table), key, function) = (slot[0].table(), slot[1], slot[2]) else { return };
+            for i in 0.. {
+                let Some(&[holder, key, function]) = self.slots.get(i) else { return };
+                let Some(table) = holder.table() else { continue };
                 if self.follows.contains_key(&function.identity())
                     || !self.is_of_changed(function)
                     || !RawTable::get(table, self.l, key).is(function)
-                    || self.is_foreign(slot[0])
+                    || self.is_foreign(holder)
                     || !self.stale.told.insert(function.identity())
                 {
                     continue;
