@@ -32,7 +32,12 @@ pub(crate) fn is_assigned(source: &[u8], name: &str) -> bool {
 /// Whether a statement at the left margin, so one that runs when the file is loaded, reads a field of that
 /// name.
 pub(crate) fn copies(source: &[u8], name: &str) -> bool {
-    lines(source).any(|line| {
+    // Most files name little of what another has, and each session asks.
+    memchr::memmem::find_iter(source, name).any(|at| {
+        let (before, after) = source.split_at(at);
+        let begin = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+        let end = memchr::memchr(b'\n', after).map_or(source.len(), |length| at + length);
+        let line = source.get(begin..end).and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
         let at_margin = line.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         at_margin
             && words(line, name).any(|(before, _)| {

@@ -17,7 +17,11 @@ use super::{
     data, raw, reload,
     timers::{TimerHandle, Timers},
 };
-use crate::{config::BudgetConfig, reload::Generation, watch::ContentHash};
+use crate::{
+    config::BudgetConfig,
+    reload::{Generation, SourceFile},
+    watch::ContentHash,
+};
 
 /// A longer line is cut in the log.
 const MAX_LINE: usize = 8 * 1024;
@@ -99,7 +103,8 @@ impl HostState {
         Err(format!("module '{name}' not found: the Lua directory has neither {file} nor {init}"))
     }
 
-    fn loaded(&mut self, path: PathBuf, file: PathBuf) {
+    /// That content of the file has run.
+    pub(super) fn loaded(&mut self, path: PathBuf, file: PathBuf) {
         let Some(source) = self.generation.file(&file) else { return };
         let hash = source.hash;
         let next = self.loaded.len();
@@ -246,6 +251,11 @@ fn resolve(lua: &Lua, (name, by): (LuaString, Option<LuaString>)) -> mlua::Resul
 fn chunk(lua: &Lua, file: &Path) -> mlua::Result<Function> {
     let source = with(lua, |state| state.generation.file(file).cloned()).flatten();
     let source = source.ok_or_else(|| mlua::Error::runtime(format!("{} is gone", file.display())))?;
+    load_chunk(lua, &source)
+}
+
+/// The function that runs a file.
+pub(super) fn load_chunk(lua: &Lua, source: &SourceFile) -> mlua::Result<Function> {
     // Our own bytecode, made from this text in this process: it has the chunk's name inside.
     lua.load(source.bytecode.as_slice()).set_mode(ChunkMode::Binary).into_function()
 }

@@ -9,7 +9,7 @@ use std::{ffi::c_int, mem::MaybeUninit};
 use mlua::{
     Lua, Table,
     ffi::{
-        LUA_MULTRET, LUA_OK, LUA_TNIL, lua_Debug, lua_Integer, lua_State, lua_checkstack, lua_createtable,
+        LUA_MULTRET, LUA_OK, LUA_TNIL, lua_Debug, lua_State, lua_call, lua_checkstack, lua_createtable,
         lua_error, lua_gethook, lua_gethookcount, lua_gethookmask, lua_getinfo, lua_gettop, lua_pcall,
         lua_pop, lua_pushboolean, lua_pushnil, lua_pushstring, lua_pushvalue, lua_rawequal, lua_rawget,
         lua_rawgeti, lua_rawset, lua_rotate, lua_sethook, lua_settop, lua_tointeger, lua_type,
@@ -18,7 +18,7 @@ use mlua::{
 
 use super::{
     entries::{Entries, List},
-    values::{Raw, RawTable, nth},
+    values::{Raw, RawTable, part},
 };
 
 /// Adds them to the functions that the prelude gets.
@@ -54,23 +54,19 @@ pub(super) unsafe fn push_source(l: *mut lua_State) {
     }
 }
 
-/// Whether all entries of the table are those that were listed there, in the same order; then, how far the
-/// list goes on beyond them.
-pub(super) unsafe fn begins_as_listed(
-    table: *const RawTable,
-    list: &[Raw],
-    mut at: lua_Integer,
-    to: lua_Integer,
-) -> Option<lua_Integer> {
+/// Whether all entries of the table are those that are listed there, in the same order; then, how many values
+/// the list has beyond them.
+pub(super) unsafe fn begins_as_listed(table: *const RawTable, listed: &[Raw]) -> Option<usize> {
     unsafe {
+        let mut pairs = listed.chunks_exact(2);
         let mut entries = Entries::of(table);
         while let Some((key, value)) = entries.take() {
-            if at > to || !key.is(nth(list, at)) || !value.is(nth(list, at + 1)) {
+            let pair = pairs.next()?;
+            if !key.is(pair[0]) || !value.is(pair[1]) {
                 return None;
             }
-            at += 2;
         }
-        Some(to + 1 - at)
+        Some(pairs.len() * 2)
     }
 }
 
@@ -132,7 +128,7 @@ unsafe extern "C-unwind" fn is_listed(l: *mut lua_State) -> c_int {
     unsafe {
         let list = RawTable::list(RawTable::at(l, 2));
         let (from, to) = (lua_tointeger(l, 3), lua_tointeger(l, 4));
-        let left = begins_as_listed(RawTable::at(l, 1), list, from, to);
+        let left = begins_as_listed(RawTable::at(l, 1), part(list, from, to));
         lua_pushboolean(l, c_int::from(left == Some(0)));
         1
     }
@@ -188,6 +184,10 @@ unsafe extern "C-unwind" fn sized(l: *mut lua_State) -> c_int {
 unsafe extern "C-unwind" fn quietly(l: *mut lua_State) -> c_int {
     unsafe {
         let (hook, mask, count) = (lua_gethook(l), lua_gethookmask(l), lua_gethookcount(l));
+        if hook.is_none() {
+            lua_call(l, lua_gettop(l) - 1, LUA_MULTRET);
+            return lua_gettop(l);
+        }
         lua_sethook(l, None, 0, 0);
         let status = lua_pcall(l, lua_gettop(l) - 1, LUA_MULTRET, 0);
         lua_sethook(l, hook, mask, count);

@@ -398,7 +398,9 @@ impl Vm {
 
     /// Runs the new version of a file. Says whether there are files to run beyond the plan.
     pub(crate) fn reload(&mut self, source: &SourceFile, file: &Path) -> Result<bool, Failure> {
-        self.load(source, file, "reload")
+        let has_more = self.load(source, file, "reload")?;
+        self.state(|state| state.loaded(source.path.clone(), file.to_owned()));
+        Ok(has_more)
     }
 
     fn load<R: FromLuaMulti>(
@@ -412,7 +414,8 @@ impl Vm {
         let run = |lua: &Lua| {
             let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
             let load = self.function(how)?;
-            load.call((text(&source.path)?, text(file)?, name))
+            let chunk = host::load_chunk(lua, source)?;
+            load.call((text(&source.path)?, text(file)?, name, chunk))
         };
         // Most of it is code of ours, which watches what it calls of the user's.
         let result = self.run_from(Deadline::start_unwatched, self.load_budget(), run);

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mlua::{Function, LuaString, MultiValue, Table, Value};
+use mlua::{Function, LuaString, MultiValue, Value};
 
 use super::{
     deadline::Budget,
@@ -124,7 +124,7 @@ impl Vm {
 
     /// What there is to tell since the last call; `before` is the generation that was replaced.
     pub(crate) fn take_notes(&self, before: &Generation) -> Vec<Note> {
-        let told: Vec<Table> = self.trusted("take_notes", ());
+        let told: Vec<Vec<Value>> = self.trusted("take_notes", ());
         let now = self.state(|state| state.generation.clone()).unwrap_or_default();
         told.iter().filter_map(|note| notes::read(note, before, &now)).collect()
     }

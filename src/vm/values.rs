@@ -354,6 +354,12 @@ pub(super) fn nth(list: &[Raw], i: lua_Integer) -> Raw {
     at.and_then(|at| list.get(at)).copied().unwrap_or(Raw::NIL)
 }
 
+/// Values `from` to `to` of such a list; none if it does not go that far.
+pub(super) fn part(list: &[Raw], from: lua_Integer, to: lua_Integer) -> &[Raw] {
+    let place = |i: lua_Integer| usize::try_from(i).unwrap_or(0);
+    list.get(place(from - 1)..place(to)).unwrap_or_default()
+}
+
 /// Whether both are the same text.
 pub(super) unsafe fn same_text(a: *const c_char, b: *const c_char) -> bool {
     unsafe { a == b || !a.is_null() && !b.is_null() && CStr::from_ptr(a) == CStr::from_ptr(b) }

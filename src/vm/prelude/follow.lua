@@ -46,7 +46,7 @@ function R.take_invalidated()
     local record, message = asked[i][1], asked[i][2]
     R.done[record] = true
     if R.run_dependents(record, "invalidated", message) == 0 then
-      R.note("invalidated", { source = record.source, message = message })
+      R.note { "invalidated", record.source, message }
     end
   end
   return R.take_extra()

@@ -146,12 +146,12 @@ local function export(record, exports)
 end
 L.export = export
 
--- Runs a file that this session has not loaded.
-function L.load_first(path, file, name)
+-- Runs a file that this session has not loaded; `chunk` is what it does, if that is loaded already.
+function L.load_first(path, file, name, chunk)
   local record = { path = path, file = file, name = name, names = { [name] = true }, version = 1 }
   records[path] = record
   if stack[1] then stack[#stack].deps[record] = true end
-  local exports = L.run(record, host.chunk(file), true)
+  local exports = L.run(record, chunk or host.chunk(file), true)
   if P.hot then
     if type(exports) == "table" then record.base = copy_data(exports) end
     record.globals = L.globals_of(record)
@@ -211,7 +211,8 @@ function L.require(name)
     return true
   end
   if P.pending and P.pending[record] then
-    P.R.reload(path, file, name)
+    P.R.reload(path, file, name, host.chunk(file))
+    host.loaded(path, file)
     record.names[name], loaded[name] = true, record.exports
     return record.exports
   end

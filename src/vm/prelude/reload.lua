@@ -1,6 +1,6 @@
 -- Files that are there already and are run again, dependencies first.
 local P = ...
-local R, host, loaded, records = P.R, P.host, P.loaded, P.records
+local R, quietly, loaded, records = P.R, P.host.quietly, P.loaded, P.records
 local next, rawequal, rawget, rawset, type = next, rawequal, rawget, rawset, type
 local setmetatable = P.debug.setmetatable
 
@@ -14,7 +14,7 @@ end
 
 -- What requires this one cannot follow by itself, so it runs again.
 local function run_dependents(record, why, message)
-  local files = {}
+  local files, before = { "dependents", record.source, why, message or false }, 4
   for path, other in next, records do
     if other.deps and other.deps[record] and other ~= record and not other.running and not R.done[other] then
       if not P.pending[other] then
@@ -24,10 +24,8 @@ local function run_dependents(record, why, message)
       end
     end
   end
-  if #files > 0 then
-    R.note("dependents", { source = record.source, why = why, message = message, files = files })
-  end
-  return #files
+  if #files > before then R.note(files) end
+  return #files - before
 end
 R.run_dependents = run_dependents
 
@@ -49,13 +47,13 @@ local function take(record, exports, before, base, globals)
   record.assigned = nil
   P.L.export(record, stays)
   for name in next, record.names do rawset(loaded, name, stays) end
-  if changed and #changed > 0 then R.changed[record] = changed end
+  if changed then R.changed[record] = changed end
 end
 
--- Runs the new version of a loaded file. Says whether files are to run beyond the plan.
-function R.reload(path, file, name)
+-- Runs the new version of a loaded file, which is `chunk`. Says whether files are to run beyond the plan.
+function R.reload(path, file, name, chunk)
   local record = records[path]
-  if not record then P.L.load_first(path, file, name) end
+  if not record then P.L.load_first(path, file, name, chunk) end
   -- Or somebody has required it meanwhile.
   if not record or R.done[record] then return R.extra[1] ~= nil end
   P.pending[record], R.done[record] = nil, true
@@ -63,9 +61,8 @@ function R.reload(path, file, name)
   local before, names, base, globals = record.exports, record.names, record.base, record.globals
   record.old_dispose, record.dispose, record.accept = record.dispose, nil, nil
   for name in next, names do rawset(loaded, name, nil) end
-  local exports = P.L.run(record, host.chunk(file), false)
-  host.quietly(take, record, exports, before, base, globals)
-  host.loaded(path, file)
+  local exports = P.L.run(record, chunk, false)
+  quietly(take, record, exports, before, base, globals)
   local kind, was = type(exports), type(before)
   if kind ~= was then
     run_dependents(record, "type")

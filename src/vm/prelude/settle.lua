@@ -6,10 +6,8 @@ local next, tostring, type = next, tostring, type
 local same_data = P.L.same_data
 local nothing = {}
 
-function R.note(kind, fields)
-  fields.kind = kind
-  R.notes[#R.notes + 1] = fields
-end
+-- Kind, file and what else there is to say of it: see src/vm/notes.rs.
+function R.note(note) R.notes[#R.notes + 1] = note end
 
 local function show(value)
   if type(value) == "string" then return ("%q"):format(#value > 40 and value:sub(1, 40) or value):gsub("\\\n", "\\n") end
@@ -24,13 +22,13 @@ function R.note_local(source, name, was, now)
   local key = source .. "\0" .. name
   if R.local_notes[key] then return end
   R.local_notes[key] = true
-  local text = (type(now) ~= "table" and type(now) ~= "function") and show(now) or nil
-  R.note("local", { source = source, name = name, value = show(was), now = text, data = type(was) == "table" })
+  local text = type(now) ~= "table" and type(now) ~= "function" and show(now)
+  R.note { "local", source, name, show(was), text, type(was) == "table" }
 end
 
 -- So many timers, coroutines or functions go on running old code from that line on.
 function R.note_stale(what, source, line, count)
-  R.note("stale", { what = what, source = source, line = line, count = count })
+  R.note { "stale", source, what, line, count }
 end
 
 -- Who made a copy of a value when it was loaded keeps the old one. Who could have is known by the source.
@@ -38,7 +36,9 @@ local function note_copies()
   for record, names in next, R.changed do
     for _, other in next, P.records do
       if other.deps and other.deps[record] and not R.done[other] then
-        R.note("copies", { source = other.source, of = record.source, names = names })
+        local note = { "copies", other.source, record.source }
+        for i = 1, #names do note[i + 3] = names[i] end
+        R.note(note)
       end
     end
   end

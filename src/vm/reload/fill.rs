@@ -8,13 +8,13 @@ use super::{
     pairs::{Base, Data, Pair},
 };
 use crate::vm::{
-    entries::{Entries, List},
+    entries::Entries,
     values::{Class, Raw, RawTable},
 };
 
 impl Reload {
-    /// All pairs of the merge. To `changed` go the names of what the file returns that have other values now.
-    pub(super) unsafe fn fill_all(&mut self, changed: &mut List) {
+    /// All pairs of the merge.
+    pub(super) unsafe fn fill_all(&mut self) {
         unsafe {
             for i in 0.. {
                 let Some(&Pair { old, new, base, data, source, is_root }) = self.merge.pairs.get(i) else {
@@ -26,7 +26,7 @@ impl Reload {
                     Some(Data::Edited) => self.replace_entries(old, new),
                     None => {
                         self.leave_out(old, new, base, Source::of(source));
-                        self.take_entries(old, new, base, is_root.then_some(&mut *changed));
+                        self.take_entries(old, new, base, is_root);
                     }
                 }
             }
@@ -106,13 +106,7 @@ impl Reload {
         }
     }
 
-    unsafe fn take_entries(
-        &mut self,
-        old: *const RawTable,
-        new: *const RawTable,
-        base: Base,
-        mut changed: Option<&mut List>,
-    ) {
+    unsafe fn take_entries(&mut self, old: *const RawTable, new: *const RawTable, base: Base, is_root: bool) {
         unsafe {
             let mut entries = Entries::of(new);
             while let Some((key, value)) = entries.take() {
@@ -136,10 +130,8 @@ impl Reload {
                     continue;
                 }
                 self.set(old, key, value);
-                if let Some(changed) = changed.as_deref_mut()
-                    && key.is_string()
-                {
-                    changed.append(self.l, key);
+                if is_root && key.is_string() {
+                    self.merge.changed.push(key);
                 }
             }
         }

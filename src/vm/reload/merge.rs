@@ -16,43 +16,29 @@ use crate::vm::{
 
 /// `merge(record, old, new, base, globals)`: `old` is what the file of `record` returned before, `new` what it
 /// returns now, `base` and `globals` what its source set last time. Returns what stays, and the list of the
-/// names of it that have other values now, if that can be told.
+/// names of it that have other values now, if there are any.
 pub(super) unsafe extern "C-unwind" fn merge(l: *mut lua_State) -> c_int {
     const RECORD: c_int = 1;
     const OLD: c_int = 2;
     const NEW: c_int = 3;
     const BASE: c_int = 4;
     const GLOBALS: c_int = 5;
-    const CHANGED: c_int = 6;
     unsafe {
         let reload = enter(l, GLOBALS);
         let [record, old, new, base, globals] = [RECORD, OLD, NEW, BASE, GLOBALS].map(|i| Raw::at(l, i));
-        lua_createtable(l, 0, 0);
-        let mut changed = List::at(l, CHANGED);
         reload.begin_merge();
         reload.begin_file(record);
         let has_root = reload.pair_roots(old, new, base);
         let assigned = reload.field(record, reload.names.assigned);
-        // Globals that keep what they were before.
-        lua_createtable(l, 0, 0);
-        let stay = RawTable::at(l, -1);
-        reload.pair_globals(assigned, globals, stay);
+        reload.pair_globals(assigned, globals);
         let declared = reload.of_reload(reload.names.declared);
         reload.pair_prototypes(record, declared);
         reload.find_pairs();
         reload.rebind_file(record, new, assigned, declared);
-        reload.fill_all(&mut changed);
-        let Some(globals) = reload.globals.table() else { return 0 };
-        let mut stay = Entries::of(stay);
-        while let Some((name, value)) = stay.take() {
-            reload.set(globals, name, value);
-        }
+        reload.fill_all();
+        reload.keep_globals();
         (if has_root { old } else { new }).push(l);
-        if has_root {
-            changed.table().push(l)
-        } else {
-            lua_pushnil(l)
-        }
+        reload.push_changed();
         2
     }
 }
@@ -110,7 +96,7 @@ impl Reload {
     }
 
     /// Globals are exports of the file that assigns them: `assigned` has what was there before, `P` for nil.
-    unsafe fn pair_globals(&mut self, assigned: Raw, before: Raw, stay: *const RawTable) {
+    unsafe fn pair_globals(&mut self, assigned: Raw, before: Raw) {
         let (l, Some(globals)) = (self.l, self.globals.table()) else { return };
         let prelude = Raw::of_table(self.prelude);
         unsafe {
@@ -125,13 +111,13 @@ impl Reload {
                     (Class::Table, Class::Table) => {
                         self.pair(was, now, base);
                         if let Some(stays) = self.stays_for(now) {
-                            RawTable::set(stay, l, name, stays);
+                            self.merge.staying.push([name, stays]);
                         }
                     }
                     (Class::Function, Class::Function) => self.pair_functions(was, now),
                     (Class::Function, _) => {}
                     _ if !base.is_nil() && self.is_same_data(base, now) => {
-                        RawTable::set(stay, l, name, was);
+                        self.merge.staying.push([name, was]);
                     }
                     _ => {}
                 }
@@ -146,6 +132,26 @@ impl Reload {
                     self.set(globals, name, Raw::NIL);
                 }
             }
+        }
+    }
+
+    unsafe fn keep_globals(&mut self) {
+        let Some(globals) = self.globals.table() else { return };
+        while let Some([name, value]) = self.merge.staying.pop() {
+            unsafe { self.set(globals, name, value) }
+        }
+    }
+
+    /// On the stack.
+    unsafe fn push_changed(&self) {
+        let (l, changed) = (self.l, &self.merge.changed);
+        unsafe {
+            if changed.is_empty() {
+                return lua_pushnil(l);
+            }
+            lua_createtable(l, c_int::try_from(changed.len()).unwrap_or(0), 0);
+            let mut list = List::at(l, -1);
+            changed.iter().for_each(|name| list.append(l, *name));
         }
     }
 
@@ -283,8 +289,7 @@ impl Reload {
                     }
                 }
             }
-            let mut nobody_asks = List::NONE;
-            self.fill_all(&mut nobody_asks);
+            self.fill_all();
         }
     }
 }

@@ -151,6 +151,10 @@ struct Merge {
     moved: Vec<[Raw; 2]>,
     /// Of one search.
     looked: Identities,
+    /// Globals that keep what they were before: name, value.
+    staying: Vec<[Raw; 2]>,
+    /// Names of what the file returns that have other values now.
+    changed: Vec<Raw>,
 }
 
 /// The name of a chunk.
@@ -449,6 +453,8 @@ impl Merge {
         self.rebound.clear();
         self.waiting.clear();
         self.moved.clear();
+        self.staying.clear();
+        self.changed.clear();
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Reload, enter, snapshot::entries};
 use crate::vm::{
     entries::Entries,
     raw::begins_as_listed,
-    values::{Class, Raw, RawTable, nth},
+    values::{Class, Raw, RawTable, nth, part},
 };
 
 /// `settle()`: everything has run. What goes on running old code is told to `R.note_stale`.
@@ -49,13 +49,14 @@ impl Reload {
                 {
                     self.set_metatable(table, stays);
                 }
-                if begins_as_listed(table, tables, at + 3, stop).is_none() {
+                let listed = part(tables, at + 3, stop);
+                if begins_as_listed(table, listed).is_none() {
                     if self.is_complete && self.taken.contains(&Raw::of_table(table).identity()) {
                         // What was in a table that a merge has filled is of no matter: all that is old is in
                         // `seen`.
                         self.rebind_entries(table);
                     } else {
-                        self.find_changes_in(table, entries_of(tables, at, stop));
+                        self.find_changes_in(table, listed);
                     }
                 }
                 at = stop + 1;
@@ -198,10 +199,4 @@ impl Reload {
             }
         }
     }
-}
-
-/// Those of the table that begins there in the list of the snapshot.
-fn entries_of(tables: &[Raw], at: i64, stop: i64) -> &[Raw] {
-    let place = |i: i64| usize::try_from(i).unwrap_or(0);
-    tables.get(place(at + 2)..place(stop)).unwrap_or_default()
 }
