@@ -103,6 +103,11 @@ impl HostState {
         Err(format!("module '{name}' not found: the Lua directory has neither {file} nor {init}"))
     }
 
+    /// Whether it has run, under that name below the Lua directory.
+    pub(super) fn is_loaded(&self, path: &Path, file: &Path) -> bool {
+        self.loaded.get(path).is_some_and(|loaded| loaded.file == file)
+    }
+
     /// That content of the file has run.
     pub(super) fn loaded(&mut self, path: PathBuf, file: PathBuf) {
         let Some(source) = self.generation.file(&file) else { return };

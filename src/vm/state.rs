@@ -410,12 +410,18 @@ impl Vm {
         how: &'static str,
     ) -> Result<R, Failure> {
         self.last_file = Some(source.display.clone());
-        let name = file.with_extension("").to_string_lossy().replace('/', ".");
+        let is_known = |state: &mut HostState| state.is_loaded(&source.path, file);
+        let is_known = self.state(is_known).unwrap_or_default();
         let run = |lua: &Lua| {
             let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
             let load = self.function(how)?;
             let chunk = host::load_chunk(lua, source)?;
-            load.call((text(&source.path)?, text(file)?, name, chunk))
+            if is_known {
+                // The prelude has its names.
+                return load.call((text(&source.path)?, chunk));
+            }
+            let name = file.with_extension("").to_string_lossy().replace('/', ".");
+            load.call((text(&source.path)?, chunk, text(file)?, name))
         };
         // Most of it is code of ours, which watches what it calls of the user's.
         let result = self.run_from(Deadline::start_unwatched, self.load_budget(), run);

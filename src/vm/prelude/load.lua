@@ -146,12 +146,12 @@ local function export(record, exports)
 end
 L.export = export
 
--- Runs a file that this session has not loaded; `chunk` is what it does, if that is loaded already.
-function L.load_first(path, file, name, chunk)
+-- Runs a file that this session has not loaded, which is `chunk`.
+function L.load_first(path, chunk, file, name)
   local record = { path = path, file = file, name = name, names = { [name] = true }, version = 1 }
   records[path] = record
   if stack[1] then stack[#stack].deps[record] = true end
-  local exports = L.run(record, chunk or host.chunk(file), true)
+  local exports = L.run(record, chunk, true)
   if P.hot then
     if type(exports) == "table" then record.base = copy_data(exports) end
     record.globals = L.globals_of(record)
@@ -202,7 +202,7 @@ function L.require(name)
   local record = records[path]
   if not record then
     if exports ~= nil then return exports end
-    return L.load_first(path, file, name)
+    return L.load_first(path, host.chunk(file), file, name)
   end
   if by and by.deps then by.deps[record] = true end
   if record.running then
@@ -211,7 +211,7 @@ function L.require(name)
     return true
   end
   if P.pending and P.pending[record] then
-    P.R.reload(path, file, name, host.chunk(file))
+    P.R.reload(path, host.chunk(file), file, name)
     host.loaded(path, file)
     record.names[name], loaded[name] = true, record.exports
     return record.exports
@@ -222,7 +222,7 @@ function L.require(name)
     record.names[name], loaded[name] = true, exports
     return exports
   end
-  return L.load_first(path, file, name)
+  return L.load_first(path, host.chunk(file), file, name)
 end
 
 function L.sweep()

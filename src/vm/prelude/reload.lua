@@ -50,14 +50,15 @@ local function take(record, exports, before, base, globals)
   if changed then R.changed[record] = changed end
 end
 
--- Runs the new version of a loaded file, which is `chunk`. Says whether files are to run beyond the plan.
-function R.reload(path, file, name, chunk)
+-- Runs the new version of a file, which is `chunk`. `file` and `name` are not given if it is loaded under
+-- these. Says whether files are to run beyond the plan.
+function R.reload(path, chunk, file, name)
   local record = records[path]
-  if not record then P.L.load_first(path, file, name, chunk) end
+  if not record then P.L.load_first(path, chunk, file, name) end
   -- Or somebody has required it meanwhile.
   if not record or R.done[record] then return R.extra[1] ~= nil end
   P.pending[record], R.done[record] = nil, true
-  record.version, record.file = record.version + 1, file
+  record.version, record.file = record.version + 1, file or record.file
   local before, names, base, globals = record.exports, record.names, record.base, record.globals
   record.old_dispose, record.dispose, record.accept = record.dispose, nil, nil
   for name in next, names do rawset(loaded, name, nil) end

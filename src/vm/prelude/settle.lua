@@ -94,14 +94,17 @@ local function migrates()
   return any
 end
 
--- Both, and in the same call the end of the reload if nothing follows and it `may_finish`: a call from Rust
--- takes as long as some of these. Says how many timers ended, whether there is something to tell, and
+-- All of it, and in the same call the end of the reload if nothing follows and it `may_finish`: a call from
+-- Rust takes as long as some of these. Says how many timers ended, whether there is something to tell, and
 -- whether there are hooks or migrations to come.
 function R.commit_all(may_finish)
-  R.settle()
-  note_copies()
-  local ended = R.commit()
-  local follows = R.hooks[1] ~= nil or R.accepted[1] ~= nil or migrates()
+  local ended, follows = 0, false
+  local has_more = R.settle()
+  if next(R.changed) then note_copies() end
+  if has_more then
+    ended = R.commit()
+    follows = R.hooks[1] ~= nil or R.accepted[1] ~= nil or migrates()
+  end
   if may_finish and not follows then R.finish() end
   return ended, R.notes[1] ~= nil, follows
 end

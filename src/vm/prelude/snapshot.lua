@@ -12,8 +12,10 @@ local snapshot, forget, session, max = R.snapshot, R.forget, P.session, P.max_sn
 -- `done`: records that have run; `extra`: those that are to run beyond the plan; `notes`, `local_notes`;
 -- `let_go`: hooks of files that were unloaded meanwhile.
 function R.begin()
+  -- Before it is taken down, or it would have changed at the end.
+  session.reloading = true
   local complete = snapshot(max)
-  session.reloading, R.untouched, R.app, P.pending = true, true, P.app, R.planned
+  R.untouched, R.app, P.pending = true, P.app, R.planned
   return complete
 end
 

@@ -136,6 +136,8 @@ struct Merge {
     number: u32,
     /// The name of the file's chunk, and where it was last met, and where that of another was.
     source: Source,
+    /// The function that was last asked whether it is from there, and the answer.
+    asked: (usize, bool),
     /// Tables that go together.
     pairs: Vec<Pair>,
     metatables: Vec<[Raw; 2]>,
@@ -220,9 +222,9 @@ macro_rules! names {
     };
 }
 names! {
-    accept app assigned callback changed data declared dispose done exports exported extra instances let_go local_notes loaded names notes object owner
+    accept app assigned callback changed data declared dispose done exports exported extra instances let_go local_notes loaded names notes object old_dispose owner
     ours planned
-    prototype prototypes queue records source tables timers upvalues variables version
+    prototype prototypes queue records source tables timers upvalues variables version was
 }
 
 /// `reload_functions(P, R)`: they go to `R`.

@@ -316,13 +316,18 @@ impl Reload {
 
     /// Of the file that is being merged, in this or an earlier version.
     pub(super) unsafe fn is_ours(&mut self, function: Raw) -> bool {
-        unsafe {
-            let name = self.source_of(function);
-            self.merge.source.is(name)
+        // One function is asked for each of its upvalues.
+        if self.merge.asked.0 != function.identity() {
+            unsafe {
+                let name = self.source_of(function);
+                self.merge.asked = (function.identity(), self.merge.source.is(name));
+            }
         }
+        self.merge.asked.1
     }
 
     pub(super) fn begin_source(&mut self, name: *const c_char) {
+        self.merge.asked = (0, false);
         self.merge.source = Source::of(name);
     }
 

@@ -3,7 +3,8 @@
 use std::ffi::c_int;
 
 use mlua::ffi::{
-    lua_State, lua_createtable, lua_gettop, lua_getupvalue, lua_pop, lua_settop, lua_setupvalue,
+    lua_State, lua_createtable, lua_gettop, lua_getupvalue, lua_pop, lua_pushboolean, lua_settop,
+    lua_setupvalue,
 };
 
 use super::{Reload, enter, snapshot::entries};
@@ -13,7 +14,8 @@ use crate::vm::{
     values::{Class, Raw, RawTable, nth, part},
 };
 
-/// `settle()`: everything has run. What goes on running old code is told to `R.note_stale`.
+/// `settle()`: everything has run. What goes on running old code is told to `R.note_stale`. Says whether there
+/// is anything else to be done: hooks, timers that end, prototypes that were declared again.
 pub(super) unsafe extern "C-unwind" fn settle(l: *mut lua_State) -> c_int {
     unsafe {
         let reload = enter(l, 0);
@@ -30,7 +32,8 @@ pub(super) unsafe extern "C-unwind" fn settle(l: *mut lua_State) -> c_int {
             reload.repoint_exports();
         }
         reload.note_stale();
-        0
+        lua_pushboolean(l, c_int::from(reload.has_more()));
+        1
     }
 }
 
@@ -197,6 +200,44 @@ impl Reload {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether a commit has to look at more than tables and functions. Most often it has not.
+    unsafe fn has_more(&self) -> bool {
+        unsafe {
+            if entries(self.of_reload(self.names.let_go)).take().is_some() {
+                return true;
+            }
+            let mut done = entries(self.of_reload(self.names.done));
+            while let Some((record, _)) = done.take() {
+                let has = |name| self.field(record, name).is_true();
+                if has(self.names.old_dispose) || has(self.names.accept) {
+                    return true;
+                }
+            }
+            let mut timers = entries(self.of_prelude(self.names.timers));
+            while let Some((_, timer)) = timers.take() {
+                if self.has_ended(timer) {
+                    return true;
+                }
+            }
+            let mut prototypes = entries(self.of_prelude(self.names.prototypes));
+            while let Some((_, info)) = prototypes.take() {
+                if self.field(info, self.names.was).is_true() {
+                    return true;
+                }
+            }
+            false
+        }
+    }
+
+    /// Of a timer: it was started by a version of a file that has been replaced.
+    pub(super) unsafe fn has_ended(&self, timer: Raw) -> bool {
+        unsafe {
+            let owner = self.field(timer, self.names.owner);
+            let version = self.field(timer, self.names.version);
+            owner.is_true() && !version.is(self.field(owner, self.names.version))
         }
     }
 }

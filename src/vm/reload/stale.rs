@@ -77,10 +77,7 @@ impl Reload {
         unsafe {
             let mut timers = entries(self.of_prelude(self.names.timers));
             while let Some((handle, timer)) = timers.take() {
-                let owner = self.field(timer, self.names.owner);
-                let ends = owner.is_true()
-                    && !self.field(timer, self.names.version).is(self.field(owner, self.names.version));
-                if !ends && self.timers.contains(&handle.identity()) {
+                if !self.has_ended(timer) && self.timers.contains(&handle.identity()) {
                     self.count(c"timer", self.field(timer, self.names.callback));
                 }
             }
