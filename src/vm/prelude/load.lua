@@ -82,11 +82,12 @@ local function untrack(record)
   if record.chunk then
     note_unseen(record)
     hand_over(record)
-    record.was = nil
+    -- Not nil: an entry that has left a table takes a new place in it when it comes back.
+    record.was = false
     setupvalue(record.chunk, 1, G)
     -- Who kept the environment itself uses it on.
     frame_of(record).metatable.__newindex = G
-    record.chunk = nil
+    record.chunk = false
   end
 end
 
@@ -156,7 +157,7 @@ function L.load_first(path, chunk, file, name)
     if type(exports) == "table" then record.base = copy_data(exports) end
     record.globals = L.globals_of(record)
   end
-  record.assigned = nil
+  record.assigned = false
   export(record, exports)
   rawset(loaded, name, exports)
   host.loaded(path, file)

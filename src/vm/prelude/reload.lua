@@ -41,10 +41,10 @@ end
 
 -- What the new version of a file made goes into what others hold.
 local function take(record, exports, before, base, globals)
-  record.base = type(exports) == "table" and P.L.copy_data(exports) or nil
-  record.globals = P.L.globals_of(record)
+  record.base = type(exports) == "table" and P.L.copy_data(exports)
+  record.globals = P.L.globals_of(record) or false
   local stays, changed = R.merge(record, before, exports, base, globals)
-  record.assigned = nil
+  record.assigned = false
   P.L.export(record, stays)
   for name in next, record.names do rawset(loaded, name, stays) end
   if changed then R.changed[record] = changed end
@@ -60,7 +60,8 @@ function R.reload(path, chunk, file, name)
   P.pending[record], R.done[record] = nil, true
   record.version, record.file = record.version + 1, file or record.file
   local before, names, base, globals = record.exports, record.names, record.base, record.globals
-  record.old_dispose, record.dispose, record.accept = record.dispose, nil, nil
+  if record.dispose then record.old_dispose, record.dispose = record.dispose, false end
+  if record.accept then record.accept = false end
   for name in next, names do rawset(loaded, name, nil) end
   local exports = P.L.run(record, chunk, false)
   quietly(take, record, exports, before, base, globals)

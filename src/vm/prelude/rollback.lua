@@ -40,6 +40,6 @@ function R.rollback()
   for _, info in next, P.prototypes do P.prototype_info[info.prototype] = nil end
   restore_all(R.ours)
   for _, info in next, P.prototypes do P.prototype_info[info.prototype] = info end
-  P.app = R.app
+  P.app = R.app or nil
   R.finish()
 end

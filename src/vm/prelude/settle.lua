@@ -60,7 +60,7 @@ function R.commit()
   for record in next, R.done do
     for _, f in next, record.old_dispose or nothing do R.hooks[#R.hooks + 1] = { f, record.data, record.source } end
     if record.accept then R.accepted[#R.accepted + 1] = { record.accept, record.exports, record.source, record } end
-    record.old_dispose = nil
+    if record.old_dispose then record.old_dispose = false end
   end
   for handle, timer in next, P.timers do
     if timer.owner and timer.version ~= timer.owner.version then

@@ -15,15 +15,15 @@ function R.begin()
   -- Before it is taken down, or it would have changed at the end.
   session.reloading = true
   local complete = snapshot(max)
-  R.untouched, R.app, P.pending = true, P.app, R.planned
+  R.untouched, R.app, P.pending = true, P.app or false, R.planned
   return complete
 end
 
 -- What runs is there for the first time: to the code it is no reload.
-function R.is_start() session.reloading, P.pending = false, nil end
+function R.is_start() session.reloading, P.pending = false, false end
 
--- The reload is over, in either way.
+-- The reload is over, in either way. What is nil takes a new place in its table when it comes back.
 function R.finish()
-  session.reloading, R.untouched, R.app, P.pending = false, false, nil, nil
+  session.reloading, R.untouched, R.app, P.pending = false, false, false, false
   forget()
 end

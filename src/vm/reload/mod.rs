@@ -311,7 +311,7 @@ unsafe extern "C-unwind" fn forget(l: *mut lua_State) -> c_int {
         let reload = enter(l, 0);
         reload.clear();
         for name in reload.names.of_lists() {
-            reload.set(reload.reload, name, Raw::NIL);
+            reload.set(reload.reload, name, Raw::FALSE);
         }
         0
     }
