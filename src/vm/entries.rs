@@ -81,15 +81,23 @@ impl List {
 /// The entries of a table, in the order in which `lua_next` finds them. As with that, entries may be changed
 /// or taken out meanwhile, and none may be added: so the table stays where it lies.
 pub(super) struct Entries {
-    list: *const [Raw],
-    nodes: *mut [Node],
-    at: usize,
+    value: *const Raw,
+    values_end: *const Raw,
+    /// Of the value before it.
+    index: u64,
+    node: *const Node,
+    nodes_end: *const Node,
 }
 
 impl Entries {
     /// Of nothing.
-    pub(super) const NONE: Self =
-        Self { list: &[], nodes: ptr::slice_from_raw_parts_mut(ptr::null_mut(), 0), at: 0 };
+    pub(super) const NONE: Self = Self {
+        value: ptr::null(),
+        values_end: ptr::null(),
+        index: 0,
+        node: ptr::null(),
+        nodes_end: ptr::null(),
+    };
 
     /// Of the table at that index, which has to stay there.
     pub(super) unsafe fn at(l: *mut lua_State, index: c_int) -> Self {
@@ -97,24 +105,30 @@ impl Entries {
     }
 
     pub(super) unsafe fn of(table: *const RawTable) -> Self {
-        unsafe { Self { list: RawTable::list(table), nodes: RawTable::nodes(table), at: 0 } }
+        unsafe {
+            let values = RawTable::list(table).as_ptr_range();
+            let nodes = RawTable::nodes(table);
+            let node = nodes.cast::<Node>().cast_const();
+            let (value, values_end) = (values.start, values.end);
+            Self { value, values_end, index: 0, node, nodes_end: node.add(nodes.len()) }
+        }
     }
 
     /// The next key and its value.
     #[inline]
     pub(super) unsafe fn take(&mut self) -> Option<(Raw, Raw)> {
         unsafe {
-            let length = self.list.len();
-            while self.at < length {
-                let value = self.list.cast::<Raw>().add(self.at).read();
-                self.at += 1;
+            while self.value != self.values_end {
+                let value = self.value.read();
+                self.value = self.value.add(1);
+                self.index += 1;
                 if !value.is_nil() {
-                    return Some((Raw { bits: self.at as u64, kind: INTEGER }, value));
+                    return Some((Raw { bits: self.index, kind: INTEGER }, value));
                 }
             }
-            while self.at - length < self.nodes.len() {
-                let node = self.nodes.cast::<Node>().add(self.at - length);
-                self.at += 1;
+            while self.node != self.nodes_end {
+                let node = self.node;
+                self.node = node.add(1);
                 let value = Raw { bits: (*node).bits, kind: (*node).kind };
                 if !value.is_nil() {
                     return Some((Raw { bits: (*node).key_bits, kind: (*node).key_kind }, value));

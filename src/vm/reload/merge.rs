@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use mlua::ffi::{lua_State, lua_createtable, lua_pushnil, lua_tostring};
 
 use super::{
-    Reload, enter,
+    Reload, enter_reload,
     pairs::{Base, Pair},
     snapshot::entries,
 };
@@ -24,7 +24,7 @@ pub(super) unsafe extern "C-unwind" fn merge(l: *mut lua_State) -> c_int {
     const BASE: c_int = 4;
     const GLOBALS: c_int = 5;
     unsafe {
-        let reload = enter(l, GLOBALS);
+        let reload = enter_reload(l, GLOBALS);
         let [record, old, new, base, globals] = [RECORD, OLD, NEW, BASE, GLOBALS].map(|i| Raw::at(l, i));
         reload.begin_merge();
         reload.begin_file(record);

@@ -317,6 +317,17 @@ unsafe extern "C-unwind" fn forget(l: *mut lua_State) -> c_int {
     }
 }
 
+/// The same for those that need a snapshot.
+unsafe fn enter_reload<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reload {
+    unsafe {
+        let reload = enter(l, arguments);
+        if reload.lists.queue.end == 0 {
+            luaL_error(l, c"no reload is under way".as_ptr());
+        }
+        reload
+    }
+}
+
 /// What each of the functions begins with: only its arguments are on the stack, and there is room.
 unsafe fn enter<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reload {
     unsafe {

@@ -7,7 +7,7 @@ use mlua::ffi::{
     lua_setupvalue,
 };
 
-use super::{Reload, enter, snapshot::entries};
+use super::{Reload, enter_reload, snapshot::entries};
 use crate::vm::{
     entries::Entries,
     raw::begins_as_listed,
@@ -18,7 +18,7 @@ use crate::vm::{
 /// is anything else to be done: hooks, timers that end, prototypes that were declared again.
 pub(super) unsafe extern "C-unwind" fn settle(l: *mut lua_State) -> c_int {
     unsafe {
-        let reload = enter(l, 0);
+        let reload = enter_reload(l, 0);
         // What a name lay at may have been freed since.
         reload.is_source.clear();
         reload.find_changes();
