@@ -183,8 +183,7 @@ impl LuaSession {
     }
 
     /// Runs the file with this real path, again if the session has loaded it. What it exports goes
-    /// into the tables that other code holds already. A failure is not undone here: a reload, which
-    /// may be of many files, undoes all of them together.
+    /// into the tables that other code holds already. If it fails, the session is as it was.
     ///
     /// # Errors
     /// If no file of the generation has that path, or it fails.
@@ -194,11 +193,11 @@ impl LuaSession {
             let good = entry.good.as_ref()?;
             (good.path == path).then_some((file, good))
         });
-        let Some((file, source)) = found else {
+        let Some((file, source)) = found.map(|(file, source)| (file.clone(), source.clone())) else {
             let message = "this file is not one of the site's Lua files, or it does not compile";
             return Err(Diagnostic::about(path.to_string_lossy(), None, message));
         };
-        self.vm.reload(source, file).map(drop).map_err(|failure| failure.diagnostic)
+        self.vm.run_file(source, file).map(drop).map_err(|failure| failure.diagnostic)
     }
 
     /// Begins anew, with the newest good code. Browsers render anew.

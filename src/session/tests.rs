@@ -22,6 +22,7 @@ use crate::{
     reload::{Effects, Generation, Note, Outcome, Published, testing},
 };
 
+mod case_collector;
 mod case_files;
 mod case_hooks;
 mod case_merge;

@@ -124,6 +124,27 @@ impl Vm {
         ran
     }
 
+    /// Runs one file, again if it is loaded. If it fails, all is as it was.
+    pub(crate) fn run_file(&mut self, source: Arc<SourceFile>, file: PathBuf) -> Result<Effects, Failure> {
+        let mut effects = Effects::default();
+        let Some(before) = self.before() else { return Ok(effects) };
+        self.begin();
+        let generation = self.generation();
+        let changed = Changed { source, file, renamed_from: None, order: 0 };
+        let ran = self.run_files(vec![changed], &generation);
+        match ran.and_then(|_| self.commit(false)) {
+            Ok(committed) => {
+                self.after_commit(&committed, &before.generation, &mut effects);
+                self.finish();
+                Ok(effects)
+            }
+            Err(failure) => {
+                self.undo(before, failure.exhausted);
+                Err(failure)
+            }
+        }
+    }
+
     fn before(&self) -> Option<Before> {
         self.state(|state| Before {
             generation: state.generation.clone(),

@@ -207,7 +207,8 @@ impl Raw {
     /// Whether it is the very same. Of two long strings that are equal it may say that they are not, and of
     /// a number that is none that it is the same as itself.
     pub(super) fn is(self, other: Self) -> bool {
-        self.kind == other.kind && (self.bits == other.bits || matches!(self.kind & BASIC, 0 | BOOLEAN))
+        // Of nil and of booleans the bits are anything.
+        self.kind == other.kind && (matches!(self.kind & BASIC, 0 | BOOLEAN) || self.bits == other.bits)
     }
 
     /// What `rawequal` says.

@@ -1,5 +1,7 @@
 //! Cases 13 to 16: files that come, go, and are known by several names.
 
+use std::path::Path;
+
 use super::*;
 
 #[test]
@@ -115,4 +117,29 @@ fn what_it_takes_to_run_files_is_let_go_and_comes_back_with_the_next_one() {
     assert_eq!(site.eval("return T.n .. tostring(getmetatable(t) == T)"), "3true");
     let_go(&site);
     assert_eq!(site.eval("session:unloadModule('late') return require 'late'"), "late");
+}
+
+#[test]
+fn a_file_is_run_by_its_path_whether_it_is_loaded_or_not_and_undone_if_it_fails() {
+    let text = |v: u32| {
+        format!(
+            "runs = (runs or 0) + 1 if broken then error 'not now' end return {{ v = function() return {v} end }}"
+        )
+    };
+    let mut site = Site::new(&[("main.lua", "m = require 'm' f = m.v"), ("m.lua", &text(1))]);
+    let path = site.published.generation().file(Path::new("m.lua")).unwrap().path.clone();
+    site.session.load_file_absolute(&path).unwrap();
+    assert_eq!(site.eval("return runs .. m.v() .. tostring(f == m.v)"), "21true");
+    let other = "extra = true return { 5 }";
+    site.save(&[("other.lua", Some(other))]);
+    let other = site.published.generation().file(Path::new("other.lua")).unwrap().path.clone();
+    assert_eq!(site.eval("return tostring(extra)"), "nil");
+    site.session.load_file_absolute(&other).unwrap();
+    assert_eq!(site.eval("return tostring(extra) .. require('other')[1]"), "true5");
+    let missing = site.session.load_file_absolute(Path::new("/nowhere.lua")).unwrap_err();
+    assert!(missing.to_string().contains("/nowhere.lua"), "{missing}");
+    site.eval("broken = true");
+    let failed = site.session.load_file_absolute(&path).unwrap_err();
+    assert!(failed.to_string().contains("not now"), "{failed}");
+    assert_eq!(site.eval("return runs .. m.v() .. tostring(session.reloading)"), "21false");
 }
