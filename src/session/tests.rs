@@ -29,6 +29,7 @@ mod case_merge;
 mod case_migration;
 mod case_reach;
 mod case_undo;
+mod case_whose;
 
 /// A site in memory, one session of it, and a browser.
 struct Site {

@@ -116,7 +116,8 @@ impl Reload {
                     continue;
                 }
                 let was = base.get(self, key);
-                let is_old = class == Class::Table && self.taken.contains(&value.identity());
+                let is_old = class == Class::Table
+                    && (self.taken.contains(&value.identity()) || self.is_taken_under(old, key));
                 if was.is_nil() || was.is(self.mark) || is_old {
                     self.set(old, key, value);
                     continue;
@@ -135,5 +136,12 @@ impl Reload {
                 }
             }
         }
+    }
+
+    /// Whether the old table has a table under that key that stays in place of another one: it was there under
+    /// two names, and is two tables now.
+    unsafe fn is_taken_under(&self, old: *const RawTable, key: Raw) -> bool {
+        let there = unsafe { RawTable::get(old, self.l, key) };
+        there.class() == Class::Table && self.taken.contains(&there.identity())
     }
 }

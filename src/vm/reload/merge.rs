@@ -59,7 +59,6 @@ impl Reload {
             if !name.is_null() {
                 self.begin_source(name);
                 self.sources.insert(CStr::from_ptr(name).into());
-                self.is_source.clear();
             }
         }
     }
