@@ -260,7 +260,7 @@ pub(super) unsafe fn is_same(l: *mut lua_State, foreign: Foreign, mark: Raw, bas
                 let other = RawTable::get(now, l, key);
                 if inner.table().is_some() && other.table().is_some() {
                     waiting.push((inner, other));
-                } else if !other.equals(l, inner) && !(other.is_function() && inner.is(mark)) {
+                } else if !(other.equals(l, inner) || other.is_function() && inner.is(mark)) {
                     return false;
                 }
             }
