@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 mod api;
 mod glance;
+mod overridden;
 mod wrapper_types;
 mod wrappers;
 

@@ -13,6 +13,7 @@
 //! | `prelude` | the Lua code of ours, in parts that come when they are needed: |
 //! | `prelude/sandbox.lua` | takes away what a session must not reach |
 //! | `prelude/guest.lua` | in its place, where the state belongs to another program |
+//! | `prelude/base.lua` | the library, as it was before any script ran, for the code of ours |
 //! | `prelude/session.lua` | the global `session` |
 //! | `prelude/extras.lua` | the rest of it, `hot` and `ui`, loaded at first use: timers, variables, log, JSON |
 //! | `prelude/viewlist.lua` | wrappers and `lua.ViewList`, loaded at first use |

@@ -17,8 +17,14 @@ pub(super) static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
     };
     Prelude {
         is_this_lua: values::is_as_expected(&lua).unwrap_or(false),
-        sandbox: [compile("sandbox", include_str!("prelude/sandbox.lua"))],
-        guest: [compile("guest", include_str!("prelude/guest.lua"))],
+        sandbox: [
+            compile("sandbox", include_str!("prelude/sandbox.lua")),
+            compile("base", include_str!("prelude/base.lua")),
+        ],
+        guest: [
+            compile("guest", include_str!("prelude/guest.lua")),
+            compile("base", include_str!("prelude/base.lua")),
+        ],
         start: [
             compile("session", include_str!("prelude/session.lua")),
             compile("modules", include_str!("prelude/modules.lua")),
@@ -48,9 +54,9 @@ pub(super) struct Prelude {
     /// Its tables are laid out as reloads read them.
     pub(super) is_this_lua: bool,
     /// First, in a state of ours.
-    pub(super) sandbox: [Vec<u8>; 1],
+    pub(super) sandbox: [Vec<u8>; 2],
     /// First, in a state of somebody else.
-    pub(super) guest: [Vec<u8>; 1],
+    pub(super) guest: [Vec<u8>; 2],
     pub(super) start: [Vec<u8>; 2],
     /// Loaded when a file is to run, and let go when none has for a while.
     pub(super) load: [Vec<u8>; 2],
@@ -77,8 +83,16 @@ pub(super) fn load_reload(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     load_parts(lua, &PRELUDE.reload, prelude)
 }
 
-/// Runs parts, whether they are there or not.
+/// Runs parts, whether they are there or not. They see the library as `prelude/base.lua` found it, and no
+/// global of a script.
 pub(super) fn load_parts(lua: &Lua, parts: &[Vec<u8>], prelude: &Table) -> mlua::Result<()> {
-    let load = |part: &Vec<u8>| lua.load(part.as_slice()).set_mode(ChunkMode::Binary).call::<()>(prelude);
-    parts.iter().try_for_each(load)
+    let environment = || prelude.raw_get::<Option<Table>>("env");
+    parts.iter().try_for_each(|part| {
+        let part = lua.load(part.as_slice()).set_mode(ChunkMode::Binary);
+        match environment()? {
+            Some(environment) => part.set_environment(environment).call::<()>(prelude),
+            // The first ones.
+            None => part.call(prelude),
+        }
+    })
 }

@@ -17,14 +17,12 @@ end
 
 local function pairs_of_globals() return next, G, nil end
 
--- What a file is run with: record -> { record, environment, metatable, assign, first }. Made once for all its
--- versions.
+-- What a file is run with: record -> { record, metatable, assign, first }. Made once for all its versions.
 local frames, leaving = {}, {}
 
 local function frame_of(record)
   local frame = frames[record]
   if not frame then
-    local metatable = { __index = G, __newindex = G, __pairs = pairs_of_globals }
     local function assign(_, name, value)
       local before = record.assigned
       if before[name] == nil then
@@ -34,8 +32,7 @@ local function frame_of(record)
       end
       G[name] = value
     end
-    local environment = setmetatable({}, metatable)
-    frame = setmetatable({ record = record, environment = environment, metatable = metatable, assign = assign }, leaving)
+    frame = setmetatable({ record = record, metatable = {}, assign = assign }, leaving)
     frames[record] = frame
   end
   return frame
@@ -44,8 +41,10 @@ end
 -- What the chunk assigns to globals goes there, and is noted with what was there before. Its functions
 -- share the variable that holds its environment, so afterwards they see the globals themselves.
 local function track(record, chunk, frame)
-  frame.metatable.__newindex = frame.assign
-  setupvalue(chunk, 1, frame.environment)
+  local metatable = frame.metatable
+  -- All of it: the version before could have done anything to it.
+  metatable.__index, metatable.__newindex, metatable.__pairs = G, frame.assign, pairs_of_globals
+  setupvalue(chunk, 1, setmetatable({}, metatable))
   record.assigned, record.chunk = {}, chunk
   local R = P.R
   if R and R.untouched then

@@ -3,6 +3,7 @@
 local P = ...
 local R = P.R
 local next, tostring, type = next, tostring, type
+local format, gsub, sub = string.format, string.gsub, string.sub
 local same_data = P.L.same_data
 local nothing = {}
 
@@ -10,7 +11,7 @@ local nothing = {}
 function R.note(note) R.notes[#R.notes + 1] = note end
 
 local function show(value)
-  if type(value) == "string" then return ("%q"):format(#value > 40 and value:sub(1, 40) or value):gsub("\\\n", "\\n") end
+  if type(value) == "string" then return (gsub(format("%q", #value > 40 and sub(value, 1, 40) or value), "\\\n", "\\n")) end
   if type(value) ~= "table" then return tostring(value) end
   local n = 0
   for _ in next, value do n = n + 1 end

@@ -4,7 +4,7 @@ local P = ...
 local session, prototypes = P.session, P.prototypes
 local getmetatable, setmetatable = P.debug.getmetatable, P.debug.setmetatable
 local error, next, rawequal, tostring, type = error, next, rawequal, tostring, type
-local integer, remove, sub = math.type, table.remove, string.sub
+local gmatch, integer, remove, sub = string.gmatch, math.type, table.remove, string.sub
 
 local function find(name)
   local info = prototypes[name]
@@ -12,7 +12,7 @@ local function find(name)
   if info then return info.prototype end
   -- A plain global table that says the same of itself is as good.
   local place = P.globals
-  for part in name:gmatch("[^.]+") do
+  for part in gmatch(name, "[^.]+") do
     if type(place) ~= "table" then return end
     place = place[part]
   end

@@ -9,6 +9,7 @@
 //! | `rebind` | what is new gets to see the tables that stay |
 //! | `settle` | at the end: who holds an old function gets the new one |
 //! | `stale` | who goes on running old code nevertheless |
+//! | `names` | names of fields of ours |
 //!
 //! Objects are known by where they lie (Lua moves none), in Rust's sets and maps, which take a tenth of what a
 //! table of Lua takes. So that nothing comes to lie where another was: all that the snapshot has met is in its
@@ -25,6 +26,7 @@
 
 mod fill;
 mod merge;
+mod names;
 mod pairs;
 mod rebind;
 mod settle;
@@ -49,7 +51,7 @@ use mlua::{
 };
 use rustc_hash::FxHasher;
 
-use self::pairs::Pair;
+use self::{names::Names, pairs::Pair};
 use super::{
     data::{Foreign, is_same},
     entries::List,
@@ -191,42 +193,6 @@ impl Source {
     }
 }
 
-/// Declares the names of fields, which Lua has to make once only.
-macro_rules! names {
-    ($($name:ident)*) => {
-        struct Names { $($name: Raw,)* index: Raw, mode: Raw }
-
-        impl Names {
-            /// To `held` go those names.
-            unsafe fn new(l: *mut lua_State, held: *const RawTable) -> Self {
-                let name = |text: &CStr| unsafe {
-                    let name = Raw::text(l, text);
-                    name.push(l);
-                    RawTable::set(held, l, name, Raw::of(1));
-                    lua_settop(l, -2);
-                    name
-                };
-                Self {
-                    // The longest of them is shorter than what Lua keeps only once.
-                    $($name: name(const {
-                        match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
-                            Ok(name) => name,
-                            Err(_) => c"",
-                        }
-                    }),)*
-                    index: name(c"__index"),
-                    mode: name(c"__mode"),
-                }
-            }
-        }
-    };
-}
-names! {
-    accept app assigned callback changed data declared dispose done exports exported extra instances let_go local_notes loaded names notes object old_dispose owner
-    ours planned
-    prototype prototypes queue records source tables timers upvalues variables version was
-}
-
 /// `reload_functions(P, R)`: they go to `R`.
 unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
     const PRELUDE: c_int = 1;
@@ -249,7 +215,7 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
         lua_pushcfunction(l, drop_reload);
         lua_setfield(l, -2, c"__gc".as_ptr());
         lua_setmetatable(l, STATE);
-        // The names are held by the metatable's neighbour.
+        // What holds the names is held by the userdata.
         lua_createtable(l, 0, 40);
         let held = RawTable::at(l, -1);
         let names = Names::new(l, held);

@@ -7,11 +7,16 @@ use mlua::ffi::{
     lua_upvalueid,
 };
 
-use super::{Cells, Lists, Names, Reload, enter, is_no_name};
+use super::{Cells, Lists, Reload, enter, is_no_name, names::Names};
 use crate::vm::{
     entries::{Entries, List},
     values::{Class, Raw, RawTable, nth},
 };
+
+/// The room of a list before the first reload: the globals alone take more of one.
+const MIN_ROOM: lua_Integer = 100;
+/// Of each, beyond what it took the last time.
+const SPARE: lua_Integer = 12;
 
 /// `snapshot(max)`: takes down everything, up to so many tables, in `R.tables` and so on: see [`Lists`]. Says
 /// whether that was all. What a reload needs beside it is in `R` and empty then.
@@ -83,7 +88,9 @@ impl Reload {
         let names = self.names.of_lists();
         unsafe {
             let lists: [List; Lists::COUNT] = std::array::from_fn(|i| {
-                lua_createtable(l, c_int::try_from(self.sizes[i]).unwrap_or(0), 0);
+                // To grow step by step takes longer than to leave some of it empty.
+                let room = self.sizes[i].max(MIN_ROOM) + SPARE;
+                lua_createtable(l, c_int::try_from(room).unwrap_or(0), 0);
                 let list = List::at(l, -1);
                 RawTable::set(self.reload, l, names[i], list.table());
                 lua_pop(l, 1);

@@ -1,0 +1,78 @@
+//! Scripts that put functions of theirs in place of the library: code of ours that is loaded later must not
+//! call them. They would get what is ours, and run without limits.
+
+use super::*;
+
+/// Counts who calls what is not its own. `own` is called by nobody but the scripts of this file.
+const OVERRIDING: &str = "
+called = {}
+local rawset, select = rawset, select
+local function override(library, name)
+  local real = library[name]
+  if type(real) ~= 'function' then return end
+  rawset(library, name, function(...)
+    called[#called + 1] = name
+    return real(...)
+  end)
+end
+local libraries, own = { string, table, math, coroutine, utf8 }, { next = next, pairs = pairs }
+local names = {}
+for _, library in own.pairs(libraries) do
+  for name in own.pairs(library) do names[#names + 1] = { library, name } end
+end
+for name in own.pairs(_G) do
+  if name ~= 'require' then names[#names + 1] = { _G, name } end
+end
+local count = #names
+local type = type
+for i = 1, count do
+  if type(names[i][1][names[i][2]]) == 'function' then override(names[i][1], names[i][2]) end
+end
+called = {}
+require 'm'
+";
+
+const TIMER: &str = "session:setInterval(function() end, 1000)";
+
+/// A bit of everything that has code of ours.
+fn module(v: u32) -> String {
+    format!(
+        "local grown = {{}} local count = 0
+fresh_{v} = {v}
+Person = session:prototype('Person', {{ name = '', field_{v} = {{}} }})
+function Person:mutate() migrated = {v} end
+person = person or Person:new()
+{TIMER}
+hot.dispose(function() end) hot.accept(function() end)
+function add() count = count + 1 grown[count] = v end
+return {{ v = {v}, list = {{ {v} }}, f = function() return {v}, grown end }}"
+    )
+}
+
+#[test]
+fn what_is_put_in_place_of_the_library_is_never_called_by_us() {
+    let mut site = Site::new(&[("main.lua", OVERRIDING), ("m.lua", &module(1))]);
+    site.save(&[("n.lua", Some("return { n = true }"))]);
+    for v in 2..6 {
+        // As after a pause: all that a reload needs is loaded anew.
+        site.session.vm.forget_reload();
+        site.eval("add()");
+        site.good("m.lua", &module(v));
+        site.session.vm.forget_reload();
+        site.failure(
+            "m.lua",
+            &format!("{} local broken = nil .. ''", module(9).replace("return", "local _ =")),
+        );
+        site.good("m.lua", &format!("{} -- again", module(v)));
+    }
+    site.session.vm.fire(1).ok();
+    site.session.vm.forget_reload();
+    site.eval("session:prototype('lua.ViewList') n = require 'n' session:unloadModule('n')");
+    site.eval("session:createVariable(nil, { a = 1 }, { path = 'a' })");
+    site.show(1, "person");
+    assert_eq!(
+        site.eval("local all = '' for i = 1, #called do all = all .. ' ' .. called[i] end return all"),
+        ""
+    );
+    assert_eq!(site.eval("return fresh_5 .. migrated"), "55");
+}
