@@ -1,5 +1,5 @@
-//! Scripts that put functions of theirs in place of the library: code of ours that is loaded later must not
-//! call them. They would get what is ours, and run without limits.
+//! Scripts that put functions of theirs in place of the library, or metamethods where code of ours comes by:
+//! it must not call them. They would get what is ours, and run without limits.
 
 use super::*;
 
@@ -75,4 +75,27 @@ fn what_is_put_in_place_of_the_library_is_never_called_by_us() {
         ""
     );
     assert_eq!(site.eval("return fresh_5 .. migrated"), "55");
+}
+
+/// Values that say so if anybody compares them.
+const COMPARED: &str = "
+local eq = { __eq = function() compared = (compared or 0) + 1 return false end }
+function value() return setmetatable({}, eq) end
+local guarded = value()
+function keep() return guarded end
+shared = setmetatable({}, value())
+m = require 'm'
+package.loaded.m = value()
+";
+
+#[test]
+fn no_metamethod_runs_while_a_reload_is_undone_or_a_file_is_let_go() {
+    let mut site = Site::new(&[("main.lua", COMPARED), ("m.lua", "return value()")]);
+    let failing = "setmetatable(shared, value()) package.loaded.m = value() error 'no'";
+    site.failure("m.lua", failing);
+    assert_eq!(site.eval("return tostring(compared)"), "nil");
+    let without = COMPARED.replace("m = require 'm'", "");
+    site.save(&[("main.lua", Some(&without)), ("m.lua", None)]);
+    assert!(site.notes().iter().any(|note| note.contains("m.lua")), "{:?}", site.notes());
+    assert_eq!(site.eval("return tostring(compared)"), "nil");
 }

@@ -2,7 +2,8 @@
 local P = ...
 local L, host, debug, G = P.L, P.host, P.debug, _G
 local copy_data, foreign = L.copy_data, L.foreign
-local error, ipairs, next, rawget, rawset, type = error, ipairs, next, rawget, rawset, type
+local error, ipairs, next, type = error, ipairs, next, type
+local rawequal, rawget, rawset = rawequal, rawget, rawset
 local watch, unwatch = P.watch, P.unwatch
 local concat, setmetatable = table.concat, debug.setmetatable
 local setupvalue = debug.setupvalue
@@ -93,7 +94,7 @@ end
 function L.forget(record)
   records[record.path], frames[record] = nil, nil
   for name in next, record.names do
-    if loaded[name] == record.exports then loaded[name] = nil end
+    if rawequal(rawget(loaded, name), record.exports) then rawset(loaded, name, nil) end
   end
   host.unloaded(record.path)
 end

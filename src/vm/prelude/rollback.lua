@@ -21,7 +21,7 @@ local function restore_all(saved)
   while saved[at] do
     local t, metatable, stop = saved[at], saved[at + 1] or nil, saved[at + 2]
     restore(t, unlisted(saved, at + 3, stop))
-    if getmetatable(t) ~= metatable then setmetatable(t, metatable) end
+    if not rawequal(getmetatable(t), metatable) then setmetatable(t, metatable) end
     at = stop + 1
   end
 end
@@ -32,7 +32,7 @@ function R.rollback()
   local saved, at = R.upvalues, 1
   while saved[at] do
     local f, i, value = saved[at], saved[at + 1], saved[at + 2]
-    if value == P then value = nil end
+    if rawequal(value, P) then value = nil end
     local _, now = getupvalue(f, i)
     if not rawequal(now, value) then setupvalue(f, i, value) end
     at = at + 3
