@@ -9,6 +9,7 @@
 //! | `rebind` | what is new gets to see the tables that stay |
 //! | `settle` | at the end: who holds an old function gets the new one |
 //! | `stale` | who goes on running old code nevertheless |
+//! | `upvalues` | the upvalues of a function, one after the other |
 //! | `names` | names of fields of ours |
 //!
 //! Objects are known by where they lie (Lua moves none), in Rust's sets and maps, which take a tenth of what a
@@ -32,10 +33,11 @@ mod rebind;
 mod settle;
 mod snapshot;
 mod stale;
+mod upvalues;
 
 use std::{
     collections::{HashMap, HashSet},
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{CStr, c_char, c_int},
     hash::BuildHasherDefault,
     mem::MaybeUninit,
     ptr,
@@ -435,27 +437,4 @@ impl Merge {
         self.staying.clear();
         self.changed.clear();
     }
-}
-
-/// The upvalues that were met last, by what identifies them: functions of one file share most of theirs.
-#[derive(Default)]
-struct Cells {
-    last: [usize; 8],
-    next: usize,
-}
-
-impl Cells {
-    fn has(&self, identity: *mut c_void) -> bool {
-        self.last.contains(&identity.addr())
-    }
-
-    fn add(&mut self, identity: *mut c_void) {
-        self.last[self.next % self.last.len()] = identity.addr();
-        self.next += 1;
-    }
-}
-
-/// Whether that name is one of functions of C, and of ours: they are not looked into.
-unsafe fn is_no_name(name: *const c_char) -> bool {
-    unsafe { name.is_null() || matches!(CStr::from_ptr(name).to_bytes(), b"" | b"(no name)") }
 }

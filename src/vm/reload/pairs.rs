@@ -4,11 +4,13 @@
 use std::ffi::{c_char, c_int};
 
 use mlua::ffi::{
-    lua_call, lua_getfield, lua_getupvalue, lua_pop, lua_pushstring, lua_pushvalue, lua_upvalueid,
-    lua_upvalueindex,
+    lua_call, lua_getfield, lua_getupvalue, lua_pop, lua_pushstring, lua_pushvalue, lua_upvalueindex,
 };
 
-use super::{Reload, Source, is_no_name};
+use super::{
+    Reload, Source,
+    upvalues::{Upvalue, next_upvalue},
+};
 use crate::vm::{
     entries::Entries,
     values::{Class, Raw, RawTable, same_text},
@@ -220,24 +222,13 @@ impl Reload {
             // Most often both have their upvalues in the same order.
             old.push(l);
             new.push(l);
-            for i in 1.. {
-                let cell = lua_upvalueid(l, -1, i);
-                if cell.is_null() {
-                    break;
-                }
-                if self.merge.matched.contains(&cell.addr()) {
-                    continue;
-                }
-                let name = lua_getupvalue(l, -1, i);
-                if name.is_null() {
-                    break;
-                }
-                let value = Raw::pop(l);
-                if is_no_name(name) {
-                    break;
-                }
+            let mut from = 1;
+            while let Some(Upvalue { i, cell, name, value }) =
+                next_upvalue(l, from, |cell| self.merge.matched.contains(&cell))
+            {
+                from = i + 1;
                 if same_text(name, c"_ENV".as_ptr()) || self.look_into_upvalue(old, i, name, value) {
-                    self.merge.matched.insert(cell.addr());
+                    self.merge.matched.insert(cell);
                 }
             }
             lua_pop(l, 2);

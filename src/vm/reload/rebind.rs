@@ -1,9 +1,12 @@
 //! What is fresh has to see the tables that stay, or the first reload works and the second changes tables
 //! that nobody holds.
 
-use mlua::ffi::{lua_getupvalue, lua_pop, lua_setupvalue, lua_upvalueid};
+use mlua::ffi::{lua_pop, lua_setupvalue};
 
-use super::{Cells, Reload, is_no_name};
+use super::{
+    Reload,
+    upvalues::{Cells, Upvalue, next_upvalue},
+};
 use crate::vm::{
     entries::Entries,
     values::{Class, Raw, RawTable},
@@ -127,26 +130,12 @@ impl Reload {
         let l = self.l;
         unsafe {
             function.push(l);
-            for i in 1.. {
-                let cell = lua_upvalueid(l, -1, i);
-                if cell.is_null() {
-                    break;
-                }
-                if cells.has(cell) {
-                    continue;
-                }
-                let name = lua_getupvalue(l, -1, i);
-                if name.is_null() {
-                    break;
-                }
-                let value = Raw::pop(l);
-                if is_no_name(name) {
-                    break;
-                }
+            let mut from = 1;
+            while let Some(Upvalue { i, cell, value, .. }) = next_upvalue(l, from, |cell| cells.has(cell)) {
+                from = i + 1;
                 cells.add(cell);
                 let class = value.class();
-                if !matches!(class, Class::Table | Class::Function) || !self.merge.rebound.insert(cell.addr())
-                {
+                if !matches!(class, Class::Table | Class::Function) || !self.merge.rebound.insert(cell) {
                     continue;
                 }
                 if class == Class::Function {

@@ -4,10 +4,13 @@ use std::ffi::{CStr, c_int};
 
 use mlua::ffi::{
     lua_Integer, lua_State, lua_createtable, lua_getupvalue, lua_pop, lua_pushboolean, lua_tointeger,
-    lua_upvalueid,
 };
 
-use super::{Cells, Lists, Reload, enter, is_no_name, names::Names};
+use super::{
+    Lists, Reload, enter,
+    names::Names,
+    upvalues::{Cells, Upvalue, is_no_name, next_upvalue},
+};
 use crate::vm::{
     entries::{Entries, List},
     values::{Class, Raw, RawTable, nth},
@@ -291,25 +294,11 @@ impl Reload {
         let l = self.l;
         unsafe {
             function.push(l);
-            for i in 1.. {
-                let identity = lua_upvalueid(l, -1, i);
-                if identity.is_null() {
-                    break;
-                }
-                // Functions of one file share theirs.
-                if cells.has(identity) {
-                    continue;
-                }
-                let name = lua_getupvalue(l, -1, i);
-                if name.is_null() {
-                    break;
-                }
-                let value = Raw::pop(l);
-                if is_no_name(name) {
-                    break;
-                }
-                cells.add(identity);
-                if CStr::from_ptr(name) != c"_ENV" && self.seen.insert(identity.addr()) {
+            let mut from = 1;
+            while let Some(Upvalue { i, cell, name, value }) = next_upvalue(l, from, |cell| cells.has(cell)) {
+                from = i + 1;
+                cells.add(cell);
+                if CStr::from_ptr(name) != c"_ENV" && self.seen.insert(cell) {
                     // It lies in the function, which may give it up only when it runs.
                     self.lists.upvalues.append(l, function);
                     self.lists.upvalues.append(l, Raw::of(i.into()));
