@@ -3,20 +3,23 @@
 //! Safety of this file: as in `reload/mod.rs`.
 #![allow(unsafe_code, reason = "Lua's own API: the safe one makes a handle of each value it meets")]
 
-use std::{collections::hash_map::Entry, ffi::c_int};
+use std::{
+    collections::hash_map::Entry,
+    ffi::{CStr, c_int},
+};
 
 use mlua::{
     Lua, Table,
     ffi::{
-        lua_CFunction, lua_State, lua_checkstack, lua_createtable, lua_gettop, lua_pop, lua_pushboolean,
-        lua_pushcclosure, lua_pushvalue, lua_rawset, lua_settop, lua_upvalueindex,
+        lua_CFunction, lua_State, lua_createtable, lua_gettop, lua_pop, lua_pushboolean, lua_pushcclosure,
+        lua_pushvalue, lua_rawset, lua_settop, lua_upvalueindex,
     },
 };
 use rustc_hash::FxHashMap;
 
 use super::{
     entries::{Entries, List},
-    values::{Class, Raw, RawTable, nth},
+    values::{Class, Raw, RawTable, make_room, nth},
 };
 
 /// Adds it to the functions that the prelude gets.
@@ -25,9 +28,6 @@ pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     unsafe { host.raw_set("data", lua.create_c_function(data)?) }
 }
 
-/// More than any of these functions has on the stack.
-const ROOM: c_int = 20;
-
 /// Tables that somebody else answers for: they are compared by identity, never copied or merged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Foreign {
@@ -35,7 +35,7 @@ pub(super) struct Foreign {
     sets: [*const RawTable; 4],
 }
 
-const SETS: [&std::ffi::CStr; 4] = [c"library", c"own", c"prototype_info", c"exported"];
+const SETS: [&CStr; 4] = [c"library", c"own", c"prototype_info", c"exported"];
 
 impl Foreign {
     /// As the prelude has them, for as long as it is there.
@@ -68,9 +68,7 @@ unsafe extern "C-unwind" fn data(l: *mut lua_State) -> c_int {
     const FUNCTIONS: [lua_CFunction; 3] = [foreign, copy_data, same_data];
     unsafe {
         lua_settop(l, PRELUDE);
-        if lua_checkstack(l, ROOM) == 0 {
-            return 0;
-        }
+        make_room(l);
         let prelude = RawTable::at(l, PRELUDE);
         for function in FUNCTIONS {
             for name in SETS.into_iter().chain([c"FUNCTION"]) {
@@ -98,9 +96,7 @@ unsafe extern "C-unwind" fn copy_data(l: *mut lua_State) -> c_int {
     const COPY: c_int = 2;
     unsafe {
         lua_settop(l, 1);
-        if lua_checkstack(l, ROOM) == 0 {
-            return 0;
-        }
+        make_room(l);
         let value = Raw::top(l);
         let foreign = Foreign::upvalues(l);
         match (value.class(), value.table()) {
@@ -145,10 +141,7 @@ impl Copying {
     unsafe fn go(&mut self, mut from: *const RawTable, mut to: *const RawTable) {
         let l = self.l;
         unsafe {
-            let mark = {
-                lua_pushvalue(l, lua_upvalueindex(MARK));
-                Raw::pop(l)
-            };
+            let mark = Raw::at(l, lua_upvalueindex(MARK));
             loop {
                 let mut entries = Entries::of(from);
                 while let Some((key, value)) = entries.take() {
@@ -216,15 +209,9 @@ unsafe fn add_entry(l: *mut lua_State, to: *const RawTable, key: Raw, value: Raw
 unsafe extern "C-unwind" fn same_data(l: *mut lua_State) -> c_int {
     unsafe {
         lua_settop(l, 2);
-        if lua_checkstack(l, ROOM) == 0 {
-            return 0;
-        }
-        let value = Raw::pop(l);
-        let base = Raw::top(l);
-        value.push(l);
-        lua_pushvalue(l, lua_upvalueindex(MARK));
-        let mark = Raw::top(l);
-        let same = is_same(l, Foreign::upvalues(l), mark, base, value);
+        make_room(l);
+        let (base, value) = (Raw::at(l, 1), Raw::at(l, 2));
+        let same = is_same(l, Foreign::upvalues(l), Raw::at(l, lua_upvalueindex(MARK)), base, value);
         lua_pushboolean(l, c_int::from(same));
         1
     }

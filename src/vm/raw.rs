@@ -1,24 +1,27 @@
-//! What a reload does for each function and each table, as functions of C: the debug library makes a table
-//! of facts, or a string of a name, where one word is asked for.
+//! What the prelude asks of tables and functions, as functions of C: lists of what is in a table and whether it
+//! still is, and the name of a chunk, for which the debug library makes a table of facts.
 //!
 //! Safety of this file: as in `reload/mod.rs`.
 #![allow(unsafe_code, reason = "Lua's own API: the safe one makes a handle of each value it meets")]
 
-use std::{ffi::c_int, mem::MaybeUninit};
+use std::{
+    ffi::{c_char, c_int},
+    mem::MaybeUninit,
+};
 
 use mlua::{
     Lua, Table,
     ffi::{
-        LUA_MULTRET, LUA_OK, LUA_TNIL, lua_Debug, lua_State, lua_call, lua_checkstack, lua_createtable,
-        lua_error, lua_gethook, lua_gethookcount, lua_gethookmask, lua_getinfo, lua_gettop, lua_pcall,
-        lua_pop, lua_pushboolean, lua_pushnil, lua_pushstring, lua_pushvalue, lua_rawequal, lua_rawget,
-        lua_rawgeti, lua_rawset, lua_rotate, lua_sethook, lua_settop, lua_tointeger, lua_type,
+        LUA_MULTRET, LUA_OK, LUA_TNIL, lua_Debug, lua_State, lua_call, lua_createtable, lua_error,
+        lua_gethook, lua_gethookcount, lua_gethookmask, lua_getinfo, lua_gettop, lua_pcall, lua_pop,
+        lua_pushboolean, lua_pushnil, lua_pushstring, lua_pushvalue, lua_rawequal, lua_rawget, lua_rawgeti,
+        lua_rawset, lua_sethook, lua_settop, lua_tointeger, lua_type,
     },
 };
 
 use super::{
     entries::{Entries, List},
-    values::{Raw, RawTable, part},
+    values::{Raw, RawTable, make_room, part},
 };
 
 /// Adds them to the functions that the prelude gets.
@@ -26,12 +29,10 @@ pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
     // SAFETY: they are called by the prelude only, with the arguments that they name.
     unsafe {
         host.raw_set("source", lua.create_c_function(source)?)?;
-        host.raw_set("copy", lua.create_c_function(copy)?)?;
         host.raw_set("list", lua.create_c_function(list)?)?;
         host.raw_set("unlisted", lua.create_c_function(unlisted)?)?;
         host.raw_set("is_listed", lua.create_c_function(is_listed)?)?;
         host.raw_set("note_changes", lua.create_c_function(note_changes)?)?;
-        host.raw_set("sized", lua.create_c_function(sized)?)?;
         host.raw_set("quietly", lua.create_c_function(quietly)?)
     }
 }
@@ -40,17 +41,19 @@ pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
 unsafe extern "C-unwind" fn source(l: *mut lua_State) -> c_int {
     unsafe {
         lua_settop(l, 1);
-        push_source(l);
+        lua_pushstring(l, origin(l, Raw::top(l)).0);
         1
     }
 }
 
-/// Of the function on top of the stack, in its place.
-pub(super) unsafe fn push_source(l: *mut lua_State) {
+/// The name of the chunk that a function is from, and the line on which it begins there.
+pub(super) unsafe fn origin(l: *mut lua_State, function: Raw) -> (*const c_char, c_int) {
+    let mut about = MaybeUninit::<lua_Debug>::zeroed();
     unsafe {
-        let mut about = MaybeUninit::<lua_Debug>::zeroed();
+        function.push(l);
         lua_getinfo(l, c">S".as_ptr(), about.as_mut_ptr());
-        lua_pushstring(l, (*about.as_ptr()).source);
+        let about = &*about.as_ptr();
+        (about.source, about.linedefined)
     }
 }
 
@@ -67,23 +70,6 @@ pub(super) unsafe fn begins_as_listed(table: *const RawTable, listed: &[Raw]) ->
             }
         }
         Some(pairs.len() * 2)
-    }
-}
-
-/// `copy(t)`: a table with the same keys and values. To grow step by step takes longer than to count.
-unsafe extern "C-unwind" fn copy(l: *mut lua_State) -> c_int {
-    const COPY: c_int = 2;
-    unsafe {
-        lua_settop(l, 1);
-        lua_createtable(l, 0, Entries::at(l, 1).count());
-        let mut entries = Entries::at(l, 1);
-        lua_pushnil(l);
-        while entries.next(l) {
-            lua_pushvalue(l, -2);
-            lua_rotate(l, -2, 1);
-            lua_rawset(l, COPY);
-        }
-        1
     }
 }
 
@@ -142,9 +128,7 @@ unsafe extern "C-unwind" fn note_changes(l: *mut lua_State) -> c_int {
     const CHANGES: c_int = 3;
     const NOTHING: c_int = 4;
     unsafe {
-        if lua_checkstack(l, 10) == 0 {
-            return 0;
-        }
+        make_room(l);
         lua_settop(l, NOTHING);
         for (one, other) in [(NOW, WAS), (WAS, NOW)] {
             let mut entries = Entries::at(l, one);
@@ -167,15 +151,6 @@ unsafe extern "C-unwind" fn note_changes(l: *mut lua_State) -> c_int {
             }
         }
         0
-    }
-}
-
-/// `sized(list, set)`: a table with room for so many of each. To grow step by step takes longer than to fill.
-unsafe extern "C-unwind" fn sized(l: *mut lua_State) -> c_int {
-    unsafe {
-        let room = |at| c_int::try_from(lua_tointeger(l, at)).unwrap_or(0);
-        lua_createtable(l, room(1), room(2));
-        1
     }
 }
 

@@ -18,6 +18,7 @@ use mlua::{
     ffi::{
         lua_Integer, lua_State, lua_getmetatable, lua_next, lua_pop, lua_pushboolean, lua_pushnil,
         lua_pushstring, lua_pushvalue, lua_rawequal, lua_rawget, lua_rawset, lua_settop, lua_topointer,
+        luaL_checkstack,
     },
 };
 
@@ -348,6 +349,11 @@ impl RawTable {
 
 /// A key that is no object, and no short string.
 struct OtherKey;
+
+/// Room on Lua's stack for more than any function of C of ours has there; an error if there is no memory for it.
+pub(super) unsafe fn make_room(l: *mut lua_State) {
+    unsafe { luaL_checkstack(l, 30, ptr::null()) }
+}
 
 /// Value `i` of such a list, counted from 1; nil beyond its end.
 pub(super) fn nth(list: &[Raw], i: lua_Integer) -> Raw {

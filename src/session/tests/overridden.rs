@@ -3,32 +3,23 @@
 
 use super::*;
 
-/// Counts who calls what is not its own. `own` is called by nobody but the scripts of this file.
+/// Notes whoever calls a function of the library, `require` excepted.
 const OVERRIDING: &str = "
 called = {}
-local rawset, select = rawset, select
-local function override(library, name)
-  local real = library[name]
-  if type(real) ~= 'function' then return end
+local next, type, rawset, left = next, type, rawset, { require = true }
+local functions = {}
+for _, library in next, { _G, string, table, math, coroutine, utf8 } do
+  for name, real in next, library do
+    if type(real) == 'function' and not left[name] then functions[#functions + 1] = { library, name, real } end
+  end
+end
+for i = 1, #functions do
+  local library, name, real = functions[i][1], functions[i][2], functions[i][3]
   rawset(library, name, function(...)
     called[#called + 1] = name
     return real(...)
   end)
 end
-local libraries, own = { string, table, math, coroutine, utf8 }, { next = next, pairs = pairs }
-local names = {}
-for _, library in own.pairs(libraries) do
-  for name in own.pairs(library) do names[#names + 1] = { library, name } end
-end
-for name in own.pairs(_G) do
-  if name ~= 'require' then names[#names + 1] = { _G, name } end
-end
-local count = #names
-local type = type
-for i = 1, count do
-  if type(names[i][1][names[i][2]]) == 'function' then override(names[i][1], names[i][2]) end
-end
-called = {}
 require 'm'
 ";
 
@@ -65,7 +56,6 @@ fn what_is_put_in_place_of_the_library_is_never_called_by_us() {
         );
         site.good("m.lua", &format!("{} -- again", module(v)));
     }
-    site.session.vm.fire(1).ok();
     site.session.vm.forget_reload();
     site.eval("session:prototype('lua.ViewList') n = require 'n' session:unloadModule('n')");
     site.eval("session:createVariable(nil, { a = 1 }, { path = 'a' })");

@@ -13,9 +13,9 @@
 //! | `names` | names of fields of ours |
 //!
 //! Objects are known by where they lie (Lua moves none), in Rust's sets and maps, which take a tenth of what a
-//! table of Lua takes. So that nothing comes to lie where another was: all that the snapshot has met is in its
-//! lists, and all that is remembered beyond that goes into one more ([`Reload::hold`]). The lists are Lua's,
-//! and go with the reload.
+//! table of Lua takes. So that nothing comes to lie where another was, all that the snapshot has met is in a
+//! list, and all that is remembered beyond that is added to it ([`Reload::hold`]). The lists are Lua's, and go
+//! with the reload.
 //!
 //! Safety of these files: each of these functions is called by the prelude only, with the arguments that it
 //! names. Lua's stack has room for what they push ([`enter`]), and indexes are of what has been pushed. A
@@ -39,16 +39,15 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::{CStr, c_char, c_int},
     hash::BuildHasherDefault,
-    mem::MaybeUninit,
     ptr,
 };
 
 use mlua::{
     Lua, Table,
     ffi::{
-        lua_CFunction, lua_Debug, lua_Integer, lua_State, lua_checkstack, lua_createtable, lua_getinfo,
-        lua_newuserdatauv, lua_pushcclosure, lua_pushcfunction, lua_pushvalue, lua_setfield,
-        lua_setiuservalue, lua_setmetatable, lua_settop, lua_touserdata, lua_upvalueindex, luaL_error,
+        lua_CFunction, lua_Integer, lua_State, lua_createtable, lua_newuserdatauv, lua_pushcclosure,
+        lua_pushcfunction, lua_pushvalue, lua_setfield, lua_setiuservalue, lua_setmetatable, lua_settop,
+        lua_touserdata, lua_upvalueindex, luaL_error,
     },
 };
 use rustc_hash::FxHasher;
@@ -57,11 +56,9 @@ use self::{names::Names, pairs::Pair};
 use super::{
     data::{Foreign, is_same},
     entries::List,
-    values::{Raw, RawTable, same_text},
+    raw::origin,
+    values::{Raw, RawTable, make_room, same_text},
 };
-
-/// More than any of these functions has on the stack.
-const ROOM: c_int = 30;
 
 type Identities = HashSet<usize, BuildHasherDefault<FxHasher>>;
 type ByIdentity<V> = HashMap<usize, V, BuildHasherDefault<FxHasher>>;
@@ -208,9 +205,7 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
     ];
     unsafe {
         lua_settop(l, RELOAD);
-        if lua_checkstack(l, ROOM) == 0 {
-            return 0;
-        }
+        make_room(l);
         let state = lua_newuserdatauv(l, size_of::<*mut Reload>(), 1).cast::<*mut Reload>();
         state.write(ptr::null_mut());
         lua_createtable(l, 0, 1);
@@ -300,9 +295,7 @@ unsafe fn enter_reload<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reloa
 unsafe fn enter<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reload {
     unsafe {
         lua_settop(l, arguments);
-        if lua_checkstack(l, ROOM) == 0 {
-            luaL_error(l, c"stack overflow".as_ptr());
-        }
+        make_room(l);
         let state = lua_touserdata(l, lua_upvalueindex(1)).cast::<*mut Reload>();
         let reload = &mut **state;
         reload.l = l;
@@ -398,12 +391,7 @@ impl Reload {
 
     /// The name of the chunk that a function is from.
     unsafe fn source_of(&self, function: Raw) -> *const c_char {
-        let mut about = MaybeUninit::<lua_Debug>::zeroed();
-        unsafe {
-            function.push(self.l);
-            lua_getinfo(self.l, c">S".as_ptr(), about.as_mut_ptr());
-            (*about.as_ptr()).source
-        }
+        unsafe { origin(self.l, function).0 }
     }
 
     /// Whether it is from a file that has run.

@@ -233,11 +233,7 @@ impl Reload {
         let (l, Some(inner)) = (self.l, table.table()) else { return };
         let list = &mut self.lists.ours;
         unsafe {
-            let metatable = RawTable::metatable(inner);
-            list.append(l, table);
-            list.append(l, if metatable.is_null() { Raw::FALSE } else { Raw::of_table(metatable) });
-            list.append(l, Raw::of(0));
-            let stop = list.end;
+            let stop = begin_table(l, list, inner);
             let mut entries = Entries::of(inner);
             while let Some((key, value)) = entries.take() {
                 list.append(l, key);
@@ -254,17 +250,11 @@ impl Reload {
             if has_place {
                 self.places.insert(subject.identity(), self.lists.tables.end + 1);
             }
-            self.lists.tables.append(l, subject);
+            let stop = begin_table(l, &mut self.lists.tables, table);
             let metatable = RawTable::metatable(table);
-            if metatable.is_null() {
-                self.lists.tables.append(l, Raw::FALSE);
-            } else {
-                let metatable = Raw::of_table(metatable);
-                self.meet(metatable);
-                self.lists.tables.append(l, metatable);
+            if !metatable.is_null() {
+                self.meet(Raw::of_table(metatable));
             }
-            self.lists.tables.append(l, Raw::of(0));
-            let stop = self.lists.tables.end;
             // A list that grows may have it cleared.
             let is_weak = !metatable.is_null() && !RawTable::get(metatable, l, self.names.mode).is_nil();
             let mut entries = Entries::of(table);
@@ -309,6 +299,17 @@ impl Reload {
             }
             lua_pop(l, 1);
         }
+    }
+}
+
+/// What a table in a list begins with: see [`Lists`]. Returns where its end is to be noted.
+unsafe fn begin_table(l: *mut lua_State, list: &mut List, table: *const RawTable) -> lua_Integer {
+    unsafe {
+        let metatable = RawTable::metatable(table);
+        list.append(l, Raw::of_table(table));
+        list.append(l, if metatable.is_null() { Raw::FALSE } else { Raw::of_table(metatable) });
+        list.append(l, Raw::of(0));
+        list.end
     }
 }
 

@@ -12,7 +12,10 @@ use mlua::ffi::{
 };
 
 use super::{Identities, Reload, snapshot::entries};
-use crate::vm::values::{Raw, RawTable, same_text};
+use crate::vm::{
+    raw::origin,
+    values::{Raw, RawTable, same_text},
+};
 
 /// How often it has been met, by kind and by where it is.
 #[derive(Default)]
@@ -61,11 +64,8 @@ impl Reload {
         if !function.is_function() || !self.seen.contains(&function.identity()) {
             return;
         }
-        let mut about = MaybeUninit::<lua_Debug>::zeroed();
         unsafe {
-            function.push(self.l);
-            lua_getinfo(self.l, c">S".as_ptr(), about.as_mut_ptr());
-            let (source, line) = ((*about.as_ptr()).source, (*about.as_ptr()).linedefined);
+            let (source, line) = origin(self.l, function);
             if self.is_changed(source) {
                 self.stale.add(what, source, line);
             }
