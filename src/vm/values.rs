@@ -478,4 +478,40 @@ mod tests {
         assert_eq!((of("a"), of("b"), of("c")), (Some(10), None, Some(30)));
         assert_eq!(table.raw_get::<i64>(1).unwrap(), 40);
     }
+
+    #[test]
+    fn what_is_set_is_held_by_the_table_though_the_collector_has_been_through_it() {
+        let go = |l| {
+            // SAFETY: the table stays at index 1; each new one is on the stack until it is in there.
+            unsafe {
+                mlua::ffi::lua_gc(l, mlua::ffi::LUA_GCGEN, 0, 0);
+                for _ in 0..3 {
+                    mlua::ffi::lua_gc(l, mlua::ffi::LUA_GCCOLLECT);
+                }
+                let (table, name) = (RawTable::at(l, 1), Raw::text(l, c"a"));
+                assert!(!RawTable::is_open(table), "it is an old one");
+                for i in 1..=1000 {
+                    mlua::ffi::lua_createtable(l, 1, 0);
+                    mlua::ffi::lua_pushinteger(l, i);
+                    mlua::ffi::lua_rawseti(l, -2, 1);
+                    let value = Raw::top(l);
+                    RawTable::set(table, l, name, value);
+                    lua_pop(l, 1);
+                    mlua::ffi::lua_gc(l, mlua::ffi::LUA_GCSTEP, 0);
+                    // It would lie where the one before was.
+                    mlua::ffi::lua_createtable(l, 1, 0);
+                    lua_pop(l, 1);
+                    RawTable::get(table, l, name).push(l);
+                    mlua::ffi::lua_rawgeti(l, -1, 1);
+                    assert_eq!(mlua::ffi::lua_tointeger(l, -1), i);
+                    lua_pop(l, 2);
+                }
+                lua_settop(l, 0);
+            }
+        };
+        let lua = Lua::new();
+        let table: Table = lua.load("return { a = {} }").eval().unwrap();
+        // SAFETY: it leaves nothing on the stack.
+        unsafe { lua.exec_raw::<()>(&table, go).unwrap() };
+    }
 }
