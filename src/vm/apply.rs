@@ -102,7 +102,7 @@ impl Vm {
             }
         };
         let is_finished = gone.is_empty() && !committed.is_followed;
-        self.after_commit(&committed, &before.generation, &mut effects);
+        self.after_commit(committed, &before.generation, &mut effects);
         self.let_go(gone, &mut effects);
         if is_finished {
             self.finished();
@@ -134,7 +134,7 @@ impl Vm {
         let ran = self.run_files(vec![changed], &generation);
         match ran.and_then(|_| self.commit(false)) {
             Ok(committed) => {
-                self.after_commit(&committed, &before.generation, &mut effects);
+                self.after_commit(committed, &before.generation, &mut effects);
                 self.finish();
                 Ok(effects)
             }
@@ -196,25 +196,24 @@ impl Vm {
     }
 
     /// What follows a commit, in the order that people rely on. A failure in here is told, and undoes nothing.
-    fn after_commit(&mut self, committed: &Committed, before: &Generation, effects: &mut Effects) {
+    fn after_commit(&mut self, committed: Committed, before: &Generation, effects: &mut Effects) {
+        let is_followed = committed.is_followed;
         self.tell(committed, before, effects);
-        if !committed.is_followed {
+        if !is_followed {
             return;
         }
         self.migrate_all(effects);
         self.call_hooks(Hook::Accept, effects);
         let again = self.take_invalidated();
-        effects.notes.extend(self.take_notes(before));
+        effects.notes.extend(self.notes(self.take_told(), before));
         if !again.is_empty() {
             self.run_again(&again, effects);
         }
     }
 
-    fn tell(&mut self, committed: &Committed, before: &Generation, effects: &mut Effects) {
+    fn tell(&mut self, committed: Committed, before: &Generation, effects: &mut Effects) {
         effects.timers_replaced += committed.timers_ended;
-        if committed.has_notes {
-            effects.notes.extend(self.take_notes(before));
-        }
+        effects.notes.extend(self.notes(committed.told, before));
         if committed.is_followed {
             self.call_hooks(Hook::Dispose, effects);
         }
@@ -237,7 +236,7 @@ impl Vm {
                 let renewed =
                     |note: &Note| matches!(note, Note::CopiesMade { file, .. } if ran.contains(file));
                 effects.notes.retain(|note| !renewed(note));
-                self.tell(&committed, &generation, effects);
+                self.tell(committed, &generation, effects);
                 self.migrate_all(effects);
                 // What these accept may invalidate others; that waits for the next save, or two files
                 // could go on for ever.

@@ -12,7 +12,7 @@ use mlua::{
     Lua, Table,
     ffi::{
         lua_CFunction, lua_State, lua_createtable, lua_gettop, lua_pop, lua_pushboolean, lua_pushcclosure,
-        lua_pushvalue, lua_rawset, lua_settop, lua_upvalueindex,
+        lua_rawset, lua_settop, lua_upvalueindex,
     },
 };
 use rustc_hash::FxHashMap;
@@ -93,22 +93,27 @@ unsafe extern "C-unwind" fn foreign(l: *mut lua_State) -> c_int {
 
 /// A copy of what the source set, to tell later whether the source has changed.
 unsafe extern "C-unwind" fn copy_data(l: *mut lua_State) -> c_int {
-    const COPY: c_int = 2;
     unsafe {
         lua_settop(l, 1);
         make_room(l);
-        let value = Raw::top(l);
-        let foreign = Foreign::upvalues(l);
-        match (value.class(), value.table()) {
-            (Class::Function, _) => lua_pushvalue(l, lua_upvalueindex(MARK)),
-            (_, Some(table)) if !foreign.has(l, value) => {
-                new_copy(l, table);
-                Copying { l, foreign, inner: None }.go(table, RawTable::at(l, COPY));
-                lua_settop(l, COPY);
-            }
-            _ => {}
-        }
+        let mark = Raw::at(l, lua_upvalueindex(MARK));
+        push_copy(l, Foreign::upvalues(l), mark, Raw::top(l));
         1
+    }
+}
+
+/// The same, on top of the stack. The value is held by somebody.
+pub(super) unsafe fn push_copy(l: *mut lua_State, foreign: Foreign, mark: Raw, value: Raw) {
+    unsafe {
+        match value.table() {
+            Some(table) if !foreign.has(l, value) => {
+                new_copy(l, table);
+                let copy = lua_gettop(l);
+                Copying { l, foreign, mark, inner: None }.go(table, RawTable::at(l, copy));
+                lua_settop(l, copy);
+            }
+            _ => (if value.is_function() { mark } else { value }).push(l),
+        }
     }
 }
 
@@ -125,6 +130,7 @@ unsafe fn new_copy(l: *mut lua_State, table: *const RawTable) {
 struct Copying {
     l: *mut lua_State,
     foreign: Foreign,
+    mark: Raw,
     /// Of tables in the table, if there are any.
     inner: Option<Inner>,
 }
@@ -141,7 +147,7 @@ impl Copying {
     unsafe fn go(&mut self, mut from: *const RawTable, mut to: *const RawTable) {
         let l = self.l;
         unsafe {
-            let mark = Raw::at(l, lua_upvalueindex(MARK));
+            let mark = self.mark;
             loop {
                 let mut entries = Entries::of(from);
                 while let Some((key, value)) = entries.take() {

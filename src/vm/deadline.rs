@@ -215,25 +215,29 @@ impl Deadline {
     }
 }
 
-/// `watch()`: from here on the hook looks at what the running thread does. Says whether it did not before; then
-/// [`unwatch`] has to follow, or the end of the run.
-pub(super) unsafe extern "C-unwind" fn watch(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: Lua calls it, with room for some values. Setting a hook raises no errors.
+/// From here on the hook looks at what the running thread does. Says whether it did not before; then [`unwatch`]
+/// has to follow, or the end of the run.
+///
+/// # Safety
+/// `state` has to be running on this thread.
+pub(super) unsafe fn watch(state: *mut ffi::lua_State) -> bool {
+    // SAFETY: the caller's. Setting a hook raises no errors.
     unsafe {
         let begins = limits().is_some() && ffi::lua_gethook(state).is_none();
         if begins {
             ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, PERIOD);
         }
-        ffi::lua_pushboolean(state, c_int::from(begins));
-        1
+        begins
     }
 }
 
-/// `unwatch()`: what follows is code of ours again.
-pub(super) unsafe extern "C-unwind" fn unwatch(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: as above.
+/// What follows is code of ours again.
+///
+/// # Safety
+/// As for [`watch`].
+pub(super) unsafe fn unwatch(state: *mut ffi::lua_State) {
+    // SAFETY: the caller's.
     unsafe { ffi::lua_sethook(state, None, 0, 0) }
-    0
 }
 
 enum Verdict {

@@ -3,11 +3,11 @@
 //! Safety of this file: as in `values.rs`.
 #![allow(unsafe_code, reason = "Lua's own structures: see `values.rs`")]
 
-use std::{ffi::c_int, ptr};
+use std::{ffi::c_int, ptr, slice};
 
 use mlua::ffi::{lua_Integer, lua_State, lua_pop, lua_rawseti};
 
-use super::values::{INTEGER, Node, Raw, RawTable, top};
+use super::values::{INTEGER, Node, Raw, RawTable};
 
 /// A list of ours that becomes longer. Somebody holds its table.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct List {
     /// How long it is.
     pub(super) end: lua_Integer,
     /// How long it can become where it is.
-    room: lua_Integer,
+    pub(super) room: lua_Integer,
 }
 
 impl List {
@@ -33,6 +33,17 @@ impl List {
     /// All that there is room for, from value 1 on: see [`nth`](super::values::nth).
     pub(super) unsafe fn values<'a>(&self) -> &'a [Raw] {
         unsafe { RawTable::list(self.table) }
+    }
+
+    /// It holds nothing any more, and has the room that it had.
+    pub(super) unsafe fn empty(&mut self) {
+        if self.table.is_null() {
+            return;
+        }
+        let list = unsafe { RawTable::list(self.table) };
+        let end = usize::try_from(self.end).unwrap_or(0).min(list.len());
+        unsafe { slice::from_raw_parts_mut((*self.table).array, end).fill(Raw::NIL) }
+        self.end = 0;
     }
 
     /// Where it is.
@@ -146,27 +157,13 @@ impl Entries {
         }
         count
     }
-
-    /// What `lua_next` does: in place of the key on top of the stack, the next one and its value; or neither,
-    /// at the end. It begins with nil as that does.
-    pub(super) unsafe fn next(&mut self, l: *mut lua_State) -> bool {
-        unsafe {
-            let Some((key, value)) = self.take() else {
-                lua_pop(l, 1);
-                return false;
-            };
-            top(l).write(key);
-            value.push(l);
-            true
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use mlua::{
         Lua, Table,
-        ffi::{lua_pushnil, lua_settop},
+        ffi::lua_settop,
     };
 
     use super::*;
@@ -244,13 +241,10 @@ mod tests {
         let go = |l| {
             // SAFETY: the table is at index 1; entries are taken out, and none is added.
             unsafe {
-                let mut entries = Entries::at(l, 1);
-                lua_pushnil(l);
-                while entries.next(l) {
-                    mlua::ffi::lua_pushvalue(l, -2);
-                    lua_pushnil(l);
-                    mlua::ffi::lua_rawset(l, 1);
-                    lua_pop(l, 1);
+                let table = RawTable::at(l, 1);
+                let mut entries = Entries::of(table);
+                while let Some((key, _)) = entries.take() {
+                    RawTable::set(table, l, key, Raw::NIL);
                 }
                 lua_settop(l, 0);
             }

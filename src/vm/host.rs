@@ -14,7 +14,7 @@ use std::{
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
 use super::{
-    data, raw, reload,
+    data, files, raw, reload,
     timers::{TimerHandle, Timers},
 };
 use crate::{
@@ -232,6 +232,7 @@ pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
     host.raw_set("log", lua.create_function(log)?)?;
     raw::add(lua, &host)?;
     data::add(lua, &host)?;
+    files::add(lua, &host)?;
     reload::add(lua, &host)?;
     Ok(host)
 }

@@ -20,19 +20,21 @@
 //! | `prelude/modules.lua` | `require` |
 //! | | loaded when a file is to run and let go some time after it: |
 //! | `prelude/prototypes.lua` | declaring prototypes |
-//! | `prelude/load.lua` | running a file, and what it assigns meanwhile |
+//! | `prelude/load.lua` | which file runs when it is required |
+//! | `files` | running one, and what it assigns meanwhile, as functions of C |
 //! | `apply` | a generation in one state: all of it or none of it |
 //! | `failures` | generations that failed one after the other |
 //! | `transaction` | its steps: a reload from outside: all of it or none of it |
 //! | `reload` | what it does with what is in the state, as functions of C: see there |
 //! | `data` | copies of what a source declares, and whether they are as they were |
-//! | `raw` | lists of tables, and the like, as functions of C |
+//! | `raw` | lists of what is in tables |
+//! | `names` | names of fields of ours |
 //! | `values`, `entries` | Lua's values and tables, read where they lie |
 //! | `notes` | what the prelude has to tell of a reload |
 //! | | the rest is loaded for a reload and let go some time after it: |
-//! | `prelude/snapshot.lua` | what user code can reach, and the way back |
-//! | `prelude/reload.lua` | running files again, dependencies first |
-//! | `prelude/settle.lua` | the end: notes, timers, hooks |
+//! | `prelude/snapshot.lua` | what is known of a reload |
+//! | `prelude/reload.lua` | which files run again beyond those that were saved |
+//! | `prelude/settle.lua` | the end: timers, hooks |
 //! | `prelude/follow.lua`, `prelude/migrate.lua` | what follows a commit: hooks, files that are gone; objects get the fields of their prototype |
 //! | `prelude/rollback.lua` | what undoes a reload that failed |
 //!
@@ -45,10 +47,12 @@ mod deadline;
 mod definitions;
 mod entries;
 mod failures;
+mod files;
 mod host;
 mod json;
 mod library;
 mod memory;
+mod names;
 mod notes;
 mod place;
 mod prelude;

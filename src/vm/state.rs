@@ -11,7 +11,7 @@ use std::{
 use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value};
 
 use super::{
-    deadline::{self, Budget, Deadline, Outer},
+    deadline::{Budget, Deadline, Outer},
     host::{self, HostState},
     json, library,
     memory::{MemoryWatch, Pressure},
@@ -149,7 +149,6 @@ impl Vm {
         };
         host.raw_set("need", lua.create_function(need)?)?;
         prelude.raw_set("host", host)?;
-        prelude.raw_set("max_snapshot", MAX_SNAPSHOT)?;
         load_parts(&lua, &PRELUDE.start, &prelude)?;
         lua.set_app_data(state);
         let fire = prelude.raw_get("fire")?;
@@ -161,13 +160,7 @@ impl Vm {
     /// From here on it has limits, and the state's hook.
     fn limited(self, budget: &BudgetConfig) -> mlua::Result<Self> {
         self.lua.set_memory_limit(hard_limit(budget))?;
-        // SAFETY: the prelude calls them, around what it runs of the user's.
-        #[allow(unsafe_code)]
-        let (watch, unwatch) = unsafe {
-            (self.lua.create_c_function(deadline::watch)?, self.lua.create_c_function(deadline::unwatch)?)
-        };
-        self.prelude.raw_set("watch", watch)?;
-        self.prelude.raw_set("unwatch", unwatch)?;
+        self.prelude.raw_set("watch", true)?;
         let deadline = Some(Deadline::install(&self.lua, budget)?);
         Ok(Self { deadline, ..self })
     }

@@ -6,12 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mlua::{Function, LuaString, MultiValue, Value};
+use mlua::{Function, LightUserData, LuaString, MultiValue, Value};
 
 use super::{
     deadline::Budget,
     notes,
-    state::{Failure, Vm},
+    reload::{Told, take_told},
+    state::{Failure, MAX_SNAPSHOT, Vm},
 };
 use crate::reload::{Generation, Note};
 
@@ -45,8 +46,8 @@ impl Hook {
 pub(crate) struct Committed {
     /// Of replaced versions.
     pub(crate) timers_ended: usize,
-    /// There is something to tell.
-    pub(crate) has_notes: bool,
+    /// What there is to tell.
+    pub(super) told: Vec<Told>,
     /// There are hooks to be called, or objects to be migrated.
     pub(crate) is_followed: bool,
 }
@@ -66,7 +67,7 @@ impl Vm {
         // Some hundred kilobytes of garbage at most, which are collected when browsers have been served.
         self.pause_collector();
         let used = self.used_memory();
-        let complete = self.trusted("begin", ());
+        let complete = self.trusted("begin", MAX_SNAPSHOT);
         // What is needed to undo it is not the user's.
         self.lend(self.used_memory().saturating_sub(used));
         complete
@@ -117,16 +118,24 @@ impl Vm {
             tracing::error!(%error, "the prelude failed in commit_all; this is a bug");
             self.failure(&error, None)
         });
-        let (timers_ended, has_notes, is_followed) = committed?;
+        let (timers_ended, told, is_followed) = committed?;
+        let told = take(told);
         self.state(|state| state.release_log(true));
-        Ok(Committed { timers_ended, has_notes, is_followed })
+        Ok(Committed { timers_ended, told, is_followed })
     }
 
-    /// What there is to tell since the last call; `before` is the generation that was replaced.
-    pub(crate) fn take_notes(&self, before: &Generation) -> Vec<Note> {
-        let told: Vec<Vec<Value>> = self.trusted("take_notes", ());
-        let now = self.state(|state| state.generation.clone()).unwrap_or_default();
-        told.iter().filter_map(|note| notes::read(note, before, &now)).collect()
+    /// What there is to tell since the last call.
+    pub(super) fn take_told(&self) -> Vec<Told> {
+        take(self.trusted("take_notes", ()))
+    }
+
+    /// What of it is worth telling; `before` is the generation that was replaced.
+    pub(super) fn notes(&self, told: Vec<Told>, before: &Generation) -> Vec<Note> {
+        if told.is_empty() {
+            return Vec::new();
+        }
+        let now = self.generation();
+        told.into_iter().filter_map(|told| notes::read(told, before, &now)).collect()
     }
 
     /// The reload is over.
@@ -197,6 +206,14 @@ impl Vm {
     /// No object is migrated any more.
     pub(crate) fn end_migration(&self) {
         self.trusted::<()>("end_migration", ());
+    }
+}
+
+fn take(told: Option<LightUserData>) -> Vec<Told> {
+    // SAFETY: each caller has it from a function of the prelude that has just returned.
+    #[allow(unsafe_code)]
+    unsafe {
+        take_told(told)
     }
 }
 

@@ -115,6 +115,7 @@ struct State {
 
 impl Raw {
     pub(super) const FALSE: Self = Self { bits: 0, kind: BOOLEAN };
+    pub(super) const TRUE: Self = Self { bits: 0, kind: BOOLEAN | 1 << 4 };
     pub(super) const NIL: Self = Self { bits: 0, kind: 0 };
 
     pub(super) fn of(integer: lua_Integer) -> Self {
@@ -180,6 +181,13 @@ impl Raw {
             COROUTINE => Class::Coroutine,
             _ => Class::Other,
         }
+    }
+
+    /// Whether Lua's `type` says the same of both.
+    pub(super) fn has_type_of(self, other: Self) -> bool {
+        const USERDATA: u8 = 7;
+        let name = |kind| if kind & BASIC == LIGHT_USERDATA { USERDATA } else { kind & BASIC };
+        name(self.kind) == name(other.kind)
     }
 
     pub(super) fn is_function(self) -> bool {

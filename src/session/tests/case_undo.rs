@@ -196,13 +196,13 @@ fn a_reload_is_undone_if_its_commit_fails() {
     let mut site = Site::new(&[("main.lua", &text(1))]);
     site.good("main.lua", &text(2));
     let reload: mlua::Table = site.session.vm.prelude().raw_get("R").unwrap();
-    let settle: mlua::Function = reload.raw_get("settle").unwrap();
+    let commit: mlua::Function = reload.raw_get("commit").unwrap();
     // As a bug of ours would do it: at the end of the work.
     let fails = site.session.vm.lua().create_function(move |_, ()| {
-        settle.call::<()>(())?;
+        commit.call::<()>(())?;
         Err::<(), _>(mlua::Error::runtime("broken"))
     });
-    reload.raw_set("settle", fails.unwrap()).unwrap();
+    reload.raw_set("commit", fails.unwrap()).unwrap();
     let (message, exhausted) = site.failure("main.lua", &text(3));
     assert!(message.contains("broken") && !exhausted, "{message}");
     assert_eq!(site.eval("return X .. v() .. tostring(session.reloading)"), "22false");

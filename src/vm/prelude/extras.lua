@@ -172,16 +172,18 @@ P.unload = unload
 -- The same when user code asks for it: this version is let go, so it disposes of what it holds. A reload
 -- that may still be undone calls the hooks when it is committed.
 local function unload_and_dispose(record)
-  local hooks, reload = record.dispose or {}, P.R
-  record.dispose = nil
+  local hooks, replaced, reload = record.dispose or {}, record.old_dispose or {}, P.R
+  record.dispose, record.old_dispose = nil, nil
   unload(record)
+  if reload and reload.under_way then
+    local let_go = reload.let_go
+    for i = 1, #replaced do let_go[#let_go + 1] = { replaced[i], record.data, record.source } end
+    for i = 1, #hooks do let_go[#let_go + 1] = { hooks[i], record.data, record.source } end
+    return
+  end
   for i = 1, #hooks do
-    if reload and reload.tables then
-      reload.let_go[#reload.let_go + 1] = { hooks[i], record.data, record.source }
-    else
-      local ok, problem = pcall(hooks[i], record.data)
-      if not ok then host.log("error", sub(record.source, 2) .. ": hot.dispose failed: " .. tostring(problem)) end
-    end
+    local ok, problem = pcall(hooks[i], record.data)
+    if not ok then host.log("error", sub(record.source, 2) .. ": hot.dispose failed: " .. tostring(problem)) end
   end
 end
 

@@ -44,7 +44,7 @@ function R.take_invalidated()
   R.invalidated = nil
   for i = 1, #asked do
     local record, message = asked[i][1], asked[i][2]
-    R.done[record] = true
+    record.done = true
     if R.run_dependents(record, "invalidated", message) == 0 then
       R.note { "invalidated", record.source, message }
     end

@@ -1,155 +1,38 @@
--- Running files: modules by canonical identity, each run once; what a file assigns while it runs is noted.
+-- Running files: modules by canonical identity, each run once. What it takes to run one, and to note what it
+-- assigns meanwhile, are functions of C: see src/vm/files.rs.
 local P = ...
-local L, host, debug, G = P.L, P.host, P.debug, _G
-local copy_data, foreign = L.copy_data, L.foreign
+local L, host, G = P.L, P.host, _G
+local copy_data = L.copy_data
 local error, ipairs, next, type = error, ipairs, next, type
 local rawequal, rawget, rawset = rawequal, rawget, rawset
-local watch, unwatch = P.watch, P.unwatch
-local concat, setmetatable = table.concat, debug.setmetatable
-local setupvalue = debug.setupvalue
+local concat, setmetatable = table.concat, P.debug.setmetatable
 local loaded, records, stack = P.loaded, P.records, P.stack
 
--- The list of what is in the globals or a copy of them, and from where to where it goes: the library, and a
--- few of a site.
-local function listed(t)
-  local list = host.list(t)
-  return { list, 1, #list }
-end
+-- What `pairs` goes through in the environment of a file.
+function L.pairs_of_globals() return next, G, nil end
 
-local function pairs_of_globals() return next, G, nil end
-
--- What a file is run with: record -> { record, metatable, assign, first }. Made once for all its versions.
-local frames, leaving = {}, {}
-
-local function frame_of(record)
-  local frame = frames[record]
-  if not frame then
-    local function assign(_, name, value)
-      local before = record.assigned
-      if before[name] == nil then
-        local old = rawget(G, name)
-        if old == nil then old = P end
-        before[name] = old
-      end
-      G[name] = value
-    end
-    frame = setmetatable({ record = record, metatable = {}, assign = assign }, leaving)
-    frames[record] = frame
-  end
-  return frame
-end
-
--- What the chunk assigns to globals goes there, and is noted with what was there before. Its functions
--- share the variable that holds its environment, so afterwards they see the globals themselves.
-local function track(record, chunk, frame)
-  local metatable = frame.metatable
-  -- All of it: the version before could have done anything to it.
-  metatable.__index, metatable.__newindex, metatable.__pairs = G, frame.assign, pairs_of_globals
-  setupvalue(chunk, 1, setmetatable({}, metatable))
-  record.assigned, record.chunk = {}, chunk
-  local R = P.R
-  if R and R.untouched then
-    -- They are listed already, as the first of the snapshot.
-    R.untouched, record.was = false, { R.tables, 4, R.tables[3] }
-  else
-    record.was = listed(G)
-  end
-end
-
--- Past the environment, by `_G.x = 1` or `rawset`, globals are set unseen: they are compared with what was
--- there.
-local function note_unseen(record)
-  local was = record.was
-  if was and not host.is_listed(G, was[1], was[2], was[3]) then
-    host.note_changes(G, host.unlisted(was[1], was[2], was[3]), record.assigned, P)
-  end
-end
-
--- Those around it have not set what it has set.
-local function hand_over(record)
-  if not stack[1] or next(record.assigned) == nil then return end
-  for _, around in ipairs(stack) do
-    local was = around.was
-    if was then
-      was = host.unlisted(was[1], was[2], was[3])
-      for name in next, record.assigned do was[name] = rawget(G, name) end
-      around.was = listed(was)
-    end
-  end
-end
-
-local function untrack(record)
-  if record.chunk then
-    note_unseen(record)
-    hand_over(record)
-    -- Not nil: an entry that has left a table takes a new place in it when it comes back.
-    record.was = false
-    setupvalue(record.chunk, 1, G)
-    -- Who kept the environment itself uses it on.
-    frame_of(record).metatable.__newindex = G
-    record.chunk = false
-  end
-end
+host.file_functions(P, L)
 
 function L.forget(record)
-  records[record.path], frames[record] = nil, nil
+  records[record.path] = nil
   for name in next, record.names do
     if rawequal(rawget(loaded, name), record.exports) then rawset(loaded, name, nil) end
   end
   host.unloaded(record.path)
 end
 
--- Leaves the file however it ends, without losing the traceback of an error as pcall would.
-function leaving.__close(frame, problem)
-  local record = frame.record
-  stack[#stack] = nil
-  record.running = false
-  untrack(record)
-  if problem ~= nil and frame.first then
-    L.forget(record)
-    local by = stack[#stack]
-    host.failed(record.path, record.file, by and by.path)
-  end
+-- It has not come to its end when it ran first.
+function L.failed(record)
+  L.forget(record)
+  local by = stack[#stack]
+  host.failed(record.path, record.file, by and by.path)
 end
-
-function L.run(record, chunk, first)
-  local frame <close> = frame_of(record)
-  frame.first = first
-  record.running, record.source, record.deps = true, host.source(chunk), {}
-  if stack[1] then note_unseen(stack[#stack]) end
-  stack[#stack + 1] = record
-  if P.hot then track(record, chunk, frame) end
-  -- All around it is code of ours, which the deadline does not look at. So nothing of the user's may run
-  -- there: `package.loaded` can have metamethods.
-  local watched = watch and watch()
-  local exports = chunk(record.name, record.path)
-  if watched then unwatch() end
-  if exports == nil then exports = rawget(loaded, record.name) end
-  if exports == nil then exports = true end
-  return exports
-end
-
--- What the globals are that a file has assigned, as its source set them. A function is there itself: it
--- goes when it leaves the source, unless somebody else has put another in its place.
-function L.globals_of(record)
-  local globals
-  for name in next, record.assigned or {} do
-    local value = rawget(G, name)
-    globals = globals or {}
-    globals[name] = type(value) == "function" and value or copy_data(value)
-  end
-  return globals
-end
-
-local function export(record, exports)
-  record.exports = exports
-  if type(exports) == "table" and not foreign(exports) or type(exports) == "function" then P.exported[exports] = record end
-end
-L.export = export
 
 -- Runs a file that this session has not loaded, which is `chunk`.
 function L.load_first(path, chunk, file, name)
-  local record = { path = path, file = file, name = name, names = { [name] = true }, version = 1 }
+  local record = setmetatable({
+    path = path, file = file, name = name, names = { [name] = true }, version = 1, first = false, done = false,
+  }, L.leaving)
   records[path] = record
   if stack[1] then stack[#stack].deps[record] = true end
   local exports = L.run(record, chunk, true)
@@ -158,7 +41,7 @@ function L.load_first(path, chunk, file, name)
     record.globals = L.globals_of(record)
   end
   record.assigned = false
-  export(record, exports)
+  L.export(record, exports)
   rawset(loaded, name, exports)
   host.loaded(path, file)
   return exports
@@ -231,7 +114,7 @@ function L.sweep()
   for _, record in next, records do
     if record.running then
       record.running = false
-      untrack(record)
+      L.untrack(record)
       if record.exports == nil then L.forget(record) end
     end
   end

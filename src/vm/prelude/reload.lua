@@ -1,7 +1,7 @@
 -- Files that are there already and are run again, dependencies first.
 local P = ...
-local R, quietly, loaded, records = P.R, P.host.quietly, P.loaded, P.records
-local next, rawequal, rawget, rawset, type = next, rawequal, rawget, rawset, type
+local R, records = P.R, P.records
+local next, rawequal, rawget, type = next, rawequal, rawget, type
 local setmetatable = P.debug.setmetatable
 
 -- These files are to be run: whoever requires one that has not been run yet has it run first.
@@ -13,10 +13,10 @@ function R.plan(paths)
 end
 
 -- What requires this one cannot follow by itself, so it runs again.
-local function run_dependents(record, why, message)
+function R.run_dependents(record, why, message)
   local files, before = { "dependents", record.source, why, message or false }, 4
   for path, other in next, records do
-    if other.deps and other.deps[record] and other ~= record and not other.running and not R.done[other] then
+    if other.deps and other.deps[record] and other ~= record and not other.running and not other.done then
       if not P.pending[other] then
         P.pending[other] = true
         R.extra[#R.extra + 1] = other
@@ -27,7 +27,6 @@ local function run_dependents(record, why, message)
   if #files > before then R.note(files) end
   return #files - before
 end
-R.run_dependents = run_dependents
 
 -- Those that are to run beyond the plan: path, file, path, file ...
 function R.take_extra()
@@ -37,41 +36,6 @@ function R.take_extra()
   end
   R.extra = {}
   return list
-end
-
--- What the new version of a file made goes into what others hold.
-local function take(record, exports, before, base, globals)
-  record.base = type(exports) == "table" and P.L.copy_data(exports)
-  record.globals = P.L.globals_of(record) or false
-  local stays, changed = R.merge(record, before, exports, base, globals)
-  record.assigned = false
-  P.L.export(record, stays)
-  for name in next, record.names do rawset(loaded, name, stays) end
-  if changed then R.changed[record] = changed end
-end
-
--- Runs the new version of a file, which is `chunk`. `file` and `name` are not given if it is loaded under
--- these. Says whether files are to run beyond the plan.
-function R.reload(path, chunk, file, name)
-  local record = records[path]
-  if not record then P.L.load_first(path, chunk, file, name) end
-  -- Or somebody has required it meanwhile.
-  if not record or R.done[record] then return R.extra[1] ~= nil end
-  P.pending[record], R.done[record] = nil, true
-  record.version, record.file = record.version + 1, file or record.file
-  local before, names, base, globals = record.exports, record.names, record.base, record.globals
-  if record.dispose then record.old_dispose, record.dispose = record.dispose, false end
-  if record.accept then record.accept = false end
-  for name in next, names do rawset(loaded, name, nil) end
-  local exports = P.L.run(record, chunk, false)
-  quietly(take, record, exports, before, base, globals)
-  local kind, was = type(exports), type(before)
-  if kind ~= was then
-    run_dependents(record, "type")
-  elseif kind ~= "table" and kind ~= "function" and not rawequal(before, exports) then
-    run_dependents(record, "scalar")
-  end
-  return R.extra[1] ~= nil
 end
 
 -- The same prototype with what the source says now. Fields that left it stay until objects are migrated.

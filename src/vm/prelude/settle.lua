@@ -1,5 +1,5 @@
--- The end of a reload that went well: what is to be told, timers of replaced versions, hooks. What is done to
--- what others hold, `R.settle` does.
+-- The end of a reload that went well: timers of replaced versions, hooks. What is done to what others hold is
+-- done before: see src/vm/reload/commit.rs.
 local P = ...
 local R = P.R
 local next, tostring, type = next, tostring, type
@@ -7,70 +7,13 @@ local format, gsub, sub = string.format, string.gsub, string.sub
 local same_data = P.L.same_data
 local nothing = {}
 
--- Kind, file and what else there is to say of it: see src/vm/notes.rs.
-function R.note(note) R.notes[#R.notes + 1] = note end
-
-local function show(value)
+-- What a local was or is, to be read.
+function R.show(value)
   if type(value) == "string" then return (gsub(format("%q", #value > 40 and sub(value, 1, 40) or value), "\\\n", "\\n")) end
   if type(value) ~= "table" then return tostring(value) end
   local n = 0
   for _ in next, value do n = n + 1 end
   return "a table of " .. n .. (n == 1 and " entry" or " entries")
-end
-
--- A local of a file has another value than it had.
-function R.note_local(source, name, was, now)
-  local key = source .. "\0" .. name
-  if R.local_notes[key] then return end
-  R.local_notes[key] = true
-  local text = type(now) ~= "table" and type(now) ~= "function" and show(now)
-  R.note { "local", source, name, show(was), text, type(was) == "table" }
-end
-
--- So many timers, coroutines or functions go on running old code from that line on.
-function R.note_stale(what, source, line, count)
-  R.note { "stale", source, what, line, count }
-end
-
--- Who made a copy of a value when it was loaded keeps the old one. Who could have is known by the source.
-local function note_copies()
-  for record, names in next, R.changed do
-    for _, other in next, P.records do
-      if other.deps and other.deps[record] and not R.done[other] then
-        local note = { "copies", other.source, record.source }
-        for i = 1, #names do note[i + 3] = names[i] end
-        R.note(note)
-      end
-    end
-  end
-end
-
--- What there is to tell since the last call.
-function R.take_notes()
-  local notes = R.notes
-  R.notes = {}
-  return notes
-end
-
--- From here on nothing is undone. Returns how many timers ended.
-function R.commit()
-  local ended = 0
-  -- Of modules that were unloaded meanwhile.
-  R.hooks = R.let_go
-  if not R.accepted or R.accepted[1] then R.accepted = {} end
-  for record in next, R.done do
-    for _, f in next, record.old_dispose or nothing do R.hooks[#R.hooks + 1] = { f, record.data, record.source } end
-    if record.accept then R.accepted[#R.accepted + 1] = { record.accept, record.exports, record.source, record } end
-    if record.old_dispose then record.old_dispose = false end
-  end
-  for handle, timer in next, P.timers do
-    if timer.owner and timer.version ~= timer.owner.version then
-      P.timers[handle] = nil
-      P.host.clear_timer(handle)
-      ended = ended + 1
-    end
-  end
-  return ended
 end
 
 local function differs(was, now)
@@ -95,19 +38,28 @@ local function migrates()
   return any
 end
 
--- All of it, and in the same call the end of the reload if nothing follows and it `may_finish`: a call from
--- Rust takes as long as some of these. Says how many timers ended, whether there is something to tell, and
--- whether there are hooks or migrations to come.
-function R.commit_all(may_finish)
-  local ended, follows = 0, false
-  local has_more = R.settle()
-  if next(R.changed) then note_copies() end
-  if has_more then
-    ended = R.commit()
-    follows = R.hooks[1] ~= nil or R.accepted[1] ~= nil or migrates()
+-- From here on nothing is undone. Returns how many timers ended, and whether there are hooks or migrations to
+-- come.
+function R.commit()
+  local ended = 0
+  -- Of modules that were unloaded meanwhile.
+  R.hooks = R.let_go
+  if not R.accepted or R.accepted[1] then R.accepted = {} end
+  for _, record in next, P.records do
+    if record.done then
+      for _, f in next, record.old_dispose or nothing do R.hooks[#R.hooks + 1] = { f, record.data, record.source } end
+      if record.accept then R.accepted[#R.accepted + 1] = { record.accept, record.exports, record.source, record } end
+      if record.old_dispose then record.old_dispose = false end
+    end
   end
-  if may_finish and not follows then R.finish() end
-  return ended, R.notes[1] ~= nil, follows
+  for handle, timer in next, P.timers do
+    if timer.owner and timer.version ~= timer.owner.version then
+      P.timers[handle] = nil
+      P.host.clear_timer(handle)
+      ended = ended + 1
+    end
+  end
+  return ended, R.hooks[1] ~= nil or R.accepted[1] ~= nil or migrates()
 end
 
 -- hot.invalidate: what requires this file runs again, as a reload of its own.

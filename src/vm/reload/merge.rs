@@ -1,49 +1,39 @@
 //! After a file has run: what it made goes into what other code holds already.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::CStr;
 
-use mlua::ffi::{lua_State, lua_createtable, lua_pushnil, lua_tostring};
+use mlua::ffi::lua_tostring;
 
 use super::{
-    Reload, enter_reload,
+    Reload, entries,
     pairs::{Base, Pair},
-    snapshot::entries,
 };
 use crate::vm::{
-    entries::{Entries, List},
+    entries::Entries,
     values::{Class, Raw, RawTable, nth},
 };
 
-/// `merge(record, old, new, base, globals)`: `old` is what the file of `record` returned before, `new` what it
-/// returns now, `base` and `globals` what its source set last time. Returns what stays, and the list of the
-/// names of it that have other values now, if there are any.
-pub(super) unsafe extern "C-unwind" fn merge(l: *mut lua_State) -> c_int {
-    const RECORD: c_int = 1;
-    const OLD: c_int = 2;
-    const NEW: c_int = 3;
-    const BASE: c_int = 4;
-    const GLOBALS: c_int = 5;
-    unsafe {
-        let reload = enter_reload(l, GLOBALS);
-        let [record, old, new, base, globals] = [RECORD, OLD, NEW, BASE, GLOBALS].map(|i| Raw::at(l, i));
-        reload.begin_merge();
-        reload.begin_file(record);
-        let has_root = reload.pair_roots(old, new, base);
-        let assigned = reload.field(record, reload.names.assigned);
-        reload.pair_globals(assigned, globals);
-        let declared = reload.of_reload(reload.names.declared);
-        reload.pair_prototypes(record, declared);
-        reload.find_pairs();
-        reload.rebind_file(record, new, assigned, declared);
-        reload.fill_all();
-        reload.keep_globals();
-        (if has_root { old } else { new }).push(l);
-        reload.push_changed();
-        2
-    }
-}
-
 impl Reload {
+    /// `old` is what the file of `record` returned before, `new` what it returns now, `base` and `globals` what
+    /// its source set last time. All are held by somebody. Returns what stays; names of it that have other
+    /// values now are in `changed`.
+    pub(super) unsafe fn merge_file(&mut self, record: Raw, old: Raw, new: Raw, base: Raw, globals: Raw) -> Raw {
+        unsafe {
+            self.begin_merge();
+            self.begin_file(record);
+            let has_root = self.pair_roots(old, new, base);
+            let assigned = self.field(record, self.names.assigned);
+            self.pair_globals(assigned, globals);
+            let declared = self.of_reload(self.names.declared);
+            self.pair_prototypes(record, declared);
+            self.find_pairs();
+            self.rebind_file(record, new, assigned, declared);
+            self.fill_all();
+            self.keep_globals();
+            if has_root { old } else { new }
+        }
+    }
+
     /// What was gone through in the last one need not be again.
     pub(super) fn begin_merge(&mut self) {
         self.merge.clear();
@@ -138,19 +128,6 @@ impl Reload {
         let Some(globals) = self.globals.table() else { return };
         while let Some([name, value]) = self.merge.staying.pop() {
             unsafe { self.set(globals, name, value) }
-        }
-    }
-
-    /// On the stack.
-    unsafe fn push_changed(&self) {
-        let (l, changed) = (self.l, &self.merge.changed);
-        unsafe {
-            if changed.is_empty() {
-                return lua_pushnil(l);
-            }
-            lua_createtable(l, c_int::try_from(changed.len()).unwrap_or(0), 0);
-            let mut list = List::at(l, -1);
-            changed.iter().for_each(|name| list.append(l, *name));
         }
     }
 

@@ -3,36 +3,41 @@
 //! | file | what it does |
 //! |---|---|
 //! | `snapshot` | before anything runs: takes down all that user code can reach |
-//! | `merge` | after each file: what it made goes into the tables that others hold |
+//! | `again` | runs the new version of a file |
+//! | `merge` | after that: what it made goes into the tables that others hold |
 //! | `pairs` | finds what of the new version goes with what of the old one |
 //! | `fill` | the tables that stay become what the new ones are |
 //! | `rebind` | what is new gets to see the tables that stay |
-//! | `settle` | at the end: who holds an old function gets the new one |
+//! | `commit` | the end of a reload that went well |
+//! | `settle` | in it: who holds an old function gets the new one |
 //! | `stale` | who goes on running old code nevertheless |
+//! | `told` | what there is to tell of it |
 //! | `upvalues` | the upvalues of a function, one after the other |
-//! | `names` | names of fields of ours |
 //!
 //! Objects are known by where they lie (Lua moves none), in Rust's sets and maps, which take a tenth of what a
 //! table of Lua takes. So that nothing comes to lie where another was, all that the snapshot has met is in a
-//! list, and all that is remembered beyond that is added to it ([`Reload::hold`]). The lists are Lua's, and go
-//! with the reload.
+//! list, and all that is remembered beyond that is added to it ([`Reload::hold`]). The lists are Lua's, and are
+//! emptied after the reload.
 //!
 //! Safety of these files: each of these functions is called by the prelude only, with the arguments that it
 //! names. Lua's stack has room for what they push ([`enter`]), and indexes are of what has been pushed. A
 //! function of Lua that raises an error (out of memory) unwinds through here without dropping anything: so
 //! whatever needs to be dropped belongs to the [`Reload`], or is gone when such a function is called. No code
-//! of the user runs in here, and the collector only when memory runs out: what is being worked with is held by
-//! the arguments, by what the prelude holds, or by those lists.
+//! of the user runs in here but for the file in `again`, which may reload others, and the collector only when
+//! memory runs out: what is being worked with is held by the arguments, by what the prelude holds, or by those
+//! lists.
 #![allow(unsafe_code, reason = "Lua's own API: the safe one makes a handle of each value it meets")]
 
+mod again;
+mod commit;
 mod fill;
 mod merge;
-mod names;
 mod pairs;
 mod rebind;
 mod settle;
 mod snapshot;
 mod stale;
+mod told;
 mod upvalues;
 
 use std::{
@@ -45,17 +50,20 @@ use std::{
 use mlua::{
     Lua, Table,
     ffi::{
-        lua_CFunction, lua_Integer, lua_State, lua_createtable, lua_newuserdatauv, lua_pushcclosure,
-        lua_pushcfunction, lua_pushvalue, lua_setfield, lua_setiuservalue, lua_setmetatable, lua_settop,
-        lua_touserdata, lua_upvalueindex, luaL_error,
+        lua_CFunction, lua_Integer, lua_State, lua_createtable, lua_getfield, lua_newuserdatauv,
+        lua_pushcclosure, lua_pushcfunction, lua_pushvalue, lua_setfield, lua_setiuservalue, lua_setmetatable,
+        lua_settop, lua_touserdata, lua_upvalueindex, luaL_error,
     },
 };
 use rustc_hash::FxHasher;
 
-use self::{names::Names, pairs::Pair};
+pub(super) use self::told::{Told, What, take_told};
+use self::pairs::Pair;
 use super::{
     data::{Foreign, is_same},
-    entries::List,
+    entries::{Entries, List},
+    files::Files,
+    names::Names,
     raw::origin,
     values::{Raw, RawTable, make_room, same_text},
 };
@@ -73,7 +81,8 @@ pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
 struct Reload {
     /// That of the call.
     l: *mut lua_State,
-    names: Names,
+    files: &'static Files,
+    names: &'static Names,
     /// `P`, and `R`.
     prelude: *const RawTable,
     reload: *const RawTable,
@@ -89,8 +98,6 @@ struct Reload {
     /// Where globals and prototypes begin in `tables`.
     places: ByIdentity<lua_Integer>,
     lists: Lists,
-    /// How long they became the last time: most often they become so again.
-    sizes: [lua_Integer; Lists::COUNT],
     /// Table, key and function for each function of Lua code that is in a table of the user. The lists hold them.
     slots: Vec<[Raw; 3]>,
     coroutines: Vec<Raw>,
@@ -113,10 +120,15 @@ struct Reload {
     merge: Merge,
     /// Of changed tables at the end: the table, what was in it, what is.
     found: Vec<[Raw; 3]>,
+    /// Files, each with the names of what it exports that have other values now.
+    changed: Vec<(Raw, Vec<Raw>)>,
     stale: stale::Counts,
+    /// What there is to tell since it was last asked for.
+    told: Vec<Told>,
 }
 
-/// What the snapshot leaves in `R`, for whoever has to undo the reload.
+/// What the snapshot leaves in `R`, for whoever has to undo the reload. To empty them after it takes less time
+/// than to make new ones.
 struct Lists {
     /// Table, metatable or false, index of its last value, key, value, key, value ... one after the other, the
     /// globals first. A list takes less time and leaves less garbage than a copy of each table.
@@ -197,11 +209,13 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
     const PRELUDE: c_int = 1;
     const RELOAD: c_int = 2;
     const STATE: c_int = 3;
-    const FUNCTIONS: [(&CStr, lua_CFunction); 4] = [
-        (c"snapshot", snapshot::snapshot),
-        (c"merge", merge::merge),
-        (c"settle", settle::settle),
-        (c"forget", forget),
+    const FUNCTIONS: [(&CStr, lua_CFunction); 6] = [
+        (c"begin", snapshot::begin),
+        (c"reload", again::reload),
+        (c"commit_all", commit::commit_all),
+        (c"finish", finish),
+        (c"note", told::note),
+        (c"take_notes", told::take_notes),
     ];
     unsafe {
         lua_settop(l, RELOAD);
@@ -212,17 +226,15 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
         lua_pushcfunction(l, drop_reload);
         lua_setfield(l, -2, c"__gc".as_ptr());
         lua_setmetatable(l, STATE);
-        // What holds the names is held by the userdata.
-        lua_createtable(l, 0, 40);
-        let held = RawTable::at(l, -1);
-        let names = Names::new(l, held);
+        lua_getfield(l, PRELUDE, c"files".as_ptr());
+        // The userdata holds it.
+        let files = &*lua_touserdata(l, -1).cast::<Files>();
         lua_setiuservalue(l, STATE, 1);
-        let prelude = RawTable::at(l, PRELUDE);
-        let of = |name| RawTable::field(prelude, l, name);
-        let (globals, mark, foreign) = (of(c"globals"), of(c"FUNCTION"), Foreign::of(l, prelude));
+        let Files { prelude, globals, foreign, mark, .. } = *files;
         state.write(Box::into_raw(Box::new(Reload {
             l,
-            names,
+            files,
+            names: &files.names,
             prelude,
             reload: RawTable::at(l, RELOAD),
             globals,
@@ -232,7 +244,6 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
             seen: Identities::default(),
             places: ByIdentity::default(),
             lists: Lists::NONE,
-            sizes: [0; Lists::COUNT],
             slots: Vec::new(),
             coroutines: Vec::new(),
             timers: Identities::default(),
@@ -244,7 +255,9 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
             is_source: ByIdentity::default(),
             merge: Merge::default(),
             found: Vec::new(),
+            changed: Vec::new(),
             stale: stale::Counts::default(),
+            told: Vec::new(),
         })));
         (**state).know_library();
         for (name, function) in FUNCTIONS {
@@ -268,14 +281,10 @@ unsafe extern "C-unwind" fn drop_reload(l: *mut lua_State) -> c_int {
     }
 }
 
-/// `forget()`: the reload is over; what it knows is of no use to the next.
-unsafe extern "C-unwind" fn forget(l: *mut lua_State) -> c_int {
+/// `finish()`: the reload is over, in either way.
+unsafe extern "C-unwind" fn finish(l: *mut lua_State) -> c_int {
     unsafe {
-        let reload = enter(l, 0);
-        reload.clear();
-        for name in reload.names.of_lists() {
-            reload.set(reload.reload, name, Raw::FALSE);
-        }
+        enter(l, 0).finish();
         0
     }
 }
@@ -291,11 +300,23 @@ unsafe fn enter_reload<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reloa
     }
 }
 
+/// Those of a table of ours; none of anything else.
+unsafe fn entries(table: Raw) -> Entries {
+    table.table().map_or(Entries::NONE, |table| unsafe { Entries::of(table) })
+}
+
 /// What each of the functions begins with: only its arguments are on the stack, and there is room.
 unsafe fn enter<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reload {
     unsafe {
         lua_settop(l, arguments);
         make_room(l);
+        again(l)
+    }
+}
+
+/// The same after code of the user has run.
+unsafe fn again<'a>(l: *mut lua_State) -> &'a mut Reload {
+    unsafe {
         let state = lua_touserdata(l, lua_upvalueindex(1)).cast::<*mut Reload>();
         let reload = &mut **state;
         reload.l = l;
@@ -304,12 +325,14 @@ unsafe fn enter<'a>(l: *mut lua_State, arguments: c_int) -> &'a mut Reload {
 }
 
 impl Lists {
-    const COUNT: usize = 4;
     const NONE: Self = Self { tables: List::NONE, ours: List::NONE, upvalues: List::NONE, queue: List::NONE };
 
-    fn ends(&self) -> [lua_Integer; Self::COUNT] {
+    /// They hold nothing any more.
+    unsafe fn empty(&mut self) {
         let Self { tables, ours, upvalues, queue } = self;
-        [tables, ours, upvalues, queue].map(|list| list.end)
+        for list in [tables, ours, upvalues, queue] {
+            unsafe { list.empty() }
+        }
     }
 }
 
@@ -317,9 +340,6 @@ impl Reload {
     fn clear(&mut self) {
         self.seen.clear();
         self.places.clear();
-        if self.lists.queue.end > 0 {
-            self.sizes = self.lists.ends();
-        }
         self.lists = Lists::NONE;
         self.slots.clear();
         self.coroutines.clear();
@@ -333,7 +353,35 @@ impl Reload {
         self.merge.visited.clear();
         self.merge.clear();
         self.found.clear();
+        self.changed.clear();
         self.stale.clear();
+    }
+
+    /// What is nil takes a new place in its table when it comes back, so what is not there is false.
+    unsafe fn finish(&mut self) {
+        let Names { reloading, session, under_way, untouched, app, pending, records, done, .. } = *self.names;
+        unsafe {
+            for (table, name) in [
+                (self.of_prelude(session), reloading),
+                (Raw::of_table(self.reload), under_way),
+                (Raw::of_table(self.reload), untouched),
+                (Raw::of_table(self.reload), app),
+                (Raw::of_table(self.prelude), pending),
+            ] {
+                if let Some(table) = table.table() {
+                    self.set(table, name, Raw::FALSE);
+                }
+            }
+            let mut records = entries(self.of_prelude(records));
+            while let Some((_, record)) = records.take() {
+                if let Some(table) = record.table() {
+                    self.set(table, done, Raw::FALSE);
+                }
+            }
+            self.lists.empty();
+            // What it knows is of no use to the next.
+            self.clear();
+        }
     }
 
     /// Was there before, or is of the library. A function of C is never looked into.

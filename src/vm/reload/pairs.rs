@@ -3,12 +3,11 @@
 
 use std::ffi::{c_char, c_int};
 
-use mlua::ffi::{
-    lua_call, lua_getfield, lua_getupvalue, lua_pop, lua_pushstring, lua_pushvalue, lua_upvalueindex,
-};
+use mlua::ffi::{lua_call, lua_getupvalue, lua_pop};
 
 use super::{
     Reload, Source,
+    told::{Told, What, text, words},
     upvalues::{Upvalue, next_upvalue},
 };
 use crate::vm::{
@@ -335,15 +334,38 @@ impl Reload {
                     return;
                 }
             }
-            const RELOAD: c_int = 3;
-            lua_pushvalue(l, lua_upvalueindex(RELOAD));
-            lua_getfield(l, -1, c"note_local".as_ptr());
-            lua_pushstring(l, self.merge.source.name);
-            lua_pushstring(l, name);
-            was.push(l);
-            now.push(l);
-            lua_call(l, 4, 0);
-            lua_pop(l, 1);
+            self.tell_local(name, was, now);
+        }
+    }
+
+    unsafe fn tell_local(&mut self, name: *const c_char, was: Raw, now: Raw) {
+        let l = self.l;
+        unsafe {
+            let (source, own_name) = (words(self.merge.source.name), words(name));
+            let is_told = |told: &Told| {
+                matches!(&told.what, What::Local { name: known, .. } if *known == own_name) && told.source == source
+            };
+            if self.told.iter().any(is_told) {
+                return;
+            }
+            drop((source, own_name));
+            // Lua may raise an error in there, so nothing is to be dropped.
+            for value in [was, now] {
+                self.of_reload(self.names.show).push(l);
+                value.push(l);
+                lua_call(l, 1, 1);
+            }
+            let (was_text, now_text) = (text(l, Raw::at(l, -2)), text(l, Raw::top(l)));
+            lua_pop(l, 2);
+            self.told.push(Told {
+                source: words(self.merge.source.name),
+                what: What::Local {
+                    name: words(name),
+                    was: was_text.unwrap_or_default(),
+                    now: now_text.filter(|_| now.class() == Class::Other),
+                    was_table: was.class() == Class::Table,
+                },
+            });
         }
     }
 }

@@ -3,41 +3,36 @@
 use std::ffi::c_int;
 
 use mlua::ffi::{
-    lua_State, lua_createtable, lua_gettop, lua_getupvalue, lua_pop, lua_pushboolean, lua_settop,
-    lua_setupvalue,
+    lua_createtable, lua_gettop, lua_getupvalue, lua_pop, lua_settop, lua_setupvalue,
 };
 
-use super::{Reload, enter_reload, snapshot::entries};
+use super::{Reload, entries};
 use crate::vm::{
     entries::Entries,
     raw::begins_as_listed,
     values::{Class, Raw, RawTable, nth, part},
 };
 
-/// `settle()`: everything has run. What goes on running old code is told to `R.note_stale`. Says whether there
-/// is anything else to be done: hooks, timers that end, prototypes that were declared again.
-pub(super) unsafe extern "C-unwind" fn settle(l: *mut lua_State) -> c_int {
-    unsafe {
-        let reload = enter_reload(l, 0);
-        // What a name lay at may have been freed since.
-        reload.is_source.clear();
-        reload.find_changes();
-        if !reload.found.is_empty() {
-            reload.merge_found();
-        }
-        if !reload.follows.is_empty() || !reload.replaced.is_empty() {
-            reload.repoint_slots();
-            reload.repoint_upvalues();
-            reload.repoint_timers();
-            reload.repoint_exports();
-        }
-        reload.note_stale();
-        lua_pushboolean(l, c_int::from(reload.has_more()));
-        1
-    }
-}
-
 impl Reload {
+    /// What goes on running old code is told.
+    pub(super) unsafe fn settle(&mut self) {
+        unsafe {
+            // What a name lay at may have been freed since.
+            self.is_source.clear();
+            self.find_changes();
+            if !self.found.is_empty() {
+                self.merge_found();
+            }
+            if !self.follows.is_empty() || !self.replaced.is_empty() {
+                self.repoint_slots();
+                self.repoint_upvalues();
+                self.repoint_timers();
+                self.repoint_exports();
+            }
+            self.tell_stale();
+        }
+    }
+
     /// What the new code put into tables that were there before: classes in a registry, methods in a class of
     /// another file. Tables that nobody wrote to are read once, in the order in which they were saved.
     unsafe fn find_changes(&mut self) {
@@ -200,44 +195,6 @@ impl Reload {
                     }
                 }
             }
-        }
-    }
-
-    /// Whether a commit has to look at more than tables and functions. Most often it has not.
-    unsafe fn has_more(&self) -> bool {
-        unsafe {
-            if entries(self.of_reload(self.names.let_go)).take().is_some() {
-                return true;
-            }
-            let mut done = entries(self.of_reload(self.names.done));
-            while let Some((record, _)) = done.take() {
-                let has = |name| self.field(record, name).is_true();
-                if has(self.names.old_dispose) || has(self.names.accept) {
-                    return true;
-                }
-            }
-            let mut timers = entries(self.of_prelude(self.names.timers));
-            while let Some((_, timer)) = timers.take() {
-                if self.has_ended(timer) {
-                    return true;
-                }
-            }
-            let mut prototypes = entries(self.of_prelude(self.names.prototypes));
-            while let Some((_, info)) = prototypes.take() {
-                if self.field(info, self.names.was).is_true() {
-                    return true;
-                }
-            }
-            false
-        }
-    }
-
-    /// Of a timer: it was started by a version of a file that has been replaced.
-    pub(super) unsafe fn has_ended(&self, timer: Raw) -> bool {
-        unsafe {
-            let owner = self.field(timer, self.names.owner);
-            let version = self.field(timer, self.names.version);
-            owner.is_true() && !version.is(self.field(owner, self.names.version))
         }
     }
 }

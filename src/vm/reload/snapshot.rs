@@ -7,40 +7,44 @@ use mlua::ffi::{
 };
 
 use super::{
-    Lists, Reload, enter,
-    names::Names,
+    Lists, Reload, enter, entries,
     upvalues::{Cells, Upvalue, is_no_name, next_upvalue},
 };
 use crate::vm::{
     entries::{Entries, List},
+    names::Names,
     values::{Class, Raw, RawTable, nth},
 };
 
-/// The room of a list before the first reload: the globals alone take more of one.
-const MIN_ROOM: lua_Integer = 100;
-/// Of each, beyond what it took the last time.
-const SPARE: lua_Integer = 12;
+/// Room for so many values in a list, to begin with: the globals alone take more of one.
+const ROOM: c_int = 100;
 
-/// `snapshot(max)`: takes down everything, up to so many tables, in `R.tables` and so on: see [`Lists`]. Says
-/// whether that was all. What a reload needs beside it is in `R` and empty then.
-pub(super) unsafe extern "C-unwind" fn snapshot(l: *mut lua_State) -> c_int {
+/// `begin(max)`: takes down everything, up to so many tables, in `R.tables` and so on: see [`Lists`]. Says
+/// whether that was all. What a reload needs beside it is in `R` then, and empty; `untouched`: nothing of the
+/// user has run since.
+pub(super) unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
     const MAX: c_int = 1;
     unsafe {
         let reload = enter(l, MAX);
         let max = lua_tointeger(l, MAX);
         reload.clear();
+        // Before it is taken down, or it would have changed at the end.
+        if let Some(session) = reload.of_prelude(reload.names.session).table() {
+            reload.set(session, reload.names.reloading, Raw::TRUE);
+        }
         reload.begin_lists();
         reload.is_complete = reload.walk(max);
         reload.take_down_ours();
         reload.empty_sets();
+        let Names { under_way, untouched, app, pending, planned, .. } = *reload.names;
+        let (ours, prelude) = (reload.reload, reload.prelude);
+        let was = reload.of_prelude(app);
+        reload.set(ours, under_way, Raw::TRUE);
+        reload.set(ours, untouched, Raw::TRUE);
+        reload.set(ours, app, if was.is_nil() { Raw::FALSE } else { was });
+        reload.set(prelude, pending, reload.of_reload(planned));
         lua_pushboolean(l, c_int::from(reload.is_complete));
         1
-    }
-}
-
-impl Names {
-    pub(super) fn of_lists(&self) -> [Raw; Lists::COUNT] {
-        [self.tables, self.ours, self.upvalues, self.queue]
     }
 }
 
@@ -88,18 +92,20 @@ impl Reload {
 
     unsafe fn begin_lists(&mut self) {
         let l = self.l;
-        let names = self.names.of_lists();
+        let Names { tables, ours, upvalues, queue, .. } = *self.names;
         unsafe {
-            let lists: [List; Lists::COUNT] = std::array::from_fn(|i| {
-                // To grow step by step takes longer than to leave some of it empty.
-                let room = self.sizes[i].max(MIN_ROOM) + SPARE;
-                lua_createtable(l, c_int::try_from(room).unwrap_or(0), 0);
+            let [tables, ours, upvalues, queue] = [tables, ours, upvalues, queue].map(|name| {
+                let known = self.of_reload(name);
+                if known.table().is_some() {
+                    known.push(l);
+                } else {
+                    lua_createtable(l, ROOM, 0);
+                    RawTable::set(self.reload, l, name, Raw::top(l));
+                }
                 let list = List::at(l, -1);
-                RawTable::set(self.reload, l, names[i], list.table());
                 lua_pop(l, 1);
                 list
             });
-            let [tables, ours, upvalues, queue] = lists;
             self.lists = Lists { tables, ours, upvalues, queue };
         }
     }
@@ -107,9 +113,9 @@ impl Reload {
     /// A table that was not used by the last reload is as good as a new one.
     unsafe fn empty_sets(&mut self) {
         let l = self.l;
-        let Names { notes, declared, changed, done, extra, local_notes, let_go, planned, .. } = self.names;
+        let Names { declared, extra, let_go, planned, .. } = *self.names;
         unsafe {
-            for name in [notes, declared, changed, done, extra, local_notes, let_go, planned] {
+            for name in [declared, extra, let_go, planned] {
                 let is_empty = |table| Entries::of(table).take().is_none();
                 if !self.of_reload(name).table().is_some_and(is_empty) {
                     lua_createtable(l, 0, 0);
@@ -311,9 +317,4 @@ unsafe fn begin_table(l: *mut lua_State, list: &mut List, table: *const RawTable
         list.append(l, Raw::of(0));
         list.end
     }
-}
-
-/// Those of a table of ours; none of anything else.
-pub(super) unsafe fn entries(table: Raw) -> Entries {
-    table.table().map_or(Entries::NONE, |table| unsafe { Entries::of(table) })
 }

@@ -2,19 +2,24 @@
 //! successor.
 
 use std::{
-    ffi::{CStr, c_char, c_int},
+    ffi::{c_char, c_int},
     mem::MaybeUninit,
 };
 
 use mlua::ffi::{
-    LUA_YIELD, lua_Debug, lua_Integer, lua_call, lua_getfield, lua_getinfo, lua_getstack, lua_pop,
-    lua_pushinteger, lua_pushstring, lua_pushvalue, lua_status, lua_tothread, lua_upvalueindex,
+    LUA_YIELD, lua_Debug, lua_getinfo, lua_getstack, lua_pop, lua_status, lua_tothread,
 };
 
-use super::{Identities, Reload, snapshot::entries};
-use crate::vm::{
-    raw::origin,
-    values::{Raw, RawTable, same_text},
+use super::{
+    Identities, Reload, entries,
+    told::{Told, What, words},
+};
+use crate::{
+    reload::StaleKind,
+    vm::{
+        raw::origin,
+        values::{Raw, RawTable, same_text},
+    },
 };
 
 /// How often it has been met, by kind and by where it is.
@@ -26,10 +31,10 @@ pub(super) struct Counts {
 }
 
 struct Count {
-    what: &'static CStr,
+    kind: StaleKind,
     source: *const c_char,
     line: c_int,
-    count: lua_Integer,
+    count: usize,
 }
 
 impl Counts {
@@ -38,36 +43,40 @@ impl Counts {
         self.told.clear();
     }
 
-    unsafe fn add(&mut self, what: &'static CStr, source: *const c_char, line: c_int) {
+    unsafe fn add(&mut self, kind: StaleKind, source: *const c_char, line: c_int) {
         let is_it = |count: &&mut Count| {
-            count.what == what && count.line == line && unsafe { same_text(count.source, source) }
+            count.kind == kind && count.line == line && unsafe { same_text(count.source, source) }
         };
         match self.counts.iter_mut().find(is_it) {
             Some(known) => known.count += 1,
-            None => self.counts.push(Count { what, source, line, count: 1 }),
+            None => self.counts.push(Count { kind, source, line, count: 1 }),
         }
     }
 }
 
 impl Reload {
-    pub(super) unsafe fn note_stale(&mut self) {
+    pub(super) unsafe fn tell_stale(&mut self) {
         unsafe {
             self.count_timers();
             self.count_coroutines();
             self.count_slots();
-            self.tell_stale();
+        }
+        for &Count { kind, source, line, count } in &self.stale.counts {
+            let source = unsafe { words(source) };
+            let what = What::Stale { kind, line: u32::try_from(line).unwrap_or_default(), count };
+            self.told.push(Told { source, what });
         }
     }
 
     /// If it is of a file that has run, and was there before.
-    unsafe fn count(&mut self, what: &'static CStr, function: Raw) {
+    unsafe fn count(&mut self, kind: StaleKind, function: Raw) {
         if !function.is_function() || !self.seen.contains(&function.identity()) {
             return;
         }
         unsafe {
             let (source, line) = origin(self.l, function);
             if self.is_changed(source) {
-                self.stale.add(what, source, line);
+                self.stale.add(kind, source, line);
             }
         }
     }
@@ -78,7 +87,7 @@ impl Reload {
             let mut timers = entries(self.of_prelude(self.names.timers));
             while let Some((handle, timer)) = timers.take() {
                 if !self.has_ended(timer) && self.timers.contains(&handle.identity()) {
-                    self.count(c"timer", self.field(timer, self.names.callback));
+                    self.count(StaleKind::Timer, self.field(timer, self.names.callback));
                 }
             }
         }
@@ -99,7 +108,7 @@ impl Reload {
                         lua_getinfo(thread, c"S".as_ptr(), about.as_mut_ptr());
                         let (source, line) = ((*about.as_ptr()).source, (*about.as_ptr()).linedefined);
                         if self.is_changed(source) {
-                            self.stale.add(c"coroutine", source, line);
+                            self.stale.add(StaleKind::Coroutine, source, line);
                             break;
                         }
                         level += 1;
@@ -124,25 +133,7 @@ impl Reload {
                 {
                     continue;
                 }
-                self.count(c"function", function);
-            }
-        }
-    }
-
-    unsafe fn tell_stale(&mut self) {
-        const RELOAD: c_int = 3;
-        let l = self.l;
-        unsafe {
-            for i in 0.. {
-                let Some(&Count { what, source, line, count }) = self.stale.counts.get(i) else { return };
-                lua_pushvalue(l, lua_upvalueindex(RELOAD));
-                lua_getfield(l, -1, c"note_stale".as_ptr());
-                lua_pushstring(l, what.as_ptr());
-                lua_pushstring(l, source);
-                lua_pushinteger(l, line.into());
-                lua_pushinteger(l, count);
-                lua_call(l, 4, 0);
-                lua_pop(l, 1);
+                self.count(StaleKind::Function, function);
             }
         }
     }

@@ -1,14 +1,24 @@
 //! The names of fields of ours, which Lua has to make once only.
 
+#![allow(unsafe_code, reason = "Lua's own API: as in `reload/mod.rs`")]
+
 use std::ffi::CStr;
 
 use mlua::ffi::{lua_State, lua_pop};
 
-use crate::vm::values::{Raw, RawTable};
+use super::values::{Raw, RawTable};
 
 macro_rules! names {
     ($($name:ident)*) => {
-        pub(super) struct Names { $(pub(super) $name: Raw,)* pub(super) index: Raw, pub(super) mode: Raw }
+        pub(super) struct Names {
+            $(pub(super) $name: Raw,)*
+            pub(super) index: Raw,
+            pub(super) new_index: Raw,
+            pub(super) pairs: Raw,
+            pub(super) mode: Raw,
+            pub(super) load: Raw,
+            pub(super) reload: Raw,
+        }
 
         impl Names {
             /// To `held` go those names.
@@ -29,14 +39,19 @@ macro_rules! names {
                         }
                     }),)*
                     index: name(c"__index"),
+                    new_index: name(c"__newindex"),
+                    pairs: name(c"__pairs"),
                     mode: name(c"__mode"),
+                    load: name(c"L"),
+                    reload: name(c"R"),
                 }
             }
         }
     };
 }
 names! {
-    accept app assigned callback changed data declared dispose done exported exports extra instances let_go loaded
-    local_notes names notes object old_dispose ours owner planned prototype prototypes queue records source tables
-    timers upvalues variables version was
+    accept app assign assigned base callback chunk commit data declared deps dispose done exported exports extra failed file
+    files first globals hot instances let_go load_first loaded metatable name names object old_dispose
+    ours owner pairs_of_globals path pending planned prototype prototypes queue records reloading run_dependents
+    running session show source stack tables timers under_way untouched upvalues variables version was was_from was_to watch
 }

@@ -1,0 +1,143 @@
+//! What there is to tell of a reload, as functions of C and, where they are slow to tell from Lua, by the reload
+//! itself.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use mlua::{
+    LightUserData,
+    ffi::{lua_State, lua_pushlightuserdata, lua_pushnil, lua_tolstring},
+};
+
+use super::{Reload, enter, entries};
+use crate::{
+    reload::StaleKind,
+    vm::values::{Raw, RawTable, nth},
+};
+
+/// A fact of a reload. Whether it is worth a [`Note`](crate::reload::Note) the sources show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::vm) struct Told {
+    /// The chunk's name of the file that it is about.
+    pub(in crate::vm) source: String,
+    pub(in crate::vm) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::vm) enum What {
+    /// A local of the file has another value than it had, which can be told if it is neither a table nor a
+    /// function.
+    Local { name: String, was: String, now: Option<String>, was_table: bool },
+    /// So many of these go on running old code from that line on.
+    Stale { kind: StaleKind, line: u32, count: usize },
+    /// What requires the file runs again, and why: `type`, `scalar`, or `invalidated`, with what that said.
+    Dependents { why: String, message: Option<String>, sources: Vec<String> },
+    /// `hot.invalidate`, and nothing requires the file.
+    Invalidated { message: String },
+    /// It requires `of`, where these names have other values now, which it may have copied.
+    Copies { of: String, names: Vec<String> },
+}
+
+/// Takes what a function of the prelude has said is there.
+///
+/// # Safety
+/// `told` comes from `commit_all` or `take_notes` of a state on this thread, and none of its code has run since.
+pub(in crate::vm) unsafe fn take_told(told: Option<LightUserData>) -> Vec<Told> {
+    let told = told.map(|told| told.0.cast::<Vec<Told>>());
+    // SAFETY: it points into the `Reload` of that state: see `push_told`.
+    told.map(|told| unsafe { std::mem::take(&mut *told) }).unwrap_or_default()
+}
+
+/// `note(list)`: kind, file and what else there is to say of it.
+pub(super) unsafe extern "C-unwind" fn note(l: *mut lua_State) -> c_int {
+    unsafe {
+        let reload = enter(l, 1);
+        if let Some(told) = read(l, RawTable::at(l, 1)) {
+            reload.told.push(told);
+        }
+        0
+    }
+}
+
+/// `take_notes()`: where they are that nobody has taken, for [`take_told`].
+pub(super) unsafe extern "C-unwind" fn take_notes(l: *mut lua_State) -> c_int {
+    unsafe {
+        let reload = enter(l, 0);
+        reload.push_told();
+        1
+    }
+}
+
+unsafe fn read(l: *mut lua_State, list: *const RawTable) -> Option<Told> {
+    unsafe {
+        let list = RawTable::list(list);
+        let text = |at| text(l, nth(list, at));
+        let all = |from| (from..).map_while(text).collect();
+        let what = match text(1)?.as_str() {
+            "local" => What::Local {
+                name: text(3)?,
+                was: text(4)?,
+                now: text(5),
+                was_table: nth(list, 6).is_true(),
+            },
+            "dependents" => What::Dependents { why: text(3)?, message: text(4), sources: all(5) },
+            _ => What::Invalidated { message: text(3)? },
+        };
+        Some(Told { source: text(2)?, what })
+    }
+}
+
+/// Of a string; a number is none.
+pub(super) unsafe fn text(l: *mut lua_State, value: Raw) -> Option<String> {
+    if !value.is_string() {
+        return None;
+    }
+    unsafe {
+        value.push(l);
+        let mut length = 0;
+        let text = lua_tolstring(l, -1, &raw mut length);
+        let bytes = std::slice::from_raw_parts(text.cast::<u8>(), length);
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        Raw::pop(l);
+        Some(text)
+    }
+}
+
+/// Of what Lua knows as text.
+pub(super) unsafe fn words(text: *const c_char) -> String {
+    if text.is_null() { String::new() } else { unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned() }
+}
+
+impl Reload {
+    /// On the stack: nil if there is nothing.
+    pub(super) unsafe fn push_told(&mut self) {
+        unsafe {
+            if self.told.is_empty() {
+                lua_pushnil(self.l);
+            } else {
+                lua_pushlightuserdata(self.l, (&raw mut self.told).cast());
+            }
+        }
+    }
+
+    /// Who made a copy of a value when it was loaded keeps the old one. Who could have is known by the source.
+    pub(super) unsafe fn tell_copies(&mut self) {
+        let (l, names) = (self.l, self.names);
+        unsafe {
+            for i in 0..self.changed.len() {
+                let Some(&(record, _)) = self.changed.get(i) else { return };
+                let mut others = entries(self.of_prelude(names.records));
+                while let Some((_, other)) = others.take() {
+                    let requires = self.field(self.field(other, names.deps), record).is_true();
+                    if !requires || self.field(other, names.done).is_true() {
+                        continue;
+                    }
+                    let source = |record| text(l, self.field(record, names.source)).unwrap_or_default();
+                    let changed = self.changed.get(i).map_or(&[][..], |changed| &changed.1);
+                    let changed = changed.iter().filter_map(|&name| text(l, name)).collect();
+                    let what = What::Copies { of: source(record), names: changed };
+                    self.told.push(Told { source: source(other), what });
+                }
+            }
+        }
+    }
+}
