@@ -13,8 +13,7 @@ use mlua::{
         lua_CFunction, lua_Integer, lua_State, lua_call, lua_closeslot, lua_copy, lua_createtable,
         lua_gettop, lua_isnil, lua_newuserdatauv, lua_pop, lua_pushboolean, lua_pushcclosure, lua_pushnil,
         lua_pushstring, lua_pushvalue, lua_rawlen, lua_rawset, lua_rawseti, lua_replace, lua_setfield,
-        lua_setiuservalue, lua_setmetatable, lua_settable, lua_settop, lua_setupvalue, lua_toboolean,
-        lua_toclose, lua_touserdata, lua_upvalueindex,
+        lua_setiuservalue, lua_setmetatable, lua_settable, lua_settop, lua_setupvalue, lua_toclose, lua_touserdata, lua_upvalueindex,
     },
 };
 
@@ -80,12 +79,11 @@ unsafe extern "C-unwind" fn file_functions(l: *mut lua_State) -> c_int {
             lua_pushcclosure(l, function, 1);
             lua_setfield(l, LOAD, name.as_ptr());
         }
-        // The metatable of records.
         lua_createtable(l, 0, 1);
         lua_pushvalue(l, FILES);
         lua_pushcclosure(l, leave, 1);
         lua_setfield(l, -2, c"__close".as_ptr());
-        lua_setfield(l, LOAD, c"leaving".as_ptr());
+        lua_setmetatable(l, FILES);
         lua_pushvalue(l, FILES);
         lua_setfield(l, PRELUDE, c"files".as_ptr());
         0
@@ -101,14 +99,13 @@ unsafe fn enter<'a>(l: *mut lua_State, arguments: c_int) -> &'a Files {
     }
 }
 
-/// `run(record, chunk, first)`: runs that version of the file. Returns what it exports.
+/// `run(record, chunk)`: runs that version of the file. Returns what it exports.
 unsafe extern "C-unwind" fn run(l: *mut lua_State) -> c_int {
     const RECORD: c_int = 1;
     const CHUNK: c_int = 2;
-    const FIRST: c_int = 3;
     unsafe {
-        let files = enter(l, FIRST);
-        files.run(l, RawTable::at(l, RECORD), CHUNK, lua_toboolean(l, FIRST) != 0);
+        let files = enter(l, CHUNK);
+        files.run(l, RawTable::at(l, RECORD), CHUNK);
         1
     }
 }
@@ -141,25 +138,26 @@ unsafe extern "C-unwind" fn export(l: *mut lua_State) -> c_int {
     }
 }
 
-/// Leaves the file however it ends, without losing the traceback of an error as a protected call would.
+/// Leaves the file that runs, however it ends, without losing the traceback of an error as a protected call
+/// would.
 unsafe extern "C-unwind" fn leave(l: *mut lua_State) -> c_int {
     unsafe {
-        let files = enter(l, 1);
-        let record = RawTable::at(l, 1);
+        let files = enter(l, 0);
         let names = &files.names;
         let (stack, running) = files.stack(l);
-        if nth(RawTable::list(stack), running).is(Raw::of_table(record)) {
-            Raw::of_table(stack).push(l);
-            lua_pushnil(l);
-            lua_rawseti(l, -2, running);
-            lua_pop(l, 1);
-        }
+        let subject = nth(RawTable::list(stack), running);
+        let Some(record) = subject.table() else { return 0 };
+        // On Lua's stack: nobody else may hold it.
+        subject.push(l);
+        Raw::of_table(stack).push(l);
+        lua_pushnil(l);
+        lua_rawseti(l, -2, running);
         RawTable::set(record, l, names.running, Raw::FALSE);
         files.untrack(l, record);
-        if RawTable::get(record, l, names.first).is_true() {
-            // It has not come to its end.
+        if RawTable::get(record, l, names.exports).is_nil() {
+            // It has not come to its end when it ran first.
             RawTable::get(files.load, l, names.failed).push(l);
-            lua_pushvalue(l, 1);
+            subject.push(l);
             lua_call(l, 1, 0);
         }
         0
@@ -168,19 +166,19 @@ unsafe extern "C-unwind" fn leave(l: *mut lua_State) -> c_int {
 
 /// `__newindex` of a file's environment: a global is set, and what was there before is noted.
 unsafe extern "C-unwind" fn assign(l: *mut lua_State) -> c_int {
-    const RECORD: c_int = 2;
+    const ASSIGNED: c_int = 1;
+    const GLOBALS: c_int = 2;
+    const PRELUDE: c_int = 3;
     unsafe {
-        let files = enter(l, 3);
-        let record = RawTable::at(l, lua_upvalueindex(RECORD));
-        let name = Raw::at(l, 2);
-        if let (Some(before), Some(globals)) =
-            (RawTable::get(record, l, files.names.assigned).table(), files.globals.table())
-            && RawTable::get(before, l, name).is_nil()
-        {
+        lua_settop(l, 3);
+        make_room(l);
+        let of = |i| RawTable::at(l, lua_upvalueindex(i));
+        let (assigned, globals, name) = (of(ASSIGNED), of(GLOBALS), Raw::at(l, 2));
+        if RawTable::get(assigned, l, name).is_nil() {
             let was = RawTable::get(globals, l, name);
-            RawTable::set(before, l, name, if was.is_nil() { Raw::of_table(files.prelude) } else { was });
+            RawTable::set(assigned, l, name, if was.is_nil() { Raw::of_table(of(PRELUDE)) } else { was });
         }
-        files.globals.push(l);
+        Raw::of_table(globals).push(l);
         lua_replace(l, 1);
         // The program's, in a state that is somebody else's, may have metamethods.
         lua_settable(l, 1);
@@ -205,18 +203,17 @@ impl Files {
     }
 
     /// Runs the file, whose function is at that index. Leaves what it exports on top of the stack.
-    pub(super) unsafe fn run(&self, l: *mut lua_State, record: *const RawTable, chunk: c_int, first: bool) {
+    pub(super) unsafe fn run(&self, l: *mut lua_State, record: *const RawTable, chunk: c_int) {
         let names = &self.names;
         unsafe {
-            Raw::of_table(record).push(l);
+            self.begin(l, record, chunk);
+            self.of_prelude(l, names.files).push(l);
             let closing = lua_gettop(l);
             // See `leave`.
             lua_toclose(l, closing);
-            if first {
-                lua_pushboolean(l, 1);
-                RawTable::set(record, l, names.first, Raw::pop(l));
+            if self.of_prelude(l, names.hot).is_true() {
+                self.track(l, record, chunk);
             }
-            self.begin(l, record, chunk);
             // All around it is code of ours, which the deadline does not look at. So nothing of the user's may
             // run there: `package.loaded` can have metamethods.
             let watches = self.of_prelude(l, names.watch).is_true() && deadline::watch(l);
@@ -237,8 +234,9 @@ impl Files {
                 lua_pop(l, 1);
                 lua_pushboolean(l, 1);
             }
-            if first {
-                RawTable::set(record, l, names.first, Raw::FALSE);
+            if RawTable::get(record, l, names.exports).is_nil() {
+                // It has come to its end.
+                RawTable::set(record, l, names.exports, Raw::top(l));
             }
             lua_closeslot(l, closing);
             lua_copy(l, -1, closing);
@@ -258,15 +256,11 @@ impl Files {
             if let Some(around) = nth(RawTable::list(stack), running).table() {
                 self.note_unseen(l, around);
             }
-            lua_pushboolean(l, 1);
-            RawTable::set(record, l, names.running, Raw::top(l));
+            RawTable::set(record, l, names.running, Raw::TRUE);
             Raw::of_table(stack).push(l);
             Raw::of_table(record).push(l);
             lua_rawseti(l, -2, running + 1);
-            if self.of_prelude(l, names.hot).is_true() {
-                self.track(l, record, chunk);
-            }
-            lua_settop(l, lua_gettop(l) - 5);
+            lua_pop(l, 4);
         }
     }
 
@@ -282,18 +276,19 @@ impl Files {
                 None => {
                     // Once for all versions.
                     lua_createtable(l, 0, 3);
-                    let metatable = RawTable::at(l, -1);
-                    set(record, names.metatable, Raw::of_table(metatable));
-                    self.of_prelude(l, names.files).push(l);
-                    Raw::of_table(record).push(l);
-                    lua_pushcclosure(l, assign, 2);
-                    set(record, names.assign, Raw::top(l));
-                    metatable
+                    set(record, names.metatable, Raw::top(l));
+                    RawTable::at(l, -1)
                 }
             };
+            lua_createtable(l, 0, 0);
+            set(record, names.assigned, Raw::top(l));
+            self.globals.push(l);
+            Raw::of_table(self.prelude).push(l);
+            // It may stay when these functions are let go, so it is not to hold them.
+            lua_pushcclosure(l, assign, 3);
             // All of it: the version before could have done anything to it.
+            set(metatable, names.new_index, Raw::top(l));
             set(metatable, names.index, self.globals);
-            set(metatable, names.new_index, RawTable::get(record, l, names.assign));
             set(metatable, names.pairs, RawTable::get(self.load, l, names.pairs_of_globals));
             lua_pushvalue(l, chunk);
             lua_createtable(l, 0, 0);
@@ -301,14 +296,12 @@ impl Files {
             lua_setmetatable(l, -2);
             lua_setupvalue(l, -2, 1);
             set(record, names.chunk, Raw::top(l));
-            lua_createtable(l, 0, 0);
-            set(record, names.assigned, Raw::top(l));
             self.note_globals(l, record);
             lua_settop(l, height);
         }
     }
 
-    /// What is in the globals, to tell later what else the file has set: a list, and from and to where it goes.
+    /// What is in the globals, to tell later what else the file has set, as a list.
     unsafe fn note_globals(&self, l: *mut lua_State, record: *const RawTable) {
         let names = &self.names;
         unsafe {
@@ -317,40 +310,22 @@ impl Files {
             {
                 // They are listed already, as the first of the snapshot.
                 RawTable::set(reload, l, names.untouched, Raw::FALSE);
-                let tables = RawTable::get(reload, l, names.tables);
-                if let Some(list) = tables.table() {
-                    self.set_was(l, record, tables, 4, nth(RawTable::list(list), 3).integer());
-                }
+                RawTable::set(record, l, names.was, RawTable::get(reload, l, names.tables));
             } else if let Some(globals) = self.globals.table() {
                 push_list(l, globals);
-                let length = lua_Integer::try_from(lua_rawlen(l, -1)).unwrap_or(0);
-                self.set_was(l, record, Raw::top(l), 1, length);
-                lua_pop(l, 1);
+                RawTable::set(record, l, names.was, Raw::pop(l));
             }
         }
     }
 
-    unsafe fn set_was(
-        &self,
-        l: *mut lua_State,
-        record: *const RawTable,
-        list: Raw,
-        from: lua_Integer,
-        to: lua_Integer,
-    ) {
+    unsafe fn was<'a>(&self, l: *mut lua_State, record: *const RawTable) -> Option<&'a [Raw]> {
         let names = &self.names;
         unsafe {
-            RawTable::set(record, l, names.was, list);
-            RawTable::set(record, l, names.was_from, Raw::of(from));
-            RawTable::set(record, l, names.was_to, Raw::of(to));
-        }
-    }
-
-    unsafe fn was(&self, l: *mut lua_State, record: *const RawTable) -> Option<(*const RawTable, [lua_Integer; 2])> {
-        let names = &self.names;
-        unsafe {
-            let list = RawTable::get(record, l, names.was).table()?;
-            Some((list, [names.was_from, names.was_to].map(|name| RawTable::get(record, l, name).integer())))
+            let list = RawTable::get(record, l, names.was);
+            let values = RawTable::list(list.table()?);
+            let reload = self.of_prelude(l, names.reload).table();
+            let is_snapshot = reload.is_some_and(|reload| RawTable::get(reload, l, names.tables).is(list));
+            Some(if is_snapshot { part(values, 4, nth(values, 3).integer()) } else { values })
         }
     }
 
@@ -358,14 +333,12 @@ impl Files {
     /// there.
     unsafe fn note_unseen(&self, l: *mut lua_State, record: *const RawTable) {
         unsafe {
-            let (Some((list, [from, to])), Some(globals)) = (self.was(l, record), self.globals.table()) else {
-                return;
-            };
-            if begins_as_listed(globals, part(RawTable::list(list), from, to)) == Some(0) {
+            let (Some(was), Some(globals)) = (self.was(l, record), self.globals.table()) else { return };
+            if begins_as_listed(globals, was) == Some(0) {
                 return;
             }
             let assigned = RawTable::get(record, l, self.names.assigned);
-            push_unlisted(l, list, from, to);
+            push_unlisted(l, was);
             let was = RawTable::at(l, -1);
             if let Some(assigned) = assigned.table() {
                 note_changes(l, globals, was, assigned, Raw::of_table(self.prelude));
@@ -385,8 +358,8 @@ impl Files {
             let (stack, running) = self.stack(l);
             for i in 1..=running {
                 let Some(around) = nth(RawTable::list(stack), i).table() else { continue };
-                let Some((list, [from, to])) = self.was(l, around) else { continue };
-                push_unlisted(l, list, from, to);
+                let Some(was) = self.was(l, around) else { continue };
+                push_unlisted(l, was);
                 let was = RawTable::at(l, -1);
                 let mut names = Entries::of(assigned);
                 while let Some((name, _)) = names.take() {
@@ -395,8 +368,7 @@ impl Files {
                     lua_rawset(l, -3);
                 }
                 push_list(l, was);
-                let length = lua_Integer::try_from(lua_rawlen(l, -1)).unwrap_or(0);
-                self.set_was(l, around, Raw::top(l), 1, length);
+                RawTable::set(around, l, self.names.was, Raw::top(l));
                 lua_pop(l, 2);
             }
         }

@@ -50,8 +50,8 @@ macro_rules! names {
     };
 }
 names! {
-    accept app assign assigned base callback chunk commit data declared deps dispose done exported exports extra failed file
-    files first globals hot instances let_go load_first loaded metatable name names object old_dispose
+    accept app assigned base callback chunk commit data declared deps dispose done exported exports extra failed file
+    files globals hot instances let_go load_first loaded metatable name names object old_dispose
     ours owner pairs_of_globals path pending planned prototype prototypes queue records reloading run_dependents
-    running session show source stack tables timers under_way untouched upvalues variables version was was_from was_to watch
+    running session show source stack tables timers under_way untouched upvalues variables version was watch
 }

@@ -12,7 +12,7 @@ use std::{
 use mlua::{
     Lua, Table,
     ffi::{
-        lua_Debug, lua_Integer, lua_State, lua_createtable, lua_getinfo, lua_rawset, lua_settop,
+        lua_Debug, lua_State, lua_createtable, lua_getinfo, lua_rawset, lua_settop,
         lua_tointeger,
     },
 };
@@ -68,15 +68,9 @@ pub(super) unsafe fn push_list(l: *mut lua_State, table: *const RawTable) {
     }
 }
 
-/// On top of the stack the table of such a list, or of a part of one.
-pub(super) unsafe fn push_unlisted(
-    l: *mut lua_State,
-    list: *const RawTable,
-    from: lua_Integer,
-    to: lua_Integer,
-) {
+/// On top of the stack the table of such a list.
+pub(super) unsafe fn push_unlisted(l: *mut lua_State, list: &[Raw]) {
     unsafe {
-        let list = part(RawTable::list(list), from, to);
         lua_createtable(l, 0, c_int::try_from(list.len() / 2).unwrap_or(0));
         for pair in list.chunks_exact(2) {
             pair[0].push(l);
@@ -91,7 +85,8 @@ unsafe extern "C-unwind" fn unlisted(l: *mut lua_State) -> c_int {
     unsafe {
         lua_settop(l, 3);
         make_room(l);
-        push_unlisted(l, RawTable::at(l, 1), lua_tointeger(l, 2), lua_tointeger(l, 3));
+        let list = RawTable::list(RawTable::at(l, 1));
+        push_unlisted(l, part(list, lua_tointeger(l, 2), lua_tointeger(l, 3)));
         1
     }
 }

@@ -468,6 +468,7 @@ impl Vm {
     pub(crate) fn forget_load(&self) {
         if let Ok(None) = self.prelude.raw_get::<Option<Table>>("R") {
             let _ = self.prelude.raw_set("L", mlua::Nil);
+            let _ = self.prelude.raw_set("files", mlua::Nil);
         }
     }
 

@@ -5,7 +5,7 @@ local L, host, G = P.L, P.host, _G
 local copy_data = L.copy_data
 local error, ipairs, next, type = error, ipairs, next, type
 local rawequal, rawget, rawset = rawequal, rawget, rawset
-local concat, setmetatable = table.concat, P.debug.setmetatable
+local concat = table.concat
 local loaded, records, stack = P.loaded, P.records, P.stack
 
 -- What `pairs` goes through in the environment of a file.
@@ -30,12 +30,10 @@ end
 
 -- Runs a file that this session has not loaded, which is `chunk`.
 function L.load_first(path, chunk, file, name)
-  local record = setmetatable({
-    path = path, file = file, name = name, names = { [name] = true }, version = 1, first = false, done = false,
-  }, L.leaving)
+  local record = { path = path, file = file, name = name, names = { [name] = true }, version = 1, done = false }
   records[path] = record
   if stack[1] then stack[#stack].deps[record] = true end
-  local exports = L.run(record, chunk, true)
+  local exports = L.run(record, chunk)
   if P.hot then
     if type(exports) == "table" then record.base = copy_data(exports) end
     record.globals = L.globals_of(record)

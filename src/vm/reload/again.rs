@@ -45,7 +45,7 @@ unsafe fn run(l: *mut lua_State, record: *const RawTable, chunk: c_int, file: Ra
     unsafe {
         let bottom = lua_gettop(l);
         let files = again(l).begin_version(record, file);
-        files.run(l, record, chunk, false);
+        files.run(l, record, chunk);
         let [before, base, globals, exports] = [1, 2, 3, 4].map(|i| Raw::at(l, bottom + i));
         let reload = again(l);
         reload.take(record, exports, before, base, globals);
