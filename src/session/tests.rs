@@ -29,6 +29,7 @@ mod case_hooks;
 mod case_merge;
 mod case_migration;
 mod case_reach;
+mod case_running;
 mod case_undo;
 mod case_whose;
 

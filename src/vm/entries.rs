@@ -161,10 +161,7 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
-    use mlua::{
-        Lua, Table,
-        ffi::lua_settop,
-    };
+    use mlua::{Lua, Table, ffi::lua_settop};
 
     use super::*;
     use crate::vm::values::nth;

@@ -10,10 +10,11 @@ use std::ffi::{CStr, c_int};
 use mlua::{
     Lua, Table,
     ffi::{
-        lua_CFunction, lua_Integer, lua_State, lua_call, lua_closeslot, lua_copy, lua_createtable,
-        lua_gettop, lua_isnil, lua_newuserdatauv, lua_pop, lua_pushboolean, lua_pushcclosure, lua_pushnil,
-        lua_pushstring, lua_pushvalue, lua_rawlen, lua_rawset, lua_rawseti, lua_replace, lua_setfield,
-        lua_setiuservalue, lua_setmetatable, lua_settable, lua_settop, lua_setupvalue, lua_toclose, lua_touserdata, lua_upvalueindex,
+        LUA_OK, lua_CFunction, lua_Integer, lua_State, lua_call, lua_closeslot, lua_copy, lua_createtable,
+        lua_error, lua_gettop, lua_isnil, lua_newuserdatauv, lua_pcall, lua_pop, lua_pushboolean,
+        lua_pushcclosure, lua_pushnil, lua_pushstring, lua_pushthread, lua_pushvalue, lua_rawlen, lua_rawset,
+        lua_rawseti, lua_replace, lua_setfield, lua_setiuservalue, lua_setmetatable, lua_settable,
+        lua_settop, lua_setupvalue, lua_toclose, lua_touserdata, lua_upvalueindex,
     },
 };
 
@@ -138,28 +139,11 @@ unsafe extern "C-unwind" fn export(l: *mut lua_State) -> c_int {
     }
 }
 
-/// Leaves the file that runs, however it ends, without losing the traceback of an error as a protected call
-/// would.
+/// `__close` of these functions: see [`Files::call`].
 unsafe extern "C-unwind" fn leave(l: *mut lua_State) -> c_int {
     unsafe {
         let files = enter(l, 0);
-        let names = &files.names;
-        let (stack, running) = files.stack(l);
-        let subject = nth(RawTable::list(stack), running);
-        let Some(record) = subject.table() else { return 0 };
-        // On Lua's stack: nobody else may hold it.
-        subject.push(l);
-        Raw::of_table(stack).push(l);
-        lua_pushnil(l);
-        lua_rawseti(l, -2, running);
-        RawTable::set(record, l, names.running, Raw::FALSE);
-        files.untrack(l, record);
-        if RawTable::get(record, l, names.exports).is_nil() {
-            // It has not come to its end when it ran first.
-            RawTable::get(files.load, l, names.failed).push(l);
-            subject.push(l);
-            lua_call(l, 1, 0);
-        }
+        files.leave(l);
         0
     }
 }
@@ -207,22 +191,12 @@ impl Files {
         let names = &self.names;
         unsafe {
             self.begin(l, record, chunk);
-            self.of_prelude(l, names.files).push(l);
-            let closing = lua_gettop(l);
-            // See `leave`.
-            lua_toclose(l, closing);
-            if self.of_prelude(l, names.hot).is_true() {
-                self.track(l, record, chunk);
-            }
-            // All around it is code of ours, which the deadline does not look at. So nothing of the user's may
-            // run there: `package.loaded` can have metamethods.
-            let watches = self.of_prelude(l, names.watch).is_true() && deadline::watch(l);
-            lua_pushvalue(l, chunk);
-            RawTable::get(record, l, names.name).push(l);
-            RawTable::get(record, l, names.path).push(l);
-            lua_call(l, 2, 1);
-            if watches {
-                deadline::unwatch(l);
+            let is_main = lua_pushthread(l) != 0;
+            lua_pop(l, 1);
+            if is_main {
+                self.call(l, record, chunk);
+            } else {
+                self.call_in_coroutine(l, record, chunk);
             }
             if lua_isnil(l, -1) != 0
                 && let Some(loaded) = self.of_prelude(l, names.loaded).table()
@@ -234,13 +208,95 @@ impl Files {
                 lua_pop(l, 1);
                 lua_pushboolean(l, 1);
             }
-            if RawTable::get(record, l, names.exports).is_nil() {
-                // It has come to its end.
-                RawTable::set(record, l, names.exports, Raw::top(l));
-            }
+        }
+    }
+
+    /// Leaves the file however it ends, without losing the traceback of an error as a protected call would.
+    unsafe fn call(&self, l: *mut lua_State, record: *const RawTable, chunk: c_int) {
+        unsafe {
+            self.of_prelude(l, self.names.files).push(l);
+            let closing = lua_gettop(l);
+            lua_toclose(l, closing);
+            let watches = self.push_call(l, record, chunk);
+            lua_call(l, 2, 1);
+            self.end_call(l, record, watches);
             lua_closeslot(l, closing);
             lua_copy(l, -1, closing);
             lua_settop(l, closing);
+        }
+    }
+
+    /// The same in a coroutine. If that ends by an error, what is to be closed in it waits until somebody closes
+    /// the coroutine, which may be never; but the traceback is lost anyway.
+    unsafe fn call_in_coroutine(&self, l: *mut lua_State, record: *const RawTable, chunk: c_int) {
+        unsafe {
+            let watches = self.push_call(l, record, chunk);
+            let is_good = lua_pcall(l, 2, 1, 0) == LUA_OK;
+            if is_good {
+                self.end_call(l, record, watches);
+            }
+            self.leave(l);
+            if !is_good {
+                lua_error(l);
+            }
+        }
+    }
+
+    /// The function and its arguments. All around it is code of ours, which the deadline does not look at. So
+    /// nothing of the user's may run there: `package.loaded` can have metamethods.
+    unsafe fn push_call(&self, l: *mut lua_State, record: *const RawTable, chunk: c_int) -> bool {
+        let names = &self.names;
+        unsafe {
+            if self.of_prelude(l, names.hot).is_true() {
+                self.track(l, record, chunk);
+            }
+            lua_pushvalue(l, chunk);
+            RawTable::get(record, l, names.name).push(l);
+            RawTable::get(record, l, names.path).push(l);
+            self.of_prelude(l, names.watch).is_true() && deadline::watch(l)
+        }
+    }
+
+    /// It has come to its end, and what it returns is on top of the stack.
+    unsafe fn end_call(&self, l: *mut lua_State, record: *const RawTable, watches: bool) {
+        unsafe {
+            if watches {
+                deadline::unwatch(l);
+            }
+            let exports = Raw::top(l);
+            if RawTable::get(record, l, self.names.exports).is_nil() {
+                // See `leave`. What it really exports is known later.
+                RawTable::set(
+                    record,
+                    l,
+                    self.names.exports,
+                    if exports.is_nil() { Raw::TRUE } else { exports },
+                );
+            }
+        }
+    }
+
+    /// The innermost file that runs does so no longer.
+    unsafe fn leave(&self, l: *mut lua_State) {
+        let names = &self.names;
+        unsafe {
+            let (stack, running) = self.stack(l);
+            let subject = nth(RawTable::list(stack), running);
+            let Some(record) = subject.table() else { return };
+            // On Lua's stack: nobody else may hold it.
+            subject.push(l);
+            Raw::of_table(stack).push(l);
+            lua_pushnil(l);
+            lua_rawseti(l, -2, running);
+            RawTable::set(record, l, names.running, Raw::FALSE);
+            self.untrack(l, record);
+            if RawTable::get(record, l, names.exports).is_nil() {
+                // It has not come to its end when it ran first.
+                RawTable::get(self.load, l, names.failed).push(l);
+                subject.push(l);
+                lua_call(l, 1, 0);
+            }
+            lua_pop(l, 2);
         }
     }
 

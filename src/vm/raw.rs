@@ -11,10 +11,7 @@ use std::{
 
 use mlua::{
     Lua, Table,
-    ffi::{
-        lua_Debug, lua_State, lua_createtable, lua_getinfo, lua_rawset, lua_settop,
-        lua_tointeger,
-    },
+    ffi::{lua_Debug, lua_State, lua_createtable, lua_getinfo, lua_rawset, lua_settop, lua_tointeger},
 };
 
 use super::{

@@ -10,6 +10,8 @@ local nothing = {}
 -- What a local was or is, to be read.
 function R.show(value)
   if type(value) == "string" then return (gsub(format("%q", #value > 40 and sub(value, 1, 40) or value), "\\\n", "\\n")) end
+  -- That of a program's own may run code of it.
+  if type(value) == "userdata" then return "userdata" end
   if type(value) ~= "table" then return tostring(value) end
   local n = 0
   for _ in next, value do n = n + 1 end

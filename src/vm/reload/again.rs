@@ -20,6 +20,8 @@ pub(super) unsafe extern "C-unwind" fn reload(l: *mut lua_State) -> c_int {
     unsafe {
         let reload = enter_reload(l, NAME);
         let record = reload.field(reload.of_prelude(reload.names.records), Raw::at(l, PATH));
+        // It may be unloaded while it runs.
+        record.push(l);
         if let Some(record) = record.table() {
             // Or somebody has required it meanwhile.
             if !RawTable::get(record, l, reload.names.done).is_true() {
@@ -66,7 +68,11 @@ unsafe fn run(l: *mut lua_State, record: *const RawTable, chunk: c_int, file: Ra
 
 impl Reload {
     /// Leaves on the stack what the file exported, and what its source set, in exports and in globals.
-    unsafe fn begin_version(&mut self, record: *const RawTable, file: Raw) -> &'static crate::vm::files::Files {
+    unsafe fn begin_version(
+        &mut self,
+        record: *const RawTable,
+        file: Raw,
+    ) -> &'static crate::vm::files::Files {
         let (l, names) = (self.l, self.names);
         unsafe {
             let get = |name| RawTable::get(record, l, name);

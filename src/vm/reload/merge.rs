@@ -17,7 +17,14 @@ impl Reload {
     /// `old` is what the file of `record` returned before, `new` what it returns now, `base` and `globals` what
     /// its source set last time. All are held by somebody. Returns what stays; names of it that have other
     /// values now are in `changed`.
-    pub(super) unsafe fn merge_file(&mut self, record: Raw, old: Raw, new: Raw, base: Raw, globals: Raw) -> Raw {
+    pub(super) unsafe fn merge_file(
+        &mut self,
+        record: Raw,
+        old: Raw,
+        new: Raw,
+        base: Raw,
+        globals: Raw,
+    ) -> Raw {
         unsafe {
             self.begin_merge();
             self.begin_file(record);

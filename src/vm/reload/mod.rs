@@ -51,14 +51,14 @@ use mlua::{
     Lua, Table,
     ffi::{
         lua_CFunction, lua_Integer, lua_State, lua_createtable, lua_getfield, lua_newuserdatauv,
-        lua_pushcclosure, lua_pushcfunction, lua_pushvalue, lua_setfield, lua_setiuservalue, lua_setmetatable,
-        lua_settop, lua_touserdata, lua_upvalueindex, luaL_error,
+        lua_pushcclosure, lua_pushcfunction, lua_pushvalue, lua_setfield, lua_setiuservalue,
+        lua_setmetatable, lua_settop, lua_touserdata, lua_upvalueindex, luaL_error,
     },
 };
 use rustc_hash::FxHasher;
 
-pub(super) use self::told::{Told, What, take_told};
 use self::pairs::Pair;
+pub(super) use self::told::{Told, What, take_told};
 use super::{
     data::{Foreign, is_same},
     entries::{Entries, List},
@@ -325,15 +325,9 @@ unsafe fn again<'a>(l: *mut lua_State) -> &'a mut Reload {
 }
 
 impl Lists {
+    /// What has room for more values is let go after the reload: 256 KiB of each.
+    const MAX_ROOM: lua_Integer = 16 * 1024;
     const NONE: Self = Self { tables: List::NONE, ours: List::NONE, upvalues: List::NONE, queue: List::NONE };
-
-    /// They hold nothing any more.
-    unsafe fn empty(&mut self) {
-        let Self { tables, ours, upvalues, queue } = self;
-        for list in [tables, ours, upvalues, queue] {
-            unsafe { list.empty() }
-        }
-    }
 }
 
 impl Reload {
@@ -378,9 +372,22 @@ impl Reload {
                     self.set(table, done, Raw::FALSE);
                 }
             }
-            self.lists.empty();
+            self.empty_lists();
             // What it knows is of no use to the next.
             self.clear();
+        }
+    }
+
+    unsafe fn empty_lists(&mut self) {
+        let Names { tables, ours, upvalues, queue, .. } = *self.names;
+        let Lists { tables: a, ours: b, upvalues: c, queue: d } = &mut self.lists;
+        unsafe {
+            for (name, list) in [(tables, a), (ours, b), (upvalues, c), (queue, d)] {
+                list.empty();
+                if list.room > Lists::MAX_ROOM {
+                    RawTable::set(self.reload, self.l, name, Raw::FALSE);
+                }
+            }
         }
     }
 

@@ -343,7 +343,8 @@ impl Reload {
         unsafe {
             let (source, own_name) = (words(self.merge.source.name), words(name));
             let is_told = |told: &Told| {
-                matches!(&told.what, What::Local { name: known, .. } if *known == own_name) && told.source == source
+                matches!(&told.what, What::Local { name: known, .. } if *known == own_name)
+                    && told.source == source
             };
             if self.told.iter().any(is_told) {
                 return;

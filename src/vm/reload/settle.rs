@@ -2,9 +2,7 @@
 
 use std::ffi::c_int;
 
-use mlua::ffi::{
-    lua_createtable, lua_gettop, lua_getupvalue, lua_pop, lua_settop, lua_setupvalue,
-};
+use mlua::ffi::{lua_createtable, lua_gettop, lua_getupvalue, lua_pop, lua_settop, lua_setupvalue};
 
 use super::{Reload, entries};
 use crate::vm::{

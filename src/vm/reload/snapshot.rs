@@ -28,6 +28,8 @@ pub(super) unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
         let reload = enter(l, MAX);
         let max = lua_tointeger(l, MAX);
         reload.clear();
+        // Of one that failed.
+        reload.told.clear();
         // Before it is taken down, or it would have changed at the end.
         if let Some(session) = reload.of_prelude(reload.names.session).table() {
             reload.set(session, reload.names.reloading, Raw::TRUE);

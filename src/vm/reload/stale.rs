@@ -6,9 +6,7 @@ use std::{
     mem::MaybeUninit,
 };
 
-use mlua::ffi::{
-    LUA_YIELD, lua_Debug, lua_getinfo, lua_getstack, lua_pop, lua_status, lua_tothread,
-};
+use mlua::ffi::{LUA_YIELD, lua_Debug, lua_getinfo, lua_getstack, lua_pop, lua_status, lua_tothread};
 
 use super::{
     Identities, Reload, entries,

@@ -73,12 +73,9 @@ unsafe fn read(l: *mut lua_State, list: *const RawTable) -> Option<Told> {
         let text = |at| text(l, nth(list, at));
         let all = |from| (from..).map_while(text).collect();
         let what = match text(1)?.as_str() {
-            "local" => What::Local {
-                name: text(3)?,
-                was: text(4)?,
-                now: text(5),
-                was_table: nth(list, 6).is_true(),
-            },
+            "local" => {
+                What::Local { name: text(3)?, was: text(4)?, now: text(5), was_table: nth(list, 6).is_true() }
+            }
             "dependents" => What::Dependents { why: text(3)?, message: text(4), sources: all(5) },
             _ => What::Invalidated { message: text(3)? },
         };
@@ -104,7 +101,11 @@ pub(super) unsafe fn text(l: *mut lua_State, value: Raw) -> Option<String> {
 
 /// Of what Lua knows as text.
 pub(super) unsafe fn words(text: *const c_char) -> String {
-    if text.is_null() { String::new() } else { unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned() }
+    if text.is_null() {
+        String::new()
+    } else {
+        unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    }
 }
 
 impl Reload {

@@ -1,0 +1,108 @@
+//! What surrounds a file while it runs: who it is for, what is noted of it, and what is left when it ends.
+
+use super::*;
+
+#[test]
+fn a_file_that_fails_with_nil_when_it_runs_first_is_tried_again_when_it_is_mended() {
+    let main = "ok, m = pcall(require, 'm') RUNS = (RUNS or 0) + 1";
+    let mut site = Site::new(&[("main.lua", main), ("m.lua", "error(nil)")]);
+    assert_eq!(site.eval("return tostring(ok) .. RUNS .. tostring(package.loaded.m)"), "false1nil");
+    site.save_one("m.lua", "return 'mended'");
+    assert_eq!(site.eval("return tostring(ok) .. m .. RUNS"), "truemended2");
+}
+
+#[test]
+fn a_module_that_is_replaced_and_unloaded_by_one_save_disposes_of_both_versions() {
+    let m = |v: u32| format!("hot.dispose(function() LOG[#LOG + 1] = {v} end) return {{}}");
+    let main = "LOG = LOG or {} require 'm'";
+    let mut site = Site::new(&[("main.lua", main), ("m.lua", &m(1))]);
+    let unloads = format!("{main} session:unloadModule('m')");
+    site.save(&[("main.lua", Some(&unloads)), ("m.lua", Some(&m(2)))]);
+    assert_eq!(site.eval("return table.concat(LOG, ' ')"), "1 2");
+}
+
+#[test]
+fn a_file_that_ends_a_coroutine_by_an_error_runs_no_longer() {
+    for (ends, why) in [("coroutine.yield()", "yield"), ("error('broken')", "broken")] {
+        let mut site = Site::new(&[
+            ("main.lua", "ok, problem = coroutine.resume(coroutine.create(function() require 'y' end))"),
+            ("y.lua", &format!("Y = 1 {ends} Y = 2")),
+        ]);
+        let problem = site.eval("return tostring(ok) .. problem");
+        assert!(problem.starts_with("false") && problem.contains(why), "{problem}");
+        // Whoever starts a timer now would be taken for that file.
+        let stack: mlua::Table = site.session.vm.prelude().raw_get("stack").unwrap();
+        assert_eq!(stack.raw_len(), 0);
+        site.save_one("y.lua", "Y = 3");
+        assert_eq!(site.eval("return Y .. tostring(ok)"), "3true");
+    }
+}
+
+#[test]
+fn files_require_each_other_a_hundred_deep() {
+    let name = |i: u32| format!("m{i}.lua");
+    let text = |i: u32, v: u32| {
+        let inner = if i == 100 { v.to_string() } else { format!("require 'm{}'.v + {v}", i + 1) };
+        format!("return {{ v = {inner} }}")
+    };
+    let files: Vec<_> = (1..=100).map(|i| (name(i), text(i, 1), text(i, 2))).collect();
+    let mut first: Vec<_> = files.iter().map(|(name, one, _)| (name.as_str(), one.as_str())).collect();
+    first.push(("main.lua", "m = require 'm1'"));
+    let mut site = Site::new(&first);
+    assert_eq!(site.eval("return m.v"), "100");
+    let second: Vec<_> = files.iter().map(|(name, _, two)| (name.as_str(), Some(two.as_str()))).collect();
+    site.save(&second);
+    assert_eq!(site.eval("return m.v"), "200");
+}
+
+#[test]
+fn a_file_may_unload_itself_while_it_runs_again() {
+    let m = "hot.dispose(function() GONE = (GONE or 0) + 1 end) return { v = 1 }";
+    let mut site = Site::new(&[("main.lua", "m = require 'm'"), ("m.lua", m)]);
+    site.good("m.lua", "session:unloadModule('m') collectgarbage() collectgarbage() return { v = 2 }");
+    assert_eq!(site.eval("return m.v .. GONE"), "21");
+    assert_eq!(site.eval("return require('m').v"), "2");
+}
+
+#[test]
+fn what_a_failed_save_had_to_tell_is_not_told_by_the_next() {
+    let main = "local n = require 'n' X = n";
+    let mut site = Site::new(&[("main.lua", main), ("n.lua", "return 1")]);
+    let fails = format!("{main} error('late')");
+    site.save(&[("n.lua", Some("return 2")), ("main.lua", Some(&fails))]);
+    site.save(&[("n.lua", Some("return 1")), ("main.lua", Some(&format!("{main} -- mended")))]);
+    assert_eq!(site.notes(), Vec::<String>::new());
+}
+
+#[test]
+fn what_undoes_a_reload_holds_nothing_after_it() {
+    let mut site =
+        Site::new(&[("main.lua", "W = W or setmetatable({}, { __mode = 'k' }) gone = {} W[gone] = 1")]);
+    for version in 2..5 {
+        site.good("main.lua", &format!("gone = nil -- {version}"));
+        assert_eq!(site.eval("collectgarbage() return tostring(next(W))"), "nil");
+        site.eval("gone = {} W[gone] = 1");
+        site.failure("main.lua", &format!("gone = nil error('{version}')"));
+        site.eval("gone = nil");
+        assert_eq!(site.eval("collectgarbage() return tostring(next(W))"), "nil");
+        site.eval("gone = {} W[gone] = 1");
+    }
+}
+
+#[test]
+fn the_room_that_a_large_session_took_to_be_undone_is_given_back() {
+    let has_room = |site: &Site| {
+        let reload: mlua::Table = site.session.vm.prelude().raw_get("R").unwrap();
+        reload.raw_get::<mlua::Value>("tables").unwrap().is_table()
+    };
+    let main = "local n = 1 for i = 1, MANY or 0 do all = all or {} all[i] = all[i] or { i } end";
+    let mut site = Site::new(&[("main.lua", main)]);
+    site.good("main.lua", &main.replace("n = 1", "n = 2"));
+    assert!(has_room(&site));
+    site.eval("MANY = 5000");
+    site.good("main.lua", main);
+    site.good("main.lua", &main.replace("n = 1", "n = 3"));
+    assert!(!has_room(&site));
+    site.failure("main.lua", &format!("all[5000][1] = 0 {main} error('late')"));
+    assert_eq!(site.eval("return #all .. ' ' .. all[5000][1]"), "5000 5000");
+}
