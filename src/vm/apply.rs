@@ -91,18 +91,16 @@ impl Vm {
         if !self.begin() {
             effects.notes.push(Note::CodeOnly { tables: MAX_SNAPSHOT });
         }
-        let ran = self.run_files(changed, &newest);
-        let committed = ran.and_then(|files| Ok((files, self.commit(gone.is_empty())?)));
-        let (files, committed) = match committed {
+        let replaced = before.generation.clone();
+        let (files, committed) = match self.attempt(changed, &newest, before, gone.is_empty()) {
             Ok(committed) => committed,
             Err(Failure { diagnostic, exhausted }) => {
-                self.undo(before, exhausted);
                 let outcome = Outcome::Kept { diagnostic: Box::new(diagnostic), exhausted };
                 return end(outcome, Effects::default(), true);
             }
         };
         let is_finished = gone.is_empty() && !committed.is_followed;
-        self.after_commit(committed, &before.generation, &mut effects);
+        self.after_commit(committed, &replaced, &mut effects);
         self.let_go(gone, &mut effects);
         if is_finished {
             self.finished();
@@ -131,18 +129,24 @@ impl Vm {
         self.begin();
         let generation = self.generation();
         let changed = Changed { source, file, renamed_from: None, order: 0 };
-        let ran = self.run_files(vec![changed], &generation);
-        match ran.and_then(|_| self.commit(false)) {
-            Ok(committed) => {
-                self.after_commit(committed, &before.generation, &mut effects);
-                self.finish();
-                Ok(effects)
-            }
-            Err(failure) => {
-                self.undo(before, failure.exhausted);
-                Err(failure)
-            }
-        }
+        let (_, committed) = self.attempt(vec![changed], &generation, before, false)?;
+        self.after_commit(committed, &generation, &mut effects);
+        self.finish();
+        Ok(effects)
+    }
+
+    /// Runs these files and commits. If that fails, all is as it was.
+    fn attempt(
+        &mut self,
+        changed: Vec<Changed>,
+        newest: &Generation,
+        before: Before,
+        may_finish: bool,
+    ) -> Result<(Vec<String>, Committed), Failure> {
+        let ran = self.run_files(changed, newest);
+        ran.and_then(|files| Ok((files, self.commit(may_finish)?))).inspect_err(|failure| {
+            self.undo(before, failure.exhausted);
+        })
     }
 
     fn before(&self) -> Option<Before> {
@@ -154,7 +158,7 @@ impl Vm {
         })
     }
 
-    fn undo(&mut self, before: Before, exhausted: bool) {
+    fn undo(&self, before: Before, exhausted: bool) {
         self.rollback();
         self.state(|state| {
             (state.generation, state.loaded, state.missing) =
@@ -230,8 +234,7 @@ impl Vm {
         let Some(before) = self.before() else { return };
         self.finish();
         self.begin();
-        let ran = self.run_files(again, &generation);
-        match ran.and_then(|ran| Ok((ran, self.commit(false)?))) {
+        match self.attempt(again, &generation, before, false) {
             Ok((ran, committed)) => {
                 let renewed =
                     |note: &Note| matches!(note, Note::CopiesMade { file, .. } if ran.contains(file));
@@ -242,8 +245,7 @@ impl Vm {
                 // could go on for ever.
                 self.call_hooks(Hook::Accept, effects);
             }
-            Err(Failure { diagnostic, exhausted }) => {
-                self.undo(before, exhausted);
+            Err(Failure { diagnostic, .. }) => {
                 effects.notes.push(Note::HookFailed {
                     hook: "hot.invalidate",
                     file: diagnostic.file.clone(),

@@ -39,6 +39,24 @@ fn a_file_that_ends_a_coroutine_by_an_error_runs_no_longer() {
 }
 
 #[test]
+fn what_a_file_exports_it_may_also_put_into_package_loaded_and_nothing_is_true() {
+    let own = |v: u32| format!("package.loaded.own = {{ v = {v} }}");
+    let mut site = Site::new(&[
+        ("main.lua", "own, nothing = require 'own', require 'nothing'"),
+        ("own.lua", &own(1)),
+        ("nothing.lua", "X = 1"),
+    ]);
+    assert_eq!(
+        site.eval("return own.v .. tostring(nothing) .. tostring(package.loaded.nothing)"),
+        "1truetrue"
+    );
+    site.good("own.lua", &own(2));
+    site.good("nothing.lua", "X = 2");
+    assert_eq!(site.eval("return own.v .. X .. tostring(require 'nothing')"), "22true");
+    assert_eq!(site.eval("return tostring(require 'own' == own)"), "true");
+}
+
+#[test]
 fn files_require_each_other_a_hundred_deep() {
     let name = |i: u32| format!("m{i}.lua");
     let text = |i: u32, v: u32| {
@@ -105,4 +123,58 @@ fn the_room_that_a_large_session_took_to_be_undone_is_given_back() {
     assert!(!has_room(&site));
     site.failure("main.lua", &format!("all[5000][1] = 0 {main} error('late')"));
     assert_eq!(site.eval("return #all .. ' ' .. all[5000][1]"), "5000 5000");
+}
+
+#[test]
+fn the_environment_of_a_file_is_the_globals_whatever_the_version_before_did_to_it() {
+    let looks = "N = 0 for name in pairs(_ENV) do if name == 'print' then N = N + 1 end end ";
+    let spoils = "local m = getmetatable(_ENV) m.__index, m.__newindex, m.__pairs = {}, nil, nil";
+    let mut site = Site::new(&[("main.lua", &format!("{looks} function f() return 1 end {spoils}"))]);
+    assert_eq!(site.eval("return N .. f()"), "11");
+    site.good("main.lua", &format!("{looks} x = tostring(print ~= nil) function f() return 2 end"));
+    assert_eq!(site.eval("return N .. x .. f()"), "1true2");
+}
+
+#[test]
+fn what_a_file_sets_unseen_is_its_own_and_not_that_of_the_next_to_run() {
+    let a = |v: u32| format!("_G.fa = function() return {v} end");
+    let mut site =
+        Site::new(&[("main.lua", "require 'a' require 'b'"), ("a.lua", &a(1)), ("b.lua", "B = 1")]);
+    site.save(&[("a.lua", Some(&a(2))), ("b.lua", Some("B = 2"))]);
+    site.good("b.lua", "B = 3");
+    assert_eq!(site.eval("return fa() .. B"), "23");
+    site.good("a.lua", "A = 1");
+    assert_eq!(site.eval("return tostring(fa)"), "nil");
+}
+
+#[test]
+fn what_a_file_sets_unseen_before_it_requires_another_is_its_own_as_well() {
+    let mut site =
+        Site::new(&[("main.lua", "_G.f = function() return 1 end require 'inner'"), ("inner.lua", "f = f")]);
+    assert_eq!(site.eval("return f()"), "1");
+    site.good("main.lua", "require 'inner'");
+    assert_eq!(site.eval("return tostring(f)"), "nil");
+}
+
+#[test]
+fn a_file_that_is_required_by_another_name_is_known_by_that() {
+    let text = |v: u32| format!("function late() return type(hot.data) .. {v} end return {{}}");
+    let both = |site: &mut Site, main: &str, v: u32| {
+        let text = text(v);
+        let files =
+            [("main.lua", Some(main)), ("m.lua", Some(text.as_str())), ("n.lua", Some(text.as_str()))];
+        let mut next = testing::save(&site.published.generation(), &files);
+        // A link to it.
+        let n = next.files.get_mut(std::path::Path::new("n.lua")).unwrap().good.as_mut().unwrap();
+        let n = Arc::get_mut(n).unwrap();
+        n.path = "/site/m.lua".into();
+        site.published.publish(Arc::new(next));
+        let target = site.published.generation();
+        assert!(matches!(site.session.reload(&target).outcome, Outcome::Applied { .. }));
+    };
+    let mut site = Site::new(&[("main.lua", "require 'm'"), ("m.lua", &text(1))]);
+    both(&mut site, "require 'n'", 2);
+    assert_eq!(site.eval("return late()"), "table2");
+    both(&mut site, "require 'n' -- again", 3);
+    assert_eq!(site.eval("return late() .. tostring(require 'n' == require 'm')"), "table3true");
 }
