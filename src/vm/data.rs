@@ -149,8 +149,14 @@ impl Copying {
         unsafe {
             let mark = self.mark;
             loop {
+                let metatable = RawTable::metatable(from);
+                let is_weak = !metatable.is_null() && !RawTable::field(metatable, l, c"__mode").is_nil();
                 let mut entries = Entries::of(from);
                 while let Some((key, value)) = entries.take() {
+                    if is_weak && key.class() == Class::Table {
+                        // The copy would hold it.
+                        continue;
+                    }
                     let copy = match value.class() {
                         Class::Function => mark,
                         Class::Table => self.inner(from, to, value),

@@ -178,3 +178,76 @@ fn a_file_that_is_required_by_another_name_is_known_by_that() {
     both(&mut site, "require 'n' -- again", 3);
     assert_eq!(site.eval("return late() .. tostring(require 'n' == require 'm')"), "table3true");
 }
+
+#[test]
+fn what_a_required_file_sets_is_not_that_of_the_file_that_requires_it() {
+    let main = "function own() end require 'inner'";
+    let mut site = Site::new(&[("main.lua", main), ("inner.lua", "function g() return 1 end x = 1")]);
+    for _ in 0..2 {
+        site.good("main.lua", &format!("{main} -- edited"));
+        site.good("main.lua", main);
+        assert_eq!(site.eval("return g() .. x"), "11");
+    }
+    site.good("inner.lua", "x = 2");
+    assert_eq!(site.eval("return tostring(g) .. x"), "nil2");
+}
+
+#[test]
+fn a_global_that_a_file_sets_twice_is_what_it_was_before_the_first_time() {
+    let mut site = Site::new(&[("main.lua", "T = {} T = { n = 0, f = print } K = K or T")]);
+    site.eval("T.n = 5");
+    site.good("main.lua", "T = {} T = { n = 0, f = print, more = 1 } K = K or T");
+    assert_eq!(site.eval("return tostring(K == T) .. T.n .. T.more"), "true51");
+}
+
+#[test]
+fn a_file_that_has_run_holds_nothing_of_what_was_there_before_it() {
+    let main = "W = setmetatable({}, { __mode = 'k' }) gone = {} W[gone] = 1 require 'm' gone = nil";
+    let mut site = Site::new(&[("main.lua", main), ("m.lua", "return 1")]);
+    assert_eq!(site.eval("collectgarbage() return tostring(next(W))"), "nil");
+    let records: mlua::Table = site.session.vm.prelude().raw_get("records").unwrap();
+    for record in records.pairs::<mlua::Value, mlua::Table>() {
+        let chunk: mlua::Value = record.unwrap().1.raw_get("chunk").unwrap();
+        assert!(!chunk.is_function(), "nobody runs it again");
+    }
+}
+
+#[test]
+fn a_file_depends_on_the_module_that_it_requires_though_another_returns_the_same() {
+    for shared in ["session:prototype('A', {})", "{}"] {
+        let a = format!("hot.accept(function() hot.invalidate('all of it') end) return {shared}");
+        let files = [
+            ("main.lua", "require 'a' require 'b' require 'other'"),
+            ("a.lua", a.as_str()),
+            ("b.lua", "return (require 'a')"),
+            ("other.lua", "require 'a' RUNS = (RUNS or 0) + 1"),
+        ];
+        let mut site = Site::new(&files);
+        site.good("a.lua", &format!("{a} -- edited"));
+        assert_eq!(site.eval("return RUNS"), "2", "{shared}");
+    }
+}
+
+#[test]
+fn a_hook_of_the_old_version_does_not_accept_for_a_new_one_that_has_none() {
+    let mut site = Site::new(&[("main.lua", "N = 0 hot.accept(function() N = N + 1 end)")]);
+    site.good("main.lua", "x = 1");
+    site.good("main.lua", "x = 2");
+    assert_eq!(site.eval("return N .. x"), "02");
+}
+
+#[test]
+fn a_module_that_returns_nothing_any_more_is_true_and_not_what_it_was() {
+    let mut site = Site::new(&[("main.lua", "m = require 'm'"), ("m.lua", "return { v = 1 }")]);
+    site.good("m.lua", "seen = tostring(package.loaded.m)");
+    assert_eq!(site.eval("return tostring(m) .. tostring(package.loaded.m) .. seen"), "truetruenil");
+}
+
+#[test]
+fn a_value_that_changes_and_changes_back_is_taken_both_times() {
+    let mut site = Site::new(&[("main.lua", "X = require 'n'"), ("n.lua", "return 1")]);
+    for value in [2, 1, 3] {
+        site.good("n.lua", &format!("return {value}"));
+        assert_eq!(site.eval("return X"), value.to_string());
+    }
+}

@@ -71,8 +71,12 @@ function L.require(name)
   local by = stack[#stack] or P.hot and P.caller()
   local exports = loaded[name]
   if exports ~= nil and not P.pending then
-    local record = by and (P.exported[exports] or named(name))
-    if record and by.deps then by.deps[record] = true end
+    if by and by.deps then
+      local record = P.exported[exports]
+      -- Others may export the same.
+      if not record or not record.names[name] then record = named(name) end
+      if record then by.deps[record] = true end
+    end
     return exports
   end
   local path, file = host.resolve(name, stack[1] and by.path)
@@ -92,7 +96,7 @@ function L.require(name)
     cycle_warning(record)
     return true
   end
-  if P.pending and P.pending[record] then
+  if P.pending and P.pending[record] and not record.done then
     P.R.reload(path, host.chunk(file), file, name)
     host.loaded(path, file)
     record.names[name], loaded[name] = true, record.exports

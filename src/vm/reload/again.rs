@@ -79,11 +79,6 @@ impl Reload {
             for name in [names.exports, names.base, names.globals] {
                 get(name).push(l);
             }
-            if let Some(pending) = self.of_prelude(names.pending).table()
-                && !RawTable::get(pending, l, Raw::of_table(record)).is_nil()
-            {
-                self.set(pending, Raw::of_table(record), Raw::NIL);
-            }
             self.set(record, names.done, Raw::TRUE);
             self.set(record, names.version, Raw::of(get(names.version).integer() + 1));
             if !file.is_nil() {
