@@ -84,12 +84,47 @@ fn a_file_may_unload_itself_while_it_runs_again() {
 
 #[test]
 fn what_a_failed_save_had_to_tell_is_not_told_by_the_next() {
-    let main = "local n = require 'n' X = n";
-    let mut site = Site::new(&[("main.lua", main), ("n.lua", "return 1")]);
-    let fails = format!("{main} error('late')");
+    let files = [
+        ("main.lua", "require 'n' require 'other'"),
+        ("n.lua", "return 1"),
+        ("other.lua", "X = require 'n'"),
+    ];
+    let mut site = Site::new(&files);
+    let fails = format!("{} error('late')", files[0].1);
     site.save(&[("n.lua", Some("return 2")), ("main.lua", Some(&fails))]);
-    site.save(&[("n.lua", Some("return 1")), ("main.lua", Some(&format!("{main} -- mended")))]);
+    let mended = format!("{} -- mended", files[0].1);
+    site.save(&[("n.lua", Some("return 1")), ("main.lua", Some(&mended))]);
     assert_eq!(site.notes(), Vec::<String>::new());
+    site.good("n.lua", "return 'text'");
+    assert_eq!(site.eval("return X"), "text");
+    let notes = site.notes();
+    assert!(notes.len() == 1 && notes[0].contains("type"), "{notes:?}");
+}
+
+#[test]
+fn copies_are_told_of_files_that_require_the_module_and_did_not_run_again() {
+    let util = |v: u32| format!("return {{ LIMIT = {v} }}");
+    let main = "local util = require 'util' L = util.LIMIT";
+    let stranger = "local other = { LIMIT = 1 } L2 = other.LIMIT";
+    let mut site = Site::new(&[
+        ("main.lua", &format!("{main} require 'stranger'")),
+        ("util.lua", &util(1)),
+        ("stranger.lua", stranger),
+    ]);
+    site.good("util.lua", &util(2));
+    let notes = site.notes();
+    assert!(notes.len() == 1 && notes[0].contains("lua/main.lua"), "{notes:?}");
+    site.save(&[("util.lua", Some(&util(3))), ("main.lua", Some(main))]);
+    assert_eq!(site.notes(), Vec::<String>::new());
+    assert_eq!(site.eval("return L"), "3");
+}
+
+#[test]
+fn what_is_unloaded_after_a_reload_disposes_at_once() {
+    let m = "hot.dispose(function() GONE = (GONE or 0) + 1 end) return {}";
+    let mut site = Site::new(&[("main.lua", "require 'm'"), ("m.lua", m)]);
+    site.good("m.lua", &format!("{m} -- edited"));
+    assert_eq!(site.eval("session:unloadModule('m') return GONE"), "2");
 }
 
 #[test]
