@@ -7,6 +7,7 @@ use mlua::ffi::{lua_State, lua_call, lua_gettop, lua_pop, lua_pushboolean, lua_p
 use super::{Reload, again, enter_reload, entries};
 use crate::vm::{
     data::push_copy,
+    files::Files,
     values::{Raw, RawTable},
 };
 
@@ -68,11 +69,7 @@ unsafe fn run(l: *mut lua_State, record: *const RawTable, chunk: c_int, file: Ra
 
 impl Reload {
     /// Leaves on the stack what the file exported, and what its source set, in exports and in globals.
-    unsafe fn begin_version(
-        &mut self,
-        record: *const RawTable,
-        file: Raw,
-    ) -> &'static crate::vm::files::Files {
+    unsafe fn begin_version(&mut self, record: *const RawTable, file: Raw) -> &'static Files {
         let (l, names) = (self.l, self.names);
         unsafe {
             let get = |name| RawTable::get(record, l, name);
@@ -129,11 +126,10 @@ impl Reload {
             self.files.export(l, record, stays);
             self.name_exports(record, stays);
             if !self.merge.changed.is_empty() {
-                let changed = std::mem::take(&mut self.merge.changed);
-                for name in &changed {
-                    self.lists.queue.append(l, *name);
+                for i in 0..self.merge.changed.len() {
+                    self.hold(self.merge.changed[i]);
                 }
-                self.changed.push((subject, changed));
+                self.changed.push((subject, std::mem::take(&mut self.merge.changed)));
             }
         }
     }

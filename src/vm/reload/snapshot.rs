@@ -104,8 +104,13 @@ impl Reload {
                     lua_createtable(l, ROOM, 0);
                     RawTable::set(self.reload, l, name, Raw::top(l));
                 }
-                let list = List::at(l, -1);
+                let mut list = List::at(l, -1);
                 lua_pop(l, 1);
+                if !nth(list.values(), 1).is_nil() {
+                    // Of a reload that nobody has ended, for want of memory.
+                    list.end = list.room;
+                    list.empty();
+                }
                 list
             });
             self.lists = Lists { tables, ours, upvalues, queue };

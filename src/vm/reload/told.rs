@@ -1,5 +1,5 @@
-//! What there is to tell of a reload, as functions of C and, where they are slow to tell from Lua, by the reload
-//! itself.
+//! What there is to tell of a reload. The prelude tells of some of it, which has to be read from a list; most of
+//! it the reload itself does.
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -73,9 +73,6 @@ unsafe fn read(l: *mut lua_State, list: *const RawTable) -> Option<Told> {
         let text = |at| text(l, nth(list, at));
         let all = |from| (from..).map_while(text).collect();
         let what = match text(1)?.as_str() {
-            "local" => {
-                What::Local { name: text(3)?, was: text(4)?, now: text(5), was_table: nth(list, 6).is_true() }
-            }
             "dependents" => What::Dependents { why: text(3)?, message: text(4), sources: all(5) },
             _ => What::Invalidated { message: text(3)? },
         };
