@@ -12,9 +12,10 @@ use mlua::{
     ffi::{
         LUA_OK, lua_CFunction, lua_Integer, lua_State, lua_call, lua_closeslot, lua_copy, lua_createtable,
         lua_error, lua_gettop, lua_isnil, lua_newuserdatauv, lua_pcall, lua_pop, lua_pushboolean,
-        lua_pushcclosure, lua_pushnil, lua_pushstring, lua_pushthread, lua_pushvalue, lua_rawlen, lua_rawset,
-        lua_rawseti, lua_replace, lua_setfield, lua_setiuservalue, lua_setmetatable, lua_settable,
-        lua_settop, lua_setupvalue, lua_toclose, lua_touserdata, lua_upvalueindex,
+        lua_pushcclosure, lua_pushfstring, lua_pushnil, lua_pushstring, lua_pushthread, lua_pushvalue,
+        lua_rawlen, lua_rawset, lua_rawseti, lua_replace, lua_setfield, lua_setiuservalue, lua_setmetatable,
+        lua_settable, lua_settop, lua_setupvalue, lua_toclose, lua_tostring, lua_touserdata,
+        lua_upvalueindex,
     },
 };
 
@@ -237,12 +238,31 @@ impl Files {
             }
             self.leave(l);
             if !is_good {
+                self.explain_yield(l, record);
                 lua_error(l);
             }
         }
     }
 
-    /// The function and its arguments. All around it is code of ours, which the deadline does not look at. So
+    /// In place of what Lua says of a file that yields, which names neither the file nor what to do.
+    unsafe fn explain_yield(&self, l: *mut lua_State, record: *const RawTable) {
+        unsafe {
+            let error = Raw::top(l);
+            let yields = Raw::text(l, c"attempt to yield across a C-call boundary");
+            if error.equals(l, yields) {
+                // A chunk's name begins with a mark that it is a file's.
+                RawTable::get(record, l, self.names.source).push(l);
+                let file = lua_tostring(l, -1).add(1);
+                lua_pushfstring(
+                    l,
+                    c"%s: a file cannot yield while it is required; yield in a function of it".as_ptr(),
+                    file,
+                );
+            }
+        }
+    }
+
+    /// The function and its arguments. Says whether the deadline begins to look with it: all around it is code of ours, which the deadline does not look at. So
     /// nothing of the user's may run there: `package.loaded` can have metamethods.
     unsafe fn push_call(&self, l: *mut lua_State, record: *const RawTable, chunk: c_int) -> bool {
         let names = &self.names;

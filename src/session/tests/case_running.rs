@@ -23,7 +23,10 @@ fn a_module_that_is_replaced_and_unloaded_by_one_save_disposes_of_both_versions(
 
 #[test]
 fn a_file_that_ends_a_coroutine_by_an_error_runs_no_longer() {
-    for (ends, why) in [("coroutine.yield()", "yield"), ("error('broken')", "broken")] {
+    for (ends, why) in [
+        ("coroutine.yield()", "lua/y.lua: a file cannot yield while it is required"),
+        ("error('broken')", "lua/y.lua:1: broken"),
+    ] {
         let mut site = Site::new(&[
             ("main.lua", "ok, problem = coroutine.resume(coroutine.create(function() require 'y' end))"),
             ("y.lua", &format!("Y = 1 {ends} Y = 2")),
@@ -194,10 +197,10 @@ fn what_a_file_sets_unseen_before_it_requires_another_is_its_own_as_well() {
 #[test]
 fn a_file_that_is_required_by_another_name_is_known_by_that() {
     let text = |v: u32| format!("function late() return type(hot.data) .. {v} end return {{}}");
-    let both = |site: &mut Site, main: &str, v: u32| {
+    let both = |site: &mut Site, requires: &str, v: u32| {
         let text = text(v);
-        let files =
-            [("main.lua", Some(main)), ("m.lua", Some(text.as_str())), ("n.lua", Some(text.as_str()))];
+        let files = [("first.lua", requires), ("m.lua", text.as_str()), ("n.lua", text.as_str())];
+        let files = files.map(|(name, text)| (name, Some(text)));
         let mut next = testing::save(&site.published.generation(), &files);
         // A link to it.
         let n = next.files.get_mut(std::path::Path::new("n.lua")).unwrap().good.as_mut().unwrap();
@@ -207,11 +210,29 @@ fn a_file_that_is_required_by_another_name_is_known_by_that() {
         let target = site.published.generation();
         assert!(matches!(site.session.reload(&target).outcome, Outcome::Applied { .. }));
     };
-    let mut site = Site::new(&[("main.lua", "require 'm'"), ("m.lua", &text(1))]);
+    let main = "require 'first' require 'm'";
+    let mut site = Site::new(&[("main.lua", main), ("first.lua", ""), ("m.lua", &text(1))]);
+    // It runs before its turn, as what it is required by.
     both(&mut site, "require 'n'", 2);
     assert_eq!(site.eval("return late()"), "table2");
     both(&mut site, "require 'n' -- again", 3);
     assert_eq!(site.eval("return late() .. tostring(require 'n' == require 'm')"), "table3true");
+}
+
+#[test]
+fn a_local_that_starts_over_is_told_once_though_functions_of_it_are_found_in_two_places() {
+    let main = |v: u32| {
+        format!(
+            "local reg, n = require 'reg', 0\nfunction reg.f() n = n + 1 return {v} end\n\
+             function get() return n end"
+        )
+    };
+    let mut site = Site::new(&[("main.lua", &main(1)), ("reg.lua", "return {}")]);
+    site.eval("require('reg').f()");
+    site.good("main.lua", &main(2));
+    assert_eq!(site.eval("return require('reg').f() .. get()"), "21");
+    let notes = site.notes();
+    assert!(notes.len() == 1 && notes[0].contains("`n` was 1"), "{notes:?}");
 }
 
 #[test]

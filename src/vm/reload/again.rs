@@ -111,7 +111,7 @@ impl Reload {
         let (l, names) = (self.l, self.names);
         unsafe {
             if exports.table().is_some() {
-                push_copy(l, self.foreign, self.mark, exports);
+                push_copy(l, self.files.foreign, self.files.mark, exports);
             } else {
                 Raw::FALSE.push(l);
             }

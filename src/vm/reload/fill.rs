@@ -118,7 +118,7 @@ impl Reload {
                 let was = base.get(self, key);
                 let is_old = class == Class::Table
                     && (self.taken.contains(&value.identity()) || self.is_taken_under(old, key));
-                if was.is_nil() || was.is(self.mark) || is_old {
+                if was.is_nil() || was.is(self.files.mark) || is_old {
                     self.set(old, key, value);
                     continue;
                 }

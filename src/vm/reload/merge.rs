@@ -70,8 +70,8 @@ impl Reload {
             let (Some(old_table), Some(new_table)) = (old.table(), new.table()) else { return false };
             if old.is(new)
                 || self.is_seen(new)
-                || self.foreign.is_own(self.l, old)
-                || self.foreign.is_prototype(self.l, old)
+                || self.files.foreign.is_own(self.l, old)
+                || self.files.foreign.is_prototype(self.l, old)
                 || self.is_foreign(new)
             {
                 return false;
@@ -93,8 +93,8 @@ impl Reload {
 
     /// Globals are exports of the file that assigns them: `assigned` has what was there before, `P` for nil.
     unsafe fn pair_globals(&mut self, assigned: Raw, before: Raw) {
-        let (l, Some(globals)) = (self.l, self.globals.table()) else { return };
-        let prelude = Raw::of_table(self.prelude);
+        let (l, Some(globals)) = (self.l, self.files.globals.table()) else { return };
+        let prelude = Raw::of_table(self.files.prelude);
         unsafe {
             let mut names = entries(assigned);
             while let Some((name, was)) = names.take() {
@@ -132,7 +132,7 @@ impl Reload {
     }
 
     unsafe fn keep_globals(&mut self) {
-        let Some(globals) = self.globals.table() else { return };
+        let Some(globals) = self.files.globals.table() else { return };
         while let Some([name, value]) = self.merge.staying.pop() {
             unsafe { self.set(globals, name, value) }
         }
@@ -200,7 +200,7 @@ impl Reload {
             self.rebind_value(new);
             let mut names = entries(assigned);
             while let Some((name, _)) = names.take() {
-                let value = self.field(self.globals, name);
+                let value = self.field(self.files.globals, name);
                 if self.is_fresh(value) {
                     self.rebind_value(value);
                 }

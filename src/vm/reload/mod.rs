@@ -60,7 +60,7 @@ use rustc_hash::FxHasher;
 use self::pairs::Pair;
 pub(super) use self::told::{Told, What, take_told};
 use super::{
-    data::{Foreign, is_same},
+    data::is_same,
     entries::{Entries, List},
     files::Files,
     names::Names,
@@ -81,15 +81,12 @@ pub(super) fn add(lua: &Lua, host: &Table) -> mlua::Result<()> {
 struct Reload {
     /// That of the call.
     l: *mut lua_State,
+    /// What is known of the prelude.
     files: &'static Files,
+    /// Those of `files`.
     names: &'static Names,
-    /// `P`, and `R`.
-    prelude: *const RawTable,
+    /// `R`.
     reload: *const RawTable,
-    globals: Raw,
-    foreign: Foreign,
-    /// Stands in copies for a function.
-    mark: Raw,
 
     /// Never looked into: the library, and functions of ours.
     known: Identities,
@@ -230,16 +227,11 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
         // The userdata holds it.
         let files = &*lua_touserdata(l, -1).cast::<Files>();
         lua_setiuservalue(l, STATE, 1);
-        let Files { prelude, globals, foreign, mark, .. } = *files;
         state.write(Box::into_raw(Box::new(Reload {
             l,
             files,
             names: &files.names,
-            prelude,
             reload: RawTable::at(l, RELOAD),
-            globals,
-            foreign,
-            mark,
             known: Identities::default(),
             seen: Identities::default(),
             places: ByIdentity::default(),
@@ -262,9 +254,9 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
         (**state).know_library();
         for (name, function) in FUNCTIONS {
             lua_pushvalue(l, STATE);
-            lua_pushvalue(l, PRELUDE);
+            // Whoever has a function holds what it uses.
             lua_pushvalue(l, RELOAD);
-            lua_pushcclosure(l, function, 3);
+            lua_pushcclosure(l, function, 2);
             lua_setfield(l, RELOAD, name.as_ptr());
         }
         0
@@ -360,7 +352,7 @@ impl Reload {
                 (Raw::of_table(self.reload), under_way),
                 (Raw::of_table(self.reload), untouched),
                 (Raw::of_table(self.reload), app),
-                (Raw::of_table(self.prelude), pending),
+                (Raw::of_table(self.files.prelude), pending),
             ] {
                 if let Some(table) = table.table() {
                     self.set(table, name, Raw::FALSE);
@@ -423,7 +415,7 @@ impl Reload {
     }
 
     unsafe fn of_prelude(&self, name: Raw) -> Raw {
-        unsafe { RawTable::get(self.prelude, self.l, name) }
+        unsafe { RawTable::get(self.files.prelude, self.l, name) }
     }
 
     unsafe fn of_reload(&self, name: Raw) -> Raw {
@@ -432,11 +424,11 @@ impl Reload {
 
     /// Whether `value` is what the source set when `base` was copied from it.
     unsafe fn is_same_data(&self, base: Raw, value: Raw) -> bool {
-        unsafe { is_same(self.l, self.foreign, self.mark, base, value) }
+        unsafe { is_same(self.l, self.files.foreign, self.files.mark, base, value) }
     }
 
     unsafe fn is_foreign(&self, table: Raw) -> bool {
-        unsafe { self.foreign.has(self.l, table) }
+        unsafe { self.files.foreign.has(self.l, table) }
     }
 
     /// Puts a value into a table that others hold.

@@ -39,7 +39,7 @@ pub(super) unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
         reload.take_down_ours();
         reload.empty_sets();
         let Names { under_way, untouched, app, pending, planned, .. } = *reload.names;
-        let (ours, prelude) = (reload.reload, reload.prelude);
+        let (ours, prelude) = (reload.reload, reload.files.prelude);
         let was = reload.of_prelude(app);
         reload.set(ours, under_way, Raw::TRUE);
         reload.set(ours, untouched, Raw::TRUE);
@@ -53,11 +53,13 @@ pub(super) unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
 impl Reload {
     /// Once: what the prelude knows to be of the library or of ours.
     pub(super) unsafe fn know_library(&mut self) {
-        let prelude = Raw::of_table(self.prelude);
+        let prelude = Raw::of_table(self.files.prelude);
         self.known.insert(prelude.identity());
         unsafe {
             for (name, is_known) in [(c"library", true), (c"own", false)] {
-                let Some(tables) = RawTable::field(self.prelude, self.l, name).table() else { continue };
+                let Some(tables) = RawTable::field(self.files.prelude, self.l, name).table() else {
+                    continue;
+                };
                 let mut tables = Entries::of(tables);
                 while let Some((table, _)) = tables.take() {
                     if is_known {
@@ -136,7 +138,7 @@ impl Reload {
     /// Says whether it came to the end of everything.
     unsafe fn walk(&mut self, max: lua_Integer) -> bool {
         unsafe {
-            self.meet(self.globals);
+            self.meet(self.files.globals);
             self.meet_prototypes();
             let placed = self.lists.queue.end;
             self.meet_what_is_held_for_users();
@@ -305,7 +307,8 @@ impl Reload {
                     // It lies in the function, which may give it up only when it runs.
                     self.lists.upvalues.append(l, function);
                     self.lists.upvalues.append(l, Raw::of(i.into()));
-                    let value_or_mark = if value.is_nil() { Raw::of_table(self.prelude) } else { value };
+                    let value_or_mark =
+                        if value.is_nil() { Raw::of_table(self.files.prelude) } else { value };
                     self.lists.upvalues.append(l, value_or_mark);
                     self.meet(value);
                 }

@@ -15,14 +15,14 @@ use crate::{
 };
 
 /// A fact of a reload. Whether it is worth a [`Note`](crate::reload::Note) the sources show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::vm) struct Told {
     /// The chunk's name of the file that it is about.
     pub(in crate::vm) source: String,
     pub(in crate::vm) what: What,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::vm) enum What {
     /// A local of the file has another value than it had, which can be told if it is neither a table nor a
     /// function.
