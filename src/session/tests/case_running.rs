@@ -199,11 +199,11 @@ fn a_file_that_is_required_by_another_name_is_known_by_that() {
     let text = |v: u32| format!("function late() return type(hot.data) .. {v} end return {{}}");
     let both = |site: &mut Site, requires: &str, v: u32| {
         let text = text(v);
-        let files = [("first.lua", requires), ("m.lua", text.as_str()), ("n.lua", text.as_str())];
+        let files = [("first.lua", requires), ("m.lua", text.as_str()), ("sub/n.lua", text.as_str())];
         let files = files.map(|(name, text)| (name, Some(text)));
         let mut next = testing::save(&site.published.generation(), &files);
         // A link to it.
-        let n = next.files.get_mut(std::path::Path::new("n.lua")).unwrap().good.as_mut().unwrap();
+        let n = next.files.get_mut(std::path::Path::new("sub/n.lua")).unwrap().good.as_mut().unwrap();
         let n = Arc::get_mut(n).unwrap();
         n.path = "/site/m.lua".into();
         site.published.publish(Arc::new(next));
@@ -213,10 +213,11 @@ fn a_file_that_is_required_by_another_name_is_known_by_that() {
     let main = "require 'first' require 'm'";
     let mut site = Site::new(&[("main.lua", main), ("first.lua", ""), ("m.lua", &text(1))]);
     // It runs before its turn, as what it is required by.
-    both(&mut site, "require 'n'", 2);
+    both(&mut site, "require 'sub.n'", 2);
     assert_eq!(site.eval("return late()"), "table2");
-    both(&mut site, "require 'n' -- again", 3);
-    assert_eq!(site.eval("return late() .. tostring(require 'n' == require 'm')"), "table3true");
+    both(&mut site, "require 'sub.n' -- again", 3);
+    assert_eq!(site.eval("return late() .. tostring(require 'sub.n' == require 'm')"), "table3true");
+    assert_eq!(site.eval("session:unloadDirectory('sub') return tostring(package.loaded.m)"), "nil");
 }
 
 #[test]
@@ -270,7 +271,7 @@ fn a_file_that_has_run_holds_nothing_of_what_was_there_before_it() {
 
 #[test]
 fn a_file_depends_on_the_module_that_it_requires_though_another_returns_the_same() {
-    for shared in ["session:prototype('A', {})", "{}"] {
+    for shared in ["session:prototype('A', {})", "{}", "function() end"] {
         let a = format!("hot.accept(function() hot.invalidate('all of it') end) return {shared}");
         let files = [
             ("main.lua", "require 'a' require 'b' require 'other'"),
