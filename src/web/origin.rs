@@ -57,8 +57,22 @@ pub(super) enum Refusal {
          `server.allowed_origins` in the configuration."
     )]
     ForeignOrigin(String),
+    #[error("A page of another site, or of another port, sent this request.")]
+    CrossSite,
     #[error("A page of another site asked for a session in the background. Open the address itself.")]
     BackgroundRequest,
+}
+
+/// Proof that Host and Origin of a request were checked. A WebSocket is granted to nobody without it, so
+/// that no route can forget to ask.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Admitted(());
+
+#[cfg(test)]
+impl Admitted {
+    pub(super) fn in_a_test() -> Self {
+        Self(())
+    }
 }
 
 impl OriginPolicy {
@@ -91,22 +105,22 @@ impl OriginPolicy {
         self.allowed_host(headers).map(drop)
     }
 
-    /// Whether a page that may has sent the request; on the WebSocket, and wherever something is changed.
+    /// Whether a page that may has sent the request; on every WebSocket, and wherever something is changed.
     ///
     /// A request without an Origin comes from a program: browsers send one with every WebSocket.
     ///
     /// # Errors
     /// The refusal, to be answered with 403.
-    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<Admitted, Refusal> {
         let host = self.allowed_host(headers)?;
         if !headers.contains_key(ORIGIN) {
-            return Ok(());
+            return Ok(Admitted(()));
         }
         let origin = only(headers, &ORIGIN).ok_or_else(|| Refusal::ForeignOrigin(shown(headers, &ORIGIN)))?;
         let parsed = WebOrigin::parse(origin);
         let own = parsed.as_ref().is_some_and(|origin| origin.is_served_by(&host));
         if own || self.origins.iter().any(|allowed| allowed.matches(origin, parsed.as_ref())) {
-            return Ok(());
+            return Ok(Admitted(()));
         }
         Err(Refusal::ForeignOrigin(shown(headers, &ORIGIN)))
     }
@@ -135,6 +149,20 @@ pub(super) fn check_is_visit(headers: &HeaderMap) -> Result<(), Refusal> {
     let is = |name: &str, value: &str| headers.get(name).is_some_and(|header| header == value);
     let foreign = is("sec-fetch-site", "cross-site") || is("sec-fetch-site", "same-site");
     if foreign && !is("sec-fetch-mode", "navigate") { Err(Refusal::BackgroundRequest) } else { Ok(()) }
+}
+
+/// Whether a browser sends the request for a page of another site, or of another port of this host. An
+/// Origin can be missing there: some browsers leave it out of a form's POST.
+///
+/// # Errors
+/// The refusal, to be answered with 403.
+pub(super) fn check_is_not_cross_site(headers: &HeaderMap) -> Result<(), Refusal> {
+    // Programs do not send it.
+    let site = headers.get("sec-fetch-site");
+    if site.is_none_or(|site| site == "same-origin" || site == "none") {
+        return Ok(());
+    }
+    Err(Refusal::CrossSite)
 }
 
 /// Whether a page is asked for, and not a part of one: a picture with a relative address is looked for
@@ -205,7 +233,7 @@ mod tests {
     }
 
     fn origin_allowed(policy: &OriginPolicy, host: &str, origin: &str) -> bool {
-        policy.check_origin(&headers(&[("host", host), ("origin", origin)])).is_ok()
+        policy.admit(&headers(&[("host", host), ("origin", origin)])).is_ok()
     }
 
     #[test]
@@ -314,12 +342,12 @@ mod tests {
             ("localhost:8080", "http://localhost:8080, http://evil.example"),
             ("localhost:8080", "ws://localhost:8080"),
         ] {
-            let refusal = policy.check_origin(&headers(&[("host", host), ("origin", origin)]));
+            let refusal = policy.admit(&headers(&[("host", host), ("origin", origin)]));
             assert!(matches!(refusal, Err(Refusal::ForeignOrigin(_))), "{host} {origin}: {refusal:?}");
         }
         let twice =
             headers(&[("host", "localhost"), ("origin", "http://localhost"), ("origin", "http://localhost")]);
-        assert!(policy.check_origin(&twice).is_err());
+        assert!(policy.admit(&twice).is_err());
     }
 
     #[test]
@@ -330,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_program_without_an_origin_is_allowed() {
-        assert_eq!(policy("127.0.0.1", &[], &[]).check_origin(&headers(&[("host", "localhost")])), Ok(()));
+        assert_eq!(policy("127.0.0.1", &[], &[]).admit(&headers(&[("host", "localhost")])), Ok(Admitted(())));
     }
 
     #[test]
@@ -362,8 +390,7 @@ mod tests {
         let host =
             policy.check_host(&headers(&[("host", "evil.example:80")])).expect_err("refused").to_string();
         assert!(host.contains("evil.example:80") && host.contains("server.allowed_hosts"), "{host}");
-        let origin =
-            policy.check_origin(&headers(&[("host", "localhost"), ("origin", "http://evil.example")]));
+        let origin = policy.admit(&headers(&[("host", "localhost"), ("origin", "http://evil.example")]));
         let origin = origin.expect_err("refused").to_string();
         assert!(
             origin.contains("http://evil.example") && origin.contains("server.allowed_origins"),

@@ -1,8 +1,8 @@
 //! `POST /_hot/restart`: sessions begin anew. It is what `lua-hotloader restart` asks for.
 //!
 //! Only programs on this machine are answered, and only where the debug pages are on: a restart throws
-//! away what a session has built up. Host and Origin have been checked before, so that no page of another
-//! site gets here through a browser on this machine.
+//! away what a session has built up. Host and Origin have been checked before, and Sec-Fetch-Site is here, so
+//! that no page of another site or port gets here through a browser on this machine.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -14,6 +14,7 @@ use warp::{
 };
 
 use super::{
+    origin,
     replies::{json, text},
     routes::WebState,
 };
@@ -58,6 +59,9 @@ fn restart(which: Option<String>, state: Arc<WebState>, headers: HeaderMap, peer
     if !state.debug_pages {
         let why = "Restarting from outside is off: turn on server.debug_pages, or start with --hotload.\n";
         return text(StatusCode::NOT_FOUND, why);
+    }
+    if let Err(refusal) = origin::check_is_not_cross_site(&headers) {
+        return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
     }
     // A proxy on this machine speaks for somebody elsewhere.
     let is_forwarded = ["forwarded", "x-forwarded-for"].iter().any(|name| headers.contains_key(*name));

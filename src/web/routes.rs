@@ -55,13 +55,8 @@ pub(super) fn routes(
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     let files = static_files(&state);
     let state = warp::any().map(move || Arc::clone(&state));
-    let guard = state
-        .clone()
-        .and(warp::method())
-        .and(warp::path::full())
-        .and(warp::header::headers_cloned())
-        .and_then(guard)
-        .untuple_one();
+    let guard =
+        state.clone().and(warp::method()).and(warp::header::headers_cloned()).and_then(guard).untuple_one();
 
     let socket = warp::path!("ws" / SessionId)
         .and(state.clone())
@@ -130,17 +125,11 @@ pub(super) fn routes(
         .map(|response: Response| with_security_headers(response))
 }
 
-async fn guard(
-    state: Arc<WebState>,
-    method: Method,
-    path: FullPath,
-    headers: HeaderMap,
-) -> Result<(), Rejection> {
+/// Looks at the request and not at its path: an address can be spelt in more ways than a guard thinks of.
+async fn guard(state: Arc<WebState>, method: Method, headers: HeaderMap) -> Result<(), Rejection> {
     state.policy.check_host(&headers).map_err(reject)?;
-    let only_reads = matches!(method, Method::GET | Method::HEAD);
-    let is_socket = path.as_str().starts_with("/ws/") || path.as_str() == "/_hot/ws";
-    if !only_reads || is_socket {
-        state.policy.check_origin(&headers).map_err(reject)?;
+    if !matches!(method, Method::GET | Method::HEAD) || upgrade::is_asked_for(&headers) {
+        state.policy.admit(&headers).map_err(reject)?;
     }
     Ok(())
 }
@@ -166,7 +155,7 @@ fn not_found() -> Response {
     html(StatusCode::NOT_FOUND, pages::plain("Not found", "There is nothing at this address."))
 }
 
-/// `GET /ws/{session}`. Host and Origin have been checked.
+/// `GET /ws/{session}`
 fn open_socket(
     id: SessionId,
     state: Arc<WebState>,
@@ -187,7 +176,7 @@ fn open_socket(
     }
 }
 
-/// `GET /_hot/ws`: like every socket, only for an allowed Host and Origin.
+/// `GET /_hot/ws`
 fn open_status_socket(
     state: Arc<WebState>,
     method: Method,
@@ -210,14 +199,19 @@ fn open_status_socket(
     }
 }
 
-/// The answer to a handshake and the way to its stream, or the answer that refuses it.
+/// The answer to a handshake and the way to its stream, or the answer that refuses it. Every socket is
+/// granted here, and only to an allowed Host and Origin.
 fn handshake(
     state: &WebState,
     method: &Method,
     headers: &HeaderMap,
     upgrade: Option<OnUpgrade>,
 ) -> Result<(Response, OnUpgrade), Box<Response>> {
-    let response = upgrade::accept(method, headers).map_err(|error| {
+    let admitted = state.policy.admit(headers).map_err(|refusal| {
+        tracing::warn!(%refusal, "a WebSocket was refused");
+        Box::new(text(StatusCode::FORBIDDEN, format!("{refusal}\n")))
+    })?;
+    let response = upgrade::accept(method, headers, &admitted).map_err(|error| {
         let mut response = text(error.status(), format!("{error}\n"));
         response.headers_mut().extend(error.remedy());
         Box::new(response)

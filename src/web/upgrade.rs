@@ -22,6 +22,8 @@ use warp::{
     reply::Response,
 };
 
+use super::origin::Admitted;
+
 /// The version of RFC 6455; there is no other.
 const VERSION: &str = "13";
 
@@ -41,11 +43,16 @@ pub(super) enum HandshakeError {
     Key,
 }
 
+/// Whether a request wants to become something else than HTTP, in whatever form it says so.
+pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
+    headers.contains_key(UPGRADE) || has_token(headers, &CONNECTION, "upgrade")
+}
+
 /// The answer that completes a handshake: 101 with the accept key.
 ///
 /// # Errors
 /// What is wrong with the request; [`HandshakeError::status`] and its text are the answer then.
-pub(super) fn accept(method: &Method, headers: &HeaderMap) -> Result<Response, HandshakeError> {
+pub(super) fn accept(method: &Method, headers: &HeaderMap, _: &Admitted) -> Result<Response, HandshakeError> {
     if method != Method::GET {
         return Err(HandshakeError::Method);
     }
@@ -131,7 +138,7 @@ mod tests {
             headers.remove(*name);
             headers.extend(value.map(|value| ((*name).clone(), HeaderValue::from_static(value))));
         }
-        accept(&Method::GET, &headers)
+        accept(&Method::GET, &headers, &Admitted::in_a_test())
     }
 
     #[test]
@@ -157,7 +164,10 @@ mod tests {
         ] {
             assert_eq!(request(&[(name, value)]).err(), Some(error), "{name} {value:?}");
         }
-        assert_eq!(accept(&Method::HEAD, &HeaderMap::new()).err(), Some(HandshakeError::Method));
+        assert_eq!(
+            accept(&Method::HEAD, &HeaderMap::new(), &Admitted::in_a_test()).err(),
+            Some(HandshakeError::Method)
+        );
     }
 
     #[test]

@@ -97,12 +97,15 @@ impl Chromium {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
+    /// Waits for the element: a page that was opened just now may not have drawn it yet.
     pub(crate) async fn find(&self, css: &str) -> Element {
-        self.client.find(Locator::Css(css)).await.unwrap()
+        until(css, async || self.client.find(Locator::Css(css)).await.ok()).await
     }
 
+    /// Waits until the element is there and takes a click: what is drawn anew in between is looked for again.
     pub(crate) async fn click(&self, css: &str) {
-        self.find(css).await.click().await.unwrap();
+        let what = format!("{css} to be clicked");
+        until(&what, async || self.client.find(Locator::Css(css)).await.ok()?.click().await.ok()).await;
     }
 
     /// Waits until the function's body gives this.
@@ -137,6 +140,7 @@ impl Chromium {
 
     /// Puts the focus into a field, with the caret at its end, unless it is there.
     pub(crate) async fn click_if_not_focused(&self, css: &str) {
+        self.find(css).await;
         self.run(&format!(
             "const e = document.querySelector('{css}');
             if (document.activeElement !== e) {{ e.focus(); e.setSelectionRange(e.value.length, e.value.length); }}"

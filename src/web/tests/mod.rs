@@ -5,6 +5,7 @@ mod restart;
 mod routes;
 mod socket;
 mod status;
+mod strangers;
 mod websocket;
 
 use std::{
