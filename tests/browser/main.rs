@@ -11,6 +11,7 @@ mod client;
 #[path = "../../backends/watchman/tests/harness/mod.rs"]
 mod daemon;
 mod edits;
+mod foreign_page;
 #[allow(dead_code, reason = "the tests of the backend use the rest")]
 #[path = "../../backends/polling/tests/real/mounts.rs"]
 mod mounts;
