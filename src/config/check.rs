@@ -89,7 +89,6 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("server.max_frame", server.max_frame),
         ("session.budget.memory", budget.memory),
         ("session.budget.string", budget.string),
-        ("session.budget.pattern", budget.pattern),
     ] {
         needs(size > ByteSize::bytes(0), key, "more than \"0B\"");
     }

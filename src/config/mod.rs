@@ -272,8 +272,6 @@ pub struct BudgetConfig {
     pub memory: ByteSize,
     /// One string made by `string.rep` or `table.concat`.
     pub string: ByteSize,
-    /// What is searched by a pattern with more than two of `*`, `+` and `-`.
-    pub pattern: ByteSize,
     /// Timers that may be pending.
     pub timers: usize,
     /// Shortest interval of a repeating timer.
@@ -370,7 +368,6 @@ impl Default for BudgetConfig {
             read: Duration::from_millis(250),
             memory: ByteSize::mib(64),
             string: ByteSize::mib(8),
-            pattern: ByteSize::bytes(64 * 1024),
             timers: 1000,
             interval: Duration::from_millis(10),
             log_lines: 200,

@@ -30,6 +30,8 @@ use crate::config::BudgetConfig;
 
 /// Instructions between two looks at the clock: some microseconds.
 const PERIOD: c_int = 1000;
+/// What functions of the library do between two looks at the clock, in steps of some nanoseconds.
+const STEPS: usize = 10_000;
 /// Where `allowhook` is in Lua 5.4's `lua_State`: after `next`, `tt`, `marked` and `status`. A test runs
 /// what depends on it.
 const ALLOW_HOOK: usize = size_of::<usize>() + 3;
@@ -83,8 +85,6 @@ pub(super) struct Limits {
     pub(super) memory: usize,
     /// Bytes of one string made by `rep` or `concat`.
     pub(super) string: usize,
-    /// Bytes of the subject of a pattern that may take long.
-    pub(super) pattern: usize,
 }
 
 /// What was limited before, if runs are nested.
@@ -98,14 +98,17 @@ struct ThisThread {
     /// Where the script was when its time was up, or was seen last when memory ran short: what is
     /// raised then comes from elsewhere, or without a place.
     place: Cell<Place>,
+    /// Until the next look of a function of the library.
+    steps: Cell<usize>,
     sighting: Arc<Sighting>,
 }
 
 thread_local! {
     static HERE: ThisThread = ThisThread {
-        limits: Cell::new(Limits { until: 0, memory: 0, string: 0, pattern: 0 }),
+        limits: Cell::new(Limits { until: 0, memory: 0, string: 0 }),
         expired: Cell::new(false),
         place: Cell::new(Place::NONE),
+        steps: Cell::new(STEPS),
         sighting: Arc::new(Sighting::new()),
     };
 }
@@ -128,14 +131,57 @@ pub(super) fn limits() -> Option<Limits> {
     HERE.with(|here| Some(here.limits.get()).filter(|limits| limits.until > 0))
 }
 
-/// The script may be about to vanish in a function of the library.
+/// Whether the script has time left. Code of ours, which no hook looks at, always has.
 ///
 /// # Safety
 /// `state` has to be running on this thread.
-pub(super) unsafe fn note_place(state: *mut ffi::lua_State) {
+pub(super) unsafe fn may_go_on(state: *mut ffi::lua_State) -> bool {
+    // SAFETY: the caller's. None of these raises errors.
+    unsafe {
+        HERE.with(|here| {
+            let limits = here.limits.get();
+            if limits.until == 0 || ffi::lua_gethook(state).is_none() {
+                return true;
+            }
+            if here.sighting.is_looked_at() {
+                here.sighting.note(Place::of(state));
+            }
+            !here.expired.get() && now() < limits.until
+        })
+    }
+}
+
+/// What the hook does, where no instruction comes at which it could: raises its error if the time is up or the
+/// memory short.
+///
+/// # Safety
+/// As for [`may_go_on`]; nothing may have to be dropped in the frames of the function of the library that calls
+/// this.
+pub(super) unsafe fn look(state: *mut ffi::lua_State) {
     // SAFETY: the caller's.
-    let place = unsafe { Place::of(state) };
-    HERE.with(|here| here.sighting.note(place));
+    unsafe {
+        if ffi::lua_gethook(state).is_some()
+            && let Verdict::Stop(place, why) = HERE.with(|here| here.check(state))
+        {
+            raise(state, place, why);
+        }
+    }
+}
+
+/// A function of the library does so many steps, of some nanoseconds each, in which no hook looks.
+///
+/// # Safety
+/// As for [`look`].
+pub(super) unsafe fn spend(state: *mut ffi::lua_State, steps: usize) {
+    let left = HERE.with(|here| {
+        let left = here.steps.get().checked_sub(steps);
+        here.steps.set(left.unwrap_or(STEPS));
+        left
+    });
+    if left.is_none() {
+        // SAFETY: the caller's.
+        unsafe { look(state) }
+    }
 }
 
 impl Deadline {
@@ -151,12 +197,7 @@ impl Deadline {
                 ffi::lua_pop(state, 1);
             })?;
         }
-        let limits = Limits {
-            until: 0,
-            memory: budget.memory.as_usize(),
-            string: budget.string.as_usize(),
-            pattern: budget.pattern.as_usize(),
-        };
+        let limits = Limits { until: 0, memory: budget.memory.as_usize(), string: budget.string.as_usize() };
         Ok(Self { main: MainThread(main), limits, lent: Cell::new(0) })
     }
 
@@ -263,6 +304,10 @@ impl ThisThread {
                 ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, 1);
                 return Verdict::Stop(place, c"ran too long");
             }
+            if ffi::lua_gethookcount(state) != PERIOD {
+                // A collection has made it look at once.
+                ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, PERIOD);
+            }
             if self.sighting.is_looked_at() {
                 self.sighting.note(Place::of(state));
             }
@@ -284,9 +329,17 @@ unsafe extern "C-unwind" fn hook(state: *mut ffi::lua_State, _: *mut ffi::lua_De
     unsafe {
         if let Verdict::Stop(place, why) = HERE.with(|here| here.check(state)) {
             state.cast::<u8>().add(ALLOW_HOOK).write(1);
-            ffi::lua_pushfstring(state, c"%s: %s".as_ptr(), place.as_c_str().as_ptr(), why.as_ptr());
-            ffi::lua_error(state);
+            raise(state, place, why);
         }
+    }
+}
+
+/// Leaves by a long jump.
+unsafe fn raise(state: *mut ffi::lua_State, place: Place, why: &CStr) {
+    // SAFETY: the caller's; a place has nothing to be dropped.
+    unsafe {
+        ffi::lua_pushfstring(state, c"%s: %s".as_ptr(), place.as_c_str().as_ptr(), why.as_ptr());
+        ffi::lua_error(state);
     }
 }
 
@@ -332,6 +385,10 @@ unsafe extern "C-unwind" fn collected(state: *mut ffi::lua_State) -> c_int {
         HERE.with(|here| {
             if here.limits.get().until > 0 {
                 here.place.set(Place::of(state));
+                // Large texts make a thousand instructions take seconds: the next one is looked at.
+                if ffi::lua_gethook(state).is_some() {
+                    ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, 1);
+                }
             }
         });
         // For the next collection.

@@ -20,22 +20,21 @@ use mlua::{
     ffi::{self, lua_CFunction, lua_State},
 };
 
-use super::deadline::{exceeds, limits, note_place, used};
+use super::{
+    deadline::{exceeds, limits, used},
+    pattern,
+};
 
-/// Shorter subjects need no look at the pattern.
-const SHORT: usize = 256;
-/// Up to so many unbounded items no subject is too long.
-const UNBOUNDED: usize = 2;
 /// Bytes of a slot in a table: no table that fits into the memory has more elements than this allows.
 const SLOT: usize = 16;
 
 /// Library, name, and what stands in front of the function. Its place in the list is the one of the
 /// function in [`ORIGINALS`].
 const GUARDS: [(&CStr, &CStr, lua_CFunction); 10] = [
-    (c"string", c"find", find),
-    (c"string", c"match", match_),
-    (c"string", c"gmatch", gmatch),
-    (c"string", c"gsub", gsub),
+    (c"string", c"find", pattern::find),
+    (c"string", c"match", pattern::match_),
+    (c"string", c"gmatch", pattern::gmatch),
+    (c"string", c"gsub", pattern::gsub),
     (c"string", c"rep", rep),
     (c"table", c"concat", concat),
     (c"table", c"move", move_),
@@ -73,91 +72,6 @@ unsafe fn original(which: usize, state: *mut lua_State) -> c_int {
         Some(function) => function(state),
         None => 0,
     }
-}
-
-unsafe extern "C-unwind" fn find(state: *mut lua_State) -> c_int {
-    let plain = ffi::lua_toboolean(state, 4) != 0;
-    if !plain {
-        check_pattern(state);
-    }
-    original(0, state)
-}
-
-unsafe extern "C-unwind" fn match_(state: *mut lua_State) -> c_int {
-    check_pattern(state);
-    original(1, state)
-}
-
-unsafe extern "C-unwind" fn gmatch(state: *mut lua_State) -> c_int {
-    check_pattern(state);
-    original(2, state)
-}
-
-unsafe extern "C-unwind" fn gsub(state: *mut lua_State) -> c_int {
-    check_pattern(state);
-    original(3, state)
-}
-
-/// Matching backs up in each unbounded item: a third makes the time grow with the cube of the subject.
-unsafe fn check_pattern(state: *mut lua_State) {
-    let is_string = |at| ffi::lua_type(state, at) == ffi::LUA_TSTRING;
-    if !is_string(1) || !is_string(2) {
-        return;
-    }
-    let subject = ffi::lua_rawlen(state, 1);
-    let Some(limits) = limits().filter(|_| subject >= SHORT) else { return };
-    let mut length = 0;
-    let pattern = ffi::lua_tolstring(state, 2, &raw mut length);
-    let unbounded = unbounded_items(slice::from_raw_parts(pattern.cast(), length));
-    if unbounded < UNBOUNDED {
-        return;
-    }
-    if unbounded > UNBOUNDED && subject > limits.pattern {
-        let message = c"the text is too long for a pattern with more than two of *, + and -: at most %d KiB (session.budget.pattern)";
-        ffi::luaL_error(state, message.as_ptr(), kib(limits.pattern));
-    }
-    // It may still take for ever, and then somebody will ask where.
-    note_place(state);
-}
-
-/// How many single characters of a pattern are followed by `*`, `+` or `-`.
-fn unbounded_items(pattern: &[u8]) -> usize {
-    let (mut at, mut count) = (usize::from(pattern.first() == Some(&b'^')), 0);
-    while let Some(&first) = pattern.get(at) {
-        at += match first {
-            b'(' | b')' => {
-                at += 1;
-                continue;
-            }
-            b'%' => match pattern.get(at + 1) {
-                Some(b'b') => 4,
-                // The set after %f stands for itself.
-                Some(b'f') => 2 + set(pattern, at + 2),
-                _ => 2,
-            },
-            b'[' => set(pattern, at),
-            _ => 1,
-        };
-        if matches!(pattern.get(at), Some(b'*' | b'+' | b'-')) {
-            count += 1;
-            at += 1;
-        }
-    }
-    count
-}
-
-/// Bytes of the set that begins at `from`.
-fn set(pattern: &[u8], from: usize) -> usize {
-    let mut at = from + 1 + usize::from(pattern.get(from + 1) == Some(&b'^'));
-    // A ] that comes first is a character of the set.
-    let first = at;
-    while let Some(&byte) = pattern.get(at) {
-        if byte == b']' && at > first {
-            break;
-        }
-        at += if byte == b'%' { 2 } else { 1 };
-    }
-    at + 1 - from
 }
 
 unsafe extern "C-unwind" fn rep(state: *mut lua_State) -> c_int {
@@ -319,29 +233,6 @@ mod tests {
             [("", 0), ("c10", 10), ("<i4c100zc1", 101), ("c", 0), ("s1c99999999999999999999c1", usize::MAX)]
         {
             assert_eq!(fixed_size(format.as_bytes()), size, "{format}");
-        }
-    }
-
-    #[test]
-    fn items_that_a_pattern_may_repeat_without_end_are_counted() {
-        for (pattern, count) in [
-            ("", 0),
-            ("a*b+c-d?", 3),
-            ("^%s*(.-)%s*$", 3),
-            ("%*%+%-", 0),
-            ("[*+-]", 0),
-            ("[]*]*[^]+]+", 2),
-            ("[%]*]-", 1),
-            ("%b()*", 1),
-            ("%f[%w]%w+", 1),
-            ("(-)", 0),
-            ("a", 0),
-            ("[", 0),
-            ("%", 0),
-            ("%f", 0),
-            ("[^", 0),
-        ] {
-            assert_eq!(unbounded_items(pattern.as_bytes()), count, "{pattern}");
         }
     }
 }
