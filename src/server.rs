@@ -202,7 +202,7 @@ pub(crate) fn roots(site: &Path, config: &Config, contents: Contents) -> Vec<Roo
 fn readiness(health: Option<&Health>, stuck: usize, max_stuck: usize) -> Readiness {
     if stuck >= max_stuck {
         let detail = format!(
-            "{stuck} sessions are stuck in library functions that nothing can interrupt (session.max_stuck is {max_stuck}); the log says which and where, and a restart of the server frees their threads"
+            "{stuck} sessions are stuck in library functions that nothing can interrupt (session.max_stuck is {max_stuck}); the log says which and where; those that are restarted wait until one is back, and a restart of the server frees their threads"
         );
         return Readiness { ready: false, detail };
     }

@@ -242,8 +242,8 @@ pub struct SessionConfig {
     pub max: usize,
     /// Threads that run Lua; 0: one per processor. More are added while scripts hog them.
     pub threads: usize,
-    /// So many sessions may be stuck where nothing can stop them before the server says that it is not
-    /// ready.
+    /// So many sessions may be stuck where nothing can stop them, and get another thread in their place. Then the
+    /// server says that it is not ready, and a stuck session that is restarted waits.
     pub max_stuck: usize,
     /// What one session may use.
     pub budget: BudgetConfig,
@@ -270,7 +270,7 @@ pub struct BudgetConfig {
     pub read: Duration,
     /// Memory of the session's Lua state.
     pub memory: ByteSize,
-    /// One string made by `string.rep` or `table.concat`.
+    /// One string made by `string.rep`, `string.format`, `string.pack`, `table.concat` or `os.date`, and one JSON text.
     pub string: ByteSize,
     /// Timers that may be pending.
     pub timers: usize,

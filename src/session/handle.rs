@@ -296,7 +296,8 @@ impl SessionHandle {
     }
 
     /// Begins a session anew that is stuck: same id, same browsers, newest good code. Its old state is
-    /// freed when the library function returns, if it ever does. Says whether it was stuck.
+    /// freed when the library function returns, if it ever does. While `session.max_stuck` sessions are stuck,
+    /// the new state waits until one of them is back. Says whether it was stuck.
     pub fn restart_if_stuck(&self, reason: &str) -> bool {
         let mut mailbox = self.mailbox();
         if mailbox.stuck.take().is_none() || matches!(mailbox.slot, Slot::Ended) {
@@ -314,10 +315,18 @@ impl SessionHandle {
         }
         // Its old place in the run queue went with the thread.
         mailbox.scheduled = true;
-        self.0.run_queue.push(self.clone());
+        let at_once = self.0.run_queue.push_again(self.clone());
         drop(mailbox);
         drop(dropped);
-        tracing::warn!(target: "lua", session = %self.0.id.short(), reason, "a stuck session begins anew");
+        let session = self.0.id.short();
+        if at_once {
+            tracing::warn!(target: "lua", %session, reason, "a stuck session begins anew");
+        } else {
+            tracing::warn!(
+                target: "lua", %session, reason,
+                "a stuck session begins anew when another is back: session.max_stuck of them are stuck"
+            );
+        }
         true
     }
 

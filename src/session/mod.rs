@@ -5,6 +5,7 @@
 //! | `registry` | [`LuaSessions`]: makes, finds and ends sessions |
 //! | `handle` | [`SessionHandle`]: the mailbox of a session; whoever has one can queue work |
 //! | `pool` | the threads that run Lua, and the watchdog that adds some while scripts hog them |
+//! | `cap` | how many threads may be lost to sessions that are stuck |
 //! | `notice` | what is told of a session that is stuck or short of memory |
 //! | `clock` | wakes sessions for their timers |
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
@@ -17,6 +18,7 @@
 //! wait in its mailbox. A thread takes the session out of the mailbox, does one unit of work, and
 //! puts it back; so there is no lock around a Lua state, and no Lua on an async worker.
 
+mod cap;
 mod clock;
 mod handle;
 mod id;
@@ -38,6 +40,8 @@ pub use summary::SessionSummary;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_library;
 #[cfg(test)]
 mod tests_sandbox;
 #[cfg(test)]

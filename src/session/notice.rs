@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn stuck(generation: &Generation, stuck: &Stuck) -> Diagnostic {
     let seconds = stuck.time.as_secs_f64();
     let message = format!(
-        "the session is stuck since {seconds:.1} s in a library function that nothing can interrupt (a pattern?); it goes on when that returns, or restart it"
+        "the session is stuck since {seconds:.1} s in a library function that nothing can interrupt; it goes on when that returns, or restart it"
     );
     let mut why = match stuck.place.as_str() {
         "" => Diagnostic::about("", None, message),

@@ -6,7 +6,8 @@
 //!
 //! A thread that should have been back long ago is inside a library function that nothing can interrupt.
 //! It is given up: it counts no longer, another takes its place, it gets what no other thread wants of the
-//! processors, and it ends when the function returns.
+//! processors, and it ends when the function returns. When `session.max_stuck` of them are stuck, further ones
+//! keep their place: there are never more than that many threads beside the [`MAX_THREADS`].
 
 use std::{
     io,
@@ -22,6 +23,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use rustix::process::{Pid, setpriority_process};
 use tokio::sync::watch;
 
+use super::cap::Cap;
 use crate::vm::{Sighting, sighting};
 
 /// A unit of work that takes longer than that hogs its thread.
@@ -57,12 +59,17 @@ pub(super) struct Stuck {
 
 /// Where sessions wait for a thread; each is in it at most once.
 #[derive(Debug, Clone)]
-pub(super) struct RunQueue<T>(Sender<T>);
+pub(super) struct RunQueue<T>(Sender<T>, Arc<Cap<T>>);
 
 impl<T: Task> RunQueue<T> {
     pub(super) fn push(&self, session: T) {
         // Without the pool the process is ending.
         let _ = self.0.send(session);
+    }
+
+    /// For one that was stuck, and begins anew. Says whether it need not wait until others are back.
+    pub(super) fn push_again(&self, session: T) -> bool {
+        self.1.admit(&self.0, session)
     }
 
     /// How many sessions wait for a thread.
@@ -95,7 +102,7 @@ struct Shared<T> {
     threads: AtomicUsize,
     workers: Mutex<Vec<Arc<Worker<T>>>>,
     stuck: AtomicUsize,
-    lost: watch::Sender<usize>,
+    cap: Arc<Cap<T>>,
 }
 
 /// What the watchdog sees of a thread.
@@ -107,6 +114,8 @@ struct Worker<T> {
     /// Guards `given_up`, too: work that is just done is not given up.
     session: Mutex<Option<T>>,
     given_up: AtomicBool,
+    /// It was given up, and another thread is in its place.
+    replaced: AtomicBool,
     sighting: OnceLock<Arc<Sighting>>,
     /// As the system knows the thread; 0 where that can't be found out.
     thread: AtomicI32,
@@ -114,13 +123,18 @@ struct Worker<T> {
 
 impl<T: Task> Pool<T> {
     /// Starts the threads. `beside` is how long anything may take that is not Lua code of the user, which
-    /// has budgets of its own.
-    pub(super) fn start(threads: usize, beside: Duration) -> io::Result<(Self, RunQueue<T>)> {
+    /// has budgets of its own. `max_stuck` threads may be lost.
+    pub(super) fn start(
+        threads: usize,
+        beside: Duration,
+        max_stuck: usize,
+    ) -> io::Result<(Self, RunQueue<T>)> {
         let base = match threads {
             0 => thread::available_parallelism().map_or(2, usize::from),
             n => n,
         };
         let (sender, queue) = unbounded();
+        let cap = Arc::new(Cap::new(max_stuck));
         let shared = Shared {
             queue,
             base,
@@ -128,7 +142,7 @@ impl<T: Task> Pool<T> {
             threads: AtomicUsize::new(0),
             workers: Mutex::default(),
             stuck: AtomicUsize::new(0),
-            lost: watch::Sender::new(0),
+            cap: cap.clone(),
         };
         let pool = Self(Arc::new(shared));
         for _ in 0..base {
@@ -145,17 +159,17 @@ impl<T: Task> Pool<T> {
             }
         };
         thread::Builder::new().name("lua-watchdog".into()).spawn(watchdog)?;
-        Ok((pool, RunQueue(sender)))
+        Ok((pool, RunQueue(sender, cap)))
     }
 
     pub(super) fn stats(&self) -> PoolStats {
         let (threads, stuck) = (self.0.threads.load(Relaxed), self.0.stuck.load(Relaxed));
-        PoolStats { threads, stuck, lost: *self.0.lost.borrow() }
+        PoolStats { threads, stuck, lost: self.0.cap.stuck() }
     }
 
     /// How many units of work are stuck now.
     pub(super) fn follow_lost(&self) -> watch::Receiver<usize> {
-        self.0.lost.subscribe()
+        self.0.cap.follow()
     }
 
     fn add_thread(&self) -> io::Result<()> {
@@ -164,6 +178,7 @@ impl<T: Task> Pool<T> {
             busy: AtomicU64::new(0),
             session: Mutex::new(None),
             given_up: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
             sighting: OnceLock::new(),
             thread: AtomicI32::new(0),
         });
@@ -192,7 +207,7 @@ impl<T: Task> Pool<T> {
             long += usize::from(time > LONG);
             let Some(sighting) = worker.sighting.get().filter(|_| time > LONG) else { continue };
             sighting.look();
-            if sighting.overdue().is_some() {
+            if sighting.overdue().is_some() && !worker.given_up.load(Relaxed) {
                 overdue.push(worker.clone());
             }
         }
@@ -215,18 +230,18 @@ impl<T: Task> Pool<T> {
         busy > 0
     }
 
-    /// Says whether it did: the work may be done just now.
+    /// Says whether another thread takes its place. The work may be done just now, and then it is not given up.
     fn give_up(&self, worker: &Arc<Worker<T>>) -> bool {
         let guard = worker.session.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(session), Some(sighting)) = (guard.clone(), worker.sighting.get()) else { return false };
         if sighting.overdue().is_none() {
             return false;
         }
+        let replaced = self.0.cap.lose();
+        worker.replaced.store(replaced, Relaxed);
         worker.given_up.store(true, Relaxed);
         drop(guard);
-        self.workers().retain(|other| !Arc::ptr_eq(other, worker));
         self.0.stuck.fetch_add(1, Relaxed);
-        self.0.lost.send_modify(|lost| *lost += 1);
         // So that it can hold up nobody by what it takes of the processors.
         let thread = Pid::from_raw(worker.thread.load(Relaxed));
         if let Some(Err(error)) = thread.map(|thread| setpriority_process(Some(thread), LEAST)) {
@@ -236,9 +251,17 @@ impl<T: Task> Pool<T> {
         let (seconds, last_seen) = (stuck.time.as_secs_f64(), stuck.place.as_str());
         tracing::error!(
             target: "lua", session = session.name(), seconds, last_seen,
-            "a session is inside a library function that can't be interrupted (a pattern?); it can be restarted, and the others go on"
+            "a session is inside a library function that can't be interrupted; it can be restarted, and the others go on"
         );
         session.abandon(&stuck);
+        if !replaced {
+            tracing::error!(
+                target: "lua", stuck = self.0.cap.stuck(),
+                "no thread takes the place of the stuck one: there are session.max_stuck of them already, and who restarts a stuck session waits"
+            );
+            return false;
+        }
+        self.workers().retain(|other| !Arc::ptr_eq(other, worker));
         if self.0.threads.fetch_sub(1, Relaxed) <= self.0.base
             && let Err(error) = self.add_thread()
         {
@@ -253,7 +276,7 @@ impl<T: Task> Pool<T> {
 }
 
 impl<T: Task> Worker<T> {
-    fn run(&self, shared: &Shared<T>) {
+    fn run(&self, shared: &Arc<Shared<T>>) {
         let sighting = self.sighting.get_or_init(sighting);
         self.thread.store(thread_id().unwrap_or(0), Relaxed);
         loop {
@@ -263,8 +286,7 @@ impl<T: Task> Worker<T> {
                     self.work(&session);
                     sighting.done();
                     if self.given_up.load(Relaxed) {
-                        shared.lost.send_modify(|lost| *lost -= 1);
-                        return;
+                        return self.come_back(shared);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -277,6 +299,17 @@ impl<T: Task> Worker<T> {
                     return;
                 }
             }
+        }
+    }
+
+    /// It was given up, and ends: its priority can't be raised again.
+    fn come_back(&self, shared: &Arc<Shared<T>>) {
+        shared.cap.regain();
+        if !self.replaced.load(Relaxed)
+            && shared.threads.fetch_sub(1, Relaxed) <= shared.base
+            && let Err(error) = Pool(shared.clone()).add_thread()
+        {
+            tracing::error!(target: "lua", %error, "no Lua thread in the place of one that was stuck");
         }
     }
 
@@ -347,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_added_while_all_are_hogged() {
-        let (pool, queue) = Pool::start(1, Duration::from_secs(60)).unwrap();
+        let (pool, queue) = Pool::start(1, Duration::from_secs(60), 8).unwrap();
         let ((running, ran), (stuck, _)) = (mpsc::channel(), mpsc::channel());
         let mut ends = Vec::new();
         for _ in 0..3 {
@@ -366,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_stuck_thread_is_given_up_and_replaced_and_ends_when_it_comes_back() {
-        let (pool, queue) = Pool::start(1, Duration::from_millis(30)).unwrap();
+        let (pool, queue) = Pool::start(1, Duration::from_millis(30), 8).unwrap();
         let ((running, ran), (stuck, reports)) = (mpsc::channel(), mpsc::channel());
         let deadline = Duration::from_secs(20);
         let (end, ended) = mpsc::channel();
@@ -387,6 +420,55 @@ mod tests {
         until("the thread to end", || pool.stats().lost == 0);
         assert!(reports.try_recv().is_err() || pool.stats().stuck == 2, "told once each");
         drop(queue);
+        until("the threads to end with the queue", || pool.stats().threads == 0);
+    }
+
+    #[test]
+    fn no_more_threads_are_lost_than_may_be_and_who_begins_anew_waits() {
+        let (pool, queue) = Pool::start(1, Duration::from_millis(500), 1).unwrap();
+        let ((running, ran), (stuck, reports)) = (mpsc::channel(), mpsc::channel());
+        let deadline = Duration::from_secs(20);
+        let task = || {
+            let (end, ended) = mpsc::channel();
+            (Wait(running.clone(), Arc::new(Mutex::new(ended)), stuck.clone()), end)
+        };
+        let run = |task: Wait| {
+            queue.push(task);
+            ran.recv_timeout(deadline).unwrap();
+        };
+        let done = || {
+            let (task, end) = task();
+            drop(end);
+            run(task);
+        };
+
+        let (first, end_first) = task();
+        run(first.clone());
+        reports.recv_timeout(deadline).expect("the first is given up");
+        until("a thread in its place", || pool.stats().threads == 1);
+        let (again, end_again) = task();
+        assert!(!queue.push_again(again), "one is stuck, and no more may be");
+        done();
+
+        let (second, end_second) = task();
+        run(second);
+        reports.recv_timeout(deadline).expect("it is told of the second as well");
+        assert_eq!(pool.stats().lost, 2);
+        done();
+        // It has kept its place, and a thread was added beside it as beside any that is busy.
+        assert!((2..=MAX_THREADS).contains(&pool.stats().threads), "{:?}", pool.stats());
+        assert!(reports.try_recv().is_err(), "told once each");
+
+        drop(end_second);
+        until("the second to come back", || pool.stats().lost == 1);
+        done();
+        assert!(ran.try_recv().is_err(), "the one that begins anew still waits");
+        drop(end_first);
+        ran.recv_timeout(deadline).expect("now it runs");
+        drop(end_again);
+        until("all of them to be back", || pool.stats().lost == 0);
+        done();
+        drop((first, queue));
         until("the threads to end with the queue", || pool.stats().threads == 0);
     }
 }

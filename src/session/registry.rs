@@ -61,7 +61,7 @@ impl LuaSessions {
     /// # Errors
     /// If the operating system gives no threads.
     pub fn start(settings: SessionSettings) -> io::Result<Self> {
-        let (pool, run_queue) = Pool::start(settings.session.threads, BESIDE)?;
+        let (pool, run_queue) = Pool::start(settings.session.threads, BESIDE, settings.session.max_stuck)?;
         let (sessions, settings, clock) = (RwLock::default(), Arc::new(settings), Clock::start()?);
         Ok(Self(Arc::new(Shared { sessions, settings, pool, run_queue, clock })))
     }

@@ -28,9 +28,13 @@ fn session_with(attack: &str, handler: Duration) -> LuaSession {
 }
 
 fn session_as(attack: &str, configure: impl FnOnce(&mut SessionSettings)) -> LuaSession {
-    let main = format!("function attack()\n{attack}\nend\n");
+    session_of(&format!("function attack()\n{attack}\nend\n"), configure)
+}
+
+/// The same with another main file.
+pub(super) fn session_of(main: &str, configure: impl FnOnce(&mut SessionSettings)) -> LuaSession {
     let published = Arc::new(Published::default());
-    let files = [("main.lua", Some(main.as_str())), ("mod.lua", Some("return 'mod'"))];
+    let files = [("main.lua", Some(main)), ("mod.lua", Some("return 'mod'"))];
     published.publish_good(Arc::new(testing::save(&Generation::default(), &files)));
     let mut settings = SessionSettings {
         session: SessionConfig::default(),
@@ -42,11 +46,11 @@ fn session_as(attack: &str, configure: impl FnOnce(&mut SessionSettings)) -> Lua
     settings.session.budget.string = ByteSize::mib(1);
     configure(&mut settings);
     let session = LuaSession::new(SessionId::random().unwrap(), Arc::new(settings), Box::new(|| {})).unwrap();
-    assert_eq!(session.start_error(), None, "{attack}");
+    assert_eq!(session.start_error(), None, "{main}");
     session
 }
 
-fn attack(session: &mut LuaSession) -> Result<Value, Diagnostic> {
+pub(super) fn attack(session: &mut LuaSession) -> Result<Value, Diagnostic> {
     session.with_lua(|lua| lua.globals().get::<Function>("attack")?.call(()))
 }
 
@@ -243,19 +247,27 @@ fn strings_larger_than_their_budget_are_refused() {
 }
 
 #[test]
-fn patterns_that_could_take_for_ever_are_refused_on_long_texts() {
-    const PATTERN: &str =
-        "too long for a pattern with more than two of *, + and -: at most 64 KiB (session.budget.pattern)";
-    let long = "local s = ('a'):rep(65537)";
-    let attacks =
-        ["s:find('a*a*a*b')", "s:match('.-.-.-b')", "s:gmatch('a+a+a+b')", "s:gsub('a-%a-[a]-b', '')"];
-    let attacks: Vec<_> = attacks.iter().map(|call| format!("{long} return {call}")).collect();
-    assert_beaten(&attacks.iter().map(|code| (code.as_str(), PATTERN)).collect::<Vec<_>>());
+fn patterns_end_with_their_time() {
+    assert_beaten_by_time(&[
+        "return ('a'):rep(60000):find(('a*'):rep(4) .. 'b')",
+        "local s = (' '):rep(900000) .. 'x' return (s:gsub('%s+$', ''))",
+        "return ('a'):rep(900000):match('.-.-.-b')",
+        "for _ in (' '):rep(900000):gmatch('%s+x') do end",
+        "return (('('):rep(900000):gsub('%b()', ''))",
+        "return ('x'):rep(900000):find('(.-)%1b')",
+        "return (('x'):rep(900000):gsub('(x-)x', ('%1'):rep(400000)))",
+        "return (('x'):rep(900000):find('x*[' .. ('a'):rep(500000) .. ']'))",
+        "local s = ('a'):rep(60000) while true do pcall(s.find, s, 'a-a-a-b') end",
+        "local s = ('a'):rep(60000) while true do s:find('a-a-b') end",
+        "local s = ('a'):rep(60000) coroutine.wrap(function() while true do pcall(s.match, s, 'a*a*a*b') end end)()",
+        "table.sort({ 1, 2 }, function() return ('a'):rep(60000):find('a*a*a*b') end)",
+    ]);
     assert_true(&[
         "('ab'):rep(40000):find('a*b*ab') == 1",
         "('a'):rep(65537):find('a*a*a*b', 1, true) == nil",
         "('a=b, c=d'):gsub('(%w+)=(%w+)', '%2=%1') == 'b=a, d=c'",
         "('key = value'):match('^%s*(%S+)%s*=%s*(.-)%s*$') == 'key'",
+        "('x'):rep(1000000):gsub('x', 'y') == ('y'):rep(1000000)",
     ]);
     assert_beaten(&[
         ("return ('x'):find(nil)", "bad argument #1 to 'find' (string expected, got nil)"),
@@ -266,7 +278,26 @@ fn patterns_that_could_take_for_ever_are_refused_on_long_texts() {
 }
 
 #[test]
-fn moves_and_unpacks_that_could_take_for_ever_are_refused() {
+fn functions_of_tables_end_with_their_time_whatever_length_is_claimed() {
+    let long = "local long = setmetatable({}, { __len = function() return 1 << 60 end })";
+    let empty = "local empty = setmetatable({}, { __index = setmetatable({}, { __index = table.concat }) })";
+    let texts = "local s, t = ('x'):rep(1 << 20), {} for i = 1, 20000 do t[i] = s end";
+    let ints = "local t = {} for i = 1, 200000 do t[i] = i * 7919 % 200003 end";
+    let attacks = [
+        format!("{long} table.insert(long, 1, 0)"),
+        format!("{long} table.remove(long, 1)"),
+        format!("{empty} return table.concat(empty, '', 1, math.maxinteger)"),
+        format!("{texts} table.sort(t)"),
+        format!("{ints} while true do table.sort(t, function(a, b) return a > b end) table.sort(t) end"),
+        format!("{ints} while true do pcall(table.sort, t, math.ult) pcall(table.sort, t, rawequal) end"),
+        format!("{ints} while true do table.insert(t, 1, 0) table.remove(t, 1) end"),
+        format!("{ints} while true do table.move(t, 1, #t, 2) end"),
+        format!("{ints} while true do pcall(table.concat, t, ',') end"),
+        "load('x = ' .. ('a and '):rep(150000) .. 'a')".to_owned(),
+        "load('if a then ' .. ('elseif a then '):rep(70000) .. 'end')".to_owned(),
+        "while true do load(('a = a '):rep(100000)) end".to_owned(),
+    ];
+    assert_beaten_by_time(&attacks.iter().map(String::as_str).collect::<Vec<_>>());
     assert_beaten(&[
         ("table.move({}, 1, 1e12, 2)", "table.move: more elements than fit into the memory"),
         ("return table.unpack({}, 1, 1e8)", "too many results to unpack"),
@@ -274,6 +305,32 @@ fn moves_and_unpacks_that_could_take_for_ever_are_refused() {
         ("return select('#', table.unpack({}, 1, 1e6 + 1))", "too many results to unpack"),
     ]);
     assert_true(&["table.move({1, 2, 3}, 1, 3, 2)[4] == 3"]);
+}
+
+#[test]
+fn what_could_become_too_large_is_refused() {
+    const COULD: &str = "the result could be larger than 1024 KiB (session.budget.string)";
+    assert_beaten(&[
+        ("return ('%99.99f'):rep(3000):format(table.unpack({}, 1, 3000))", COULD),
+        ("local s = ('x'):rep(600000) return ('%.1s%.1s'):format(s, s)", COULD),
+        ("return ('%q'):format(('\\0'):rep(300000))", COULD),
+        ("return os.date(('%c'):rep(5000))", COULD),
+        (
+            "return string.pack((' '):rep(1e6) .. 'c100000', 'x')",
+            "string.pack: the result would be larger than",
+        ),
+        ("debug.getinfo(1, ('S'):rep(1e5))", "debug.getinfo: more than 20 fields"),
+    ]);
+    assert_true(&[
+        "('%5.1f|%s|%q'):format(1.25, ('x'):rep(10), 'a\\n') == '  1.2|xxxxxxxxxx|\"a\\\\\\n\"'",
+        "#('%s'):format(('x'):rep(1000000)) == 1000000 and os.date('!%Y', 0) == '1970'",
+        "debug.getinfo(1, 'nSlu').currentline == 2",
+        "load('return ' .. ('1 + '):rep(5000) .. '1')() == 5001 and select(2, load('x = = 1', '=c')) ~= nil",
+        "load('return x', 'c', 't', { x = true })() and load((' '):rep(2000) .. 'return true')()",
+        "(function() local n = 0 for p, c in utf8.codes('a\\u{e4}b') do n = n * 1000 + c end return n end)() == 97228098",
+        "pcall(function() for _ in utf8.codes('\\x80') do end end) == false",
+        "(function() for p, c in utf8.codes('\\u{7fffffff}', true) do return c end end)() == 0x7fffffff",
+    ]);
 }
 
 #[test]

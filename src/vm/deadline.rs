@@ -131,6 +131,15 @@ pub(super) fn limits() -> Option<Limits> {
     HERE.with(|here| Some(here.limits.get()).filter(|limits| limits.until > 0))
 }
 
+/// Says whether it is too early to look.
+fn count(steps: usize) -> bool {
+    HERE.with(|here| {
+        let left = here.steps.get().checked_sub(steps);
+        here.steps.set(left.unwrap_or(STEPS));
+        left.is_some()
+    })
+}
+
 /// Whether the script has time left. Code of ours, which no hook looks at, always has.
 ///
 /// # Safety
@@ -151,8 +160,7 @@ pub(super) unsafe fn may_go_on(state: *mut ffi::lua_State) -> bool {
     }
 }
 
-/// What the hook does, where no instruction comes at which it could: raises its error if the time is up or the
-/// memory short.
+/// What the hook does, where no instruction comes at which it could: raises its error if the time is up.
 ///
 /// # Safety
 /// As for [`may_go_on`]; nothing may have to be dropped in the frames of the function of the library that calls
@@ -160,7 +168,7 @@ pub(super) unsafe fn may_go_on(state: *mut ffi::lua_State) -> bool {
 pub(super) unsafe fn look(state: *mut ffi::lua_State) {
     // SAFETY: the caller's.
     unsafe {
-        if ffi::lua_gethook(state).is_some()
+        if !may_go_on(state)
             && let Verdict::Stop(place, why) = HERE.with(|here| here.check(state))
         {
             raise(state, place, why);
@@ -173,15 +181,19 @@ pub(super) unsafe fn look(state: *mut ffi::lua_State) {
 /// # Safety
 /// As for [`look`].
 pub(super) unsafe fn spend(state: *mut ffi::lua_State, steps: usize) {
-    let left = HERE.with(|here| {
-        let left = here.steps.get().checked_sub(steps);
-        here.steps.set(left.unwrap_or(STEPS));
-        left
-    });
-    if left.is_none() {
+    if !count(steps) {
         // SAFETY: the caller's.
         unsafe { look(state) }
     }
+}
+
+/// [`spend`] for a function of ours that may have something to drop.
+pub(super) fn spend_in(lua: &Lua, steps: usize) -> mlua::Result<()> {
+    if count(steps) {
+        return Ok(());
+    }
+    // SAFETY: an error is caught by the call; nothing has to be dropped inside it.
+    unsafe { lua.exec_raw::<()>((), |state| look(state)) }
 }
 
 impl Deadline {

@@ -2,17 +2,21 @@
 //! where, and not a surprise elsewhere.
 //!
 //! What is an array is decided as for values on their way to a browser (`docs/protocol.md`). No code of
-//! the user runs in here, so no deadline could end it: sizes and depths are bounded instead.
+//! the user runs in here, so no hook looks: sizes and depths are bounded, and each value counts as steps.
 
 use std::{cell::RefCell, ffi::c_void, fmt};
 
 use mlua::{Lua, LuaString, Table, Value};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::deadline::spend_in;
+
 /// Tables inside tables.
 const MAX_DEPTH: usize = 100;
 /// As for values on their way to a browser: `t[1e9] = 1` would be a billion times `null`.
 const MAX_INDEX: i64 = 100_000;
+/// What a value, or a name, costs.
+const STEPS: usize = 20;
 
 /// The functions, as a table. Texts are at most `max` bytes long.
 pub(super) fn functions(lua: &Lua, max: usize) -> mlua::Result<Table> {
@@ -25,7 +29,7 @@ pub(super) fn functions(lua: &Lua, max: usize) -> mlua::Result<Table> {
     let known = empty_arrays.clone();
     let encode = move |lua: &Lua, value: Value| {
         let mut encoder =
-            Encoder { out: Vec::new(), max, empty_arrays: &known, path: Vec::new(), open: Vec::new() };
+            Encoder { lua, out: Vec::new(), max, empty_arrays: &known, path: Vec::new(), open: Vec::new() };
         match encoder.write(&value) {
             Ok(()) => Ok((Value::String(lua.create_string(&encoder.out)?), None)),
             Err(Stop::Refused(why)) => Ok((Value::Nil, Some(encoder.place() + ": " + &why))),
@@ -67,6 +71,7 @@ enum Step {
 }
 
 struct Encoder<'a> {
+    lua: &'a Lua,
     out: Vec<u8>,
     max: usize,
     empty_arrays: &'a Table,
@@ -77,6 +82,7 @@ struct Encoder<'a> {
 
 impl Encoder<'_> {
     fn write(&mut self, value: &Value) -> Result<(), Stop> {
+        spend_in(self.lua, STEPS)?;
         match value {
             Value::Nil => self.push(b"null"),
             Value::Boolean(true) => self.push(b"true"),
@@ -164,6 +170,7 @@ impl Encoder<'_> {
     fn shape(&self, table: &Table) -> Result<Shape, Stop> {
         let (mut names, mut has_index, mut highest) = (Vec::new(), false, 0);
         for pair in table.pairs::<Value, Value>() {
+            spend_in(self.lua, STEPS)?;
             match pair?.0 {
                 Value::String(name) => match name.to_str() {
                     Ok(name) => names.push(name.to_owned()),
@@ -303,6 +310,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.lua(spend_in(self.lua, STEPS))?;
         deserializer.deserialize_any(self)
     }
 }

@@ -1,13 +1,25 @@
-//! Functions of Lua's library that could take the whole machine before any hook looks, with a guard in
-//! front of each.
+//! Functions of Lua's library that could take a thread, or the memory, before any hook looks, and what stands in
+//! place of each or in front of it.
 //!
-//! The guards are C functions: a wrapper in Lua would stand in every session's memory, cost a call, and
-//! hide the name of the function and the line of the caller from error messages.
+//! | file | what it does |
+//! |---|---|
+//! | this one | the list; results that would be too large are refused |
+//! | `library/tables.rs` | functions of `table`, which heed the deadline |
+//! | `library/loading.rs` | `load`, which does as well |
+//! | `library/counted.rs` | counts the calls of those that take some hundredths of a second |
+//! | `pattern/` | functions of `string` that take a pattern |
+//!
+//! They are C functions: a wrapper in Lua would stand in every session's memory, cost a call, and hide the name
+//! of the function and the line of the caller from error messages. A test goes through all that a session has.
 
 #![allow(unsafe_code, reason = "C functions, see above")]
 // One reason stands for all of them: each is called by Lua, on the thread that runs the state, with its
 // arguments on the stack, and keeps nothing that would have to be dropped when an error leaves by a long jump.
 #![allow(unsafe_op_in_unsafe_fn, reason = "they are made of such operations")]
+
+mod counted;
+mod loading;
+mod tables;
 
 use std::{
     ffi::{CStr, c_int},
@@ -27,50 +39,101 @@ use super::{
 
 /// Bytes of a slot in a table: no table that fits into the memory has more elements than this allows.
 const SLOT: usize = 16;
+/// The most that `string.format` makes of a number: `%99.99f` of the largest.
+const NUMBER: usize = 512;
+/// The most that one byte of a format of `os.date` becomes: Lua has 250 for two.
+const DATE: usize = 125;
 
-/// Library, name, and what stands in front of the function. Its place in the list is the one of the
-/// function in [`ORIGINALS`].
-const GUARDS: [(&CStr, &CStr, lua_CFunction); 10] = [
-    (c"string", c"find", pattern::find),
-    (c"string", c"match", pattern::match_),
-    (c"string", c"gmatch", pattern::gmatch),
-    (c"string", c"gsub", pattern::gsub),
-    (c"string", c"rep", rep),
-    (c"table", c"concat", concat),
-    (c"table", c"move", move_),
-    (c"_G", c"setmetatable", setmetatable),
-    (c"debug", c"setmetatable", debug_setmetatable),
-    (c"string", c"pack", pack),
+/// A function of ours in place of one of the library.
+struct Guard {
+    library: &'static CStr,
+    name: &'static CStr,
+    ours: lua_CFunction,
+    /// Where the one of the library is kept, if it is still called.
+    original: Option<&'static Original>,
+}
+
+/// A function of Lua's own. The same in every state.
+struct Original(OnceLock<lua_CFunction>);
+
+impl Original {
+    const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    fn note(&self, function: Option<lua_CFunction>) {
+        if let Some(function) = function {
+            let _ = self.0.set(function);
+        }
+    }
+
+    /// In the same frame: its errors name the function and the caller as ever.
+    unsafe fn call(&self, state: *mut lua_State) -> c_int {
+        match self.0.get() {
+            Some(function) => function(state),
+            None => 0,
+        }
+    }
+}
+
+static REP: Original = Original::new();
+static PACK: Original = Original::new();
+static FORMAT: Original = Original::new();
+static OS_DATE: Original = Original::new();
+static SETMETATABLE: Original = Original::new();
+
+const fn ours(library: &'static CStr, name: &'static CStr, ours: lua_CFunction) -> Guard {
+    Guard { library, name, ours, original: None }
+}
+
+const fn before(
+    library: &'static CStr,
+    name: &'static CStr,
+    ours: lua_CFunction,
+    original: &'static Original,
+) -> Guard {
+    Guard { library, name, ours, original: Some(original) }
+}
+
+static GUARDS: [Guard; 19] = [
+    ours(c"string", c"find", pattern::find),
+    ours(c"string", c"match", pattern::match_),
+    ours(c"string", c"gmatch", pattern::gmatch),
+    ours(c"string", c"gsub", pattern::gsub),
+    ours(c"table", c"concat", tables::concat),
+    ours(c"table", c"insert", tables::insert),
+    ours(c"table", c"move", tables::move_),
+    ours(c"table", c"remove", tables::remove),
+    ours(c"table", c"sort", tables::sort),
+    ours(c"debug", c"setmetatable", debug_setmetatable),
+    before(c"string", c"rep", rep, &REP),
+    before(c"string", c"pack", pack, &PACK),
+    before(c"string", c"format", format, &FORMAT),
+    before(c"os", c"date", date, &OS_DATE),
+    before(c"utf8", c"codes", counted::codes, &counted::CODES),
+    before(c"_G", c"load", loading::load, &loading::LOAD),
+    before(c"_G", c"next", counted::next, &counted::NEXT),
+    before(c"_G", c"pairs", counted::pairs, &counted::PAIRS),
+    before(c"_G", c"setmetatable", setmetatable, &SETMETATABLE),
 ];
 
-/// What they guard. The same in every state.
-static ORIGINALS: [OnceLock<lua_CFunction>; 10] = [const { OnceLock::new() }; 10];
-
-/// Puts the guards into a state in which nothing of the user has run.
+/// Puts them into a state in which nothing of the user has run.
 pub(super) fn guard(lua: &Lua) -> mlua::Result<()> {
     // SAFETY: as above; the stack is left as it was.
     unsafe {
         lua.exec_raw::<()>((), |state| {
-            for ((library, name, ours), original) in GUARDS.into_iter().zip(&ORIGINALS) {
-                ffi::lua_getglobal(state, library.as_ptr());
-                ffi::lua_getfield(state, -1, name.as_ptr());
-                if let Some(function) = ffi::lua_tocfunction(state, -1) {
-                    let _ = original.set(function);
+            for guard in GUARDS.iter().chain(counted::COUNTED) {
+                ffi::lua_getglobal(state, guard.library.as_ptr());
+                if let Some(original) = guard.original {
+                    ffi::lua_getfield(state, -1, guard.name.as_ptr());
+                    original.note(ffi::lua_tocfunction(state, -1));
+                    ffi::lua_pop(state, 1);
                 }
-                ffi::lua_pop(state, 1);
-                ffi::lua_pushcfunction(state, ours);
-                ffi::lua_setfield(state, -2, name.as_ptr());
+                ffi::lua_pushcfunction(state, guard.ours);
+                ffi::lua_setfield(state, -2, guard.name.as_ptr());
                 ffi::lua_pop(state, 1);
             }
         })
-    }
-}
-
-/// In the same frame: its errors name the function and the caller as ever.
-unsafe fn original(which: usize, state: *mut lua_State) -> c_int {
-    match ORIGINALS[which].get() {
-        Some(function) => function(state),
-        None => 0,
     }
 }
 
@@ -78,10 +141,10 @@ unsafe extern "C-unwind" fn rep(state: *mut lua_State) -> c_int {
     let mut is_number = 0;
     let times = ffi::lua_tointegerx(state, 2, &raw mut is_number);
     let (Some(limits), Some(one), Ok(times)) = (limits(), length(state, 1), usize::try_from(times)) else {
-        return original(4, state);
+        return REP.call(state);
     };
     if is_number == 0 {
-        return original(4, state);
+        return REP.call(state);
     }
     let separator = length(state, 3).unwrap_or(0);
     if one + separator == 0 {
@@ -91,28 +154,25 @@ unsafe extern "C-unwind" fn rep(state: *mut lua_State) -> c_int {
     }
     let size = one.saturating_mul(times).saturating_add(separator.saturating_mul(times.saturating_sub(1)));
     if size > limits.string {
-        let message = c"string.rep: the result would be larger than %d KiB (session.budget.string)";
-        ffi::luaL_error(state, message.as_ptr(), kib(limits.string));
+        too_large(state, c"string.rep", limits.string);
     }
     // Said here because Lua's own "not enough memory" comes without file and line.
     if used(state).saturating_add(size) > limits.memory && exceeds(state, limits.memory.saturating_sub(size))
     {
         ffi::luaL_error(state, c"not enough memory".as_ptr());
     }
-    original(4, state)
+    REP.call(state)
 }
 
 /// Fields of a fixed size are filled up: a short format makes a string of any length.
 unsafe extern "C-unwind" fn pack(state: *mut lua_State) -> c_int {
     if let Some(limits) = limits().filter(|_| ffi::lua_type(state, 1) == ffi::LUA_TSTRING) {
-        let mut length = 0;
-        let format = ffi::lua_tolstring(state, 1, &raw mut length);
-        if fixed_size(slice::from_raw_parts(format.cast(), length)) > limits.string {
-            let message = c"string.pack: the result would be larger than %d KiB (session.budget.string)";
-            ffi::luaL_error(state, message.as_ptr(), kib(limits.string));
+        let format = text(state, 1);
+        if fixed_size(format).saturating_add(format.len()) > limits.string {
+            too_large(state, c"string.pack", limits.string);
         }
     }
-    original(9, state)
+    PACK.call(state)
 }
 
 /// Bytes of all `c123` in a format of `string.pack`. The other options that have a number after them are of
@@ -128,41 +188,34 @@ fn fixed_size(format: &[u8]) -> usize {
     })
 }
 
-unsafe extern "C-unwind" fn concat(state: *mut lua_State) -> c_int {
-    if let Some(limits) = limits().filter(|_| ffi::lua_type(state, 1) == ffi::LUA_TTABLE) {
-        let first = integer(state, 3).unwrap_or(1);
-        let last = integer(state, 4)
-            .unwrap_or_else(|| ffi::lua_Integer::try_from(ffi::lua_rawlen(state, 1)).unwrap_or(0));
-        let separator = length(state, 2).unwrap_or(0);
-        let (mut size, mut at) = (0usize, first);
-        while at <= last {
-            let kind = ffi::lua_rawgeti(state, 1, at);
-            let bytes = if kind == ffi::LUA_TSTRING { ffi::lua_rawlen(state, -1) } else { 1 };
-            ffi::lua_pop(state, 1);
-            size = size.saturating_add(bytes).saturating_add(separator);
-            if size > limits.string.saturating_add(separator) {
-                let message = c"table.concat: the result would be larger than %d KiB (session.budget.string)";
-                ffi::luaL_error(state, message.as_ptr(), kib(limits.string));
-            }
-            // Where there is none, the original says so, or a metamethod knows one.
-            if kind == ffi::LUA_TNIL || at == last {
-                break;
-            }
-            at += 1;
+/// How long the text will be is known when it is made. Until then: no longer than this.
+unsafe extern "C-unwind" fn format(state: *mut lua_State) -> c_int {
+    if let Some(limits) = limits().filter(|_| ffi::lua_type(state, 1) == ffi::LUA_TSTRING) {
+        let format = text(state, 1);
+        let quotes = memchr::memmem::find(format, b"%q").is_some();
+        let mut size = format.len();
+        for at in 2..=ffi::lua_gettop(state) {
+            size = size.saturating_add(match ffi::lua_type(state, at) {
+                // A byte may become `\\255`.
+                ffi::LUA_TSTRING if quotes => ffi::lua_rawlen(state, at).saturating_mul(4),
+                ffi::LUA_TSTRING => ffi::lua_rawlen(state, at),
+                _ => NUMBER,
+            });
+        }
+        if size > limits.string {
+            could_be_too_large(state, c"string.format", limits.string);
         }
     }
-    original(5, state)
+    FORMAT.call(state)
 }
 
-unsafe extern "C-unwind" fn move_(state: *mut lua_State) -> c_int {
-    if let (Some(limits), Some(first), Some(last)) = (limits(), integer(state, 2), integer(state, 3)) {
-        let most = ffi::lua_Integer::try_from(limits.memory / SLOT).unwrap_or(ffi::lua_Integer::MAX);
-        if last.saturating_sub(first) >= most {
-            let message = c"table.move: more elements than fit into the memory (session.budget.memory)";
-            ffi::luaL_error(state, message.as_ptr());
-        }
+unsafe extern "C-unwind" fn date(state: *mut lua_State) -> c_int {
+    if let Some(limits) = limits().filter(|_| ffi::lua_type(state, 1) == ffi::LUA_TSTRING)
+        && ffi::lua_rawlen(state, 1).saturating_mul(DATE) > limits.string
+    {
+        could_be_too_large(state, c"os.date", limits.string);
     }
-    original(6, state)
+    OS_DATE.call(state)
 }
 
 /// A finalizer runs where no deadline can stop it.
@@ -174,7 +227,7 @@ unsafe extern "C-unwind" fn setmetatable(state: *mut lua_State) -> c_int {
         }
         ffi::lua_pop(state, 1);
     }
-    original(7, state)
+    SETMETATABLE.call(state)
 }
 
 /// The prelude's. Lua looks for a finalizer when a metatable is set and never again; so here it finds none,
@@ -213,10 +266,27 @@ unsafe fn length(state: *mut lua_State, at: c_int) -> Option<usize> {
     }
 }
 
-unsafe fn integer(state: *mut lua_State, at: c_int) -> Option<ffi::lua_Integer> {
-    let mut is_number = 0;
-    let value = ffi::lua_tointegerx(state, at, &raw mut is_number);
-    (is_number != 0).then_some(value)
+/// An argument that is a string.
+unsafe fn text<'a>(state: *mut lua_State, at: c_int) -> &'a [u8] {
+    let mut length = 0;
+    let text = ffi::lua_tolstring(state, at, &raw mut length);
+    slice::from_raw_parts(text.cast(), length)
+}
+
+fn integer(number: usize) -> ffi::lua_Integer {
+    ffi::lua_Integer::try_from(number).unwrap_or(ffi::lua_Integer::MAX)
+}
+
+/// Does not return.
+unsafe fn too_large(state: *mut lua_State, function: &'static CStr, most: usize) {
+    let message = c"%s: the result would be larger than %d KiB (session.budget.string)";
+    ffi::luaL_error(state, message.as_ptr(), function.as_ptr(), kib(most));
+}
+
+/// Does not return.
+unsafe fn could_be_too_large(state: *mut lua_State, function: &'static CStr, most: usize) {
+    let message = c"%s: the result could be larger than %d KiB (session.budget.string)";
+    ffi::luaL_error(state, message.as_ptr(), function.as_ptr(), kib(most));
 }
 
 fn kib(bytes: usize) -> c_int {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `state` | [`Vm`]: makes a state and runs code in it, always within a budget |
 //! | `deadline` | the hook that ends what runs too long or takes too much memory |
-//! | `library` | guards before library functions that could take for ever in one go |
+//! | `library` | what stands in place of library functions that could take for ever in one go |
 //! | `pattern` | Lua's patterns, on a matcher that heeds the deadline |
 //! | `memory` | when a session is told that its memory runs short |
 //! | `place`, `sighting` | where a script is; what a watchdog on another thread sees of it |

@@ -43,6 +43,8 @@ local traceback, getinfo = debug.traceback, debug.getinfo
 G.debug = {
   traceback = traceback,
   getinfo = function(what, fields)
+    -- Each letter is worked off, as often as it comes.
+    if type(fields) == "string" and #fields > 20 then error("debug.getinfo: more than 20 fields", 2) end
     local info = getinfo(type(what) == "number" and what + 1 or what, fields or "nSlu")
     if info then info.func, info.activelines = nil, nil end
     return info
