@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{AUTO, BackendChoice, ByteSize, Config};
+use super::{AUTO, BackendChoice, ByteSize, Config, ServerConfig};
 
 /// A key whose value cannot be, and what it must be.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         server.allowed_origins.iter().all(|origin| is_origin(origin)),
         "server.allowed_origins",
         "origins without a path, such as [\"https://example.org\"]",
+    );
+    needs(
+        server.trusted_proxies.iter().all(|entry| ServerConfig::network(entry).is_some()),
+        "server.trusted_proxies",
+        "addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"]",
     );
     for (key, path) in [("lua.path", &lua.path), ("lua.main", &lua.main), ("viewdefs.path", &viewdefs.path)] {
         needs(!path.as_os_str().is_empty(), key, "a path, not empty");

@@ -77,6 +77,8 @@ pub struct ServerConfig {
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://example.org`) a WebSocket may come from, beside the server's own.
     pub allowed_origins: Vec<String>,
+    /// Addresses and networks (`10.0.0.0/8`) of proxies whose word on who asks, and how, is taken.
+    pub trusted_proxies: Vec<String>,
     /// Largest frame taken from a browser.
     pub max_frame: ByteSize,
     /// How long one frame may take to be sent before the socket is given up.
@@ -238,6 +240,8 @@ pub struct SessionConfig {
     /// How long a session outlives its last socket; zero: for ever.
     #[serde(with = "units::duration")]
     pub timeout: Duration,
+    /// Whoever knows a session's address may use it; otherwise it belongs to the browser that began it.
+    pub share: bool,
     /// How many sessions there may be at once.
     pub max: usize,
     /// Threads that run Lua; 0: one per processor. More are added while scripts hog them.
@@ -304,6 +308,13 @@ pub enum LogFormat {
     Json,
 }
 
+impl ServerConfig {
+    /// What an entry of [`trusted_proxies`](Self::trusted_proxies) stands for: a network, or one address.
+    pub(crate) fn network(entry: &str) -> Option<ipnet::IpNet> {
+        entry.parse().ok().or_else(|| entry.parse().ok().map(|address: std::net::IpAddr| address.into()))
+    }
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -311,6 +322,7 @@ impl Default for ServerConfig {
             port: 8080,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             max_frame: ByteSize::mib(1),
             send_timeout: Duration::from_secs(10),
             debug_pages: false,
@@ -350,6 +362,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(24 * 60 * 60),
+            share: false,
             max: 10_000,
             threads: 0,
             max_stuck: 8,

@@ -277,7 +277,8 @@ fn all_mistakes_of_all_layers_are_told_at_once_and_in_order() {
                 "host",
                 "max_frame",
                 "port",
-                "send_timeout"
+                "send_timeout",
+                "trusted_proxies"
             ]
             .map(Into::into)
             .to_vec(),

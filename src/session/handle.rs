@@ -17,6 +17,7 @@ use super::{
     lua_session::{ClientId, Frame, LuaSession, Outbox},
     notice,
     pool::{RunQueue, Stuck, Task},
+    secret::Secret,
     summary::SessionSummary,
 };
 use crate::{
@@ -59,6 +60,7 @@ pub struct SessionHandle(Arc<Shared>);
 
 struct Shared {
     id: SessionId,
+    secret: Secret,
     origin: Arc<dyn Origin>,
     /// Guards the queue only: the session itself is taken out of it to be worked in.
     mailbox: Mutex<Mailbox>,
@@ -116,6 +118,7 @@ enum Slot {
 impl SessionHandle {
     pub(super) fn new(
         id: SessionId,
+        secret: Secret,
         origin: Arc<dyn Origin>,
         run_queue: RunQueue<Self>,
         clock: Clock<Self>,
@@ -130,12 +133,23 @@ impl SessionHandle {
             browsers: Vec::new(),
             reloads: Vec::new(),
         };
-        Self(Arc::new(Shared { id, origin, mailbox: Mutex::new(mailbox), run_queue, clock }))
+        Self(Arc::new(Shared { id, secret, origin, mailbox: Mutex::new(mailbox), run_queue, clock }))
     }
 
     /// Which session it is.
     pub fn id(&self) -> SessionId {
         self.0.id
+    }
+
+    /// What a browser has to bring to be let in: the value of the cookie `hot-session`. Whoever makes a
+    /// session for a browser gives it this; it belongs into no log and no address.
+    pub fn secret(&self) -> String {
+        self.0.secret.text()
+    }
+
+    /// Whether that is the session's [`secret`](Self::secret).
+    pub fn opens_with(&self, secret: &str) -> bool {
+        self.0.secret.is(secret)
     }
 
     /// Whether it would begin at once if it were asked for something.

@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-/// 128 random bits: nobody guesses the session of somebody else.
+/// 128 random bits: nobody comes upon the session of somebody else. It does not open it: that takes the
+/// [`secret`](super::SessionHandle::secret).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; 16]);
 
@@ -36,7 +37,7 @@ impl fmt::Display for SessionId {
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An id is a key to a session: it does not belong into logs.
+        // Logs are handed around, and need no more to tell sessions apart.
         f.write_str(&self.short())
     }
 }

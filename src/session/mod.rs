@@ -13,6 +13,7 @@
 //! | `summary` | what the status page tells of a session |
 //! | `settings` | what all sessions have in common |
 //! | `id` | what a session is known by |
+//! | `secret` | what opens it |
 //!
 //! All work in a session is serialised: frames of browsers, timers, reloads and calls from the host
 //! wait in its mailbox. A thread takes the session out of the mailbox, does one unit of work, and
@@ -27,6 +28,7 @@ mod notice;
 mod pool;
 mod registry;
 mod reload;
+mod secret;
 mod settings;
 mod summary;
 

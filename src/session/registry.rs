@@ -16,9 +16,13 @@ use super::{
     id::SessionId,
     lua_session::LuaSession,
     pool::{Pool, PoolStats, RunQueue},
+    secret::Secret,
     settings::SessionSettings,
 };
-use crate::reload::{Generation, Telling};
+use crate::{
+    config::SessionConfig,
+    reload::{Generation, Telling},
+};
 
 /// What is done beside Lua code of the user may take so long in one go: taking everything apart that
 /// can be undone, collecting garbage.
@@ -33,8 +37,8 @@ pub enum CreateError {
         /// `session.max`
         max: usize,
     },
-    /// No randomness for an id.
-    #[error("the operating system has no randomness for a session id: {0}")]
+    /// No randomness for an id or a secret.
+    #[error("the operating system has no randomness for a session: {0}")]
     Id(#[from] getrandom::Error),
     /// No Lua state could be made.
     #[error("the session ended before it began; the log says why")]
@@ -83,7 +87,7 @@ impl LuaSessions {
         let max = self.0.settings.session.max;
         let origin = Registered { id, settings: self.0.settings.clone(), registry: Arc::downgrade(&self.0) };
         let (run_queue, clock) = (self.0.run_queue.clone(), self.0.clock.clone());
-        let handle = SessionHandle::new(id, Arc::new(origin), run_queue, clock);
+        let handle = SessionHandle::new(id, Secret::random()?, Arc::new(origin), run_queue, clock);
         let mut sessions = self.0.sessions.write().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() >= max {
             return Err(CreateError::TooMany { max });
@@ -112,6 +116,11 @@ impl LuaSessions {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// `[session]`
+    pub fn config(&self) -> &SessionConfig {
+        &self.0.settings.session
     }
 
     /// How a developer wants to be told of what goes wrong in them.

@@ -15,8 +15,8 @@ const SHOWN: usize = 100;
 /// One that has not answered by then is busy.
 const ANSWER: Duration = Duration::from_millis(100);
 
-/// All sessions in a few words, up to [`SHOWN`] of them one by one. Their ids are keys, so they are known
-/// by their short names here.
+/// All sessions in a few words, up to [`SHOWN`] of them one by one. Their ids lead to
+/// them, so they are known by their short names here.
 pub(super) async fn describe(sessions: &LuaSessions, calendar: &Calendar) -> Value {
     let mut handles = sessions.handles();
     let total = handles.len();

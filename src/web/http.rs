@@ -24,7 +24,7 @@ use tokio_util::{
 };
 use warp::{Filter, reply::Response};
 
-use super::{endpoint::WebSocketEndpoint, restart::Peer};
+use super::{endpoint::WebSocketEndpoint, visitor::Peer};
 
 /// How long a request's header may take, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);

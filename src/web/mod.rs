@@ -5,6 +5,8 @@
 //! | `http` | how connections are accepted, and how the server stops |
 //! | `origin`, `authority` | which Host and Origin reach it at all |
 //! | `routes` | which address is answered by what |
+//! | `visitor` | whose word on a visitor's address and TLS is taken |
+//! | `secret` | which browser a session belongs to |
 //! | `files` | which file of `html/` a path may name |
 //! | `client_files` | what of the browser client is served |
 //! | `policy` | which scripts run in the server's own pages |
@@ -27,9 +29,11 @@ mod policy;
 mod replies;
 mod restart;
 mod routes;
+mod secret;
 mod socket;
 mod status;
 mod upgrade;
+mod visitor;
 
 #[cfg(test)]
 mod tests;
@@ -42,11 +46,13 @@ pub use endpoint::{ExecuteError, SocketCounters, WebSocketEndpoint};
 pub use http::WebServer;
 pub use origin::OriginConfigError;
 pub use status::{StatusPart, StatusSource};
+pub use visitor::ProxyConfigError;
 
 use crate::config::ServerConfig;
 use files::SiteFiles;
 use origin::OriginPolicy;
 use routes::{WebState, routes};
+use visitor::TrustedProxies;
 
 /// Makes the text of `/metrics`, in the OpenMetrics format.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
@@ -84,6 +90,9 @@ pub enum StartError {
     /// A key of the configuration cannot be understood.
     #[error(transparent)]
     Origin(#[from] OriginConfigError),
+    /// A key of the configuration cannot be understood.
+    #[error(transparent)]
+    Proxy(#[from] ProxyConfigError),
     /// The listener is unusable.
     #[error("the listener has no address: {0}")]
     Listener(#[source] io::Error),
@@ -103,10 +112,12 @@ pub fn start(
 ) -> Result<WebServer, StartError> {
     let WebSettings { site, html, server, allowed_roots, readiness, metrics, status } = settings;
     let policy = OriginPolicy::new(&server)?;
+    let proxies = TrustedProxies::new(&server)?;
     let stop = endpoint.stop_token();
     let state = Arc::new(WebState {
         endpoint: endpoint.clone(),
         policy,
+        proxies,
         files: SiteFiles { site, html, allowed_roots },
         debug_pages: server.debug_pages,
         readiness,

@@ -44,6 +44,16 @@ pub(super) fn unknown_session(id: SessionId) -> String {
     page("This session is not known", &body)
 }
 
+/// Another browser began the session of this address.
+pub(super) fn somebody_elses(id: SessionId) -> String {
+    let body = format!(
+        "<p>Session <code>{id}</code> belongs to the browser that began it: a copied address does not open it, and \
+         neither does a browser that has forgotten its cookies.</p>\n\
+         <p><a href=\"/\">Begin a new session</a></p>"
+    );
+    page("This is somebody else's session", &body)
+}
+
 /// A page that says one thing.
 pub(super) fn plain(title: &str, text: &str) -> String {
     page(title, &format!("<p>{}</p>", escape(text)))

@@ -45,6 +45,14 @@ pub(super) fn with(mut response: Response, name: HeaderName, value: &str) -> Res
     response
 }
 
+/// Adds a header beside those of its name, unless the value cannot be one.
+pub(super) fn also(mut response: Response, name: HeaderName, value: &str) -> Response {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().append(name, value);
+    }
+    response
+}
+
 fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(body.into().into());
     *response.status_mut() = status;

@@ -6,7 +6,6 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use tokio::net::TcpStream;
 use warp::{
     Filter, Rejection,
     http::{HeaderMap, StatusCode},
@@ -17,28 +16,12 @@ use super::{
     origin,
     replies::{json, text},
     routes::WebState,
+    visitor::Peer,
 };
 use crate::session::{LuaSessions, SessionHandle};
 
 /// A beginning of a session's id that is shorter could fit by chance.
 const SHORTEST: usize = 4;
-
-/// Who is at the other end of a connection. The server adds it to each request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer {
-    is_here: bool,
-}
-
-impl Peer {
-    /// A program on this machine is known by its address: loopback, or the one that it connected to.
-    pub(super) fn of(stream: &TcpStream) -> Self {
-        let ends = stream.peer_addr().and_then(|peer| Ok((peer.ip().to_canonical(), stream.local_addr()?)));
-        let is_here = |(peer, own): (std::net::IpAddr, std::net::SocketAddr)| {
-            peer.is_loopback() || peer == own.ip().to_canonical()
-        };
-        Self { is_here: ends.is_ok_and(is_here) }
-    }
-}
 
 /// `POST /_hot/restart` for all sessions, `POST /_hot/restart/{id}` for one; the log's short id will do.
 pub(super) fn route(

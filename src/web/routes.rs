@@ -25,17 +25,20 @@ use super::{
     files::{self, SiteFiles},
     origin::{self, OriginPolicy, Refusal},
     pages, policy,
-    replies::{html, json, not_modified, redirect, text, with},
+    replies::{also, html, json, not_modified, redirect, text, with},
     restart,
+    secret::{self, NotYours},
     status::StatusPage,
     upgrade,
+    visitor::{Peer, TrustedProxies, Visitor},
 };
-use crate::session::{CreateError, SessionGone, SessionHandle, SessionId};
+use crate::session::{CreateError, SessionGone, SessionId};
 
 /// What the answers are made of.
 pub(super) struct WebState {
     pub(super) endpoint: WebSocketEndpoint,
     pub(super) policy: OriginPolicy,
+    pub(super) proxies: TrustedProxies,
     pub(super) files: SiteFiles,
     pub(super) debug_pages: bool,
     pub(super) readiness: watch::Receiver<Readiness>,
@@ -59,6 +62,7 @@ pub(super) fn routes(
         state.clone().and(warp::method()).and(warp::header::headers_cloned()).and_then(guard).untuple_one();
 
     let socket = warp::path!("ws" / SessionId)
+        .and(visitor(state.clone()))
         .and(state.clone())
         .and(warp::method())
         .and(warp::header::headers_cloned())
@@ -71,15 +75,16 @@ pub(super) fn routes(
         .and(warp::ext::optional::<OnUpgrade>())
         .map(open_status_socket);
 
-    let home = warp::path::end().and(state.clone()).and(warp::header::headers_cloned()).then(begin_session);
-    let variables = warp::path!(SessionId / "variables").and(state.clone()).then(show_variables);
-    let variables_json = warp::path!(SessionId / "variables.json").and(state.clone()).then(send_variables);
-    let page = warp::path::param()
-        .and(warp::path::tail())
-        .and(query())
-        .and(warp::header::headers_cloned())
+    let home = warp::path::end()
+        .and(visitor(state.clone()))
         .and(state.clone())
-        .then(session_page);
+        .and(warp::header::headers_cloned())
+        .then(begin_session);
+    let of_session = visitor(state.clone()).and(warp::header::headers_cloned()).and(state.clone());
+    let variables = warp::path!(SessionId / "variables").and(of_session.clone()).then(show_variables);
+    let variables_json =
+        warp::path!(SessionId / "variables.json").and(of_session.clone()).then(send_variables);
+    let page = warp::path::param().and(warp::path::tail()).and(query()).and(of_session).then(session_page);
 
     let healthz = warp::path!("healthz").map(|| text(StatusCode::OK, "ok\n"));
     let readyz = warp::path!("readyz").and(state.clone()).map(readiness);
@@ -125,6 +130,14 @@ pub(super) fn routes(
         .map(|response: Response| with_security_headers(response))
 }
 
+/// Who asks, and how.
+fn visitor(
+    state: impl Filter<Extract = (Arc<WebState>,), Error = Infallible> + Clone + Send + Sync + 'static,
+) -> impl Filter<Extract = (Visitor,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let see = |state: Arc<WebState>, peer, headers| state.proxies.visitor(peer, &headers);
+    state.and(warp::ext::optional::<Peer>()).and(warp::header::headers_cloned()).map(see)
+}
+
 /// Looks at the request and not at its path: an address can be spelt in more ways than a guard thinks of.
 async fn guard(state: Arc<WebState>, method: Method, headers: HeaderMap) -> Result<(), Rejection> {
     state.policy.check_host(&headers).map_err(reject)?;
@@ -158,6 +171,7 @@ fn not_found() -> Response {
 /// `GET /ws/{session}`
 fn open_socket(
     id: SessionId,
+    visitor: Visitor,
     state: Arc<WebState>,
     method: Method,
     headers: HeaderMap,
@@ -167,13 +181,29 @@ fn open_socket(
         Ok(accepted) => accepted,
         Err(refused) => return *refused,
     };
-    match state.endpoint.sessions().get(id) {
-        Some(session) => {
+    match secret::open(state.endpoint.sessions(), id, &headers, visitor.is_tls) {
+        Ok(session) => {
             state.endpoint.adopt(upgrade, session);
             response
         }
-        None => text(StatusCode::NOT_FOUND, format!("There is no session {id}.\n")),
+        Err(error) => text(status_of(error), format!("{error}\n")),
     }
+}
+
+fn status_of(error: NotYours) -> StatusCode {
+    match error {
+        NotYours::Unknown(_) => StatusCode::NOT_FOUND,
+        NotYours::SomebodyElses(_) => StatusCode::FORBIDDEN,
+    }
+}
+
+/// The page in place of a session's.
+fn not_yours(error: NotYours) -> Response {
+    let page = match error {
+        NotYours::Unknown(id) => pages::unknown_session(id),
+        NotYours::SomebodyElses(id) => pages::somebody_elses(id),
+    };
+    html(status_of(error), page)
 }
 
 /// `GET /_hot/ws`
@@ -243,12 +273,16 @@ async fn status_file(
 }
 
 /// `GET /`
-async fn begin_session(state: Arc<WebState>, headers: HeaderMap) -> Response {
+async fn begin_session(visitor: Visitor, state: Arc<WebState>, headers: HeaderMap) -> Response {
     if let Err(refusal) = origin::check_is_visit(&headers) {
         return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
     }
     match state.endpoint.sessions().create().await {
-        Ok(session) => redirect(&format!("/{}", session.id())),
+        Ok(session) => {
+            let cookies = secret::cookies(&session, visitor.is_tls);
+            let response = redirect(&format!("/{}", session.id()));
+            cookies.iter().fold(response, |response, cookie| also(response, SET_COOKIE, cookie))
+        }
         Err(error) => no_session(&error),
     }
 }
@@ -275,11 +309,13 @@ async fn session_page(
     id: SessionId,
     deeper: Tail,
     query: String,
+    visitor: Visitor,
     headers: HeaderMap,
     state: Arc<WebState>,
 ) -> Response {
-    let Some(session) = state.endpoint.sessions().get(id) else {
-        return html(StatusCode::NOT_FOUND, pages::unknown_session(id));
+    let session = match secret::open(state.endpoint.sessions(), id, &headers, visitor.is_tls) {
+        Ok(session) => session,
+        Err(error) => return not_yours(error),
     };
     if origin::is_page(&headers) {
         let url = format!("/{}{query}", deeper.as_str());
@@ -328,28 +364,42 @@ async fn site_page(files: &SiteFiles) -> Option<Vec<u8>> {
 }
 
 /// `GET /{session}/variables`
-async fn show_variables(id: SessionId, state: Arc<WebState>) -> Response {
-    match variables(id, &state).await {
+async fn show_variables(
+    id: SessionId,
+    visitor: Visitor,
+    headers: HeaderMap,
+    state: Arc<WebState>,
+) -> Response {
+    match variables(id, visitor, &headers, &state).await {
         Ok(tree) => html(StatusCode::OK, pages::variables(id, &tree)),
         Err(response) => response,
     }
 }
 
 /// `GET /{session}/variables.json`
-async fn send_variables(id: SessionId, state: Arc<WebState>) -> Response {
-    match variables(id, &state).await {
+async fn send_variables(
+    id: SessionId,
+    visitor: Visitor,
+    headers: HeaderMap,
+    state: Arc<WebState>,
+) -> Response {
+    match variables(id, visitor, &headers, &state).await {
         Ok(tree) => json(StatusCode::OK, tree.to_string()),
         Err(response) => response,
     }
 }
 
-async fn variables(id: SessionId, state: &WebState) -> Result<serde_json::Value, Response> {
+async fn variables(
+    id: SessionId,
+    visitor: Visitor,
+    headers: &HeaderMap,
+    state: &WebState,
+) -> Result<serde_json::Value, Response> {
     if !state.debug_pages {
         return Err(not_found());
     }
-    let unknown = || html(StatusCode::NOT_FOUND, pages::unknown_session(id));
-    let session: SessionHandle = state.endpoint.sessions().get(id).ok_or_else(unknown)?;
-    session.variables().await.map_err(|SessionGone| unknown())
+    let session = secret::open(state.endpoint.sessions(), id, headers, visitor.is_tls).map_err(not_yours)?;
+    session.variables().await.map_err(|SessionGone| not_yours(NotYours::Unknown(id)))
 }
 
 fn readiness(state: Arc<WebState>) -> Response {

@@ -207,6 +207,7 @@ pub(crate) async fn connect(
     headers: &[(&'static str, &str)],
 ) -> Result<Socket, Error> {
     let mut request = format!("ws://{addr}/ws/{session}").into_client_request().unwrap();
+    request.headers_mut().insert("cookie", http::cookies(&format!("/ws/{session}")).parse().unwrap());
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }

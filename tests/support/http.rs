@@ -1,6 +1,10 @@
-//! One request on a connection of its own.
+//! One request on a connection of its own, as one browser sends them: with the cookies that the servers
+//! have given it.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,6 +22,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The cookies that it sets for a part of the server, with their paths.
+    fn cookies(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let set = lines.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).map(|(_, value)| value);
+        set.filter_map(|cookie| {
+            let (cookie, attributes) = cookie.split_once(';')?;
+            let path = attributes.split(';').find_map(|attribute| attribute.trim().strip_prefix("Path="))?;
+            Some((path.to_owned(), cookie.to_owned()))
+        })
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
@@ -47,6 +62,9 @@ pub(crate) async fn ask(
     if !body.is_empty() {
         request += &format!("Content-Length: {}\r\n", body.len());
     }
+    if !headers.iter().any(|(name, _)| *name == "Cookie") {
+        request += &format!("Cookie: {}\r\n", cookies(path));
+    }
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
@@ -62,7 +80,19 @@ pub(crate) async fn ask(
     let answer = timeout(DEADLINE, asking).await.unwrap_or_else(|_| panic!("no answer to {method} {path}"));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    let answer = Answer { status, head: head.to_owned(), body: body.to_owned() };
+    JAR.lock().unwrap_or_else(PoisonError::into_inner).extend(answer.cookies());
+    answer
+}
+
+/// Each cookie with its path. One browser for all tests of a process.
+static JAR: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// What that browser sends with a request for this address.
+pub(crate) fn cookies(path: &str) -> String {
+    let jar = JAR.lock().unwrap_or_else(PoisonError::into_inner);
+    let fitting = jar.iter().filter(|(below, _)| path.starts_with(below)).map(|(_, cookie)| cookie.as_str());
+    fitting.collect::<Vec<_>>().join("; ")
 }
 
 /// Whether all that the head promises is there; without a length, the end of the connection says so.

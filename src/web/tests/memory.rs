@@ -18,10 +18,10 @@ fn resident_bytes() -> u64 {
 }
 
 /// The browser's side is a bare TCP stream: all memory it takes is the kernel's.
-fn bare_browser(addr: SocketAddr, id: SessionId) -> TcpStream {
+fn bare_browser(addr: SocketAddr, id: SessionId, secret: &str) -> TcpStream {
     let mut stream = TcpStream::connect(addr).expect("connected");
     let request = format!(
-        "GET /ws/{id} HTTP/1.1\r\nHost: {addr}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET /ws/{id} HTTP/1.1\r\nHost: {addr}\r\nCookie: hot-session={secret}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).expect("asked");
@@ -41,8 +41,11 @@ async fn an_idle_socket_costs_at_most_8_kib() {
     let web = running(ServerConfig::default()).await;
     let id = web.session().await;
     let addr = web.addr;
+    let secret = web.endpoint.sessions().get(id).expect("there").secret();
     let open = move |count: u64| {
-        tokio::task::spawn_blocking(move || (0..count).map(|_| bare_browser(addr, id)).collect::<Vec<_>>())
+        let secret = secret.clone();
+        let browsers = move || (0..count).map(|_| bare_browser(addr, id, &secret)).collect::<Vec<_>>();
+        tokio::task::spawn_blocking(browsers)
     };
     let warm = open(50).await.expect("joined");
     let before = resident_bytes();

@@ -1,5 +1,6 @@
 //! The web layer as a whole, over real connections.
 
+mod identity;
 mod memory;
 mod restart;
 mod routes;
@@ -65,6 +66,10 @@ struct Running {
 }
 
 async fn running(config: ServerConfig) -> Running {
+    running_with(config, SessionConfig::default()).await
+}
+
+async fn running_with(config: ServerConfig, session: SessionConfig) -> Running {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let site = tempfile::tempdir().expect("a directory");
     let starting = Readiness { ready: false, detail: "the watcher is not armed yet".into() };
@@ -81,7 +86,7 @@ async fn running(config: ServerConfig) -> Running {
         status: status.clone(),
     };
     let sessions = SessionSettings {
-        session: SessionConfig::default(),
+        session,
         lua: LuaConfig::default(),
         scope: ReloadScope::Loaded,
         published: site_of(""),
@@ -105,6 +110,9 @@ impl Running {
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("cookie")) {
+            request += &format!("Cookie: {}\r\n", self.cookie(path));
+        }
         request += "Connection: close\r\n\r\n";
         let mut stream = TcpStream::connect(self.addr).await.expect("connected");
         stream.write_all(request.as_bytes()).await.expect("asked");
@@ -114,6 +122,13 @@ impl Running {
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// What the browser has that began the session of this address.
+    fn cookie(&self, path: &str) -> String {
+        let handles = self.endpoint.sessions().handles();
+        let session = handles.iter().find(|session| path.contains(&session.id().to_string()));
+        session.map(|session| format!("hot-session={}", session.secret())).unwrap_or_default()
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -137,6 +152,8 @@ impl Running {
     ) -> Result<WebSocketStream<TcpStream>, tungstenite::Error> {
         use tungstenite::client::IntoClientRequest;
         let mut request = format!("ws://{}{path}", self.addr).into_client_request().expect("a request");
+        let cookie = self.cookie(path);
+        request.headers_mut().insert("cookie", cookie.parse().expect("a value"));
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a value"));
         }
@@ -152,6 +169,12 @@ struct Answer {
 }
 
 impl Answer {
+    /// All values of a header.
+    fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
