@@ -15,6 +15,8 @@ const LATE: Duration = Duration::from_secs(6);
 const NONE: &str = "";
 const TEXT: &str = "S = ('x'):rep(8 << 20)";
 const ODD: &str = "S = ('\\0'):rep(8 << 20)";
+const OPEN: &str = "S = '[' .. ('x'):rep(8 << 20)";
+const PLAIN: &str = "S = ('x'):rep(8 << 20) P = S:sub(2) .. 'y'";
 const NUMBERS: &str = "T = {} for i = 1, 900000 do T[i] = i end";
 const EMPTIED: &str = "T = {} for i = 1, 300000 do T['k' .. i] = i end for k in next, T do T[k] = nil end";
 const MANY: &str =
@@ -22,7 +24,7 @@ const MANY: &str =
 const WITHIN: &str = "S = ('\\x80'):rep(8 << 20) STEP = utf8.codes('')";
 
 /// Name, what is there before, and what it is called with.
-const FUNCTIONS: [(&str, &str, &str); 106] = [
+const FUNCTIONS: [(&str, &str, &str); 111] = [
     ("assert", NONE, "true"),
     ("collectgarbage", NUMBERS, "'collect'"),
     ("coroutine.close", NONE, "coroutine.create(print)"),
@@ -122,6 +124,12 @@ const FUNCTIONS: [(&str, &str, &str); 106] = [
     ("utf8.offset", TEXT, "S, #S"),
     ("warn", TEXT, "S"),
     ("xpcall", NONE, "error, error"),
+    // Patterns that take long before anything is matched.
+    ("string.find", PLAIN, "S, P"),
+    ("string.find", OPEN, "'', S"),
+    ("string.match", OPEN, "'', S"),
+    ("string.gsub", OPEN, "'', S, ''"),
+    ("string.gmatch('', '[' .. S)", TEXT, ""),
     // What the functions give.
     ("STEP", WITHIN, "S, 0"),
     ("string.gmatch('', 'x')", NONE, ""),

@@ -16,15 +16,17 @@ use std::{
 use mlua::ffi::{self, lua_Integer, lua_State, luaL_Buffer};
 
 use super::matcher::{Capture, Matcher, Stop};
-use crate::vm::deadline::{look, may_go_on};
+use crate::vm::deadline::{look, may_go_on, spend};
 
 /// A pattern without any of them is a text.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
+/// Bytes of a text in which a text is searched that are one step.
+const SEARCHED: usize = 64;
 /// From so many bytes on it is worth to get ready for the search of a text.
 const LONG: usize = 128;
 
 pub(in crate::vm) unsafe extern "C-unwind" fn find(state: *mut lua_State) -> c_int {
-    let (text, pattern) = (text(state, 1), text(state, 2));
+    let (text, pattern) = text_and_pattern(state, 1, 2);
     let Some(from) = start(state, text) else { return nothing(state) };
     if ffi::lua_toboolean(state, 4) != 0 || !pattern.iter().any(|byte| SPECIAL.contains(byte)) {
         let Some(at) = find_text(&text[from..], pattern) else { return nothing(state) };
@@ -52,7 +54,7 @@ fn find_text(text: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 pub(in crate::vm) unsafe extern "C-unwind" fn match_(state: *mut lua_State) -> c_int {
-    let (text, pattern) = (text(state, 1), text(state, 2));
+    let (text, pattern) = text_and_pattern(state, 1, 2);
     let Some(from) = start(state, text) else { return nothing(state) };
     let mut matcher = Matcher::new(text, pattern, true, || may_go_on(state));
     match matcher.search(from, None) {
@@ -64,8 +66,7 @@ pub(in crate::vm) unsafe extern "C-unwind" fn match_(state: *mut lua_State) -> c
 
 /// An iterator with four upvalues: text, pattern, where to go on, where the last match ended or -1.
 pub(in crate::vm) unsafe extern "C-unwind" fn gmatch(state: *mut lua_State) -> c_int {
-    let text = text(state, 1);
-    ffi::luaL_checklstring(state, 2, std::ptr::null_mut());
+    let (text, _) = text_and_pattern(state, 1, 2);
     // Beyond the end there is nothing to be found.
     let from = start(state, text).unwrap_or(text.len() + 1);
     ffi::lua_settop(state, 2);
@@ -79,8 +80,8 @@ unsafe extern "C-unwind" fn next_match(state: *mut lua_State) -> c_int {
     let upvalue = ffi::lua_upvalueindex;
     let position = |at| usize::try_from(ffi::lua_tointegerx(state, upvalue(at), std::ptr::null_mut())).ok();
     let (from, last) = (position(3).unwrap_or(usize::MAX), position(4));
-    let mut matcher =
-        Matcher::new(text(state, upvalue(1)), text(state, upvalue(2)), false, || may_go_on(state));
+    let (text, pattern) = text_and_pattern(state, upvalue(1), upvalue(2));
+    let mut matcher = Matcher::new(text, pattern, false, || may_go_on(state));
     match matcher.search(from, last) {
         Ok(Some(found)) => {
             for at in [3, 4] {
@@ -95,7 +96,7 @@ unsafe extern "C-unwind" fn next_match(state: *mut lua_State) -> c_int {
 }
 
 pub(in crate::vm) unsafe extern "C-unwind" fn gsub(state: *mut lua_State) -> c_int {
-    let (text, pattern) = (text(state, 1), text(state, 2));
+    let (text, pattern) = text_and_pattern(state, 1, 2);
     let kind = ffi::lua_type(state, 3);
     let most = ffi::luaL_optinteger(state, 4, integer(text.len() + 1));
     if !matches!(kind, ffi::LUA_TNUMBER | ffi::LUA_TSTRING | ffi::LUA_TFUNCTION | ffi::LUA_TTABLE) {
@@ -249,6 +250,13 @@ unsafe fn push_range(state: *mut lua_State, start: usize, end: usize) {
 unsafe fn nothing(state: *mut lua_State) -> c_int {
     ffi::lua_pushnil(state);
     1
+}
+
+/// What is looked at before the matcher begins to count is counted here.
+unsafe fn text_and_pattern<'a>(state: *mut lua_State, at: c_int, then: c_int) -> (&'a [u8], &'a [u8]) {
+    let (text, pattern) = (text(state, at), text(state, then));
+    spend(state, pattern.len() + text.len() / SEARCHED);
+    (text, pattern)
 }
 
 /// An argument, or an upvalue, that is text or a number.
