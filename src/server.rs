@@ -259,7 +259,8 @@ fn metrics_text(
         metrics.sockets.set(i64::try_from(endpoint.counters().open()).unwrap_or(i64::MAX));
         metrics.vm_threads.set(gauge(pool.threads));
         metrics.stuck_threads.set(gauge(pool.stuck));
-        metrics.dropped_sockets.set(i64::try_from(endpoint.counters().stalled()).unwrap_or(i64::MAX));
+        let dropped = endpoint.counters().stalled() + endpoint.counters().over();
+        metrics.dropped_sockets.set(i64::try_from(dropped).unwrap_or(i64::MAX));
         if let Some(health) = &health {
             metrics.watching(&health.borrow());
         }

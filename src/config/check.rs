@@ -17,6 +17,8 @@ pub(super) struct Finding {
 /// Longest duration that is taken; beyond it, adding to a clock could overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const MOST_THREADS: usize = 1024;
+/// With less for its browsers a session could not show a page.
+const LEAST_BROWSER: ByteSize = ByteSize::mib(1);
 /// The values of `logging.level`, least talkative first.
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -71,6 +73,12 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "a link with {path} in it, such as \"vscode://file/{path}:{line}\", or empty",
     );
     needs(session.max > 0, "session.max", "at least 1");
+    needs(session.sockets > 0, "session.sockets", "at least 1");
+    needs(
+        budget.browser >= LEAST_BROWSER,
+        "session.budget.browser",
+        "at least \"1MiB\": a page has to fit into it",
+    );
     needs(session.max_stuck > 0, "session.max_stuck", "at least 1");
     needs(session.threads <= MOST_THREADS, "session.threads", "at most 1024 (0: one per processor)");
     needs(LEVELS.contains(&logging.level.as_str()), "logging.level", &one_of(&LEVELS, &logging.level));

@@ -244,6 +244,8 @@ pub struct SessionConfig {
     pub share: bool,
     /// How many sessions there may be at once.
     pub max: usize,
+    /// How many sockets each may have.
+    pub sockets: usize,
     /// Threads that run Lua; 0: one per processor. More are added while scripts hog them.
     pub threads: usize,
     /// So many sessions may be stuck where nothing can stop them, and get another thread in their place. Then the
@@ -274,6 +276,8 @@ pub struct BudgetConfig {
     pub read: Duration,
     /// Memory of the session's Lua state.
     pub memory: ByteSize,
+    /// Memory for what is held for the session's browsers, beside its Lua state.
+    pub browser: ByteSize,
     /// One string made by `string.rep`, `string.format`, `string.pack`, `table.concat` or `os.date`, and one JSON text.
     pub string: ByteSize,
     /// Timers that may be pending.
@@ -364,6 +368,7 @@ impl Default for SessionConfig {
             timeout: Duration::from_secs(24 * 60 * 60),
             share: false,
             max: 10_000,
+            sockets: 64,
             threads: 0,
             max_stuck: 8,
             budget: BudgetConfig::default(),
@@ -380,6 +385,7 @@ impl Default for BudgetConfig {
             migration: Duration::from_secs(2),
             read: Duration::from_millis(250),
             memory: ByteSize::mib(64),
+            browser: ByteSize::mib(16),
             string: ByteSize::mib(8),
             timers: 1000,
             interval: Duration::from_millis(10),

@@ -9,28 +9,37 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::sync::{mpsc::WeakSender, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
+    batch::ReceivedBatch,
     clock::{Clock, Sleeper},
     id::SessionId,
-    lua_session::{ClientId, Frame, LuaSession, Outbox},
+    lua_session::{ClientId, LuaSession},
     notice,
+    outbox::{Frame, Outbox, Over, WeakOutbox},
     pool::{RunQueue, Stuck, Task},
     secret::Secret,
     summary::SessionSummary,
 };
 use crate::{
     reload::{Diagnostic, Effects, Generation, Outcome, OutcomeSender, ReloadOutcome, Telling},
-    variables::{Batch, Incoming},
+    variables::{Account, Batch, Incoming},
 };
 
 /// One unit of work in a session.
-type Work = Box<dyn FnOnce(&mut LuaSession) + Send>;
+enum Work {
+    Call(Box<dyn FnOnce(&mut LuaSession) + Send>),
+    /// A frame of a browser. It is done in turns, and nothing else in between.
+    Batch(Box<ReceivedBatch>),
+}
 
 /// What is waiting for a session that has a thread is done at once while it has had it no longer than
 /// that: a reload and the refresh after it need no second turn, and other sessions hardly wait.
 const SLICE: Duration = Duration::from_micros(500);
+
+/// A wish to begin anew is no longer than that; a session that is stuck reads nothing else.
+const WISH: usize = 4 << 10;
 
 /// While more sessions than that wait for a thread, what is not urgent waits until they have had one.
 const CROWD: usize = 64;
@@ -47,6 +56,10 @@ pub(super) trait Origin: Send + Sync {
     fn telling(&self) -> &Telling;
     /// How long it waits for its browser to come back; zero: for ever.
     fn timeout(&self) -> Duration;
+    /// How many sockets it may have.
+    fn max_sockets(&self) -> usize;
+    /// For what is held for its browsers.
+    fn account(&self) -> &Account;
 }
 
 /// The session has ended.
@@ -79,7 +92,7 @@ struct Mailbox {
     /// Counts the states that were given up: a thread that comes back with one of them is too late.
     given_up: u32,
     /// What the browsers are told by when the session cannot. They keep no socket open.
-    browsers: Vec<(ClientId, WeakSender<Frame>)>,
+    browsers: Vec<(ClientId, WeakOutbox)>,
     /// Reloads that have no outcome yet.
     reloads: Vec<Weak<Answer>>,
 }
@@ -163,19 +176,29 @@ impl SessionHandle {
         self.mailbox().stuck.clone()
     }
 
+    /// For what is held for its browsers.
+    pub fn account(&self) -> &Account {
+        self.0.origin.account()
+    }
+
     /// A browser's socket: frames for it go into `outbox` from now on. The session lets go of
-    /// `outbox` when it ends, and when the browser does not take what is sent.
-    pub fn attach(&self, outbox: Outbox) -> ClientId {
-        let client = ClientId::next();
+    /// `outbox` when it ends, and when the browser does not take what is sent. One that is more than
+    /// `session.sockets` is told so by its [`Line`](super::Line).
+    pub fn attach(&self, outbox: impl Into<Outbox>) -> ClientId {
+        let (client, outbox) = (ClientId::next(), outbox.into());
         let mut mailbox = self.mailbox();
+        mailbox.browsers.retain(|(_, outbox)| !outbox.is_gone());
+        if mailbox.browsers.len() >= self.0.origin.max_sockets() {
+            outbox.close(Over::Sockets);
+            return client;
+        }
         if let Some(why) = &mailbox.stuck {
-            let _ = outbox.try_send(notice::trouble(
+            outbox.try_send(notice::trouble(
                 self.0.origin.generation().number,
                 why.clone(),
                 self.0.origin.telling(),
             ));
         }
-        mailbox.browsers.retain(|(_, outbox)| outbox.strong_count() > 0);
         mailbox.browsers.push((client, outbox.downgrade()));
         self.push(mailbox, move |session| session.attach(client, outbox));
         client
@@ -201,7 +224,32 @@ impl SessionHandle {
         if self.stuck().is_some() && asks_for_restart(&text) {
             self.restart_if_stuck("a browser asked for it");
         }
-        let done = self.ask(move |session| session.receive(client, &text));
+        let (done, is_done) = oneshot::channel();
+        let mailbox = self.mailbox();
+        let is_queued = if matches!(mailbox.slot, Slot::Ended) || mailbox.stuck.is_some() {
+            Err(SessionGone)
+        } else {
+            match self.account().passing(text.len()) {
+                Ok(charge) => {
+                    let batch = ReceivedBatch::new(client, text, charge, done);
+                    self.push_work(mailbox, Work::Batch(Box::new(batch)));
+                }
+                Err(_) => {
+                    let outbox = mailbox.browsers.iter().find(|(id, _)| *id == client);
+                    if let Some(outbox) = outbox.and_then(|(_, outbox)| outbox.upgrade()) {
+                        outbox.close(Over::Browser);
+                    }
+                }
+            }
+            Ok(())
+        };
+        let done = async move {
+            is_queued?;
+            match is_done.await {
+                Ok(()) => Ok(()),
+                Err(_) => Err(SessionGone),
+            }
+        };
         let handle = self.clone();
         async move {
             match done.await {
@@ -261,13 +309,13 @@ impl SessionHandle {
         Ok(())
     }
 
-    fn push(
-        &self,
-        mut mailbox: MutexGuard<'_, Mailbox>,
-        work: impl FnOnce(&mut LuaSession) + Send + 'static,
-    ) {
+    fn push(&self, mailbox: MutexGuard<'_, Mailbox>, work: impl FnOnce(&mut LuaSession) + Send + 'static) {
+        self.push_work(mailbox, Work::Call(Box::new(work)));
+    }
+
+    fn push_work(&self, mut mailbox: MutexGuard<'_, Mailbox>, work: Work) {
         if !matches!(mailbox.slot, Slot::Ended) {
-            mailbox.work.push_back(Box::new(work));
+            mailbox.work.push_back(work);
             self.schedule(&mut mailbox);
         }
     }
@@ -323,9 +371,9 @@ impl SessionHandle {
         let frame = notice::restart(reason);
         for (client, outbox) in std::mem::take(&mut mailbox.browsers) {
             let Some(outbox) = outbox.upgrade() else { continue };
-            let _ = outbox.try_send(frame.clone());
+            outbox.try_send(frame.clone());
             mailbox.browsers.push((client, outbox.downgrade()));
-            mailbox.work.push_back(Box::new(move |session| session.attach(client, outbox)));
+            mailbox.work.push_back(Work::Call(Box::new(move |session| session.attach(client, outbox))));
         }
         // Its old place in the run queue went with the thread.
         mailbox.scheduled = true;
@@ -389,34 +437,59 @@ impl SessionHandle {
     }
 }
 
-fn tell(browsers: &[(ClientId, WeakSender<Frame>)], frame: &Frame) {
+fn tell(browsers: &[(ClientId, WeakOutbox)], frame: &Frame) {
     for outbox in browsers.iter().filter_map(|(_, outbox)| outbox.upgrade()) {
-        let _ = outbox.try_send(frame.clone());
+        outbox.try_send(frame.clone());
     }
 }
 
 fn asks_for_restart(text: &str) -> bool {
-    Batch::parse(text).messages.iter().any(|message| matches!(message, Ok(Incoming::Restart)))
+    text.len() <= WISH
+        && Batch::parse(text).messages.iter().any(|message| matches!(message, Ok(Incoming::Restart)))
 }
 
-fn work_in(origin: &dyn Origin, slot: Slot, work: Option<Work>) -> (Slot, Option<Instant>) {
+/// What came of a turn.
+enum Turn {
+    /// The unit of work is done; when the session has to be woken.
+    Done(Slot, Option<Instant>),
+    /// It is not, and the next turn goes on with it.
+    Unfinished(Slot, Work),
+}
+
+fn work_in(origin: &dyn Origin, slot: Slot, work: Option<Work>, until: Instant) -> Turn {
     let mut session = match slot {
         Slot::Here(session) => session,
         Slot::New => match origin.make() {
             Ok(session) => Box::new(session),
             Err(error) => {
                 tracing::error!(%error, "a session could not be made");
-                return (Slot::Ended, None);
+                return Turn::Done(Slot::Ended, None);
             }
         },
-        other => return (other, None),
+        other => return Turn::Done(other, None),
     };
-    if let Some(work) = work {
-        work(&mut session);
+    match work {
+        Some(Work::Call(work)) => work(&mut session),
+        Some(Work::Batch(mut batch)) => {
+            if !session.receive(&mut batch, until) {
+                return Turn::Unfinished(Slot::Here(session), Work::Batch(batch));
+            }
+            // Whoever waits for it hears of it when browsers have been told.
+            return done(session, Some(batch));
+        }
+        None => {}
     }
-    match session.after_unit() {
-        Some(alarm) => (Slot::Here(session), alarm),
-        None => (Slot::Ended, None),
+    done(session, None)
+}
+
+fn done(mut session: Box<LuaSession>, batch: Option<Box<ReceivedBatch>>) -> Turn {
+    let after = session.after_unit();
+    if let Some(batch) = batch {
+        batch.finish();
+    }
+    match after {
+        Some(alarm) => Turn::Done(Slot::Here(session), alarm),
+        None => Turn::Done(Slot::Ended, None),
     }
 }
 
@@ -444,14 +517,14 @@ impl Task for SessionHandle {
         }
         // Whoever waits for it, waits no longer. If it goes on after all, its browsers are there.
         let dropped = std::mem::take(&mut mailbox.work);
-        let upgraded = |(client, outbox): &(ClientId, WeakSender<Frame>)| Some((*client, outbox.upgrade()?));
+        let upgraded = |(client, outbox): &(ClientId, WeakOutbox)| Some((*client, outbox.upgrade()?));
         let browsers: Vec<_> = mailbox.browsers.iter().filter_map(upgraded).collect();
         for (client, outbox) in browsers {
-            mailbox.work.push_back(Box::new(move |session| {
+            mailbox.work.push_back(Work::Call(Box::new(move |session| {
                 if !session.knows(client) {
                     session.attach(client, outbox);
                 }
-            }));
+            })));
         }
         mailbox.stuck = Some(why);
         self.expire_later(&mut mailbox);
@@ -461,7 +534,7 @@ impl Task for SessionHandle {
 }
 
 impl SessionHandle {
-    /// Does one unit of work. Says whether the next is to be done now, too.
+    /// Does one unit of work, or a turn of it. Says whether the next is to be done now, too.
     fn run_one(&self, until: Instant) -> bool {
         let mut mailbox = self.mailbox();
         let slot = std::mem::replace(&mut mailbox.slot, Slot::Away);
@@ -477,11 +550,15 @@ impl SessionHandle {
         let turn = mailbox.given_up;
         drop(mailbox);
         let origin = self.0.origin.as_ref();
-        let done = catch_unwind(AssertUnwindSafe(|| work_in(origin, slot, work)));
-        let (slot, alarm) = done.unwrap_or_else(|_| {
+        let done = catch_unwind(AssertUnwindSafe(|| work_in(origin, slot, work, until)));
+        let done = done.unwrap_or_else(|_| {
             tracing::error!(session = %self.0.id.short(), "a bug: the session panicked; it is ended");
-            (Slot::Ended, None)
+            Turn::Done(Slot::Ended, None)
         });
+        let (slot, alarm, rest) = match done {
+            Turn::Done(slot, alarm) => (slot, Some(alarm), None),
+            Turn::Unfinished(slot, rest) => (slot, None, Some(rest)),
+        };
         let ended = matches!(slot, Slot::Ended);
         let mut mailbox = self.mailbox();
         if mailbox.given_up != turn {
@@ -500,13 +577,18 @@ impl SessionHandle {
             return false;
         }
         mailbox.slot = slot;
+        if let Some(rest) = rest {
+            mailbox.work.push_front(rest);
+        }
         let more = !mailbox.work.is_empty();
         let again = more && Instant::now() < until;
-        mailbox.scheduled = again;
-        if more {
-            self.schedule(&mut mailbox);
+        mailbox.scheduled = more;
+        if more && !again {
+            self.0.run_queue.push_behind(self.clone());
         }
-        if mailbox.alarm != alarm {
+        if let Some(alarm) = alarm
+            && mailbox.alarm != alarm
+        {
             mailbox.alarm = alarm;
             // Under the lock: the next unit of work may be done already on another thread, and its alarm
             // must not be replaced by this one.

@@ -10,13 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
-
-use super::{id::SessionId, settings::SessionSettings};
+use super::{
+    batch::ReceivedBatch,
+    id::SessionId,
+    outbox::{Frame, Outbox, Over},
+    settings::SessionSettings,
+};
 use crate::{
     reload::{Diagnostic, Generation, Refreshing, ReloadReport},
-    variables::{Batch, ErrorCode, Incoming, Objects, Outgoing, View},
+    variables::{Account, Charge, ErrorCode, Incoming, Objects, Outgoing, View},
     vm::{Failure, Failures, Vm},
 };
 
@@ -49,32 +51,52 @@ impl ClientId {
     }
 }
 
-/// One text frame for a browser: JSON, shared without a copy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame(Bytes);
-
-impl Frame {
-    /// Its bytes, valid UTF-8.
-    pub fn bytes(&self) -> &Bytes {
-        &self.0
-    }
-}
-
-impl From<String> for Frame {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
-/// Where a session puts frames for a browser. Bounded: while it is full the session waits with what
-/// it has to say, and says then what is true then.
-pub type Outbox = mpsc::Sender<Frame>;
-
 pub(super) struct Client {
     id: ClientId,
     outbox: Outbox,
     view: View,
     pending: Vec<Outgoing>,
+    /// For what is pending.
+    waiting: Charge,
+    /// A frame that there was no room for. Nothing else is said before it.
+    held: Option<String>,
+}
+
+impl Client {
+    /// What its browser will have to be told. Closes its socket if that is too much to be held.
+    fn charge_pending(&mut self, from: usize) {
+        let new = self.pending.get(from..).unwrap_or_default();
+        let bytes = new.iter().map(Outgoing::size).sum();
+        if self.view.is_over() || self.waiting.extend(bytes).is_err() || self.pending.len() > MAX_PENDING {
+            self.outbox.close(Over::Browser);
+        }
+    }
+}
+
+impl Client {
+    /// What differs from what its browser has, and what is pending.
+    fn frame(&mut self, vm: &Vm, objects: &mut Objects, generation: &Generation) -> Option<String> {
+        let mut messages = self.view.after_batch(vm, objects, generation);
+        messages.append(&mut self.pending);
+        self.waiting.clear();
+        if messages.is_empty() {
+            return None;
+        }
+        let text = serde_json::to_string(&messages);
+        text.inspect_err(|error| tracing::error!(%error, "a bug: a frame could not be written")).ok()
+    }
+}
+
+/// Browsers that are told the same get one and the same frame.
+///
+/// # Errors
+/// The text, if there is no room for it.
+fn frame(text: String, last: &mut Option<Frame>, account: &Account) -> Result<Frame, String> {
+    if let Some(last) = last.as_ref().filter(|last| *last.bytes() == *text.as_bytes()) {
+        return Ok(last.clone());
+    }
+    let Ok(charge) = account.passing(text.len()) else { return Err(text) };
+    Ok(last.insert(Frame::charged(text, charge)).clone())
 }
 
 /// When browsers hear of what has changed.
@@ -97,6 +119,8 @@ pub struct LuaSession {
     /// What went wrong last, and when.
     pub(super) last_error: Option<Box<(Instant, Diagnostic)>>,
     objects: Objects,
+    /// For what is held for its browsers.
+    pub(super) account: Account,
     pub(super) start_error: Option<Diagnostic>,
     pub(super) failures: Failures,
     /// Where in the site the browser is, below the session's own address; `None`: at its beginning.
@@ -123,9 +147,10 @@ impl LuaSession {
     pub(super) fn new(
         id: SessionId,
         settings: Arc<SessionSettings>,
+        account: Account,
         on_end: Box<dyn FnOnce() + Send>,
     ) -> mlua::Result<Self> {
-        let (vm, objects, error) = start(&id, &settings, settings.published.good())?;
+        let (vm, objects, error) = start(&id, &settings, &account, settings.published.good())?;
         let start_error = error.map(|failure| failure.diagnostic);
         let now = Instant::now();
         let mut session = Self {
@@ -135,6 +160,7 @@ impl LuaSession {
             began: now,
             last_error: start_error.clone().map(|error| Box::new((now, error))),
             objects,
+            account,
             start_error,
             failures: Failures::default(),
             url: None,
@@ -202,7 +228,7 @@ impl LuaSession {
 
     /// Begins anew, with the newest good code. Browsers render anew.
     pub(super) fn restart(&mut self, generation: Arc<Generation>, reason: &str) -> mlua::Result<()> {
-        let (vm, objects, error) = start(&self.id, &self.settings, generation)?;
+        let (vm, objects, error) = start(&self.id, &self.settings, &self.account, generation)?;
         self.replace(vm, objects, error.map(|failure| failure.diagnostic), reason);
         Ok(())
     }
@@ -230,6 +256,8 @@ impl LuaSession {
         for client in &mut self.clients {
             client.view = view(self.url.as_deref());
             client.pending.clear();
+            client.waiting.clear();
+            client.held = None;
             client.pending.push(Outgoing::Restart { reason: reason.to_owned() });
         }
         self.began = Instant::now();
@@ -239,19 +267,21 @@ impl LuaSession {
         self.refresh = Refresh::Now;
     }
 
-    pub(super) fn attach(&mut self, id: ClientId, outbox: Outbox) {
+    pub(super) fn attach(&mut self, id: ClientId, outbox: impl Into<Outbox>) {
+        let outbox = outbox.into();
         if let Some(report) = self.settings.published.standing() {
-            let _ = outbox.try_send(report.frame().into());
+            outbox.try_send(report.frame().into());
         } else if let Some(error) = &self.start_error {
             let generation = self.generation();
             let report = ReloadReport::of_start(generation.number, error.clone());
             let report = self.settings.published.telling().apply(report);
-            let _ = outbox.try_send(report.frame().into());
+            outbox.try_send(report.frame().into());
         }
         let view = view(self.url.as_deref());
         // Mostly one, and room for four would be a kilobyte in each session.
         self.clients.reserve_exact(1);
-        self.clients.push(Client { id, outbox, view, pending: Vec::new() });
+        let waiting = self.account.passing(0).unwrap_or_default();
+        self.clients.push(Client { id, outbox, view, pending: Vec::new(), waiting, held: None });
         self.lonely_since = None;
     }
 
@@ -278,23 +308,48 @@ impl LuaSession {
         }
     }
 
-    /// One frame of a browser: its messages in order.
-    pub(super) fn receive(&mut self, id: ClientId, text: &str) {
-        let batch = Batch::parse(text);
-        self.want(if batch.user_event { Refresh::Now } else { Refresh::Soon });
-        for message in batch.messages {
-            let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else { return };
+    /// Messages of one frame of a browser, in order, until it is time for others. Says whether those were all.
+    pub(super) fn receive(&mut self, batch: &mut ReceivedBatch, until: Instant) -> bool {
+        let id = batch.client();
+        let begun = match batch.begin(&self.account) {
+            Ok(begun) => begun,
+            Err(_) => {
+                self.let_go(id, Over::Browser);
+                return true;
+            }
+        };
+        self.want(if begun.user_event { Refresh::Now } else { Refresh::Soon });
+        for message in begun.messages.by_ref() {
+            let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else { return true };
+            if client.outbox.is_closed() {
+                return true;
+            }
+            let from = client.pending.len();
             match message {
                 Ok(Incoming::Restart) => self.begin_anew("a browser asked for it"),
                 Ok(message) => {
                     client.view.receive(message, &self.vm, &mut self.objects, &mut client.pending);
+                    client.charge_pending(from);
                 }
-                Err(bad) => client.pending.push(Outgoing::Error {
-                    var_id: bad.id,
-                    code: ErrorCode::BadMessage,
-                    description: bad.description,
-                }),
+                Err(bad) => {
+                    client.pending.push(Outgoing::Error {
+                        var_id: bad.id,
+                        code: ErrorCode::BadMessage,
+                        description: bad.description,
+                    });
+                    client.charge_pending(from);
+                }
             }
+            if Instant::now() >= until {
+                return begun.messages.len() == 0;
+            }
+        }
+        true
+    }
+
+    fn let_go(&mut self, id: ClientId, over: Over) {
+        if let Some(client) = self.clients.iter().find(|client| client.id == id) {
+            client.outbox.close(over);
         }
     }
 
@@ -348,7 +403,7 @@ impl LuaSession {
     /// A frame for all its browsers, as it is.
     pub fn broadcast(&self, frame: &Frame) {
         for client in &self.clients {
-            let _ = client.outbox.try_send(frame.clone());
+            client.outbox.try_send(frame.clone());
         }
     }
 
@@ -412,31 +467,65 @@ impl LuaSession {
     fn after_batch(&mut self, now: Instant) {
         (self.refreshed, self.refresh_at) = (now, None);
         let generation = self.generation();
-        let mut congested = false;
-        for client in &mut self.clients {
-            if client.outbox.capacity() == 0 {
+        let (mut congested, mut unfinished, mut starved) = (false, false, false);
+        let mut last: Option<Frame> = None;
+        for at in 0..self.clients.len() {
+            let is_short = self.account.is_short();
+            let Some(client) = self.clients.get_mut(at) else { break };
+            let is_waiting = (client.view.is_unfinished() || is_short) && client.outbox.is_sending();
+            if starved || is_waiting || client.outbox.is_full() {
                 // It gets what is true when it takes frames again. The socket has a time limit.
                 congested = true;
+                if client.pending.len() > MAX_PENDING {
+                    client.outbox.close(Over::Unread);
+                }
                 continue;
             }
-            let mut messages = client.view.after_batch(&self.vm, &mut self.objects, &generation);
-            messages.append(&mut client.pending);
-            if messages.is_empty() {
+            if client.outbox.is_closed() {
                 continue;
             }
-            match serde_json::to_string(&messages) {
-                Ok(text) => drop(client.outbox.try_send(text.into())),
-                Err(error) => tracing::error!(%error, "a bug: a frame could not be written"),
+            let text = match client.held.take() {
+                Some(text) => Some(text),
+                None => client.frame(&self.vm, &mut self.objects, &generation),
+            };
+            unfinished |= client.view.is_unfinished();
+            let Some(text) = text else { continue };
+            match frame(text, &mut last, &self.account) {
+                Ok(frame) => client.outbox.try_send(frame),
+                Err(text) => {
+                    starved = self.make_room(at, text);
+                    congested |= starved;
+                }
             }
         }
-        self.clients.retain(|client| !client.outbox.is_closed() && client.pending.len() <= MAX_PENDING);
+        self.clients.retain(|client| !client.outbox.is_closed());
         if self.clients.is_empty() {
             self.lonely_since.get_or_insert(now);
         }
         if congested {
             self.refresh_at = Some(now + CONGESTED);
+        } else if unfinished {
+            self.refresh_at = Some(now + COALESCE);
         }
         self.refreshing = Vec::new();
+    }
+
+    /// There is no room for a frame: those that do not read what they were sent are let go of, and this one
+    /// waits; if there are none, it is too large by itself. Says whether it waits.
+    fn make_room(&mut self, at: usize, text: String) -> bool {
+        let others = self.clients.iter().enumerate().filter(|(other, _)| *other != at);
+        let mut some = false;
+        for (_, client) in others.filter(|(_, client)| client.outbox.is_sending()) {
+            client.outbox.close(Over::Unread);
+            some = true;
+        }
+        if let Some(client) = self.clients.get_mut(at) {
+            match some {
+                true => client.held = Some(text),
+                false => client.outbox.close(Over::Unread),
+            }
+        }
+        some
     }
 
     pub(super) fn describe(&mut self) -> serde_json::Value {
@@ -464,11 +553,12 @@ fn view(url: Option<&str>) -> View {
 pub(super) fn start(
     id: &SessionId,
     settings: &SessionSettings,
+    account: &Account,
     generation: Arc<Generation>,
 ) -> mlua::Result<(Vm, Objects, Option<Failure>)> {
     let budget = Arc::new(settings.session.budget.clone());
     let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload)?;
-    let objects = Objects::new(vm.lua())?;
+    let objects = Objects::new(vm.lua(), account.clone())?;
     let error = vm.load_first(&settings.lua.main).err();
     if let Some(Failure { diagnostic, .. }) = &error {
         tracing::error!(target: "lua", session = %id.short(), "the session can't start: {diagnostic}");

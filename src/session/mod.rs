@@ -7,6 +7,8 @@
 //! | `pool` | the threads that run Lua, and the watchdog that adds some while scripts hog them |
 //! | `cap` | how many threads may be lost to sessions that are stuck |
 //! | `notice` | what is told of a session that is stuck or short of memory |
+//! | `batch` | one frame of a browser on its way through its session |
+//! | `outbox` | where frames for a browser go, and what is known of its socket |
 //! | `clock` | wakes sessions for their timers |
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
 //! | `reload` | a generation in one session: all of it or none of it |
@@ -19,12 +21,14 @@
 //! wait in its mailbox. A thread takes the session out of the mailbox, does one unit of work, and
 //! puts it back; so there is no lock around a Lua state, and no Lua on an async worker.
 
+mod batch;
 mod cap;
 mod clock;
 mod handle;
 mod id;
 mod lua_session;
 mod notice;
+mod outbox;
 mod pool;
 mod registry;
 mod reload;
@@ -34,11 +38,14 @@ mod summary;
 
 pub use handle::{SessionGone, SessionHandle};
 pub use id::{NotASessionId, SessionId};
-pub use lua_session::{ClientId, Frame, LuaSession, Outbox};
+pub use lua_session::{ClientId, LuaSession};
+pub use outbox::{Frame, Line, Outbox, Over};
 pub use pool::PoolStats;
 pub use registry::{CreateError, LuaSessions};
 pub use settings::SessionSettings;
 pub use summary::SessionSummary;
+
+pub use crate::variables::{Account, Charge, Exceeded};
 
 #[cfg(test)]
 mod tests;
@@ -48,3 +55,5 @@ mod tests_library;
 mod tests_sandbox;
 #[cfg(test)]
 mod tests_stuck;
+#[cfg(test)]
+mod tests_turns;

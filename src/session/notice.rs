@@ -5,10 +5,7 @@
 
 use serde_json::json;
 
-use super::{
-    lua_session::{Frame, LuaSession},
-    pool::Stuck,
-};
+use super::{lua_session::LuaSession, outbox::Frame, pool::Stuck};
 use crate::{
     reload::{Diagnostic, Generation, ReloadReport, Telling},
     vm::Pressure,

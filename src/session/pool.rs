@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select, unbounded};
 use rustix::process::{Pid, setpriority_process};
 use tokio::sync::watch;
 
@@ -58,23 +58,38 @@ pub(super) struct Stuck {
 }
 
 /// Where sessions wait for a thread; each is in it at most once.
+///
+/// Those that have just had a turn and want more wait behind all that have not, so that who wants little
+/// waits for no more than the turns that are under way. Of every [`FAIR`] turns they get one all the same.
 #[derive(Debug, Clone)]
-pub(super) struct RunQueue<T>(Sender<T>, Arc<Cap<T>>);
+pub(super) struct RunQueue<T> {
+    first: Sender<T>,
+    behind: Sender<T>,
+    cap: Arc<Cap<T>>,
+}
+
+/// See [`RunQueue`].
+const FAIR: usize = 8;
 
 impl<T: Task> RunQueue<T> {
     pub(super) fn push(&self, session: T) {
         // Without the pool the process is ending.
-        let _ = self.0.send(session);
+        let _ = self.first.send(session);
+    }
+
+    /// One that has just had a turn.
+    pub(super) fn push_behind(&self, session: T) {
+        let _ = self.behind.send(session);
     }
 
     /// For one that was stuck, and begins anew. Says whether it need not wait until others are back.
     pub(super) fn push_again(&self, session: T) -> bool {
-        self.1.admit(&self.0, session)
+        self.cap.admit(&self.first, session)
     }
 
     /// How many sessions wait for a thread.
     pub(super) fn waiting(&self) -> usize {
-        self.0.len()
+        self.first.len() + self.behind.len()
     }
 }
 
@@ -95,7 +110,9 @@ pub(super) struct Pool<T>(Arc<Shared<T>>);
 
 #[derive(Debug)]
 struct Shared<T> {
-    queue: Receiver<T>,
+    first: Receiver<T>,
+    behind: Receiver<T>,
+    turns: AtomicUsize,
     base: usize,
     /// What a unit of work does beside Lua code of the user may take so long in one go.
     beside: Duration,
@@ -119,6 +136,18 @@ struct Worker<T> {
     sighting: OnceLock<Arc<Sighting>>,
     /// As the system knows the thread; 0 where that can't be found out.
     thread: AtomicI32,
+    /// For the watchdog alone: the unit of work that it saw last.
+    seen: Mutex<Option<Seen>>,
+}
+
+/// A unit of work when the watchdog saw it first.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// `Worker::busy`
+    work: u64,
+    at: Instant,
+    /// How long its thread had waited for a processor in its life.
+    waited: Duration,
 }
 
 impl<T: Task> Pool<T> {
@@ -133,10 +162,13 @@ impl<T: Task> Pool<T> {
             0 => thread::available_parallelism().map_or(2, usize::from),
             n => n,
         };
-        let (sender, queue) = unbounded();
+        let (to_first, first) = unbounded();
+        let (to_behind, behind) = unbounded();
         let cap = Arc::new(Cap::new(max_stuck));
         let shared = Shared {
-            queue,
+            first,
+            behind,
+            turns: AtomicUsize::new(0),
             base,
             beside,
             threads: AtomicUsize::new(0),
@@ -159,7 +191,7 @@ impl<T: Task> Pool<T> {
             }
         };
         thread::Builder::new().name("lua-watchdog".into()).spawn(watchdog)?;
-        Ok((pool, RunQueue(sender, cap)))
+        Ok((pool, RunQueue { first: to_first, behind: to_behind, cap }))
     }
 
     pub(super) fn stats(&self) -> PoolStats {
@@ -181,6 +213,7 @@ impl<T: Task> Pool<T> {
             replaced: AtomicBool::new(false),
             sighting: OnceLock::new(),
             thread: AtomicI32::new(0),
+            seen: Mutex::new(None),
         });
         let number = self.0.threads.fetch_add(1, Relaxed);
         self.workers().push(worker.clone());
@@ -204,7 +237,8 @@ impl<T: Task> Pool<T> {
         for worker in self.workers().iter() {
             let Some(time) = worker.busy_for() else { continue };
             busy += 1;
-            long += usize::from(time > LONG);
+            // Where processors are short, more threads would make them shorter.
+            long += usize::from(time > LONG && worker.held_its_thread() > LONG);
             let Some(sighting) = worker.sighting.get().filter(|_| time > LONG) else { continue };
             sighting.look();
             if sighting.overdue().is_some() && !worker.given_up.load(Relaxed) {
@@ -212,13 +246,15 @@ impl<T: Task> Pool<T> {
             }
         }
         for worker in overdue {
-            long -= usize::from(self.give_up(&worker));
+            long = long.saturating_sub(usize::from(self.give_up(&worker)));
         }
         let threads = self.0.threads.load(Relaxed);
         if long >= threads {
             // One for each that waits: adding them one by one would make the last wait longest. And one if
             // none does: who comes next shall not wait for the next look.
-            for _ in 0..self.0.queue.len().max(1).min(MAX_THREADS.saturating_sub(threads)) {
+            for _ in
+                0..(self.0.first.len() + self.0.behind.len()).max(1).min(MAX_THREADS.saturating_sub(threads))
+            {
                 if let Err(error) = self.add_thread() {
                     tracing::error!(target: "lua", %error, "no further Lua thread; sessions wait");
                     break;
@@ -280,7 +316,7 @@ impl<T: Task> Worker<T> {
         let sighting = self.sighting.get_or_init(sighting);
         self.thread.store(thread_id().unwrap_or(0), Relaxed);
         loop {
-            match shared.queue.recv_timeout(LINGER) {
+            match shared.next() {
                 Ok(session) => {
                     sighting.begin(shared.beside);
                     self.work(&session);
@@ -326,10 +362,29 @@ impl<T: Task> Worker<T> {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
+    /// How long the present unit of work has held its thread since it was first asked about, not counting how
+    /// long that waited for a processor.
+    fn held_its_thread(&self) -> Duration {
+        let (work, waited) = (self.busy.load(Relaxed), waited(self.thread.load(Relaxed)));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = match *seen {
+            Some(first) if first.work == work => first,
+            _ => *seen.insert(Seen { work, at: Instant::now(), waited }),
+        };
+        first.at.elapsed().saturating_sub(waited.saturating_sub(first.waited))
+    }
+
     fn busy_for(&self) -> Option<Duration> {
         let since = self.busy.load(Relaxed).checked_sub(1)?;
         Some(self.began.elapsed().saturating_sub(Duration::from_nanos(since)))
     }
+}
+
+/// How long a thread has waited for a processor in its life; zero where that can't be found out.
+fn waited(thread: i32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
+    let waited = stat.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(waited.unwrap_or(0))
 }
 
 /// The number that Linux knows this thread by.
@@ -339,6 +394,22 @@ fn thread_id() -> Option<i32> {
 }
 
 impl<T> Shared<T> {
+    /// The next session that has work.
+    fn next(&self) -> Result<T, RecvTimeoutError> {
+        let turn = self.turns.fetch_add(1, Relaxed);
+        let order =
+            if turn.is_multiple_of(FAIR) { [&self.behind, &self.first] } else { [&self.first, &self.behind] };
+        if let Some(session) = order.into_iter().find_map(|queue| queue.try_recv().ok()) {
+            return Ok(session);
+        }
+        // Both queues end together, with the pool's last user.
+        select! {
+            recv(self.first) -> session => session.map_err(|_| RecvTimeoutError::Disconnected),
+            recv(self.behind) -> session => session.map_err(|_| RecvTimeoutError::Disconnected),
+            default(LINGER) => Err(RecvTimeoutError::Timeout),
+        }
+    }
+
     fn leave_if_additional(&self) -> bool {
         let fewer = |threads| (threads > self.base).then(|| threads - 1);
         self.threads.fetch_update(Relaxed, Relaxed, fewer).is_ok()
@@ -395,6 +466,52 @@ mod tests {
         assert!(stats.threads >= 3 && stats.stuck == 0 && stats.lost == 0, "{stats:?}");
         drop((ends, queue));
         until("the threads to end with the queue", || pool.stats().threads == 0);
+    }
+
+    #[test]
+    fn who_had_a_turn_waits_behind_those_who_did_not_and_gets_one_of_eight_all_the_same() {
+        /// Notes when it runs.
+        #[derive(Clone)]
+        struct Note(usize, mpsc::Sender<usize>);
+
+        impl Task for Note {
+            fn name(&self) -> String {
+                "note".into()
+            }
+
+            fn run(&self) {
+                self.1.send(self.0).unwrap();
+            }
+
+            fn abandon(&self, _: &Stuck) {}
+        }
+
+        let (to_first, first) = unbounded();
+        let (to_behind, behind) = unbounded();
+        let cap = Arc::new(Cap::new(1));
+        let queue = RunQueue { first: to_first, behind: to_behind, cap: cap.clone() };
+        let shared = Shared {
+            first,
+            behind,
+            turns: AtomicUsize::new(1),
+            base: 1,
+            beside: Duration::ZERO,
+            threads: AtomicUsize::new(0),
+            workers: Mutex::default(),
+            stuck: AtomicUsize::new(0),
+            cap,
+        };
+        let (sender, ran) = mpsc::channel();
+        for n in 0..16 {
+            queue.push_behind(Note(100 + n, sender.clone()));
+            queue.push(Note(n, sender.clone()));
+        }
+        for _ in 0..16 {
+            shared.next().unwrap().run();
+        }
+        let order: Vec<_> = ran.try_iter().collect();
+        assert_eq!(order[..8], [0, 1, 2, 3, 4, 5, 6, 100]);
+        assert_eq!(order[8..], [7, 8, 9, 10, 11, 12, 13, 101]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     config::SessionConfig,
     reload::{Generation, Telling},
+    variables::Account,
 };
 
 /// What is done beside Lua code of the user may take so long in one go: taking everything apart that
@@ -85,7 +86,9 @@ impl LuaSessions {
     fn register(&self) -> Result<SessionHandle, CreateError> {
         let id = SessionId::random()?;
         let max = self.0.settings.session.max;
-        let origin = Registered { id, settings: self.0.settings.clone(), registry: Arc::downgrade(&self.0) };
+        let account = Account::new(self.0.settings.session.budget.browser.as_usize());
+        let (settings, registry) = (self.0.settings.clone(), Arc::downgrade(&self.0));
+        let origin = Registered { id, settings, account, registry };
         let (run_queue, clock) = (self.0.run_queue.clone(), self.0.clock.clone());
         let handle = SessionHandle::new(id, Secret::random()?, Arc::new(origin), run_queue, clock);
         let mut sessions = self.0.sessions.write().unwrap_or_else(PoisonError::into_inner);
@@ -165,13 +168,15 @@ impl LuaSessions {
 struct Registered {
     id: SessionId,
     settings: Arc<SessionSettings>,
+    account: Account,
     registry: Weak<Shared>,
 }
 
 impl Origin for Registered {
     fn make(&self) -> mlua::Result<LuaSession> {
         let (id, registry) = (self.id, self.registry.clone());
-        LuaSession::new(id, self.settings.clone(), Box::new(move || forget(&registry, id)))
+        let (settings, account) = (self.settings.clone(), self.account.clone());
+        LuaSession::new(id, settings, account, Box::new(move || forget(&registry, id)))
     }
 
     fn forget(&self) {
@@ -188,6 +193,14 @@ impl Origin for Registered {
 
     fn timeout(&self) -> Duration {
         self.settings.session.timeout
+    }
+
+    fn max_sockets(&self) -> usize {
+        self.settings.session.sockets
+    }
+
+    fn account(&self) -> &Account {
+        &self.account
     }
 }
 

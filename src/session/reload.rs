@@ -62,9 +62,11 @@ impl LuaSession {
     }
 
     fn try_start(&mut self, generation: Arc<Generation>) -> Result<(), Failure> {
-        let (vm, objects, error) = start(&self.id(), &self.settings, generation).map_err(|error| {
-            Failure { diagnostic: Diagnostic::from_lua(&error.to_string()), exhausted: true }
-        })?;
+        let (vm, objects, error) =
+            start(&self.id(), &self.settings, &self.account, generation).map_err(|error| Failure {
+                diagnostic: Diagnostic::from_lua(&error.to_string()),
+                exhausted: true,
+            })?;
         if let Some(failure) = error {
             return Err(failure);
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 mod api;
 mod glance;
@@ -15,8 +15,10 @@ mod wrapper_types;
 mod wrappers;
 
 use super::{
-    SessionId, SessionSettings,
-    lua_session::{ClientId, Frame, LuaSession},
+    Account, Charge, SessionId, SessionSettings,
+    batch::ReceivedBatch,
+    lua_session::{ClientId, LuaSession},
+    outbox::Frame,
 };
 use crate::{
     config::{ByteSize, LuaConfig, ReloadScope, SessionConfig},
@@ -32,6 +34,17 @@ mod case_reach;
 mod case_running;
 mod case_undo;
 mod case_whose;
+
+/// What a session has for its browsers by default.
+pub(super) fn account() -> Account {
+    Account::new(SessionConfig::default().budget.browser.as_usize())
+}
+
+/// One frame of a browser, in one turn.
+fn receive(session: &mut LuaSession, client: ClientId, text: String) {
+    let mut batch = ReceivedBatch::new(client, text, Charge::default(), oneshot::channel().0);
+    assert!(session.receive(&mut batch, Instant::now() + Duration::from_secs(3600)));
+}
 
 /// A site in memory, one session of it, and a browser.
 struct Site {
@@ -63,7 +76,7 @@ impl Site {
         settings.session.budget.memory = ByteSize::mib(8);
         configure(&mut settings);
         let id = SessionId::random().unwrap();
-        let mut session = LuaSession::new(id, Arc::new(settings), Box::new(|| {})).unwrap();
+        let mut session = LuaSession::new(id, Arc::new(settings), account(), Box::new(|| {})).unwrap();
         let (outbox, frames) = mpsc::channel(64);
         let client = ClientId::next();
         session.attach(client, outbox);
@@ -115,7 +128,7 @@ impl Site {
 
     fn send(&mut self, messages: Value) -> Vec<Value> {
         let batch = json!({ "userEvent": true, "messages": messages }).to_string();
-        self.session.receive(self.client, &batch);
+        receive(&mut self.session, self.client, batch);
         self.session.after_unit();
         self.received()
     }

@@ -45,7 +45,8 @@ pub(super) fn session_of(main: &str, configure: impl FnOnce(&mut SessionSettings
     settings.session.budget.memory = ByteSize::mib(8);
     settings.session.budget.string = ByteSize::mib(1);
     configure(&mut settings);
-    let session = LuaSession::new(SessionId::random().unwrap(), Arc::new(settings), Box::new(|| {})).unwrap();
+    let id = SessionId::random().unwrap();
+    let session = LuaSession::new(id, Arc::new(settings), super::tests::account(), Box::new(|| {})).unwrap();
     assert_eq!(session.start_error(), None, "{main}");
     session
 }

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{LuaSessions, SessionGone, SessionHandle, SessionSettings, lua_session::Frame};
+use super::{LuaSessions, SessionGone, SessionHandle, SessionSettings, outbox::Frame};
 use crate::{
     config::{LuaConfig, ReloadScope, SessionConfig},
     reload::{EditorLink, Generation, Outcome, Published, Telling, testing},

@@ -31,7 +31,7 @@ pub struct Metrics {
     pub stuck_threads: Gauge,
     /// Sets of changes that came out of the watched directories.
     pub change_sets: Counter,
-    /// WebSockets given up because their browser took too long to take a frame.
+    /// WebSockets given up because their browser took too long to take a frame, or too much memory.
     pub dropped_sockets: Gauge,
     reloads: Family<Label, Counter>,
     stages: Family<Label, Histogram>,
@@ -89,7 +89,7 @@ impl Metrics {
         registry.register("change_sets", "Sets of changes found on disk", self.change_sets.clone());
         registry.register(
             "dropped_sockets",
-            "WebSockets given up because their browser did not take a frame in time",
+            "WebSockets given up because their browser did not take a frame in time, or took too much memory",
             self.dropped_sockets.clone(),
         );
         registry.register("reloads", "Reloads by how they went", self.reloads.clone());

@@ -8,7 +8,7 @@ use mlua::{LuaString, Value};
 use super::{
     access::{self, AccessError},
     frame::Frame,
-    message::{ErrorCode, Outgoing, Properties},
+    message::{ErrorCode, Outgoing, Properties, cut},
     nodes::Earlier,
     tree::{ROOT, Variable, View, code},
     value::{Encoded, Objects},
@@ -48,9 +48,10 @@ impl View {
         generation: &Generation,
     ) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        self.take_declared(vm, &mut out);
+        self.take_declared(vm, objects.account(), &mut out);
         self.let_go_of_ended(vm);
-        let mut frame = Frame::default();
+        let mut frame = Frame::up_to(objects.account().frame());
+        self.unfinished = false;
         for pass in 1..=MAX_PASSES {
             let unsettled = self.pass(vm, objects, &mut frame);
             if pass > 1 {
@@ -71,6 +72,11 @@ impl View {
         loop {
             let (at, value) = self.first_to_read(place, vm);
             let Some((earlier, variable)) = self.nodes.at(at) else { break };
+            if frame.is_full() {
+                // Browsers get it in order and as it is then: nobody has to hold it until they have read.
+                self.unfinished = true;
+                break;
+            }
             place = at + 1;
             let parent = variable.parent.and_then(|parent| earlier.get(parent));
             variable.hidden = variable.properties.inactive() || parent.is_some_and(|parent| parent.hidden);
@@ -141,6 +147,9 @@ impl Variable {
             let (session, path) = (vm.name(), self.properties.get("path").unwrap_or_default());
             tracing::warn!(target: "lua", session, "\"{path}\" has text that is not UTF-8; browsers get it with \u{fffd} in it");
         }
+        if let Some(exceeded) = objects.take_exceeded() {
+            return Err((ErrorCode::Limit, format!("the value is too large to be sent: {exceeded}")));
+        }
         match (read, refusal) {
             (Ok(reading), None) => Ok(reading),
             (Ok(_), Some(refusal)) => Err(refusal),
@@ -185,16 +194,19 @@ impl Variable {
         let present = self.wrapping.take();
         self.wrapping = Wrapping::wanted(present, self.id, &self.properties, vm)?;
         let mut encoded = match &self.wrapping {
-            Some(wrapping) if wrapping.is_empty_list(&value)? => Encoded::Array(Vec::new()),
+            Some(wrapping) if wrapping.is_empty_list(&value)? => objects.empty_array()?,
             _ => objects.encode(&value)?,
         };
         let mut unsettled = false;
         if let Some(wrapping) = &mut self.wrapping {
             unsettled |= match value {
                 Value::Nil => wrapping.rest()?,
-                _ => wrapping.follow(&value, &mut encoded, &self.properties, vm)?,
+                _ => wrapping.follow(&value, &mut encoded, &self.properties, vm, objects)?,
             };
+            let before = self.properties.cost();
             unsettled |= wrapping.take_properties(&mut self.properties)?;
+            let grown = self.properties.cost().saturating_sub(before);
+            objects.within(self.charge.grow(grown))?;
         }
         let wrapper = self.wrapping.as_ref().and_then(|wrapping| wrapping.object());
         let object = match encoded {
@@ -240,7 +252,8 @@ impl Variable {
         self.say(value, properties, frame);
     }
 
-    fn fail(&mut self, error: (ErrorCode, String), frame: &mut Frame) {
+    fn fail(&mut self, mut error: (ErrorCode, String), frame: &mut Frame) {
+        cut(&mut error.1);
         self.value = Value::Nil;
         if let Some(wrapping) = &mut self.wrapping {
             wrapping.stand_down();

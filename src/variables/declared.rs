@@ -9,10 +9,11 @@ use std::collections::HashSet;
 use mlua::{Table, Value};
 
 use super::{
-    message::{Outgoing, Properties, VarId},
-    path::Access,
-    properties::PropertySet,
-    tree::{ROOT, Variable, View, parse_path},
+    account::Account,
+    message::{ErrorCode, Outgoing, Properties, VarId},
+    path::{Access, PathError},
+    properties::{MAX_BYTES, PropertySet, TooMany},
+    tree::{ROOT, Variable, View, charge, parse_path},
 };
 use crate::vm::Vm;
 
@@ -21,26 +22,38 @@ struct Declared {
     id: VarId,
     parent: Option<VarId>,
     object: Value,
-    properties: Properties,
+    properties: Result<Properties, TooMany>,
 }
 
 impl View {
     /// Adds what Lua code has made since the last time, and ends what it has ended.
-    pub(super) fn take_declared(&mut self, vm: &Vm, out: &mut Vec<Outgoing>) {
+    pub(super) fn take_declared(&mut self, vm: &Vm, account: &Account, out: &mut Vec<Outgoing>) {
         let Some(variables) = vm.variables() else { return };
         let version = variables.raw_get("version").unwrap_or_default();
         if version == self.declared {
             return;
         }
         self.declared = version;
-        if let Err(error) = self.take_version(&variables, vm, out) {
+        if let Err(error) = self.take_version(&variables, vm, account, out) {
             tracing::error!(%error, "a bug: the variables of createVariable could not be read");
         }
     }
 
-    fn take_version(&mut self, variables: &Table, vm: &Vm, out: &mut Vec<Outgoing>) -> mlua::Result<()> {
+    fn take_version(
+        &mut self,
+        variables: &Table,
+        vm: &Vm,
+        account: &Account,
+        out: &mut Vec<Outgoing>,
+    ) -> mlua::Result<()> {
         if let Some(app) = variables.raw_get::<Option<Table>>("app")? {
-            self.set_app_properties(properties(&app)?);
+            match properties(&app)? {
+                Ok(properties) => self.set_app_properties(properties, vm),
+                Err(error) => {
+                    let session = vm.name();
+                    tracing::warn!(target: "lua", session, "the properties of variable 1: {error}");
+                }
+            }
         }
         let declared: Vec<Declared> = match variables.raw_get::<Option<Table>>("order")? {
             Some(order) => {
@@ -56,36 +69,39 @@ impl View {
             // One that ended together with its parent is not there any more.
             self.remove(key, out);
         }
+        let mut refused = Vec::new();
         for one in declared {
-            if self.nodes.key(one.id).is_none() {
-                self.declare(one, vm);
+            let id = one.id;
+            if self.nodes.key(id).is_none()
+                && let Err(PathError { code, description }) = self.declare(one, account)
+            {
+                refused.push(id);
+                if refused.len() == 1 {
+                    let session = vm.name();
+                    tracing::warn!(target: "lua", session, "session:createVariable: variable {id}: {description}");
+                }
+                out.push(Outgoing::Error { var_id: id, code, description });
             }
+        }
+        if refused.len() > 1 {
+            let (session, more) = (vm.name(), refused.len() - 1);
+            tracing::warn!(target: "lua", session, "session:createVariable: and {more} more are refused");
         }
         Ok(())
     }
 
-    fn set_app_properties(&mut self, properties: Properties) {
-        let root = self.nodes.key(ROOT).and_then(|key| self.nodes.get_mut(key));
-        let Some(root) = root else { return };
-        for (name, value) in properties {
-            root.properties.tell(&name, value);
-        }
-    }
-
-    fn declare(&mut self, declared: Declared, vm: &Vm) {
+    fn declare(&mut self, declared: Declared, account: &Account) -> Result<(), PathError> {
         let Declared { id, parent, object, properties } = declared;
-        let mut properties = PropertySet::given(properties);
-        let (path, access) = match parse_path(&mut properties) {
+        let limit = |error: TooMany| PathError { code: ErrorCode::Limit, description: error.to_string() };
+        let mut properties = properties.and_then(PropertySet::given).map_err(limit)?;
+        let (path, access) = match parse_path(&mut properties)? {
             // Nobody but Lua code says which object it is.
-            Ok((None, _)) => (None, Access::Read),
-            Ok(parsed) => parsed,
-            Err(error) => {
-                let session = vm.name();
-                tracing::warn!(target: "lua", session, "session:createVariable: variable {id}: {}", error.description);
-                return;
-            }
+            (None, _) => (None, Access::Read),
+            parsed => parsed,
         };
         properties.tell_all();
+        let charge = charge(account, &properties, path.as_ref(), 0)
+            .map_err(|error| PathError { code: ErrorCode::Limit, description: error.to_string() })?;
         let parent = parent.and_then(|parent| self.nodes.key(parent));
         self.nodes.insert(Variable {
             id,
@@ -93,10 +109,23 @@ impl View {
             path,
             access,
             properties,
+            charge,
             watched: true,
             value: object,
             ..Variable::default()
         });
+        Ok(())
+    }
+
+    fn set_app_properties(&mut self, properties: Properties, vm: &Vm) {
+        let root = self.nodes.key(ROOT).and_then(|key| self.nodes.get_mut(key));
+        let Some(root) = root else { return };
+        for (name, value) in properties {
+            if let Err(error) = root.properties.tell(&name, value) {
+                let session = vm.name();
+                tracing::warn!(target: "lua", session, "the properties of variable 1: {error}");
+            }
+        }
     }
 }
 
@@ -109,9 +138,17 @@ fn read(declared: &Table) -> mlua::Result<Declared> {
     })
 }
 
-fn properties(table: &Table) -> mlua::Result<Properties> {
+fn properties(table: &Table) -> mlua::Result<Result<Properties, TooMany>> {
     // Of any bytes in Lua, of characters in JSON.
     let text = |value: mlua::LuaString| value.to_string_lossy();
-    let pairs = table.pairs::<mlua::LuaString, mlua::LuaString>();
-    pairs.map(|pair| pair.map(|(name, value)| (text(name), text(value)))).collect()
+    let (mut properties, mut bytes) = (Properties::new(), 0);
+    for pair in table.pairs::<mlua::LuaString, mlua::LuaString>() {
+        let (name, value) = pair?;
+        bytes += name.as_bytes().len() + value.as_bytes().len();
+        if bytes > MAX_BYTES {
+            return Ok(Err(TooMany));
+        }
+        properties.insert(text(name), text(value));
+    }
+    Ok(Ok(properties))
 }

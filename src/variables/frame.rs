@@ -9,12 +9,27 @@ use super::{
 };
 
 /// A frame that is being put together. Empty it takes no memory.
-#[derive(Debug, Default)]
-pub(super) struct Frame([Vec<Outgoing>; 3]);
+#[derive(Debug)]
+pub(super) struct Frame {
+    by_priority: [Vec<Outgoing>; 3],
+    /// Bytes of what is in it, as JSON, roughly.
+    size: usize,
+    /// It is full when it has so many.
+    enough: usize,
+}
 
 impl Frame {
+    pub(super) fn up_to(enough: usize) -> Self {
+        Self { by_priority: [Vec::new(), Vec::new(), Vec::new()], size: 0, enough }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.size >= self.enough
+    }
+
     pub(super) fn push(&mut self, priority: Priority, message: Outgoing) {
-        self.0[priority as usize].push(message);
+        self.size += message.size();
+        self.by_priority[priority as usize].push(message);
     }
 
     pub(super) fn update(
@@ -29,13 +44,13 @@ impl Frame {
 
     /// After several passes a variable may be here more than once: what was said last holds.
     pub(super) fn coalesce(&mut self) {
-        for messages in &mut self.0 {
+        for messages in &mut self.by_priority {
             coalesce(messages);
         }
     }
 
     pub(super) fn into_messages(self) -> Vec<Outgoing> {
-        let [high, medium, low] = self.0;
+        let [high, medium, low] = self.by_priority;
         if high.is_empty() && low.is_empty() {
             return medium;
         }
@@ -91,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_has_priority_comes_first_and_a_variable_once_per_priority() {
-        let mut frame = Frame::default();
+        let mut frame = Frame::up_to(usize::MAX);
         update(&mut frame, Priority::Low, 2, 1, "a");
         update(&mut frame, Priority::Medium, 2, 2, "b");
         update(&mut frame, Priority::High, 3, 3, "c");
@@ -102,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_was_said_last_holds_and_stands_where_it_was_said_first() {
-        let mut frame = Frame::default();
+        let mut frame = Frame::up_to(usize::MAX);
         update(&mut frame, Priority::Medium, 2, 1, "a");
         update(&mut frame, Priority::Medium, 3, 1, "a");
         update(&mut frame, Priority::Medium, 2, 2, "b");
@@ -113,16 +128,27 @@ mod tests {
 
     #[test]
     fn an_error_that_ended_in_a_later_pass_is_not_told() {
-        let mut frame = Frame::default();
+        let mut frame = Frame::up_to(usize::MAX);
         let error = || Outgoing::Error { var_id: 2, code: ErrorCode::PathFailure, description: "x".into() };
         frame.push(Priority::Medium, error());
         update(&mut frame, Priority::Medium, 2, 1, "a");
         frame.coalesce();
         assert!(!text(frame).contains("error"));
-        let mut frame = Frame::default();
+        let mut frame = Frame::up_to(usize::MAX);
         update(&mut frame, Priority::Medium, 2, 1, "a");
         frame.push(Priority::Medium, error());
         frame.coalesce();
         assert!(text(frame).contains("error"));
+    }
+
+    #[test]
+    fn a_frame_is_full_by_what_it_takes_on_the_wire() {
+        let mut frame = Frame::up_to(1000);
+        let mut id = 0;
+        while !frame.is_full() {
+            id += 1;
+            update(&mut frame, Priority::Medium, id, 1, &"x".repeat(60));
+        }
+        assert!((3..15).contains(&id), "{id} variables in 1000 bytes");
     }
 }

@@ -14,6 +14,9 @@ pub(crate) type VarId = i64;
 /// A variable's properties.
 pub(crate) type Properties = BTreeMap<String, String>;
 
+/// Longer descriptions of errors are cut off, in bytes.
+const MAX_DESCRIPTION: usize = 2 << 10;
+
 /// One frame of a browser.
 #[derive(Debug)]
 pub struct Batch {
@@ -135,7 +138,40 @@ pub enum ErrorCode {
     Limit,
 }
 
+impl Outgoing {
+    /// Bytes that it takes, in memory or on the wire, roughly.
+    pub(crate) fn size(&self) -> usize {
+        const EACH: usize = 64;
+        EACH + match self {
+            Self::Update { value, properties, .. } => {
+                let texts = properties.iter().map(|(name, value)| EACH + name.len() + value.len());
+                value.as_ref().map_or(0, Encoded::wire) + texts.sum::<usize>()
+            }
+            Self::Error { description, .. } => description.len(),
+            Self::Destroy { .. } | Self::Reload(_) | Self::Restart { .. } => 0,
+        }
+    }
+}
+
 impl Batch {
+    /// Bytes that reading a frame takes: small values take much more in memory than as text.
+    pub fn cost(text: &str) -> usize {
+        const EACH: usize = 64;
+        const OBJECT: usize = 640;
+        let (mut cost, mut in_text, mut escaped) = (text.len(), false, false);
+        for byte in text.bytes() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = in_text,
+                b'"' => in_text = !in_text,
+                b',' | b'[' if !in_text => cost += EACH,
+                b'{' if !in_text => cost += OBJECT,
+                _ => {}
+            }
+        }
+        cost
+    }
+
     /// Reads a frame: a batch, an array of messages, or one message.
     pub fn parse(text: &str) -> Self {
         let bad = |description: String| Self {
@@ -161,8 +197,25 @@ impl Batch {
     }
 }
 
+/// A script's error may be of any length, and stays with its variable.
+pub(super) fn cut(description: &mut String) {
+    if description.len() > MAX_DESCRIPTION {
+        let end = (0..=MAX_DESCRIPTION).rev().find(|&at| description.is_char_boundary(at));
+        description.truncate(end.unwrap_or(0));
+        description.push_str(" …");
+        description.shrink_to_fit();
+    }
+}
+
 fn parse_all(messages: Vec<Value>) -> Vec<Result<Incoming, BadMessage>> {
-    messages.into_iter().filter_map(|message| parse(message).transpose()).collect()
+    let read = |message| {
+        let mut read = parse(message).transpose()?;
+        if let Err(bad) = &mut read {
+            cut(&mut bad.description);
+        }
+        Some(read)
+    };
+    messages.into_iter().filter_map(read).collect()
 }
 
 /// `None`: a type we don't know. Clients may be newer than we are.
@@ -264,6 +317,14 @@ mod tests {
             assert_eq!(messages(text), [Ok(Incoming::Watch(1))], "{text}");
         }
         assert!(Batch::parse(r#"{"userEvent":true,"messages":[]}"#).user_event);
+    }
+
+    #[test]
+    fn the_cost_of_a_frame_is_that_of_its_values_and_not_of_braces_in_a_text() {
+        let text = |text: &str| format!(r#"{{"type":"update","data":{{"varId":2,"value":"{text}"}}}}"#);
+        assert!(Batch::cost(&text(&r#"{[,\"\\"#.repeat(1000))) < 10_000);
+        assert!(Batch::cost(&r#"{"":0},"#.repeat(1000)) > 600_000);
+        assert!(Batch::cost(&"[7,".repeat(1000)) > 100_000);
     }
 
     #[test]

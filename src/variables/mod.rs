@@ -2,9 +2,11 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `account` | the bytes that are held for the browsers of a session |
 //! | `message` | the protocol's messages, both ways |
 //! | `path` | `a.b.0.name()?key=value` taken apart |
 //! | `value` | Lua values as the protocol writes them, and back |
+//! | `text` | long texts and arrays, held once however many variables show them |
 //! | `access` | follows a path through Lua objects: reads, calls, writes |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
 //! | `nodes` | where they are kept, parents before children |
@@ -19,6 +21,7 @@
 //! This layer knows no sockets: it takes messages and returns messages.
 
 mod access;
+mod account;
 mod after_batch;
 mod declared;
 mod frame;
@@ -27,11 +30,13 @@ mod message;
 mod nodes;
 mod path;
 mod properties;
+mod text;
 mod tree;
 mod value;
 mod viewdefs;
 mod wrapper;
 
+pub use account::{Account, Charge, Exceeded};
 pub use message::{BadMessage, Batch, ErrorCode, Incoming, Outgoing};
 pub(crate) use tree::View;
 pub(crate) use value::Objects;

@@ -39,10 +39,6 @@ impl Nodes {
         self.last
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.list.len()
-    }
-
     pub(super) fn key(&self, id: VarId) -> Option<Key> {
         self.ids.get(&id).copied()
     }

@@ -4,6 +4,11 @@ use std::fmt;
 
 use super::message::{ErrorCode, Properties};
 
+/// A path has at most so many elements.
+const MAX_STEPS: usize = 64;
+/// And so many bytes, with what follows its `?`.
+const MAX_TEXT: usize = 4 << 10;
+
 /// A path taken apart.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Path {
@@ -59,6 +64,9 @@ impl fmt::Display for Step {
 impl Path {
     /// Reads `a.b.0.name()?key=value&flag`; what follows `?` goes into `properties`.
     pub(crate) fn parse(text: &str, properties: &mut Properties) -> Result<Self, PathError> {
+        if text.len() > MAX_TEXT {
+            return Err(limit(format!("a path of {} bytes; it may have {MAX_TEXT}", text.len())));
+        }
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, "true"));
@@ -75,6 +83,10 @@ impl Path {
                 steps.push(step(element, text)?);
             }
         }
+        if steps.len() > MAX_STEPS {
+            return Err(limit(format!("a path of {} elements; it may have {MAX_STEPS}", steps.len())));
+        }
+        steps.shrink_to_fit();
         let before_last = steps.len().saturating_sub(1);
         if steps[..before_last].iter().any(|step| matches!(step, Step::CallWith(_))) {
             return Err(bad(format!("path {text:?}: a call with (_) has to be the last element")));
@@ -114,6 +126,10 @@ impl Access {
     pub(crate) fn writable(self) -> bool {
         self != Self::Read
     }
+}
+
+fn limit(description: String) -> PathError {
+    PathError { code: ErrorCode::Limit, description }
 }
 
 fn bad(description: String) -> PathError {
@@ -189,6 +205,16 @@ mod tests {
         for text in ["a..b", "f(_).x", "f(x)", "0()", "."] {
             assert_eq!(steps(text), Err(ErrorCode::PathFailure), "{text}");
         }
+    }
+
+    #[test]
+    fn elements_and_bytes_have_a_limit() {
+        assert_eq!(steps(&"...".repeat(64)).map(|steps| steps.len()), Ok(64));
+        assert_eq!(steps(&"...".repeat(65)), Err(ErrorCode::Limit));
+        assert_eq!(steps(&format!("a{}", ".a".repeat(64))), Err(ErrorCode::Limit));
+        assert!(steps(&"x".repeat(4096)).is_ok());
+        assert_eq!(steps(&"x".repeat(4097)), Err(ErrorCode::Limit));
+        assert_eq!(steps(&format!("a?{}", "b&".repeat(2100))), Err(ErrorCode::Limit));
     }
 
     #[test]

@@ -4,22 +4,27 @@
 //! can't disturb each other. What they show is the same: the session's objects. Beside them are those
 //! that Lua code made (`declared`), in each socket under the same id.
 
+use std::collections::BTreeMap;
+
 use mlua::{Lua, Table, Value};
 
 use super::{
     access::{self, AccessError},
-    message::{ErrorCode, Incoming, Outgoing, Properties, VarId},
+    account::{Account, Charge, Exceeded},
+    message::{ErrorCode, Incoming, Outgoing, Properties, VarId, cut},
     nodes::{Key, Nodes},
     path::{Access, Path, PathError},
-    properties::{self, PropertySet},
+    properties::{self, PropertySet, TooMany},
     value::{Encoded, Objects},
     viewdefs::KnownViewdefs,
     wrapper::Wrapping,
 };
 use crate::vm::{Failure, Vm};
 
-/// A browser that makes more than that has a loop in it.
-const MAX_VARIABLES: usize = 100_000;
+/// What a variable takes beside its texts, in bytes: itself, its places in lists, its value in Lua's hands.
+const EACH: usize = size_of::<Variable>() + 64;
+/// What a step of a path takes.
+const STEP: usize = size_of::<super::path::Step>();
 /// The app: there from the start.
 pub(crate) const ROOT: VarId = 1;
 
@@ -32,6 +37,10 @@ pub(crate) struct View {
     pub(super) viewdefs: KnownViewdefs,
     /// What a glance compares with.
     pub(super) known: Option<Table>,
+    /// The browser wanted more than the account has.
+    over: bool,
+    /// The last frame had no room for all that is to be said.
+    pub(super) unfinished: bool,
 }
 
 /// A place in the session's objects, and what the browser knows of it.
@@ -65,6 +74,10 @@ pub(super) struct Variable {
     pub(super) sent: Option<Encoded>,
     pub(super) sent_type: Option<Box<str>>,
     pub(super) error: Option<Box<(ErrorCode, String)>>,
+    /// Bytes of the written value that it keeps.
+    pub(super) kept: usize,
+    /// For all of it but what was sent, which has charges of its own.
+    pub(super) charge: Charge,
 }
 
 impl Variable {
@@ -94,8 +107,23 @@ impl View {
     /// A property of variable 1 that the browser has to hear of.
     pub(crate) fn set_app_property(&mut self, name: &str, value: &str) {
         if let Some(root) = self.nodes.key(ROOT).and_then(|key| self.nodes.get_mut(key)) {
-            root.properties.tell(name, value.to_owned());
+            let _ = root.properties.tell(name, value.to_owned());
         }
+    }
+
+    /// The browser wanted more than the account of the session has.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// There is more to be said than was in the last frame.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
+    fn over(&mut self, exceeded: Exceeded) -> Refused {
+        self.over = true;
+        (ErrorCode::Limit, exceeded.to_string())
     }
 
     /// Does what a message says; failures and notices go to `out`.
@@ -106,7 +134,7 @@ impl View {
         objects: &mut Objects,
         out: &mut Vec<Outgoing>,
     ) {
-        self.take_declared(vm, out);
+        self.take_declared(vm, objects.account(), out);
         let (id, done) = match message {
             Incoming::Create { id, parent, value, properties, watch, unbound } => {
                 let made = self.create(id, parent, value, properties, unbound, vm, objects);
@@ -129,9 +157,12 @@ impl View {
             // A matter of the session.
             Incoming::Restart => return,
         };
-        if let Err((code, description)) = done {
+        if let Err((code, mut description)) = done {
+            cut(&mut description);
             out.push(Outgoing::Error { var_id: id, code, description });
         }
+        // What a write makes known of what the browser has may be too much; the pass finds that out.
+        objects.take_exceeded();
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -148,19 +179,29 @@ impl View {
         if self.nodes.key(id).is_some() || id < 1 {
             return Err((ErrorCode::BadMessage, format!("the id {id} is taken or not a positive integer")));
         }
-        if self.nodes.len() >= MAX_VARIABLES {
-            return Err((ErrorCode::Limit, format!("more than {MAX_VARIABLES} variables")));
-        }
         let parent = parent.map(|parent| self.key(parent)).transpose()?;
-        let mut properties = PropertySet::given(properties);
+        let mut properties = PropertySet::given(properties).map_err(too_many)?;
         let (path, access) = parse_path(&mut properties).map_err(refused)?;
         // The browser itself keeps the value of an unbound one in it, whatever its path says.
         let path = path.filter(|_| !unbound);
+        let kept = if path.is_none() { value.as_ref().map_or(0, weight) } else { 0 };
+        let charge = charge(objects.account(), &properties, path.as_ref(), kept);
+        let charge = charge.map_err(|exceeded| self.over(exceeded))?;
         let value = match (&path, value) {
             (None, Some(value)) => decode(vm, objects, &value)?,
             _ => Value::Nil,
         };
-        Ok(self.nodes.insert(Variable { id, parent, path, access, properties, value, ..Variable::default() }))
+        Ok(self.nodes.insert(Variable {
+            id,
+            parent,
+            path,
+            access,
+            properties,
+            value,
+            kept,
+            charge,
+            ..Variable::default()
+        }))
     }
 
     fn watch(&mut self, id: VarId, watched: bool) -> Result<(), Refused> {
@@ -196,6 +237,9 @@ impl View {
         if !variable.access.writable() {
             return Err((ErrorCode::Unauthorized, format!("variable {id} can't be written")));
         }
+        if variable.path.is_none() {
+            self.keep(key, weight(&json))?;
+        }
         let written = decode(vm, objects, &json)?;
         let done = self.write(key, &written, vm, objects);
         if let Some(variable) = self.nodes.get_mut(key) {
@@ -221,14 +265,28 @@ impl View {
     ) -> Result<(), Refused> {
         let Some(variable) = self.nodes.get_mut(key) else { return Ok(()) };
         let mut create = false;
+        let before = variable.properties.cost();
         for (name, value) in properties {
-            let new = variable.properties.put(&name, value);
+            let new = variable.properties.put(&name, value).map_err(too_many)?;
             create |= new && properties::split(&name).0 == "create";
         }
+        let after = variable.properties.cost();
+        variable.charge.shrink(before.saturating_sub(after));
+        let grown = variable.charge.grow(after.saturating_sub(before));
+        grown.map_err(|exceeded| self.over(exceeded))?;
+        let Some(variable) = self.nodes.get_mut(key) else { return Ok(()) };
         if let Some(wrapping) = &mut variable.wrapping {
             wrapping.ask_again();
         }
         if create { self.make_instance(key, vm, objects) } else { Ok(()) }
+    }
+
+    /// A variable without a path keeps what is written to it.
+    fn keep(&mut self, key: Key, bytes: usize) -> Result<(), Refused> {
+        let Some(variable) = self.nodes.get_mut(key) else { return Ok(()) };
+        let before = std::mem::replace(&mut variable.kept, bytes);
+        variable.charge.shrink(before);
+        variable.charge.grow(bytes).map_err(|exceeded| self.over(exceeded))
     }
 
     /// The property `create` names a prototype: a new object of it becomes the value.
@@ -308,9 +366,9 @@ impl View {
             serde_json::json!({
                 "id": variable.id,
                 "parentId": parent,
-                "value": variable.sent,
+                "value": variable.sent.as_ref().map(shown),
                 "type": variable.sent_type,
-                "properties": variable.properties.values(),
+                "properties": variable.properties.iter().collect::<BTreeMap<_, _>>(),
                 "watched": variable.watched,
                 "error": variable.error.as_deref().map(|(code, description)| {
                     serde_json::json!({ "code": code, "description": description })
@@ -328,7 +386,7 @@ pub(super) fn parse_path(properties: &mut PropertySet) -> Result<(Option<Path>, 
             let mut more = Properties::new();
             let path = Path::parse(&text, &mut more)?;
             for (name, value) in more {
-                properties.put(&name, value);
+                properties.put(&name, value).map_err(too_long)?;
             }
             Some(path)
         }
@@ -336,6 +394,47 @@ pub(super) fn parse_path(properties: &mut PropertySet) -> Result<(Option<Path>, 
     };
     let access = Access::parse(properties.get("access"), path.as_ref().unwrap_or(&Path::default()))?;
     Ok((path, access))
+}
+
+/// What a variable with these properties takes, beside what was sent.
+pub(super) fn charge(
+    account: &Account,
+    properties: &PropertySet,
+    path: Option<&Path>,
+    kept: usize,
+) -> Result<Charge, Exceeded> {
+    let path = path.map_or(0, |path| path.steps.len() * STEP + properties.get("path").map_or(0, str::len));
+    account.staying(EACH + properties.cost() + path + kept)
+}
+
+/// Bytes that a written value takes, roughly.
+fn weight(value: &serde_json::Value) -> usize {
+    const EACH: usize = 32;
+    EACH + match value {
+        serde_json::Value::String(text) => text.len(),
+        serde_json::Value::Array(elements) => elements.iter().map(weight).sum(),
+        serde_json::Value::Object(fields) => {
+            fields.iter().map(|(name, value)| EACH + name.len() + weight(value)).sum()
+        }
+        _ => 0,
+    }
+}
+
+/// For debugging, so that a page of it stays one that can be read.
+fn shown(value: &Encoded) -> serde_json::Value {
+    const READABLE: usize = 10_000;
+    if value.wire() > READABLE {
+        return format!("({} bytes)", value.wire()).into();
+    }
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+fn too_many(error: TooMany) -> Refused {
+    (ErrorCode::Limit, error.to_string())
+}
+
+fn too_long(error: TooMany) -> PathError {
+    PathError { code: ErrorCode::Limit, description: error.to_string() }
 }
 
 fn decode(vm: &Vm, objects: &Objects, value: &serde_json::Value) -> Result<Value, Refused> {

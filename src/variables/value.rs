@@ -3,8 +3,15 @@
 use mlua::{Lua, LuaString, Table, Value};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use super::{
+    account::{Account, Exceeded},
+    text::{Elements, LongText, SHORT, Shared, wire_length},
+};
+
 /// More elements than that are not sent: a browser would choke on them.
 const MAX_ARRAY: i64 = 100_000;
+/// Room for so many is made at once: what a table says of its length need not be so.
+const FEW: usize = 1000;
 /// Written values may be nested this deep.
 const MAX_DEPTH: usize = 32;
 
@@ -21,10 +28,38 @@ pub enum Encoded {
     Float(f64),
     /// Text; invalid UTF-8 was replaced.
     Text(Box<str>),
+    /// The same, if it is long.
+    Long(LongText),
     /// `{"obj": N}`: an object; its fields are never sent.
     Object(u64),
     /// Elements, none of them an array.
-    Array(Vec<Encoded>),
+    Array(Elements),
+}
+
+impl Encoded {
+    /// Bytes that it takes as JSON, roughly.
+    pub(super) fn wire(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 5,
+            Self::Integer(_) | Self::Float(_) => 12,
+            Self::Text(text) => wire_length(text),
+            Self::Long(text) => text.wire(),
+            Self::Object(_) => 16,
+            Self::Array(elements) => elements.wire(),
+        }
+    }
+
+    /// Bytes that it holds and does not share.
+    pub(super) fn own_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            _ => 0,
+        }
+    }
+
+    pub(super) fn is_empty_array(&self) -> bool {
+        matches!(self, Self::Array(elements) if elements.is_empty())
+    }
 }
 
 impl Serialize for Encoded {
@@ -35,6 +70,7 @@ impl Serialize for Encoded {
             Self::Integer(value) => serializer.serialize_i64(*value),
             Self::Float(value) => serializer.serialize_f64(*value),
             Self::Text(value) => serializer.serialize_str(value),
+            Self::Long(value) => serializer.serialize_str(value),
             Self::Object(id) => {
                 let mut map = serializer.serialize_map(Some(1))?;
                 map.serialize_entry("obj", id)?;
@@ -42,7 +78,7 @@ impl Serialize for Encoded {
             }
             Self::Array(elements) => {
                 let mut seq = serializer.serialize_seq(Some(elements.len()))?;
-                for element in elements {
+                for element in &**elements {
                     seq.serialize_element(element)?;
                 }
                 seq.end()
@@ -61,10 +97,14 @@ pub(crate) struct Objects {
     type_key: LuaString,
     /// Text that was not UTF-8 has been encoded.
     garbled: bool,
+    shared: Shared,
+    /// What was encoded last is more than can be sent.
+    exceeded: Option<Exceeded>,
 }
 
 impl Objects {
-    pub(crate) fn new(lua: &Lua) -> mlua::Result<Self> {
+    /// What is encoded is charged to the account.
+    pub(crate) fn new(lua: &Lua, account: Account) -> mlua::Result<Self> {
         let weak = |mode| -> mlua::Result<Table> {
             let (table, metatable) = (lua.create_table()?, lua.create_table()?);
             metatable.raw_set("__mode", mode)?;
@@ -72,7 +112,31 @@ impl Objects {
             Ok(table)
         };
         let type_key = lua.create_string("type")?;
-        Ok(Self { ids: weak("k")?, by_id: weak("v")?, last: 0, type_key, garbled: false })
+        let shared = Shared::new(account);
+        let (ids, by_id) = (weak("k")?, weak("v")?);
+        Ok(Self { ids, by_id, last: 0, type_key, garbled: false, shared, exceeded: None })
+    }
+
+    pub(crate) fn account(&self) -> &Account {
+        self.shared.account()
+    }
+
+    /// Whether what was encoded since the last time was more than can be sent.
+    pub(super) fn take_exceeded(&mut self) -> Option<Exceeded> {
+        self.exceeded.take()
+    }
+
+    pub(super) fn empty_array(&mut self) -> mlua::Result<Encoded> {
+        let array = self.shared.array(Vec::new());
+        self.within(array).map(Encoded::Array)
+    }
+
+    /// Makes a note of it if it is too much.
+    pub(super) fn within<T>(&mut self, result: Result<T, Exceeded>) -> mlua::Result<T> {
+        result.map_err(|exceeded| {
+            self.exceeded = Some(exceeded);
+            mlua::Error::external(exceeded)
+        })
     }
 
     /// The number of an object, the same for as long as it lives.
@@ -107,6 +171,7 @@ impl Objects {
             (Value::Integer(value), Encoded::Integer(sent)) => value == sent,
             (Value::Number(value), sent) if value.is_finite() => float(*value) == *sent,
             (Value::String(value), Encoded::Text(sent)) => *value.as_bytes() == *sent.as_bytes(),
+            (Value::String(value), Encoded::Long(sent)) => *value.as_bytes() == *sent.as_bytes(),
             (Value::Table(table), Encoded::Object(sent)) => {
                 self.ids.raw_get::<Option<u64>>(table)? == Some(*sent) && !self.is_array(table)?
             }
@@ -161,22 +226,31 @@ impl Objects {
             Value::Number(value) => {
                 return Err(mlua::Error::runtime(format!("the number {value} can't be sent")));
             }
-            Value::String(text) => Encoded::Text(self.text(text)),
+            Value::String(text) => self.text(text)?,
             Value::Table(table) => Encoded::Object(self.id(table)?),
             other => return Err(mlua::Error::runtime(format!("a {} can't be sent", other.type_name()))),
         })
     }
 
-    fn text(&mut self, text: &LuaString) -> Box<str> {
+    fn text(&mut self, text: &LuaString) -> mlua::Result<Encoded> {
         let bytes = text.as_bytes();
+        if bytes.len() > self.account().value() {
+            let exceeded = self.account().exceeded();
+            return self.within(Err(exceeded));
+        }
         let text = String::from_utf8_lossy(&bytes);
         // It was valid if nothing had to be replaced.
         self.garbled |= matches!(text, std::borrow::Cow::Owned(_));
-        text.into()
+        if text.len() <= SHORT {
+            return Ok(Encoded::Text(text.into()));
+        }
+        let long = self.shared.text(&text);
+        self.within(long).map(Encoded::Long)
     }
 
     fn encode_array(&mut self, table: &Table) -> mlua::Result<Encoded> {
-        let mut elements = Vec::with_capacity(table.raw_len());
+        let mut elements = Vec::with_capacity(table.raw_len().min(FEW));
+        let (mut wire, most) = (0, self.account().value());
         for pair in table.pairs::<Value, Value>() {
             let (Value::Integer(index), value) = pair? else { continue };
             let Ok(at) = usize::try_from(index - 1) else { continue };
@@ -192,8 +266,14 @@ impl Objects {
                 return Err(mlua::Error::runtime(message));
             }
             elements[at] = self.encode_element(&value)?;
+            wire += elements[at].wire() + 1;
+            if wire > most {
+                let exceeded = self.account().exceeded();
+                return self.within(Err(exceeded));
+            }
         }
-        Ok(Encoded::Array(elements))
+        let array = self.shared.array(elements);
+        self.within(array).map(Encoded::Array)
     }
 
     /// What a browser wrote, as a Lua value.
@@ -263,7 +343,7 @@ mod tests {
 
     fn encode(code: &str) -> Result<String, String> {
         let lua = Lua::new();
-        let mut objects = Objects::new(&lua).unwrap();
+        let mut objects = Objects::new(&lua, Account::new(16 << 20)).unwrap();
         let value: Value = lua.load(code).eval().unwrap();
         let encoded = objects.encode(&value).map_err(|error| error.to_string())?;
         Ok(serde_json::to_string(&encoded).unwrap())
@@ -307,7 +387,7 @@ mod tests {
     #[test]
     fn an_object_keeps_its_number_and_is_found_by_it() {
         let lua = Lua::new();
-        let mut objects = Objects::new(&lua).unwrap();
+        let mut objects = Objects::new(&lua, Account::new(16 << 20)).unwrap();
         let object = lua.create_table().unwrap();
         let id = objects.id(&object).unwrap();
         assert_eq!(objects.id(&object).unwrap(), id);

@@ -7,8 +7,8 @@ use mlua::{Table, Value};
 
 use super::{
     message::VarId,
-    properties::PropertySet,
-    value::{self, Encoded},
+    properties::{MAX_BYTES, PropertySet, TooMany},
+    value::{self, Encoded, Objects},
 };
 use crate::vm::Vm;
 
@@ -67,6 +67,7 @@ impl Wrapping {
         encoded: &mut Encoded,
         properties: &PropertySet,
         vm: &Vm,
+        objects: &mut Objects,
     ) -> mlua::Result<bool> {
         self.handle.raw_set("_value", value)?;
         if self.asked.as_ref() == Some(encoded) {
@@ -74,11 +75,11 @@ impl Wrapping {
         }
         // Until it succeeds nothing stands in, and nothing stale is shown.
         self.stand_down();
-        let texts = vm.lua().create_table_from(properties.values().iter().map(|(k, v)| (&**k, &**v)))?;
+        let texts = vm.lua().create_table_from(properties.iter())?;
         self.handle.raw_set("_properties", texts)?;
         (self.object, self.list) = vm.wrapping("wrap", (&self.handle, &*self.type_name))?;
-        if *encoded != Encoded::Array(Vec::new()) && self.is_empty_list(value)? {
-            *encoded = Encoded::Array(Vec::new());
+        if !encoded.is_empty_array() && self.is_empty_list(value)? {
+            *encoded = objects.empty_array()?;
         }
         self.asked = Some(encoded.clone());
         Ok(true)
@@ -104,7 +105,11 @@ impl Wrapping {
         let mut new = false;
         for pair in set.pairs::<mlua::LuaString, mlua::LuaString>() {
             let (name, value) = pair?;
-            new |= properties.tell(&name.to_string_lossy(), value.to_string_lossy());
+            if name.as_bytes().len() + value.as_bytes().len() > MAX_BYTES {
+                return Err(mlua::Error::external(TooMany));
+            }
+            let told = properties.tell(&name.to_string_lossy(), value.to_string_lossy());
+            new |= told.map_err(mlua::Error::external)?;
         }
         Ok(new)
     }

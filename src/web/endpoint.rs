@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    session::{ClientId, LuaSession, LuaSessions, SessionHandle, SessionId},
+    session::{Account, ClientId, Line, LuaSession, LuaSessions, Outbox, SessionHandle, SessionId},
 };
 
 /// Frames that may wait for one socket; the session lets go of one that has no room.
@@ -58,6 +58,7 @@ pub struct SocketCounters {
     stalled: AtomicU64,
     silent: AtomicU64,
     violations: AtomicU64,
+    over: AtomicU64,
 }
 
 impl SocketCounters {
@@ -88,11 +89,17 @@ impl SocketCounters {
         self.violations.load(Ordering::Relaxed)
     }
 
+    /// Sockets closed because they took more than a session may for its browsers.
+    pub fn over(&self) -> u64 {
+        self.over.load(Ordering::Relaxed)
+    }
+
     fn leave(&self, left: Left) {
         match left {
             Left::Stalled => self.stalled.fetch_add(1, Ordering::Relaxed),
             Left::Silent => self.silent.fetch_add(1, Ordering::Relaxed),
             Left::Violation(_) => self.violations.fetch_add(1, Ordering::Relaxed),
+            Left::Over(_) => self.over.fetch_add(1, Ordering::Relaxed),
             Left::ClosedByBrowser | Left::Lost | Left::SessionEnded | Left::Stopped => 0,
         };
         self.closed.fetch_add(1, Ordering::AcqRel);
@@ -155,7 +162,10 @@ impl WebSocketEndpoint {
     /// Serves a socket of the session, from its 101 to its end.
     pub(super) fn adopt(&self, upgrade: OnUpgrade, session: SessionHandle) {
         let counters = self.counters.clone();
-        self.serve(upgrade, |stream, limits, stop| connect(stream, session, limits, counters, stop));
+        let account = session.account().clone();
+        self.serve_for(upgrade, account, |stream, limits, stop| {
+            connect(stream, session, limits, counters, stop)
+        });
     }
 
     /// Completes a handshake and lets `talk` have the stream.
@@ -166,10 +176,22 @@ impl WebSocketEndpoint {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.serve_for(upgrade, Account::new(self.limits.max_frame), talk);
+    }
+
+    /// The same; what is read is charged to `account`.
+    fn serve_for<F>(
+        &self,
+        upgrade: OnUpgrade,
+        account: Account,
+        talk: impl FnOnce(Box<upgrade::BrowserStream>, SocketLimits, CancellationToken) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let Self { limits, stop, tasks, .. } = self.clone();
         self.tasks.spawn(async move {
             let completed = tokio::select! {
-                completed = upgrade::complete(upgrade, limits.websocket_config()) => completed,
+                completed = upgrade::complete(upgrade, &account, limits.websocket_config()) => completed,
                 () = stop.cancelled() => return,
             };
             match completed {
@@ -189,15 +211,16 @@ async fn connect(
     stop: CancellationToken,
 ) {
     counters.opened.fetch_add(1, Ordering::AcqRel);
-    let (outbox, frames) = mpsc::channel(OUTBOX);
-    let attached = Attached { client: session.attach(outbox), session };
-    let left = socket::run(stream, frames, |text| attached.receive(text), stop, limits).await;
+    let ((outbox, frames), line) = (mpsc::channel(OUTBOX), Arc::<Line>::default());
+    let attached = Attached { client: session.attach(Outbox::new(outbox, line.clone())), session };
+    let left = socket::run(stream, frames, line, |text| attached.receive(text), stop, limits).await;
     counters.leave(left);
     let (session, client) = (attached.session.id(), attached.client);
     match left {
         Left::Stalled | Left::Silent | Left::Violation(_) => {
             tracing::warn!(?session, ?client, ?left, "a WebSocket was given up");
         }
+        Left::Over(over) => tracing::warn!(?session, ?client, "a WebSocket was closed: {over}"),
         _ => tracing::debug!(?session, ?client, ?left, "a WebSocket was closed"),
     }
 }

@@ -13,6 +13,7 @@
 //! | `pages`, `replies` | what the server's own pages and answers look like |
 //! | `restart` | who may have sessions begin anew from outside |
 //! | `upgrade` | whether a request is a WebSocket handshake |
+//! | `meter` | how much of a message that is not complete may be held |
 //! | `socket` | how one socket reads, writes, pings and closes |
 //! | `endpoint` | which socket belongs to which session; all of them together |
 //! | `status` | the status page and its socket |
@@ -23,6 +24,7 @@ mod client_files;
 mod endpoint;
 mod files;
 mod http;
+mod meter;
 mod origin;
 mod pages;
 mod policy;

@@ -3,7 +3,12 @@
 //! It knows neither sessions nor HTTP. Frames of the browser go to a function that takes them, frames for
 //! the browser come from a channel. One task and small buffers keep an idle socket at some 6 KiB.
 
-use std::{future::Future, pin::pin, sync::LazyLock, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream::FuturesUnordered};
@@ -27,7 +32,8 @@ use tokio_tungstenite::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::session::{Frame, SessionGone};
+use super::meter;
+use crate::session::{Frame, Line, Over, SessionGone};
 
 /// Frames of one browser that may be waiting for their session; then its socket is not read.
 pub(super) const MAX_OUTSTANDING: usize = 16;
@@ -46,6 +52,8 @@ const FRAGMENT: usize = 4 << 10;
 /// Size of the buffers for reading and writing. What is larger is read and written in more than one step;
 /// a browser's batch seldom is.
 const BUFFER: usize = 2 << 10;
+/// No more than that is ever in the buffer for writing: answers to pings of a browser that does not read.
+const MOST_UNWRITTEN: usize = BUFFER + 2 * FRAGMENT;
 
 /// What a socket is allowed.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +70,7 @@ impl SocketLimits {
         WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(BUFFER)
+            .max_write_buffer_size(MOST_UNWRITTEN)
             .max_frame_size(Some(self.max_frame))
             .max_message_size(Some(self.max_frame))
     }
@@ -80,8 +89,10 @@ pub(super) enum Left {
     Silent,
     /// The browser broke a rule of WebSocket, or sent a frame that is too large.
     Violation(u16),
-    /// The session ended, or let this socket go because it was too slow.
+    /// The session ended.
     SessionEnded,
+    /// It takes more than a socket, or the session, may.
+    Over(Over),
     /// The server stops.
     Stopped,
 }
@@ -94,6 +105,7 @@ pub(super) async fn run<S, R, F>(
     // In a box, since a future holds what it is given twice: as given, and as used.
     mut socket: Box<WebSocketStream<S>>,
     mut outbox: mpsc::Receiver<Frame>,
+    line: Arc<Line>,
     receive: R,
     stop: CancellationToken,
     limits: SocketLimits,
@@ -103,7 +115,7 @@ where
     R: Fn(String) -> F,
     F: Future<Output = Result<(), SessionGone>>,
 {
-    let left = converse(&mut socket, &mut outbox, receive, &stop, limits.send_timeout).await;
+    let left = converse(&mut socket, &mut outbox, &line, receive, &stop, limits).await;
     // From here on the session need not wait for this socket.
     drop(outbox);
     match farewell(left) {
@@ -117,9 +129,10 @@ where
 async fn converse<S, R, F>(
     socket: &mut WebSocketStream<S>,
     outbox: &mut mpsc::Receiver<Frame>,
+    line: &Line,
     receive: R,
     stop: &CancellationToken,
-    send_timeout: Duration,
+    limits: SocketLimits,
 ) -> Left
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -127,10 +140,11 @@ where
     F: Future<Output = Result<(), SessionGone>>,
 {
     let mut outstanding = FuturesUnordered::new();
+    let mut outstanding_bytes = 0;
     let mut heard = Instant::now();
     let mut pinged = Instant::now();
     loop {
-        let reading = outstanding.len() < MAX_OUTSTANDING;
+        let reading = outstanding.len() < MAX_OUTSTANDING && outstanding_bytes < limits.max_frame;
         // Who is not read cannot be heard.
         let silent_at = if reading { heard + SILENCE } else { Instant::now() + SILENCE };
         let wake = silent_at.min(next_ping(pinged));
@@ -139,8 +153,10 @@ where
             // order of the browser's frames; and a browser that sends without pause is still answered.
             biased;
             () = stop.cancelled() => return Left::Stopped,
-            Some(done) = outstanding.next() => match done {
+            over = line.closed() => return Left::Over(over),
+            Some((bytes, done)) = outstanding.next() => match done {
                 Ok(()) => {
+                    outstanding_bytes -= bytes;
                     if !reading {
                         heard = Instant::now();
                     }
@@ -156,7 +172,10 @@ where
                 heard = Instant::now();
                 match incoming(message) {
                     Incoming::Text(text) => {
-                        outstanding.push(receive(text));
+                        let bytes = text.len();
+                        outstanding_bytes += bytes;
+                        let doing = receive(text);
+                        outstanding.push(async move { (bytes, doing.await) });
                         continue;
                     }
                     Incoming::Nothing => continue,
@@ -173,10 +192,11 @@ where
             },
         };
         // Boxed, as the farewell: an idle socket need not hold the room for it.
-        let sending = Box::pin(send(socket, outbox, to_send, send_timeout));
+        let sending = Box::pin(send(socket, outbox, line, to_send, limits.send_timeout));
         let sent = tokio::select! {
             biased;
             () = stop.cancelled() => return Left::Stopped,
+            over = line.closed() => return Left::Over(over),
             sent = sending => sent,
         };
         if let Err(left) = sent {
@@ -217,6 +237,7 @@ fn incoming(message: Option<Result<Message, Error>>) -> Incoming {
                 tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
             ) => Left::Lost,
             Error::Protocol(_) => Left::Violation(CloseCode::Protocol.into()),
+            Error::Io(error) if meter::is_exceeded(&error) => Left::Over(Over::Browser),
             _ => Left::Lost,
         }),
         None => Incoming::Left(Left::Lost),
@@ -234,6 +255,7 @@ enum Outgoing {
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<S>,
     outbox: &mut mpsc::Receiver<Frame>,
+    line: &Line,
     what: Outgoing,
     limit: Duration,
 ) -> Result<(), Left> {
@@ -242,6 +264,7 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
             let mut next = Some(first);
             while let Some(frame) = next {
                 within(limit, feed(socket, frame.bytes())).await?;
+                line.sent(&frame);
                 next = outbox.try_recv().ok();
             }
         }
@@ -276,7 +299,14 @@ async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         let fragment = rest.split_to(rest.len().min(FRAGMENT));
         let frame = WireFrame::message(fragment, OpCode::Data(kind), rest.is_empty());
-        socket.feed(Message::Frame(frame)).await?;
+        match socket.feed(Message::Frame(frame)).await {
+            // By answers to pings. They leave first.
+            Err(Error::WriteBufferFull(frame)) => {
+                socket.flush().await?;
+                socket.feed(*frame).await?;
+            }
+            fed => fed?,
+        }
         if rest.is_empty() {
             return Ok(());
         }
@@ -289,6 +319,9 @@ fn farewell(left: Left) -> Option<(CloseCode, &'static str)> {
         Left::Stopped => Some((CloseCode::Away, "server stopping")),
         Left::SessionEnded => Some((CloseCode::Away, "session ended")),
         Left::Violation(code) => Some((code.into(), violation(code))),
+        Left::Over(Over::Browser) => Some((CloseCode::Policy, "more than session.budget.browser")),
+        Left::Over(Over::Unread) => Some((CloseCode::Again, "session.budget.browser is used up")),
+        Left::Over(Over::Sockets) => Some((CloseCode::Again, "more sockets than session.sockets")),
         // Nobody there who would read it.
         Left::Lost | Left::Stalled | Left::Silent => None,
         Left::ClosedByBrowser => None,

@@ -111,7 +111,7 @@ impl Viewer {
             Ok(())
         };
         tokio::select! {
-            _ = socket::run(stream, frames, receive, stop, limits) => {}
+            _ = socket::run(stream, frames, Arc::default(), receive, stop, limits) => {}
             () = feed(source.as_ref(), outbox) => {}
         }
     }

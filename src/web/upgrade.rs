@@ -22,13 +22,14 @@ use warp::{
     reply::Response,
 };
 
-use super::origin::Admitted;
+use super::{meter::Metered, origin::Admitted};
+use crate::session::Account;
 
 /// The version of RFC 6455; there is no other.
 const VERSION: &str = "13";
 
 /// A browser's side of the stream, once upgraded.
-pub(super) type BrowserStream = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
+pub(super) type BrowserStream = WebSocketStream<Metered<TokioIo<hyper::upgrade::Upgraded>>>;
 
 /// Why a request is no WebSocket handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -101,9 +102,10 @@ impl HandshakeError {
 /// The browser went away meanwhile.
 pub(super) async fn complete(
     upgrade: OnUpgrade,
+    account: &Account,
     config: WebSocketConfig,
 ) -> Result<BrowserStream, hyper::Error> {
-    let stream = TokioIo::new(upgrade.await?);
+    let stream = Metered::new(TokioIo::new(upgrade.await?), account);
     Ok(WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await)
 }
 

@@ -46,6 +46,21 @@ impl Server {
         server
     }
 
+    /// Without hot loading, in so many bytes of address space.
+    pub(crate) async fn limited(site: &Path, address_space: u64) -> Self {
+        let program = program();
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--as={address_space}")).arg(program.get_program());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).args(["serve", "--port", "0", "--dir"]).arg(site);
+        Self::run(command).await
+    }
+
     /// Any command that comes to listening.
     pub(crate) async fn run(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -66,7 +66,7 @@ async fn pair(pipe: usize, outbox: usize) -> Pair {
             }
         }
     };
-    let task = tokio::spawn(run(Box::new(server), frames, receive, stop.clone(), LIMITS));
+    let task = tokio::spawn(run(Box::new(server), frames, Arc::default(), receive, stop.clone(), LIMITS));
     Pair { browser, outbox, received, gate, stop, task }
 }
 

@@ -1,0 +1,94 @@
+//! [`Bystander`]: somebody else's session, whose clicks are timed.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::raw::{Raw, Visitor};
+
+/// What its page shows: a count (2) and a button (3).
+const PAGE: &str = r#"[{"type":"watch","data":{"varId":1}},
+    {"type":"create","data":{"id":2,"parentId":1,"properties":{"path":"count","access":"r"}}},
+    {"type":"create","data":{"id":3,"parentId":1,"properties":{"path":"click()","access":"action"}}}]"#;
+pub(crate) const CLICK: &str =
+    r#"{"userEvent":true,"messages":[{"type":"update","data":{"varId":3,"value":null}}]}"#;
+/// A click may always take so long.
+const FINE: Duration = Duration::from_millis(50);
+/// On a machine that is busy with something else, so many times what it took before.
+const TIMES: u32 = 10;
+
+/// A page that clicks, one click after the other, and sees what comes of each.
+pub(crate) struct Bystander {
+    socket: Raw,
+    count: u64,
+    /// How long clicks took while nobody did any harm, at p99.
+    usual: Duration,
+}
+
+impl Bystander {
+    pub(crate) fn new(addr: SocketAddr) -> Self {
+        let mut socket = Visitor::new(addr).socket();
+        socket.send(PAGE).unwrap();
+        socket.hear("the count", |message| message["data"]["varId"] == 2).unwrap();
+        let mut bystander = Self { socket, count: 0, usual: Duration::ZERO };
+        let times = (0..300).map(|_| bystander.click()).collect();
+        bystander.usual = p99(times);
+        bystander
+    }
+
+    /// How long it takes until the page shows it. All that came before is there still.
+    pub(crate) fn click(&mut self) -> Duration {
+        let began = Instant::now();
+        self.socket.send(CLICK).unwrap();
+        self.count += 1;
+        let count = self.count;
+        let shown = self.socket.hear("the next count", |message| message["data"]["varId"] == 2).unwrap();
+        assert_eq!(shown["data"]["value"], count, "a click of the bystander is lost");
+        began.elapsed()
+    }
+
+    /// Clicks every few milliseconds until it is told to stop.
+    pub(crate) fn watch(self) -> Watch {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, mut bystander) = (stop.clone(), self);
+        let clicking = thread::spawn(move || {
+            let mut times = Vec::new();
+            while !stopped.load(Relaxed) || times.len() < 100 {
+                times.push(bystander.click());
+                thread::sleep(Duration::from_millis(2));
+            }
+            (bystander, times)
+        });
+        Watch { stop, clicking }
+    }
+}
+
+/// A bystander at work.
+pub(crate) struct Watch {
+    stop: Arc<AtomicBool>,
+    clicking: JoinHandle<(Bystander, Vec<Duration>)>,
+}
+
+impl Watch {
+    /// What it noticed of what went on meanwhile: nothing.
+    pub(crate) fn noticed_nothing(self) -> Bystander {
+        self.stop.store(true, Relaxed);
+        let (bystander, times) = self.clicking.join().unwrap();
+        let (clicks, most) = (times.len(), times.iter().max().copied().unwrap());
+        let (p99, limit) = (p99(times), FINE.max(bystander.usual * TIMES));
+        println!("{clicks} clicks: p99 {p99:?}, at most {most:?} (before: p99 {:?})", bystander.usual);
+        assert!(p99 < limit, "p99 of {clicks} clicks is {p99:?}, before it was {:?}", bystander.usual);
+        bystander
+    }
+}
+
+fn p99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
