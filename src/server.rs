@@ -260,7 +260,10 @@ fn metrics_text(
         metrics.vm_threads.set(gauge(pool.threads));
         metrics.stuck_threads.set(gauge(pool.stuck));
         let dropped = endpoint.counters().stalled() + endpoint.counters().over();
-        metrics.dropped_sockets.set(i64::try_from(dropped).unwrap_or(i64::MAX));
+        let counted = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        metrics.dropped_sockets.set(counted(dropped));
+        metrics.refused_connections.set(counted(endpoint.counters().refused()));
+        metrics.unread_answers.set(counted(endpoint.counters().unread()));
         if let Some(health) = &health {
             metrics.watching(&health.borrow());
         }

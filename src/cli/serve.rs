@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{runtime, sync::oneshot};
 
 use super::{CliError, ServeArgs, config_file, say, signals, site::Site};
@@ -27,6 +28,8 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
     })?;
     telemetry::init(&site.config.logging);
 
+    raise_descriptor_limit();
+
     let stop = signals::first(STOPPING).map_err(CliError::System)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
     let file = args.config.clone().unwrap_or_else(|| site.path.join(config::FILE));
@@ -35,6 +38,19 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
     // Does not wait for what is stuck; the end of the process is near.
     runtime.shutdown_background();
     result
+}
+
+/// To what the system allows: each browser takes a descriptor, and the soft limit is often 1024, for the
+/// sake of programs that call select(2).
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files could not be raised");
+    }
 }
 
 async fn serve(

@@ -72,6 +72,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "hotload.editor",
         "a link with {path} in it, such as \"vscode://file/{path}:{line}\", or empty",
     );
+    needs(server.connections_per_address > 0, "server.connections_per_address", "at least 1");
     needs(session.max > 0, "session.max", "at least 1");
     needs(session.sockets > 0, "session.sockets", "at least 1");
     needs(

@@ -81,9 +81,14 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<String>,
     /// Largest frame taken from a browser.
     pub max_frame: ByteSize,
-    /// How long one frame may take to be sent before the socket is given up.
+    /// How long one frame may take to be sent before the socket is given up, and how long a reader of
+    /// an answer may read nothing.
     #[serde(with = "units::duration")]
     pub send_timeout: Duration,
+    /// HTTP connections that one address may have at once; of IPv6, one network of 64 bits.
+    pub connections_per_address: usize,
+    /// Connections at once, WebSockets included; 0: three quarters of the file descriptors.
+    pub max_connections: usize,
     /// Serve pages that show the inside of sessions; `--hotload` turns it on.
     pub debug_pages: bool,
 }
@@ -329,6 +334,8 @@ impl Default for ServerConfig {
             trusted_proxies: Vec::new(),
             max_frame: ByteSize::mib(1),
             send_timeout: Duration::from_secs(10),
+            connections_per_address: 256,
+            max_connections: 0,
             debug_pages: false,
         }
     }

@@ -33,6 +33,10 @@ pub struct Metrics {
     pub change_sets: Counter,
     /// WebSockets given up because their browser took too long to take a frame, or too much memory.
     pub dropped_sockets: Gauge,
+    /// Connections turned away because there were too many.
+    pub refused_connections: Gauge,
+    /// HTTP connections let go because an answer was not read.
+    pub unread_answers: Gauge,
     reloads: Family<Label, Counter>,
     stages: Family<Label, Histogram>,
     watching: WatchMetrics,
@@ -64,6 +68,8 @@ impl Metrics {
             stuck_threads: Gauge::default(),
             change_sets: Counter::default(),
             dropped_sockets: Gauge::default(),
+            refused_connections: Gauge::default(),
+            unread_answers: Gauge::default(),
             reloads: Family::default(),
             stages: Family::new_with_constructor(stage_histogram as fn() -> Histogram),
             watching: WatchMetrics::default(),
@@ -91,6 +97,16 @@ impl Metrics {
             "dropped_sockets",
             "WebSockets given up because their browser did not take a frame in time, or took too much memory",
             self.dropped_sockets.clone(),
+        );
+        registry.register(
+            "refused_connections",
+            "Connections turned away because there were too many of their address, or at all",
+            self.refused_connections.clone(),
+        );
+        registry.register(
+            "unread_answers",
+            "HTTP connections let go because an answer was not read in time",
+            self.unread_answers.clone(),
         );
         registry.register("reloads", "Reloads by how they went", self.reloads.clone());
         registry.register_with_unit(

@@ -59,6 +59,8 @@ pub struct SocketCounters {
     silent: AtomicU64,
     violations: AtomicU64,
     over: AtomicU64,
+    refused: AtomicU64,
+    unread: AtomicU64,
 }
 
 impl SocketCounters {
@@ -94,6 +96,24 @@ impl SocketCounters {
         self.over.load(Ordering::Relaxed)
     }
 
+    /// Connections that were turned away at once: `server.connections_per_address`, `server.max_connections`.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// HTTP connections let go because an answer was not read for longer than `server.send_timeout`.
+    pub fn unread(&self) -> u64 {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn let_go(&self) {
+        self.unread.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn leave(&self, left: Left) {
         match left {
             Left::Stalled => self.stalled.fetch_add(1, Ordering::Relaxed),
@@ -118,6 +138,14 @@ impl WebSocketEndpoint {
     /// Cancelled when its sockets shall leave; the server that serves them stops with it.
     pub(super) fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    pub(super) fn send_timeout(&self) -> Duration {
+        self.limits.send_timeout
+    }
+
+    pub(super) fn shared_counters(&self) -> Arc<SocketCounters> {
+        self.counters.clone()
     }
 
     /// Counts its sockets.

@@ -3,7 +3,16 @@
 //! warp's own server is not used: its `bind` panics, it sets no limit to how long a header may take, and
 //! its graceful stop returns while sockets are still open.
 
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use hyper::{
     body::Incoming,
@@ -24,7 +33,12 @@ use tokio_util::{
 };
 use warp::{Filter, reply::Response};
 
-use super::{endpoint::WebSocketEndpoint, visitor::Peer};
+use super::{
+    connections::{AddressPlace, Connections, Full, Place},
+    endpoint::{SocketCounters, WebSocketEndpoint},
+    http_stream::{self, HttpStream},
+    visitor::Peer,
+};
 
 /// How long a request's header may take, and how long a connection may idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -52,7 +66,7 @@ impl WebServer {
         listener: TcpListener,
         routes: F,
         endpoint: WebSocketEndpoint,
-        stop: CancellationToken,
+        limits: Connections,
     ) -> io::Result<Self>
     where
         F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
@@ -60,7 +74,14 @@ impl WebServer {
     {
         let local_addr = listener.local_addr()?;
         let connections = TaskTracker::new();
-        connections.spawn(accept(listener, routes, stop.clone(), connections.clone()));
+        let stop = endpoint.stop_token();
+        let server = Serving {
+            routes,
+            send_timeout: endpoint.send_timeout(),
+            counters: endpoint.shared_counters(),
+            stop: stop.clone(),
+        };
+        connections.spawn(accept(listener, server, limits, connections.clone()));
         Ok(Self { local_addr, endpoint, connections, stop: stop.drop_guard() })
     }
 
@@ -83,31 +104,64 @@ impl WebServer {
     }
 }
 
-async fn accept<F>(listener: TcpListener, routes: F, stop: CancellationToken, connections: TaskTracker)
-where
+/// What a connection is served with.
+#[derive(Clone)]
+struct Serving<F> {
+    routes: F,
+    send_timeout: Duration,
+    counters: Arc<SocketCounters>,
+    stop: CancellationToken,
+}
+
+async fn accept<F>(
+    listener: TcpListener,
+    server: Serving<F>,
+    mut limits: Connections,
+    connections: TaskTracker,
+) where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = server.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(serve(stream, routes.clone(), stop.clone()));
-            }
+            Ok((stream, peer)) => match limits.admit(peer.ip(), Instant::now()) {
+                Ok(places) => drop(connections.spawn(serve(stream, places, server.clone()))),
+                Err(full) => {
+                    server.counters.refuse();
+                    turn_away(&stream, full);
+                }
+            },
             // The one who knocked is gone again.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; trying again");
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = server.stop.cancelled() => return,
                     () = tokio::time::sleep(ACCEPT_PAUSE) => {}
                 }
             }
         }
+    }
+}
+
+/// Says why, to whoever is quick enough to hear it, and waits for nothing.
+fn turn_away(stream: &TcpStream, full: Full) {
+    let (status, why) = match full {
+        Full::Address(_) => ("429 Too Many Requests", "Too many connections of one address.\n"),
+        Full::Server(_) => ("503 Service Unavailable", "Too many connections.\n"),
+    };
+    let length = why.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nRetry-After: 10\r\n\
+         Connection: close\r\n\r\n{why}"
+    );
+    if let Err(error) = stream.try_write(answer.as_bytes()) {
+        tracing::debug!(%error, "a connection was turned away without a word");
     }
 }
 
@@ -116,16 +170,15 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve<F>(stream: TcpStream, routes: F, stop: CancellationToken)
+async fn serve<F>(stream: TcpStream, (place, of_address): (Place, AddressPlace), server: Serving<F>)
 where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
-    // Updates are small and must not wait for the acknowledgement of the one before.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
+    let Serving { routes, send_timeout, counters, stop } = server;
     let peer = Peer::of(&stream);
+    let is_upgraded = Arc::new(AtomicBool::new(false));
+    let stream = HttpStream::new(stream, send_timeout, is_upgraded.clone(), place);
     let answers = TowerToHyperService::new(warp::service(routes));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
@@ -145,7 +198,15 @@ where
             timeout(GRACE, connection).await.unwrap_or(Ok(()))
         }
     };
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended badly");
+    // What is left of it now, if anything, is a WebSocket, in a task of its own.
+    is_upgraded.store(true, Relaxed);
+    drop(of_address);
+    match served {
+        Err(error) if http_stream::is_unread(&error) => {
+            counters.let_go();
+            tracing::debug!("a connection was let go: its answer was not read (server.send_timeout)");
+        }
+        Err(error) => tracing::debug!(%error, "a connection ended badly"),
+        Ok(()) => {}
     }
 }

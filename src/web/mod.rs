@@ -3,11 +3,14 @@
 //! | file | decides |
 //! |---|---|
 //! | `http` | how connections are accepted, and how the server stops |
+//! | `connections` | how many are taken, of one address and at all |
+//! | `http_stream` | when a reader that does not read is let go |
 //! | `origin`, `authority` | which Host and Origin reach it at all |
 //! | `routes` | which address is answered by what |
 //! | `visitor` | whose word on a visitor's address and TLS is taken |
 //! | `secret` | which browser a session belongs to |
 //! | `files` | which file of `html/` a path may name |
+//! | `site_page` | how the site's own page is sent |
 //! | `client_files` | what of the browser client is served |
 //! | `policy` | which scripts run in the server's own pages |
 //! | `pages`, `replies` | what the server's own pages and answers look like |
@@ -21,9 +24,11 @@
 
 mod authority;
 mod client_files;
+mod connections;
 mod endpoint;
 mod files;
 mod http;
+mod http_stream;
 mod meter;
 mod origin;
 mod pages;
@@ -32,6 +37,7 @@ mod replies;
 mod restart;
 mod routes;
 mod secret;
+mod site_page;
 mod socket;
 mod status;
 mod upgrade;
@@ -115,16 +121,16 @@ pub fn start(
     let WebSettings { site, html, server, allowed_roots, readiness, metrics, status } = settings;
     let policy = OriginPolicy::new(&server)?;
     let proxies = TrustedProxies::new(&server)?;
-    let stop = endpoint.stop_token();
     let state = Arc::new(WebState {
         endpoint: endpoint.clone(),
         policy,
-        proxies,
+        proxies: proxies.clone(),
         files: SiteFiles { site, html, allowed_roots },
         debug_pages: server.debug_pages,
         readiness,
         metrics,
         status: status::StatusPage::new(status),
     });
-    WebServer::start(listener, routes(state), endpoint, stop).map_err(StartError::Listener)
+    WebServer::start(listener, routes(state), endpoint, connections::Connections::new(&server, proxies))
+        .map_err(StartError::Listener)
 }

@@ -28,6 +28,7 @@ use super::{
     replies::{also, html, json, not_modified, redirect, text, with},
     restart,
     secret::{self, NotYours},
+    site_page::SitePage,
     status::StatusPage,
     upgrade,
     visitor::{Peer, TrustedProxies, Visitor},
@@ -327,11 +328,11 @@ async fn session_page(
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             with_scripts(status, |nonce| pages::start_error(&error, nonce))
         }
-        None => match site_page(&state.files).await {
-            Some(page) if !client_files::runs_in(&page) => html(StatusCode::OK, page),
+        None => match SitePage::open(&state.files).await {
+            Some(page) if !page.runs_the_client() => page.into_response(),
             page => {
                 let response = match page {
-                    Some(page) => html(StatusCode::OK, page),
+                    Some(page) => page.into_response(),
                     None => with_scripts(StatusCode::OK, client_files::index),
                 };
                 with(response, LINK, client_files::preload())
@@ -353,14 +354,6 @@ fn with_scripts(status: StatusCode, write: impl FnOnce(&str) -> String) -> Respo
             text(StatusCode::INTERNAL_SERVER_ERROR, "The operating system gave no random bytes.\n")
         }
     }
-}
-
-/// The site's `html/index.html`, if it has one. Which scripts run there is the site's business.
-async fn site_page(files: &SiteFiles) -> Option<Vec<u8>> {
-    let file = files.find("index.html").await?;
-    let page = tokio::fs::read(&file.path).await;
-    let warn = |error: &_| tracing::warn!(path = %file.path.display(), %error, "cannot read the site's page");
-    page.inspect_err(warn).ok()
 }
 
 /// `GET /{session}/variables`

@@ -80,7 +80,7 @@ impl TrustedProxies {
         Visitor { address: Some(address), is_tls }
     }
 
-    fn trust(&self, address: IpAddr) -> bool {
+    pub(super) fn trust(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

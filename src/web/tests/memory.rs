@@ -10,7 +10,7 @@ use super::*;
 
 const SOCKETS: u64 = 1000;
 
-fn resident_bytes() -> u64 {
+pub(super) fn resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
     let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());

@@ -1,0 +1,139 @@
+//! The bytes of one connection. Who asks for something and does not read the answer is let go.
+//!
+//! hyper writes what it can and waits for the rest without a limit; and while it waits, it goes on to read
+//! requests and to write their heads into memory. So here a write has to get on within
+//! `server.send_timeout`, and while one waits, nothing is read. A WebSocket has rules of its own
+//! (`super::socket`), and from then on this is a plain stream.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep},
+};
+
+use super::connections::Place;
+
+/// So much may wait in the kernel that has not gone out. Without a bound it takes megabytes, and says that
+/// there is room again only when a third of them has been read: a slow reader would look like none.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 << 10;
+
+/// A connection that is HTTP until it is told otherwise.
+pub(super) struct HttpStream {
+    tcp: TcpStream,
+    send_timeout: Duration,
+    is_upgraded: Arc<AtomicBool>,
+    /// Until when the write that waits has to get on.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// Who wants to read when nothing waits to be written any more.
+    reader: Option<Waker>,
+    _place: Place,
+}
+
+impl HttpStream {
+    /// `is_upgraded` is set when it has become a WebSocket.
+    pub(super) fn new(
+        tcp: TcpStream,
+        send_timeout: Duration,
+        is_upgraded: Arc<AtomicBool>,
+        place: Place,
+    ) -> Self {
+        // Updates are small and must not wait for the acknowledgement of the one before.
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Err(error) = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
+        }
+        Self { tcp, send_timeout, is_upgraded, deadline: None, reader: None, _place: place }
+    }
+
+    /// What comes of a write, within its time.
+    fn timed(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.deadline = None;
+            if let Some(reader) = self.reader.take() {
+                reader.wake();
+            }
+            return written;
+        }
+        if self.is_upgraded.load(Relaxed) {
+            return Poll::Pending;
+        }
+        let within = self.send_timeout;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(within)));
+        ready!(deadline.as_mut().poll(cx));
+        // What is in the kernel would stay there for minutes.
+        if let Err(error) = self.tcp.set_zero_linger() {
+            tracing::debug!(%error, "SO_LINGER could not be set");
+        }
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for HttpStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.deadline.is_some() {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for HttpStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        self.timed(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        self.timed(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+/// Whether a connection ended because its answer was not read.
+pub(super) fn is_unread(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
