@@ -283,7 +283,8 @@ impl SessionHost for ServerSessions {
     type Id = SessionId;
 
     fn lua_sessions(&self) -> Vec<SessionHandle> {
-        self.endpoint.sessions().handles()
+        // The others take the newest good code when they start.
+        self.endpoint.sessions().running()
     }
 
     fn id(&self, session: &SessionHandle) -> SessionId {
@@ -310,7 +311,7 @@ impl SessionHost for ServerSessions {
 
     fn announce(&self, report: &ReloadReport) {
         let frame = Frame::from(report.frame());
-        for session in self.endpoint.sessions().handles() {
+        for session in self.endpoint.sessions().running() {
             let frame = frame.clone();
             let _ = session.execute(move |session| session.broadcast(&frame));
         }

@@ -80,6 +80,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "session.budget.browser",
         "at least \"1MiB\": a page has to fit into it",
     );
+    needs(session.unopened_per_address > 0, "session.unopened_per_address", "at least 1");
     needs(session.max_stuck > 0, "session.max_stuck", "at least 1");
     needs(session.threads <= MOST_THREADS, "session.threads", "at most 1024 (0: one per processor)");
     needs(LEVELS.contains(&logging.level.as_str()), "logging.level", &one_of(&LEVELS, &logging.level));
@@ -89,6 +90,8 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("watch.quiet", watch.quiet, true),
         ("watch.max_hold", watch.max_hold, true),
         ("session.timeout", session.timeout, true),
+        ("session.rest", session.rest, true),
+        ("session.unopened", session.unopened, false),
         ("session.budget.handler", budget.handler, false),
         ("session.budget.load", budget.load, false),
         ("session.budget.mutate", budget.mutate, false),

@@ -247,6 +247,16 @@ pub struct SessionConfig {
     pub timeout: Duration,
     /// Whoever knows a session's address may use it; otherwise it belongs to the browser that began it.
     pub share: bool,
+    /// After so long without a socket, the timers of a session wait until one is back; zero: never.
+    #[serde(with = "units::duration")]
+    pub rest: Duration,
+    /// How long a session waits for its first socket.
+    #[serde(with = "units::duration")]
+    pub unopened: Duration,
+    /// How many such sessions may be begun from one address; of IPv6, one network of 64 bits.
+    pub unopened_per_address: usize,
+    /// Who gets a session of its own at `/`.
+    pub per: SessionPer,
     /// How many sessions there may be at once.
     pub max: usize,
     /// How many sockets each may have.
@@ -258,6 +268,17 @@ pub struct SessionConfig {
     pub max_stuck: usize,
     /// What one session may use.
     pub budget: BudgetConfig,
+}
+
+/// Who gets a session of its own at `/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionPer {
+    /// Each visit.
+    #[default]
+    Window,
+    /// Each browser: it is led back to its session while that lives.
+    Browser,
 }
 
 /// `[session.budget]`
@@ -374,6 +395,10 @@ impl Default for SessionConfig {
         Self {
             timeout: Duration::from_secs(24 * 60 * 60),
             share: false,
+            per: SessionPer::Window,
+            rest: Duration::from_secs(60),
+            unopened: Duration::from_secs(30),
+            unopened_per_address: 1000,
             max: 10_000,
             sockets: 64,
             threads: 0,

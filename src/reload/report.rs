@@ -35,6 +35,8 @@ pub struct Effects {
     pub migrated: BTreeMap<String, usize>,
     /// Timers of replaced versions that ended.
     pub timers_replaced: usize,
+    /// No browser is connected to the session.
+    pub alone: bool,
     /// It failed three times in a row, or ran out of time or memory: a restart may help.
     pub offer_restart: bool,
 }
@@ -119,6 +121,12 @@ pub struct ReloadReport {
     /// Sessions that kept what they had because of an error.
     #[serde(skip)]
     pub kept: usize,
+    /// Those of `sessions` that no browser is connected to.
+    #[serde(skip)]
+    pub alone: usize,
+    /// Those of `applied` that no browser is connected to.
+    #[serde(skip)]
+    pub applied_alone: usize,
 }
 
 /// Where the time of a reload went.
@@ -140,8 +148,11 @@ pub struct ErrorReport {
     /// What and where.
     #[serde(flatten)]
     pub diagnostic: Diagnostic,
-    /// How many sessions keep the previous version because of it.
+    /// How many sessions with a browser keep the previous version because of it.
     pub sessions: usize,
+    /// How many others do.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub alone: usize,
     /// A link that opens the place in the developer's editor (`hotload.editor`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub editor: Option<String>,
@@ -180,15 +191,17 @@ impl ReloadReport {
     ) -> Self {
         // A template that is broken is old in every session; a Lua file, in those that have loaded it,
         // and they say so.
-        let error = |sessions| {
+        let alone = outcomes.iter().filter(|outcome| outcome.effects.alone).count();
+        let error = |sessions, alone| {
             move |diagnostic: &Diagnostic| ErrorReport {
                 diagnostic: diagnostic.clone(),
                 sessions,
+                alone,
                 editor: None,
             }
         };
-        let templates = generation.viewdef_errors.values().map(error(sessions));
-        let errors: Vec<ErrorReport> = generation.file_errors().map(error(0)).chain(templates).collect();
+        let templates = generation.viewdef_errors.values().map(error(sessions.saturating_sub(alone), alone));
+        let errors: Vec<ErrorReport> = generation.file_errors().map(error(0, 0)).chain(templates).collect();
         let (files, removed) = (generation.touched(), generation.removed.clone());
         Self { files, removed, ..Self::sum_up(generation.number, errors, sessions, outcomes, duration) }
     }
@@ -202,21 +215,28 @@ impl ReloadReport {
     ) -> Self {
         let mut notes: Vec<Note> = Vec::new();
         let (mut migrated, mut timers_replaced, mut offer_restart) = (BTreeMap::new(), 0, false);
-        let (mut applied, mut kept) = (0, 0);
+        let (mut applied, mut kept, mut alone, mut applied_alone) = (0, 0, 0, 0);
         let (mut ran, mut unchanged) = (BTreeSet::new(), BTreeSet::new());
         for outcome in outcomes {
+            let is_alone = usize::from(outcome.effects.alone);
+            alone += is_alone;
             match &outcome.outcome {
                 Outcome::Applied { files } => {
                     applied += 1;
+                    applied_alone += is_alone;
                     add_new(&mut ran, files);
                 }
                 Outcome::Kept { diagnostic, .. } => {
                     kept += 1;
                     match errors.iter_mut().find(|error| error.diagnostic.is_like(diagnostic)) {
-                        Some(error) => error.sessions += 1,
+                        Some(error) => {
+                            error.sessions += 1 - is_alone;
+                            error.alone += is_alone;
+                        }
                         None => errors.push(ErrorReport {
                             diagnostic: (**diagnostic).clone(),
-                            sessions: 1,
+                            sessions: 1 - is_alone,
+                            alone: is_alone,
                             editor: None,
                         }),
                     }
@@ -236,7 +256,7 @@ impl ReloadReport {
             timers_replaced += effects.timers_replaced;
             offer_restart |= effects.offer_restart || outcome.is_exhaustion();
         }
-        errors.sort_by_key(|error| std::cmp::Reverse(error.sessions));
+        errors.sort_by_key(|error| std::cmp::Reverse(error.sessions + error.alone));
         let status = match (errors.is_empty(), applied) {
             (true, _) => ReloadStatus::Ok,
             (false, 0) => ReloadStatus::Failed,
@@ -260,6 +280,8 @@ impl ReloadReport {
             sessions,
             applied,
             kept,
+            alone,
+            applied_alone,
         }
     }
 
@@ -286,6 +308,10 @@ impl ReloadReport {
         });
         self
     }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Whether `told` says what `note` says, or can be made to: sessions that differ only in a number or a

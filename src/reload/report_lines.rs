@@ -30,20 +30,32 @@ impl ReloadReport {
         let mut lines = Vec::new();
         for error in &self.errors {
             let diagnostic = &error.diagnostic;
-            let kept = match (error.sessions, self.sessions) {
+            let (with, all) = (error.sessions, self.sessions.saturating_sub(self.alone));
+            let kept = match (with, all) {
+                (0, _) if error.alone == 1 => {
+                    "1 session without a browser keeps the previous version".to_owned()
+                }
+                (0, _) if error.alone > 1 => {
+                    format!("{} sessions without a browser keep the previous version", error.alone)
+                }
                 (0, _) => "no session is affected yet".to_owned(),
                 (1, 1) => "1 session keeps the previous version".to_owned(),
                 (1, all) => format!("1 of {all} sessions keeps the previous version"),
                 (n, all) if n < all => format!("{n} of {all} sessions keep the previous version"),
                 (n, _) => format!("{n} sessions keep the previous version"),
             };
+            let kept = if error.alone > 0 && with > 0 {
+                format!("{kept} (and {} without a browser)", error.alone)
+            } else {
+                kept
+            };
             lines.push(Line::Error(format!("ERROR {diagnostic}; {kept}{}", diagnostic.details())));
         }
         let ms = self.duration.as_millis();
-        let (applied, sessions) = (self.applied, self.sessions);
+        let sessions = self.sessions;
         if !self.ran.is_empty() {
-            let (ran, done) = (list(self.ran.iter()), self.done());
-            lines.push(Line::Info(format!("reloaded {ran} in {applied}/{sessions} sessions, {ms} ms{done}")));
+            let (ran, done, place) = (list(self.ran.iter()), self.done(), self.place());
+            lines.push(Line::Info(format!("reloaded {ran} in {place}, {ms} ms{done}")));
         }
         let broken = |file: &String| self.errors.iter().any(|error| error.diagnostic.file == *file);
         let rest = self.files.iter().filter(|file| !self.ran.contains(*file) && !broken(file));
@@ -68,6 +80,17 @@ impl ReloadReport {
             lines.push(if note.is_warning() { Line::Warning(text) } else { Line::Info(text) });
         }
         lines
+    }
+
+    /// In which sessions it ran: those with a browser, and the others apart.
+    fn place(&self) -> String {
+        let (applied, sessions) =
+            (self.applied - self.applied_alone, self.sessions.saturating_sub(self.alone));
+        match (self.alone, sessions) {
+            (0, _) => format!("{applied}/{sessions} sessions"),
+            (alone, 0) => format!("{}/{alone} sessions without a browser", self.applied_alone),
+            _ => format!("{applied}/{sessions} sessions (and {} without a browser)", self.applied_alone),
+        }
     }
 
     /// What happened beside running the files, in brackets.
@@ -192,6 +215,26 @@ mod tests {
                 "reloaded lua/app.lua, lua/util.lua in 3/3 sessions, 14 ms (App: 12 objects migrated, 1 timer replaced)"
             )]
         );
+    }
+
+    #[test]
+    fn sessions_that_nobody_looks_at_are_counted_apart() {
+        let alone = || Effects { alone: true, ..Effects::default() };
+        let ran = |effects| applied(&["lua/a.lua"], effects);
+        let told = |outcomes: &[ReloadOutcome]| lines(&saved(&["lua/a.lua"]), outcomes);
+        let mixed = [ran(Effects::default()), ran(alone()), ran(alone())];
+        assert_eq!(
+            told(&mixed),
+            [info("reloaded lua/a.lua in 1/1 sessions (and 2 without a browser), 14 ms")]
+        );
+        let nobody = [ran(alone()), ran(alone())];
+        assert_eq!(told(&nobody), [info("reloaded lua/a.lua in 2/2 sessions without a browser, 14 ms")]);
+        let failed = [kept("no"), ReloadOutcome { effects: alone(), ..kept("no") }];
+        let error = "ERROR lua/a.lua:1: no; 1 session keeps the previous version (and 1 without a browser)";
+        assert_eq!(told(&failed), [Line::Error(error.into())]);
+        let nobody = [ReloadOutcome { effects: alone(), ..kept("no") }];
+        let error = "ERROR lua/a.lua:1: no; 1 session without a browser keeps the previous version";
+        assert_eq!(told(&nobody), [Line::Error(error.into())]);
     }
 
     #[test]

@@ -48,6 +48,8 @@ const CROWD: usize = 64;
 pub(super) trait Origin: Send + Sync {
     /// Makes the session, on a thread of the pool.
     fn make(&self) -> mlua::Result<LuaSession>;
+    /// A browser has connected to it for the first time.
+    fn opened(&self);
     /// It has ended: nobody shall find it any more.
     fn forget(&self);
     /// The newest good code, to show where the session is.
@@ -87,6 +89,8 @@ struct Mailbox {
     /// In the run queue, or being worked in.
     scheduled: bool,
     alarm: Option<Instant>,
+    /// It ends then, unless a browser has connected to it.
+    unopened_until: Option<Instant>,
     /// The thread that has it is inside a library function that nothing can interrupt.
     stuck: Option<Diagnostic>,
     /// Counts the states that were given up: a thread that comes back with one of them is too late.
@@ -141,6 +145,7 @@ impl SessionHandle {
             slot: Slot::New,
             scheduled: false,
             alarm: None,
+            unopened_until: None,
             stuck: None,
             given_up: 0,
             browsers: Vec::new(),
@@ -163,6 +168,18 @@ impl SessionHandle {
     /// Whether that is the session's [`secret`](Self::secret).
     pub fn opens_with(&self, secret: &str) -> bool {
         self.0.secret.is(secret)
+    }
+
+    /// Whether it runs code. One that was begun and that nothing has been asked of does not: it takes the
+    /// newest good code when it starts.
+    pub fn has_begun(&self) -> bool {
+        let mailbox = self.mailbox();
+        mailbox.scheduled || !matches!(mailbox.slot, Slot::New | Slot::Ended)
+    }
+
+    /// Whether a browser is connected to it.
+    pub fn has_browser(&self) -> bool {
+        self.mailbox().browsers.iter().any(|(_, outbox)| !outbox.is_gone())
     }
 
     /// Whether it would begin at once if it were asked for something.
@@ -191,6 +208,9 @@ impl SessionHandle {
         if mailbox.browsers.len() >= self.0.origin.max_sockets() {
             outbox.close(Over::Sockets);
             return client;
+        }
+        if mailbox.unopened_until.take().is_some() {
+            self.0.origin.opened();
         }
         if let Some(why) = &mailbox.stuck {
             outbox.try_send(notice::trouble(
@@ -296,6 +316,10 @@ impl SessionHandle {
     pub fn restart(&self, reason: &'static str) -> Result<(), SessionGone> {
         if self.restart_if_stuck(reason) {
             return Ok(());
+        }
+        if !self.has_begun() {
+            // What has not begun needs no new beginning.
+            return if matches!(self.mailbox().slot, Slot::Ended) { Err(SessionGone) } else { Ok(()) };
         }
         self.execute(move |session| session.begin_anew(reason))
     }
@@ -405,7 +429,7 @@ impl SessionHandle {
         let mut mailbox = self.mailbox();
         let slot = std::mem::replace(&mut mailbox.slot, Slot::Ended);
         let work = std::mem::take(&mut mailbox.work);
-        (mailbox.alarm, mailbox.stuck) = (None, None);
+        (mailbox.alarm, mailbox.unopened_until, mailbox.stuck) = (None, None, None);
         self.0.clock.set(self.clone(), None);
         drop(mailbox);
         // Outside the lock: closing a Lua state takes a while.
@@ -415,6 +439,14 @@ impl SessionHandle {
     /// Begins to make the session, before anybody asks something of it.
     pub(super) fn start(&self) {
         self.schedule(&mut self.mailbox());
+    }
+
+    /// It ends after that time, unless a browser connects to it.
+    pub(super) fn expect_browser(&self, within: Duration) {
+        let mut mailbox = self.mailbox();
+        mailbox.unopened_until = Instant::now().checked_add(within);
+        mailbox.alarm = mailbox.unopened_until;
+        self.0.clock.set(self.clone(), mailbox.alarm);
     }
 
     /// A stuck session cannot see for itself that nobody comes back.
@@ -586,6 +618,7 @@ impl SessionHandle {
         if more && !again {
             self.0.run_queue.push_behind(self.clone());
         }
+        let alarm = alarm.map(|alarm| alarm.into_iter().chain(mailbox.unopened_until).min());
         if let Some(alarm) = alarm
             && mailbox.alarm != alarm
         {
@@ -609,6 +642,13 @@ impl Sleeper for SessionHandle {
     fn wake(&self) {
         let mut mailbox = self.mailbox();
         mailbox.alarm = None;
+        if mailbox.unopened_until.is_some_and(|at| at <= Instant::now()) {
+            drop(mailbox);
+            tracing::debug!(session = %self.0.id.short(), "the session ends: no browser within session.unopened");
+            self.0.origin.forget();
+            self.end();
+            return;
+        }
         if mailbox.stuck.is_none() {
             drop(mailbox);
             let is_crowded = self.0.run_queue.waiting() > CROWD;

@@ -373,7 +373,9 @@ impl LuaSession {
             self.vm.collect_garbage();
         }
         // One for each wake: the others are due at once, and what browsers ask for comes in between.
-        if let Some(handle) = self.vm.take_due_timer(now) {
+        if !self.rests(now)
+            && let Some(handle) = self.vm.take_due_timer(now)
+        {
             if let Err(Failure { diagnostic, .. }) = self.vm.fire(handle) {
                 tracing::warn!(target: "lua", session = %self.id.short(), "a timer failed: {diagnostic}");
                 self.remember_error(&diagnostic);
@@ -442,6 +444,7 @@ impl LuaSession {
         if let Some(pressure) = self.vm.memory_pressure() {
             self.tell_pressure(pressure);
         }
+        let timer = self.vm.next_timer().filter(|_| !self.rests(now));
         let expires = self.expires();
         if expires.is_some_and(|at| at <= now) {
             tracing::info!(session = %self.id.short(), "the session ends: no browser for session.timeout");
@@ -450,12 +453,14 @@ impl LuaSession {
             }
             return None;
         }
-        Some(
-            [self.vm.next_timer(), self.refresh_at, self.collect_at, self.slim_at, expires]
-                .into_iter()
-                .flatten()
-                .min(),
-        )
+        Some([timer, self.refresh_at, self.collect_at, self.slim_at, expires].into_iter().flatten().min())
+    }
+
+    /// Whether it has been without a browser for so long that its timers wait until one is back.
+    fn rests(&self, now: Instant) -> bool {
+        let rest = self.settings.session.rest;
+        let since = self.lonely_since.filter(|_| !rest.is_zero());
+        since.and_then(|since| since.checked_add(rest)).is_some_and(|from| from <= now)
     }
 
     fn expires(&self) -> Option<Instant> {

@@ -13,6 +13,7 @@
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
 //! | `reload` | a generation in one session: all of it or none of it |
 //! | `summary` | what the status page tells of a session |
+//! | `unopened` | those that no browser has connected to yet |
 //! | `settings` | what all sessions have in common |
 //! | `id` | what a session is known by |
 //! | `secret` | what opens it |
@@ -35,6 +36,7 @@ mod reload;
 mod secret;
 mod settings;
 mod summary;
+mod unopened;
 
 pub use handle::{SessionGone, SessionHandle};
 pub use id::{NotASessionId, SessionId};
@@ -51,6 +53,8 @@ pub use crate::variables::{Account, Charge, Exceeded};
 mod tests;
 #[cfg(test)]
 mod tests_library;
+#[cfg(test)]
+mod tests_rest;
 #[cfg(test)]
 mod tests_sandbox;
 #[cfg(test)]

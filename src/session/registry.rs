@@ -3,7 +3,8 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, PoisonError, RwLock, Weak},
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
     time::Duration,
 };
 
@@ -18,6 +19,7 @@ use super::{
     pool::{Pool, PoolStats, RunQueue},
     secret::Secret,
     settings::SessionSettings,
+    unopened::{Crowded, Unopened},
 };
 use crate::{
     config::SessionConfig,
@@ -38,6 +40,17 @@ pub enum CreateError {
         /// `session.max`
         max: usize,
     },
+    /// Too many that no browser has connected to were begun from one address.
+    #[error(
+        "too many sessions were begun from one address that no browser has connected to; they end by themselves \
+         (session.unopened), and session.unopened_per_address says how many there may be"
+    )]
+    Crowded {
+        /// When there may be another, at the latest: `session.unopened`.
+        after: Duration,
+        /// Nobody has been told of that address for a while.
+        is_news: bool,
+    },
     /// No randomness for an id or a secret.
     #[error("the operating system has no randomness for a session: {0}")]
     Id(#[from] getrandom::Error),
@@ -52,12 +65,25 @@ pub struct LuaSessions(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Read at every request, written when a session begins or ends.
-    sessions: RwLock<HashMap<SessionId, SessionHandle>>,
+    /// Read at every request, written when a session begins, is connected to for the first time, or ends.
+    table: RwLock<Table>,
     settings: Arc<SessionSettings>,
     pool: Pool<SessionHandle>,
     run_queue: RunQueue<SessionHandle>,
     clock: Clock<SessionHandle>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    sessions: HashMap<SessionId, SessionHandle>,
+    unopened: Unopened,
+}
+
+impl Table {
+    fn remove(&mut self, id: SessionId) -> Option<SessionHandle> {
+        self.unopened.remove(id);
+        self.sessions.remove(&id)
+    }
 }
 
 impl LuaSessions {
@@ -67,8 +93,8 @@ impl LuaSessions {
     /// If the operating system gives no threads.
     pub fn start(settings: SessionSettings) -> io::Result<Self> {
         let (pool, run_queue) = Pool::start(settings.session.threads, BESIDE, settings.session.max_stuck)?;
-        let (sessions, settings, clock) = (RwLock::default(), Arc::new(settings), Clock::start()?);
-        Ok(Self(Arc::new(Shared { sessions, settings, pool, run_queue, clock })))
+        let (table, settings, clock) = (RwLock::default(), Arc::new(settings), Clock::start()?);
+        Ok(Self(Arc::new(Shared { table, settings, pool, run_queue, clock })))
     }
 
     /// Makes a session: its Lua state is made and `main.lua` run when this resolves. If `main.lua`
@@ -78,12 +104,32 @@ impl LuaSessions {
     /// # Errors
     /// If there are too many, or the machine has no means for another.
     pub async fn create(&self) -> Result<SessionHandle, CreateError> {
-        let handle = self.register()?;
+        let handle = self.register(|_, _| Ok(()))?;
+        handle.start();
         handle.ask(|_| ()).await.map_err(|_| CreateError::Ended)?;
         Ok(handle)
     }
 
-    fn register(&self) -> Result<SessionHandle, CreateError> {
+    /// Begins a session for a browser: its Lua state is made, and `main.lua` run, when something is asked of
+    /// it. It ends by itself if no browser connects to it within `session.unopened`.
+    ///
+    /// # Errors
+    /// If there are too many, or too many were begun from that address.
+    pub fn begin(&self, address: Option<IpAddr>) -> Result<SessionHandle, CreateError> {
+        let (most, after) = (self.config().unopened_per_address, self.config().unopened);
+        let handle = self.register(|unopened, id| {
+            let crowded = |crowded: Crowded| CreateError::Crowded { after, is_news: crowded.is_news };
+            unopened.add(id, address, most).map_err(crowded)
+        })?;
+        handle.expect_browser(after);
+        Ok(handle)
+    }
+
+    /// One that nobody has connected to makes room for another.
+    fn register(
+        &self,
+        note: impl FnOnce(&mut Unopened, SessionId) -> Result<(), CreateError>,
+    ) -> Result<SessionHandle, CreateError> {
         let id = SessionId::random()?;
         let max = self.0.settings.session.max;
         let account = Account::new(self.0.settings.session.budget.browser.as_usize());
@@ -91,29 +137,42 @@ impl LuaSessions {
         let origin = Registered { id, settings, account, registry };
         let (run_queue, clock) = (self.0.run_queue.clone(), self.0.clock.clone());
         let handle = SessionHandle::new(id, Secret::random()?, Arc::new(origin), run_queue, clock);
-        let mut sessions = self.0.sessions.write().unwrap_or_else(PoisonError::into_inner);
-        if sessions.len() >= max {
+        let mut table = self.write();
+        let full = table.sessions.len() >= max;
+        let oldest = table.unopened.oldest().filter(|_| full);
+        if full && oldest.is_none() {
             return Err(CreateError::TooMany { max });
         }
-        sessions.insert(id, handle.clone());
-        drop(sessions);
-        handle.start();
+        note(&mut table.unopened, id)?;
+        let replaced = oldest.and_then(|oldest| table.remove(oldest));
+        table.sessions.insert(id, handle.clone());
+        drop(table);
+        if let Some(replaced) = replaced {
+            replaced.end();
+        }
         Ok(handle)
     }
 
     /// The session of that id.
     pub fn get(&self, id: SessionId) -> Option<SessionHandle> {
-        self.read().get(&id).cloned()
+        self.read().sessions.get(&id).cloned()
     }
 
     /// All of them.
     pub fn handles(&self) -> Vec<SessionHandle> {
-        self.read().values().cloned().collect()
+        self.read().sessions.values().cloned().collect()
+    }
+
+    /// Those that run code: something has been asked of them.
+    pub fn running(&self) -> Vec<SessionHandle> {
+        let mut running = self.handles();
+        running.retain(SessionHandle::has_begun);
+        running
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.read().len()
+        self.read().sessions.len()
     }
 
     /// Whether there are none.
@@ -156,11 +215,15 @@ impl LuaSessions {
     }
 
     fn forget(&self, id: SessionId) -> Option<SessionHandle> {
-        self.0.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
+        self.write().remove(id)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<SessionId, SessionHandle>> {
-        self.0.sessions.read().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.0.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -181,6 +244,12 @@ impl Origin for Registered {
 
     fn forget(&self) {
         forget(&self.registry, self.id);
+    }
+
+    fn opened(&self) {
+        if let Some(registry) = self.registry.upgrade() {
+            LuaSessions(registry).write().unopened.remove(self.id);
+        }
     }
 
     fn generation(&self) -> Arc<Generation> {

@@ -30,6 +30,7 @@ impl LuaSession {
             self.run_changes(newest.clone())
         };
         let mut effects = effects;
+        effects.alone = self.clients.is_empty();
         effects.offer_restart = self.failures.remember(number, &outcome);
         if let Outcome::Kept { diagnostic, .. } = &outcome {
             self.remember_error(diagnostic);

@@ -65,6 +65,7 @@ fn describe(report: &ReloadReport, at: u64) -> Value {
             "settle": ms(settle), "reconcile": ms(reconcile), "compile": ms(compile), "apply": ms(apply),
         },
         "sessions": report.sessions,
+        "alone": report.alone,
         "applied": report.applied,
         "kept": report.kept,
         "notes": report.notes.iter().take(SHOWN).collect::<Vec<_>>(),

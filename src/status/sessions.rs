@@ -18,8 +18,9 @@ const ANSWER: Duration = Duration::from_millis(100);
 /// All sessions in a few words, up to [`SHOWN`] of them one by one. Their ids lead to
 /// them, so they are known by their short names here.
 pub(super) async fn describe(sessions: &LuaSessions, calendar: &Calendar) -> Value {
-    let mut handles = sessions.handles();
-    let total = handles.len();
+    let total = sessions.len();
+    let mut handles = sessions.running();
+    let connected = handles.iter().filter(|session| session.has_browser()).count();
     handles.sort_by_key(SessionHandle::id);
     handles.truncate(SHOWN);
     let asked = handles.iter().map(|handle| async {
@@ -36,7 +37,7 @@ pub(super) async fn describe(sessions: &LuaSessions, calendar: &Calendar) -> Val
     });
     let shown: Vec<Value> = join_all(asked).await.into_iter().flatten().collect();
     let pool = sessions.pool();
-    json!({ "total": total, "shown": shown, "threads": pool.threads, "stuck": pool.stuck })
+    json!({ "total": total, "connected": connected, "shown": shown, "threads": pool.threads, "stuck": pool.stuck })
 }
 
 /// What is wrong, where, and what opens that place.

@@ -46,7 +46,8 @@ impl Timers {
         self.by_time.remove(&(due, handle));
         match self.by_handle.get_mut(&handle) {
             Some((next, Some(interval))) => {
-                *next = (due + *interval).max(now);
+                // Ticks that were missed, since the session was busy or rested, are not made up for.
+                *next = if due + *interval > now { due + *interval } else { now + *interval };
                 self.by_time.insert((*next, handle));
             }
             _ => {
@@ -82,6 +83,16 @@ mod tests {
         assert_eq!(timers.next_due(), Some(now + 11 * ms));
         timers.clear(repeating);
         assert_eq!((timers.next_due(), timers.len()), (None, 0));
+    }
+
+    #[test]
+    fn missed_ticks_are_not_made_up_for() {
+        let (now, ms) = (Instant::now(), Duration::from_millis(1));
+        let mut timers = Timers::default();
+        let repeating = timers.start(now, Some(10 * ms));
+        assert_eq!(timers.take_due(now + 1005 * ms), Some(repeating));
+        assert_eq!(timers.take_due(now + 1005 * ms), None);
+        assert_eq!(timers.next_due(), Some(now + 1015 * ms));
     }
 
     #[test]

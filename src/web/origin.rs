@@ -59,7 +59,7 @@ pub(super) enum Refusal {
     ForeignOrigin(String),
     #[error("A page of another site, or of another port, sent this request.")]
     CrossSite,
-    #[error("A page of another site asked for a session in the background. Open the address itself.")]
+    #[error("A part of a page, or a browser in advance, asked for a session. Open the address itself.")]
     BackgroundRequest,
 }
 
@@ -139,16 +139,22 @@ impl OriginPolicy {
     }
 }
 
-/// Whether a request that makes a session is more than an image or a script in a page of another site:
-/// such a page could otherwise fill the server with sessions.
+/// Whether somebody visits the address that makes a session: no frame, no image or script of a page, and no
+/// browser that only guesses where its user goes next. A page of another site could otherwise fill the
+/// server with sessions.
 ///
 /// # Errors
 /// The refusal, to be answered with 403.
 pub(super) fn check_is_visit(headers: &HeaderMap) -> Result<(), Refusal> {
-    // Browsers set these themselves, no page can; programs do not send them.
+    // Browsers set these themselves, no page can. Programs do not send them, nor do browsers to names of a
+    // network without TLS.
+    let is_document = headers.get("sec-fetch-dest").is_none_or(|part| part == "document");
+    let purposes = ["sec-purpose", "purpose"].into_iter().filter_map(|name| headers.get(name)?.to_str().ok());
+    let is_guess = purposes.into_iter().any(|purpose| purpose.to_ascii_lowercase().contains("prefetch"));
     let is = |name: &str, value: &str| headers.get(name).is_some_and(|header| header == value);
     let foreign = is("sec-fetch-site", "cross-site") || is("sec-fetch-site", "same-site");
-    if foreign && !is("sec-fetch-mode", "navigate") { Err(Refusal::BackgroundRequest) } else { Ok(()) }
+    let is_foreign_part = foreign && !is("sec-fetch-mode", "navigate");
+    if is_document && !is_guess && !is_foreign_part { Ok(()) } else { Err(Refusal::BackgroundRequest) }
 }
 
 /// Whether a browser sends the request for a page of another site, or of another port of this host. An
@@ -399,15 +405,37 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_made_for_a_visit_and_not_for_an_image_elsewhere() {
-        let asked = |site: &str, mode: &str| {
-            check_is_visit(&headers(&[("sec-fetch-site", site), ("sec-fetch-mode", mode)])).is_ok()
+    fn a_session_is_made_for_a_visit_and_not_for_a_part_of_a_page() {
+        let asked = |dest: &str, site: &str, mode: &str| {
+            let fetch = [("sec-fetch-dest", dest), ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+            check_is_visit(&headers(&fetch)).is_ok()
         };
         assert!(check_is_visit(&headers(&[])).is_ok(), "a program");
-        assert!(asked("none", "navigate"), "typed in");
-        assert!(asked("cross-site", "navigate"), "a link");
-        assert!(asked("same-origin", "cors"), "our own client");
-        assert!(!asked("cross-site", "no-cors"), "an image");
-        assert!(!asked("same-site", "cors"), "a script of another port");
+        assert!(asked("document", "none", "navigate"), "typed in");
+        assert!(asked("document", "cross-site", "navigate"), "a link");
+        for dest in
+            ["iframe", "frame", "embed", "object", "image", "script", "style", "empty", "fencedframe", ""]
+        {
+            for site in ["none", "same-origin", "same-site", "cross-site"] {
+                assert!(!asked(dest, site, "navigate"), "{dest} {site}");
+            }
+        }
+        assert!(
+            check_is_visit(&headers(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")]))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn what_a_browser_fetches_in_advance_makes_no_session() {
+        for (name, value) in [
+            ("sec-purpose", "prefetch"),
+            ("sec-purpose", "prefetch;prerender"),
+            ("sec-purpose", "prefetch;anonymous-client-ip"),
+            ("purpose", "prefetch"),
+        ] {
+            let fetch = [("sec-fetch-dest", "document"), ("sec-fetch-mode", "navigate"), (name, value)];
+            assert!(check_is_visit(&headers(&fetch)).is_err(), "{name}: {value}");
+        }
     }
 }

@@ -33,7 +33,10 @@ use super::{
     upgrade,
     visitor::{Peer, TrustedProxies, Visitor},
 };
-use crate::session::{CreateError, SessionGone, SessionId};
+use crate::{
+    config::SessionPer,
+    session::{CreateError, SessionGone, SessionId},
+};
 
 /// What the answers are made of.
 pub(super) struct WebState {
@@ -278,24 +281,36 @@ async fn begin_session(visitor: Visitor, state: Arc<WebState>, headers: HeaderMa
     if let Err(refusal) = origin::check_is_visit(&headers) {
         return text(StatusCode::FORBIDDEN, format!("{refusal}\n"));
     }
-    match state.endpoint.sessions().create().await {
+    let sessions = state.endpoint.sessions();
+    if sessions.config().per == SessionPer::Browser
+        && let Some(own) = secret::last_visited(sessions, &headers)
+    {
+        return redirect(&format!("/{own}"));
+    }
+    match sessions.begin(visitor.address) {
         Ok(session) => {
             let cookies = secret::cookies(&session, visitor.is_tls);
             let response = redirect(&format!("/{}", session.id()));
             cookies.iter().fold(response, |response, cookie| also(response, SET_COOKIE, cookie))
         }
-        Err(error) => no_session(&error),
+        Err(error) => no_session(visitor, &error),
     }
 }
 
-fn no_session(error: &CreateError) -> Response {
-    tracing::warn!(%error, "no session for a new visitor");
-    let status = match error {
-        CreateError::TooMany { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+fn no_session(visitor: Visitor, error: &CreateError) -> Response {
+    let (status, retry) = match error {
+        CreateError::TooMany { .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(10)),
+        CreateError::Crowded { after, .. } => (StatusCode::TOO_MANY_REQUESTS, Some(after.as_secs().max(1))),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
     };
+    if !matches!(error, CreateError::Crowded { is_news: false, .. }) {
+        tracing::warn!(%error, address = ?visitor.address, "no session for a new visitor");
+    }
     let response = html(status, pages::plain("No session could be made", &error.to_string()));
-    if status == StatusCode::SERVICE_UNAVAILABLE { with(response, RETRY_AFTER, "10") } else { response }
+    match retry {
+        Some(seconds) => with(response, RETRY_AFTER, &seconds.to_string()),
+        None => response,
+    }
 }
 
 /// What follows the `?` of an address, with it.
@@ -316,7 +331,11 @@ async fn session_page(
 ) -> Response {
     let session = match secret::open(state.endpoint.sessions(), id, &headers, visitor.is_tls) {
         Ok(session) => session,
-        Err(error) => return not_yours(error),
+        Err(error) => {
+            let forgotten = secret::forgotten(id, &headers);
+            let response = not_yours(error);
+            return forgotten.iter().fold(response, |response, cookie| with(response, SET_COOKIE, cookie));
+        }
     };
     if origin::is_page(&headers) {
         let url = format!("/{}{query}", deeper.as_str());
@@ -339,7 +358,7 @@ async fn session_page(
             }
         },
     };
-    with(response, SET_COOKIE, &format!("ui-session={id}; Path=/; SameSite=Lax"))
+    with(response, SET_COOKIE, &secret::visited(id))
 }
 
 /// A page of the server's own in which scripts run: those that show its nonce.

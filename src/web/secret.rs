@@ -14,6 +14,9 @@ const NAME: &str = "hot-session";
 /// Behind TLS: browsers take a cookie of such a name from TLS only, and never send it without.
 const SECURE_NAME: &str = "__Secure-hot-session";
 
+/// The cookie that says which session the browser was in last. Released clients read it.
+const LAST: &str = "ui-session";
+
 /// Why a session is not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotYours {
@@ -50,6 +53,27 @@ pub(super) fn cookies(session: &SessionHandle, is_tls: bool) -> [String; 2] {
     let (name, secure) = if is_tls { (SECURE_NAME, "; Secure") } else { (NAME, "") };
     [format!("/{id}"), format!("/ws/{id}")]
         .map(|path| format!("{name}={secret}; Path={path}; HttpOnly; SameSite=Lax{secure}"))
+}
+
+/// The session that the browser was in last, if it still lives. The cookie only says where to go: it is
+/// no secret, any server of the host can have it, and may change it. What opens the session there is asked
+/// for there.
+pub(super) fn last_visited(sessions: &LuaSessions, headers: &HeaderMap) -> Option<SessionId> {
+    last_ids(headers).find(|id| sessions.get(*id).is_some())
+}
+
+/// The value of `Set-Cookie` that says in which session the browser is.
+pub(super) fn visited(id: SessionId) -> String {
+    format!("{LAST}={id}; Path=/; SameSite=Lax")
+}
+
+/// What makes a browser forget a session that it cannot open: `/` would lead there again and again.
+pub(super) fn forgotten(id: SessionId, headers: &HeaderMap) -> Option<String> {
+    last_ids(headers).any(|last| last == id).then(|| format!("{LAST}=; Path=/; Max-Age=0; SameSite=Lax"))
+}
+
+fn last_ids(headers: &HeaderMap) -> impl Iterator<Item = SessionId> {
+    cookies_of(headers).filter(|(name, _)| *name == LAST).filter_map(|(_, id)| id.parse().ok())
 }
 
 /// What the request brings. Behind TLS the cookie without the prefix is not taken: it could have been put

@@ -4,7 +4,12 @@ use std::io::{BufRead, BufReader, Write};
 
 use serde_json::{Value, json};
 
-use crate::{CLICK, COUNT, chromium::Chromium, sample, support::server::Server};
+use crate::{
+    CLICK, COUNT,
+    chromium::Chromium,
+    sample,
+    support::{http, server::Server, until},
+};
 
 /// Serves an empty page at every address, on a port of its own, as long as the test lives.
 fn elsewhere() -> String {
@@ -67,5 +72,52 @@ async fn a_page_of_another_port_opens_no_socket_and_restarts_nothing() {
     victim.click(CLICK).await;
     victim.shows(COUNT, "Clicked 2 times").await;
     victim.ends_well().await;
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_port_gets_nothing_of_a_session_whose_id_it_knows() {
+    let (Some(browser), Some(stranger)) = (Chromium::start().await, Chromium::start().await) else { return };
+    let site = sample();
+    let server = Server::start(&site.dir()).await;
+    let addr = server.addr();
+    browser.open(&server).await;
+    browser.click(CLICK).await;
+    browser.shows(COUNT, "Clicked 1 time").await;
+    let path = browser.run("return location.pathname").await.as_str().unwrap().to_owned();
+
+    // In the very browser that began it, so that its cookies are there.
+    browser.open_at(&elsewhere()).await;
+    let cookies = browser.run("return document.cookie").await.as_str().unwrap().to_owned();
+    assert!(cookies.contains(&path[1..]), "the id is known there: {cookies}");
+    assert!(!cookies.contains("hot-session"), "{cookies}");
+    assert_eq!(socket(&browser, &format!("ws://{addr}/ws{path}")).await, "refused");
+    browser
+        .run(&format!(
+            "window.read = [];
+            for (const path of ['{path}', '{path}/variables.json']) {{
+                fetch('http://{addr}' + path, {{ credentials: 'include' }})
+                    .then((answer) => answer.text()).catch(() => 'refused').then((text) => window.read.push(text));
+            }}
+            const frame = document.createElement('iframe');
+            frame.onload = () => {{ window.framed = true; }};
+            frame.src = 'http://{addr}{path}';
+            document.documentElement.append(frame);"
+        ))
+        .await;
+    browser.gives("return window.read", json!(["refused", "refused"])).await;
+    browser.gives("return window.framed === true", true).await;
+    until("no socket, not even of the frame", async || {
+        let metrics = http::get(addr, "/metrics").await.body;
+        metrics.lines().any(|line| line == "hotloader_sockets 0").then_some(())
+    })
+    .await;
+
+    // Its own browser gets in again, and no other.
+    browser.open_at(&format!("{}{path}", server.url())).await;
+    browser.shows(COUNT, "Clicked 1 time").await;
+    stranger.open_at(&format!("{}{path}", server.url())).await;
+    stranger.gives("return document.title", "This is somebody else's session").await;
+    stranger.end().await;
     browser.end().await;
 }

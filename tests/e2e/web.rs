@@ -116,7 +116,9 @@ async fn beyond_the_maximum_newcomers_are_turned_away_and_the_others_go_on() {
     let site = Site::configured("[session]\nmax = 2\n");
     let server = Server::start(&site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
-    begin(server.addr()).await;
+    let unopened = begin(server.addr()).await;
+    let _second = Browser::open_app(&server).await;
+    assert_eq!(http::get(server.addr(), &format!("/{unopened}")).await.status, 404, "it made room");
     let answer = http::get(server.addr(), "/").await;
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some());

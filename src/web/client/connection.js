@@ -70,7 +70,7 @@ export class Connection {
 
   /** A refused socket does not say why. If the page is gone too, the session is. */
   async #checkSession() {
-    const answer = await fetch(`/${this.session}`, { cache: "no-store" }).catch(() => null);
-    if (answer?.status === 404) location.assign(`/${this.session}`); // the server says so, and offers a new one
+    const page = await fetch(`/${this.session}`, { cache: "no-store" }).catch(() => null);
+    if (page && [403, 404].includes(page.status)) location.assign(page.url); // the server says so, and offers a new one
   }
 }

@@ -113,7 +113,7 @@ function error(one) {
   }) ?? [];
   return h("div",
     h("p.bad", place(one), ` ${one.message}`),
-    h("p.faint", `${plural(one.sessions, "session")} kept the previous version`),
+    h("p.faint", `${plural(one.sessions + (one.alone ?? 0), "session")} kept the previous version`),
     lines.length > 0 && h("pre", ...lines),
     one.traceback && h("pre", one.traceback));
 }
@@ -136,7 +136,7 @@ function reload(one) {
   const stages = STAGES.filter((stage) => one.stages[stage] !== undefined)
     .map((stage) => `${stage} ${number.format(one.stages[stage])} ms`).join(" · ");
   const details = h(`details.${one.status}`, summary, h("div",
-    h("p", `Generation ${one.generation}: new code in ${one.applied} of ${plural(one.sessions, "session")}` + (one.kept ? `, ${one.kept} kept the previous version` : "")),
+    h("p", `Generation ${one.generation}: new code in ${one.applied} of ${plural(one.sessions, "session")}` + (one.alone ? ` (${one.alone} without a browser)` : "") + (one.kept ? `, ${one.kept} kept the previous version` : "")),
     h("p.mono", files),
     h("p.faint", stages),
     ...one.notes.map((note) => h("p.warn", typeof note === "string" ? note : note.text ?? JSON.stringify(note))),
@@ -173,7 +173,7 @@ function sessions(value, actions) {
   const heads = ["session", "age", "sockets", "memory", "generation", "last error", ""];
   const numbers = new Set(["sockets", "memory", "generation"]);
   put("sessions", [
-    h("p.faint", `${plural(value.total, "session")} on ${plural(value.threads, "thread")}`,
+    h("p.faint", `${plural(value.connected, "session")} with a browser, ${value.total - value.connected} without, on ${plural(value.threads, "thread")}`,
       value.shown.length < value.total && `; ${value.shown.length} are shown`,
       value.stuck > 0 && h("span.bad", `; ${plural(value.stuck, "thread")} stuck`)),
     h("div.scroll", h("table",
