@@ -75,6 +75,8 @@ impl Server {
             session: config.session.clone(),
             lua: config.lua.clone(),
             scope: config.hotload.scope,
+            bindings: config.server.bindings,
+            refused: Arc::default(),
             published: published.clone(),
         })
         .map_err(ServerError::Threads)?;
@@ -264,6 +266,7 @@ fn metrics_text(
         metrics.dropped_sockets.set(counted(dropped));
         metrics.refused_connections.set(counted(endpoint.counters().refused()));
         metrics.unread_answers.set(counted(endpoint.counters().unread()));
+        metrics.refused.set(counted(endpoint.sessions().refused()));
         if let Some(health) = &health {
             metrics.watching(&health.borrow());
         }

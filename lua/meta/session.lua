@@ -60,6 +60,12 @@ function Session:createVariable(parent, object, properties) end
 ---@param which integer | table its id or its object
 function Session:destroyVariable(which) end
 
+---Lets a page's own scripts ask for these paths of a prototype's objects, beside what its viewdefs bind. What
+---a file exposed goes when the file runs again, or is gone.
+---@param prototype table | string a prototype, or its name
+---@param paths string[] as in viewdefs; with `?access=r` after it, one can only be shown
+function Session:expose(prototype, paths) end
+
 ---Calls a function once, after some time.
 ---@param callback fun()
 ---@param ms? number

@@ -91,6 +91,19 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Serve pages that show the inside of sessions; `--hotload` turns it on.
     pub debug_pages: bool,
+    /// What browsers may ask for.
+    pub bindings: BindingRule,
+}
+
+/// What browsers may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BindingRule {
+    /// What view templates bind, and what `session:expose` names.
+    #[default]
+    Templates,
+    /// Any path that is not private.
+    Any,
 }
 
 /// `[lua]`
@@ -358,6 +371,7 @@ impl Default for ServerConfig {
             connections_per_address: 256,
             max_connections: 0,
             debug_pages: false,
+            bindings: BindingRule::default(),
         }
     }
 }

@@ -273,6 +273,7 @@ fn all_mistakes_of_all_layers_are_told_at_once_and_in_order() {
             siblings: [
                 "allowed_hosts",
                 "allowed_origins",
+                "bindings",
                 "debug_pages",
                 "host",
                 "max_frame",

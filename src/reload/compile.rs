@@ -7,7 +7,9 @@ use std::{
 
 use mlua::{Lua, LuaOptions, StdLib, chunk::ChunkMode};
 
-use super::{Diagnostic, FileEntry, Generation, LUA_ROOT, SourceFile, VIEWDEF_ROOT, Viewdef, viewdef};
+use super::{
+    Bindings, Diagnostic, FileEntry, Generation, LUA_ROOT, SourceFile, VIEWDEF_ROOT, Viewdef, viewdef,
+};
 use crate::watch::{Change, ChangeSet, Content};
 
 /// Where a site's files are, relative to the site: what people call them in messages.
@@ -41,6 +43,7 @@ impl Compiler {
             number: last.number + 1,
             files: last.files.clone(),
             viewdefs: last.viewdefs.clone(),
+            bindings: last.bindings.clone(),
             viewdef_errors: last.viewdef_errors.clone(),
             changed: Vec::new(),
             removed: Vec::new(),
@@ -58,6 +61,10 @@ impl Compiler {
                 VIEWDEF_ROOT => self.take_viewdef(&mut next, change),
                 _ => {}
             }
+        }
+        let of_templates = |change: &Change| change.root == VIEWDEF_ROOT;
+        if changes.initial || last.number == 0 || changes.changes.iter().any(of_templates) {
+            next.bindings = Arc::new(Bindings::new(&next.viewdefs));
         }
         if let Err(error) = self.lua.gc_collect() {
             tracing::debug!(%error, "collecting the compiler's garbage");

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::{Diagnostic, ReloadReport, Telling, Viewdef};
+use super::{Bindings, Diagnostic, ReloadReport, Telling, Viewdef};
 use crate::watch::ContentHash;
 
 /// All code and templates of a site as of one change set. Numbers only grow; a file that does not
@@ -21,6 +21,8 @@ pub struct Generation {
     pub files: BTreeMap<PathBuf, FileEntry>,
     /// Good view templates by key, `TYPE.NAMESPACE`.
     pub viewdefs: BTreeMap<String, Arc<Viewdef>>,
+    /// What these bind. The same one for as long as no template changes.
+    pub bindings: Arc<Bindings>,
     /// What is wrong with templates at the moment, by file.
     pub viewdef_errors: BTreeMap<PathBuf, Diagnostic>,
     /// As people know them (`lua/app.lua`), the files that were saved since the last one.

@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `compile` | change set + last generation → next [`Generation`]; each file parsed once for all sessions |
 //! | `generation` | the immutable state of all code that sessions start from and move to |
-//! | `viewdef` | checks and names of HTML view templates |
+//! | `viewdef` | checks and names of HTML view templates, and those that come with the server |
+//! | `bindings` | what a template binds: its `ui-*` attributes |
+//! | `allow_list` | what all templates bind, by type: what browsers may ask for |
 //! | `diagnostic` | an error with file, line, excerpt and traceback |
 //! | `note` | what a developer should know of a reload that went well |
 //! | `report` | what a reload did in all sessions, summed up: what browsers are told |
@@ -16,6 +18,8 @@
 //! This layer knows how to compile Lua and nothing of sessions: whoever owns Lua states implements
 //! [`SessionHost`].
 
+mod allow_list;
+mod bindings;
 mod compile;
 mod diagnostic;
 mod generation;
@@ -28,6 +32,8 @@ pub(crate) mod source_text;
 mod telling;
 mod viewdef;
 
+pub use allow_list::{Bindings, Bound, Place, Role, Scope};
+pub use bindings::{Binding, Ways, normal};
 pub use compile::{Compiler, SiteLayout};
 pub use diagnostic::{Diagnostic, ExcerptLine};
 pub use generation::{FileEntry, Generation, Published, SourceFile};
@@ -36,7 +42,7 @@ pub use note::{Note, RunAgain, StaleKind};
 pub use refreshing::Refreshing;
 pub use report::{Effects, ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
 pub use telling::{EditorLink, Telling};
-pub use viewdef::Viewdef;
+pub use viewdef::{Viewdef, built_in};
 
 use crate::watch::RootId;
 

@@ -1,17 +1,25 @@
 //! HTML view templates: `TYPE.NAMESPACE.html` with exactly one root `<template>`.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use html5gum::{Token, Tokenizer, emitters::default::DefaultEmitter};
 
-use super::Diagnostic;
+use super::{Binding, Diagnostic, bindings};
 use crate::watch::{Content, ContentHash};
 
 /// A template that was checked.
 #[derive(Debug)]
 pub struct Viewdef {
+    /// The file, as people know it.
+    pub file: String,
     /// The text of the file.
     pub html: String,
+    /// What it binds.
+    pub bindings: Vec<Binding>,
     /// Identity of the content.
     pub hash: ContentHash,
 }
@@ -31,8 +39,28 @@ impl Viewdef {
             let line = line_at(&content.bytes, at);
             Diagnostic::about(display, Some(line), message).with_excerpt(&content.bytes)
         })?;
-        Ok(Self { html: html.to_owned(), hash: content.hash })
+        Ok(Self::of(display, html, content.hash))
     }
+
+    fn of(file: &str, html: &str, hash: ContentHash) -> Self {
+        Self { file: file.to_owned(), html: html.to_owned(), bindings: bindings::of_template(html), hash }
+    }
+}
+
+/// The templates that come with the server, by key: used where the site has none of that name.
+pub fn built_in() -> &'static BTreeMap<String, Arc<Viewdef>> {
+    static ALL: LazyLock<BTreeMap<String, Arc<Viewdef>>> = LazyLock::new(|| {
+        let list = "<template><div ui-viewlist=\"items\"></div></template>";
+        let item = "<template><div ui-view=\"item\"></div></template>";
+        let all = [
+            ("lua.ViewList.DEFAULT", list),
+            ("lua.ViewList.list-item", list),
+            ("lua.ViewListItem.list-item", item),
+        ];
+        let viewdef = |html: &str| Viewdef::of("(built in)", html, Content::new(html.as_bytes()).hash);
+        all.map(|(key, html)| (key.into(), Arc::new(viewdef(html)))).into()
+    });
+    &ALL
 }
 
 /// The key of a template's file: its name without `.html`, if that is `TYPE.NAMESPACE`.

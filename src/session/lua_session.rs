@@ -14,11 +14,13 @@ use super::{
     batch::ReceivedBatch,
     id::SessionId,
     outbox::{Frame, Outbox, Over},
+    refusals::Refusals,
     settings::SessionSettings,
 };
 use crate::{
+    config::BindingRule,
     reload::{Diagnostic, Generation, Refreshing, ReloadReport},
-    variables::{Account, Charge, ErrorCode, Incoming, Objects, Outgoing, View},
+    variables::{Account, Allowed, Charge, ErrorCode, Incoming, Objects, Outgoing, View},
     vm::{Failure, Failures, Vm},
 };
 
@@ -121,6 +123,9 @@ pub struct LuaSession {
     objects: Objects,
     /// For what is held for its browsers.
     pub(super) account: Account,
+    /// What its browsers may ask for; and the version of what its scripts have exposed that is in there.
+    allowed: (Arc<Allowed>, u64),
+    refusals: Refusals,
     pub(super) start_error: Option<Diagnostic>,
     pub(super) failures: Failures,
     /// Where in the site the browser is, below the session's own address; `None`: at its beginning.
@@ -161,6 +166,8 @@ impl LuaSession {
             last_error: start_error.clone().map(|error| Box::new((now, error))),
             objects,
             account,
+            allowed: Default::default(),
+            refusals: Refusals::default(),
             start_error,
             failures: Failures::default(),
             url: None,
@@ -263,6 +270,7 @@ impl LuaSession {
         self.began = Instant::now();
         self.last_error = start_error.clone().map(|error| Box::new((self.began, error)));
         (self.objects, self.start_error, self.vm) = (objects, start_error, vm);
+        self.allowed = Default::default();
         self.failures = Failures::default();
         self.refresh = Refresh::Now;
     }
@@ -318,6 +326,7 @@ impl LuaSession {
                 return true;
             }
         };
+        self.bring_allowed_up_to_date();
         self.want(if begun.user_event { Refresh::Now } else { Refresh::Soon });
         for message in begun.messages.by_ref() {
             let Some(client) = self.clients.iter_mut().find(|client| client.id == id) else { return true };
@@ -468,10 +477,29 @@ impl LuaSession {
         self.lonely_since.filter(|_| !timeout.is_zero())?.checked_add(timeout)
     }
 
+    /// By the templates of the code it runs, and what its scripts have exposed.
+    fn bring_allowed_up_to_date(&mut self) {
+        let (allowed, version) = &self.allowed;
+        let (generation, exposed) = (self.generation(), self.vm.exposed_version());
+        match self.settings.bindings {
+            BindingRule::Any if allowed.is_open() => {}
+            BindingRule::Any => self.allowed.0 = Arc::new(Allowed::anything()),
+            BindingRule::Templates if allowed.is_of(&generation.bindings) && *version == exposed => {}
+            BindingRule::Templates => {
+                let bindings = generation.bindings.clone();
+                self.allowed = (Arc::new(Allowed::by_templates(bindings, &self.vm.exposed())), exposed);
+            }
+        }
+        for client in &mut self.clients {
+            client.view.allow(&self.allowed.0);
+        }
+    }
+
     /// The AfterBatch pass: what differs from what each browser has goes to it, as one frame.
     fn after_batch(&mut self, now: Instant) {
         (self.refreshed, self.refresh_at) = (now, None);
         let generation = self.generation();
+        self.bring_allowed_up_to_date();
         let (mut congested, mut unfinished, mut starved) = (false, false, false);
         let mut last: Option<Frame> = None;
         for at in 0..self.clients.len() {
@@ -494,6 +522,7 @@ impl LuaSession {
                 None => client.frame(&self.vm, &mut self.objects, &generation),
             };
             unfinished |= client.view.is_unfinished();
+            self.refusals.take(client.view.take_refusals(), &self.id, &self.settings.refused);
             let Some(text) = text else { continue };
             match frame(text, &mut last, &self.account) {
                 Ok(frame) => client.outbox.try_send(frame),

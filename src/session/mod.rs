@@ -12,6 +12,7 @@
 //! | `clock` | wakes sessions for their timers |
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
 //! | `reload` | a generation in one session: all of it or none of it |
+//! | `refusals` | what browsers asked for and may not have: counted, and told |
 //! | `summary` | what the status page tells of a session |
 //! | `unopened` | those that no browser has connected to yet |
 //! | `settings` | what all sessions have in common |
@@ -31,6 +32,7 @@ mod lua_session;
 mod notice;
 mod outbox;
 mod pool;
+mod refusals;
 mod registry;
 mod reload;
 mod secret;

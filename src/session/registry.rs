@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -168,6 +168,11 @@ impl LuaSessions {
         let mut running = self.handles();
         running.retain(SessionHandle::has_begun);
         running
+    }
+
+    /// How often browsers asked for what they may not have, since the start.
+    pub fn refused(&self) -> u64 {
+        self.0.settings.refused.load(Ordering::Relaxed)
     }
 
     /// How many there are.

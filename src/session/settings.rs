@@ -1,9 +1,9 @@
 //! What all sessions have in common.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use crate::{
-    config::{LuaConfig, ReloadScope, SessionConfig},
+    config::{BindingRule, LuaConfig, ReloadScope, SessionConfig},
     reload::Published,
 };
 
@@ -16,6 +16,10 @@ pub struct SessionSettings {
     pub lua: LuaConfig,
     /// Which sessions run a saved file.
     pub scope: ReloadScope,
+    /// What browsers may ask for.
+    pub bindings: BindingRule,
+    /// How often a browser asked for something else.
+    pub refused: Arc<AtomicU64>,
     /// The code they run.
     pub published: Arc<Published>,
 }

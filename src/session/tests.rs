@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 mod api;
+mod bindings;
 mod glance;
 mod overridden;
 mod wrapper_types;
@@ -21,7 +22,7 @@ use super::{
     outbox::Frame,
 };
 use crate::{
-    config::{ByteSize, LuaConfig, ReloadScope, SessionConfig},
+    config::{BindingRule, ByteSize, LuaConfig, ReloadScope, SessionConfig},
     reload::{Effects, Generation, Note, Outcome, Published, testing},
 };
 
@@ -69,6 +70,8 @@ impl Site {
             session: SessionConfig::default(),
             lua: LuaConfig::default(),
             scope: ReloadScope::Loaded,
+            bindings: BindingRule::Any,
+            refused: Default::default(),
             published: published.clone(),
         };
         settings.lua.hotload = true;

@@ -10,7 +10,7 @@ use mlua::{Function, Value};
 
 use super::{SessionId, SessionSettings, lua_session::LuaSession};
 use crate::{
-    config::{ByteSize, LuaConfig, ReloadScope, SessionConfig},
+    config::{BindingRule, ByteSize, LuaConfig, ReloadScope, SessionConfig},
     reload::{Diagnostic, Generation, Outcome, Published, testing},
 };
 
@@ -40,6 +40,8 @@ pub(super) fn session_of(main: &str, configure: impl FnOnce(&mut SessionSettings
         session: SessionConfig::default(),
         lua: LuaConfig::default(),
         scope: ReloadScope::Loaded,
+        bindings: BindingRule::Any,
+        refused: Default::default(),
         published,
     };
     settings.session.budget.memory = ByteSize::mib(8);

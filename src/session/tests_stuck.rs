@@ -51,7 +51,14 @@ impl Site {
         session.budget.handler = Duration::from_secs(2);
         configure(&mut session);
         let (lua, scope) = (LuaConfig::default(), ReloadScope::Loaded);
-        let settings = SessionSettings { session, lua, scope, published: published.clone() };
+        let settings = SessionSettings {
+            session,
+            lua,
+            scope,
+            bindings: Default::default(),
+            refused: Default::default(),
+            published: published.clone(),
+        };
         Self { sessions: LuaSessions::start(settings).unwrap(), published }
     }
 

@@ -35,7 +35,14 @@ async fn a_batch_is_done_in_turns_and_a_reload_waits_for_its_end() {
     published.publish_good(Arc::new(save(&Generation::default(), &version("1"))));
     let session = SessionConfig { threads: 1, ..SessionConfig::default() };
     let lua = LuaConfig { hotload: true, ..LuaConfig::default() };
-    let settings = SessionSettings { session, lua, scope: ReloadScope::Loaded, published: published.clone() };
+    let settings = SessionSettings {
+        session,
+        lua,
+        scope: ReloadScope::Loaded,
+        bindings: crate::config::BindingRule::Any,
+        refused: Default::default(),
+        published: published.clone(),
+    };
     let sessions = LuaSessions::start(settings).unwrap();
     let session = sessions.create().await.unwrap();
     let (outbox, mut frames) = mpsc::channel(64);

@@ -37,6 +37,8 @@ pub struct Metrics {
     pub refused_connections: Gauge,
     /// HTTP connections let go because an answer was not read.
     pub unread_answers: Gauge,
+    /// What browsers asked for and no template binds.
+    pub refused: Gauge,
     reloads: Family<Label, Counter>,
     stages: Family<Label, Histogram>,
     watching: WatchMetrics,
@@ -70,6 +72,7 @@ impl Metrics {
             dropped_sockets: Gauge::default(),
             refused_connections: Gauge::default(),
             unread_answers: Gauge::default(),
+            refused: Gauge::default(),
             reloads: Family::default(),
             stages: Family::new_with_constructor(stage_histogram as fn() -> Histogram),
             watching: WatchMetrics::default(),
@@ -107,6 +110,11 @@ impl Metrics {
             "unread_answers",
             "HTTP connections let go because an answer was not read in time",
             self.unread_answers.clone(),
+        );
+        registry.register(
+            "refused",
+            "Values and calls that browsers asked for and may not have",
+            self.refused.clone(),
         );
         registry.register("reloads", "Reloads by how they went", self.reloads.clone());
         registry.register_with_unit(
@@ -221,6 +229,7 @@ mod tests {
             "stuck_threads",
             "change_sets_total",
             "dropped_sockets",
+            "refused",
             "reloads_total{status=\"ok\"}",
             "reloads_total{status=\"partial\"}",
             "reloads_total{status=\"failed\"}",

@@ -35,11 +35,15 @@ pub(crate) fn read(path: &Path, ancestors: &dyn Fn(usize) -> Option<Value>) -> R
     }
 }
 
+/// Whether a table is code: see [`Vm::is_code`](crate::vm::Vm::is_code).
+pub(crate) type IsCode<'a> = &'a dyn Fn(&Table) -> mlua::Result<bool>;
+
 /// Writes to the end of a path, or calls the method there.
 pub(crate) fn write(
     path: &Path,
     ancestors: &dyn Fn(usize) -> Option<Value>,
     value: Value,
+    is_code: IsCode<'_>,
 ) -> Result<(), AccessError> {
     let mut steps = path.steps.as_slice();
     let mut target = start(&mut steps, ancestors);
@@ -52,14 +56,46 @@ pub(crate) fn write(
     let table = table(&target, last)?;
     match last {
         Step::Field(name) => {
-            if matches!(table.get::<Value>(&**name)?, Value::Function(_)) {
-                return Err(unauthorized(path, "is a function; it can't be replaced from a browser"));
+            if matches!(&**name, "type" | "new") {
+                return Err(unauthorized(
+                    path,
+                    "makes an object what it is; it can't be written from a browser",
+                ));
             }
+            let present = table.get(&**name)?;
+            replaceable(path, table, &present, is_code)?;
             table.set(&**name, value)?;
         }
-        Step::Index(index) => table.set(index + 1, value)?,
+        Step::Index(index) => {
+            let present = table.get(index + 1)?;
+            replaceable(path, table, &present, is_code)?;
+            table.set(index + 1, value)?;
+        }
         Step::Call(name) | Step::CallWith(name) => method(table, name)?.call::<()>((table, value))?,
         Step::Parent => return Err(AccessError::Path("the parent's value can't be written".into())),
+    }
+    Ok(())
+}
+
+/// Whether a browser may put something in the place of `present`, own or inherited: only data.
+fn replaceable(path: &Path, table: &Table, present: &Value, is_code: IsCode<'_>) -> Result<(), AccessError> {
+    let is_called = match present {
+        Value::Function(_) | Value::Thread(_) | Value::UserData(_) | Value::LightUserData(_) => true,
+        // An object that can be called is as good as a function.
+        Value::Table(object) => match object.metatable() {
+            Some(metatable) => !metatable.raw_get::<Value>("__call")?.is_nil(),
+            None => false,
+        },
+        _ => false,
+    };
+    if is_called {
+        return Err(unauthorized(path, "is a function; it can't be replaced from a browser"));
+    }
+    if is_code(table)? {
+        return Err(unauthorized(
+            path,
+            "is in a prototype or a library; only Lua code changes what many objects have",
+        ));
     }
     Ok(())
 }

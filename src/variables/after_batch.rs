@@ -7,11 +7,12 @@ use mlua::{LuaString, Value};
 
 use super::{
     access::{self, AccessError},
+    allowed::{Allowed, Denied, unauthorized},
     frame::Frame,
     message::{ErrorCode, Outgoing, Properties, cut},
     nodes::Earlier,
     tree::{ROOT, Variable, View, code},
-    value::{Encoded, Objects},
+    value::{self, Encoded, Objects},
     wrapper::Wrapping,
 };
 use crate::{
@@ -34,6 +35,8 @@ struct Reading {
     type_name: NewType,
     /// The type itself, for the next glance.
     lua_type: Option<LuaString>,
+    /// What its children are paths from is a list.
+    is_list: bool,
     /// A wrapper was asked, or has changed properties: what was read before may be another now.
     unsettled: bool,
 }
@@ -69,6 +72,7 @@ impl View {
     fn pass(&mut self, vm: &Vm, objects: &mut Objects, frame: &mut Frame) -> bool {
         let mut unsettled = false;
         let mut place = 0;
+        let allowed = self.allowed.clone();
         loop {
             let (at, value) = self.first_to_read(place, vm);
             let Some((earlier, variable)) = self.nodes.at(at) else { break };
@@ -80,18 +84,38 @@ impl View {
             place = at + 1;
             let parent = variable.parent.and_then(|parent| earlier.get(parent));
             variable.hidden = variable.properties.inactive() || parent.is_some_and(|parent| parent.hidden);
+            if variable.hidden {
+                continue;
+            }
+            match variable.judge(earlier, &allowed, &mut self.refusals) {
+                None => {}
+                Some(Denied::Refused) => {
+                    if !variable.is_refused() {
+                        let why = variable.why(earlier, &allowed);
+                        variable.refuse(why, frame);
+                    }
+                    continue;
+                }
+                Some(Denied::Aside) => {
+                    variable.blank(frame);
+                    continue;
+                }
+            }
             let wanted = variable.watched || variable.children > 0;
-            if !variable.hidden && wanted && variable.access.readable() {
+            if wanted && variable.access.readable() {
                 let mut lua_type = None;
-                match variable.read(value, earlier, vm, objects) {
+                match variable.read(value, earlier, vm, objects, &allowed) {
                     Ok(mut reading) => {
                         unsettled |= reading.unsettled;
                         lua_type = reading.lua_type.take();
+                        variable.note(&reading, lua_type.as_ref(), &allowed);
                         variable.take(reading, frame);
                     }
                     Err(error) => variable.fail(error, frame),
                 }
                 self.take_note(at, lua_type, vm);
+            } else {
+                variable.restore(frame);
             }
         }
         unsettled
@@ -113,11 +137,26 @@ impl View {
 
 impl Variable {
     /// Its value, before the pass in which it is sent: something below it is written.
-    pub(super) fn look_ahead(&mut self, earlier: Earlier<'_>, vm: &Vm, objects: &mut Objects) {
+    pub(super) fn look_ahead(
+        &mut self,
+        earlier: Earlier<'_>,
+        vm: &Vm,
+        objects: &mut Objects,
+        allowed: &Allowed,
+    ) {
         if self.access.readable() {
             self.settled = false;
-            self.value = self.read(None, earlier, vm, objects).map_or(Value::Nil, |reading| reading.value);
+            let mut reading = self.read(None, earlier, vm, objects, allowed).unwrap_or_default();
+            let lua_type = reading.lua_type.take();
+            self.note(&reading, lua_type.as_ref(), allowed);
+            self.value = reading.value;
         }
+    }
+
+    /// For what its children may ask for.
+    fn note(&mut self, reading: &Reading, lua_type: Option<&LuaString>, allowed: &Allowed) {
+        let is_table = reading.value.is_table();
+        self.note_kind(lua_type.filter(|_| is_table), reading.is_list, is_table, allowed);
     }
 
     /// `value` is what its path leads to, if that is known.
@@ -127,11 +166,12 @@ impl Variable {
         earlier: Earlier<'_>,
         vm: &Vm,
         objects: &mut Objects,
+        allowed: &Allowed,
     ) -> Result<Reading, (ErrorCode, String)> {
         self.looked = true;
         let budget = Budget { time: vm.budget().read, key: "session.budget.read" };
         let mut refusal = None;
-        let read = vm.run(budget, |_| match self.look(value, earlier, vm, objects) {
+        let read = vm.run(budget, |_| match self.look(value, earlier, vm, objects, allowed) {
             Ok(reading) => Ok(reading),
             Err(AccessError::Lua(error)) => Err(error),
             Err(AccessError::Path(description)) => {
@@ -165,6 +205,7 @@ impl Variable {
         earlier: Earlier<'_>,
         vm: &Vm,
         objects: &mut Objects,
+        allowed: &Allowed,
     ) -> Result<Reading, AccessError> {
         let value = match &self.path {
             _ if value.is_some() => value.unwrap_or_default(),
@@ -185,6 +226,13 @@ impl Variable {
             let object = encoded.is_some_and(|encoded| matches!(encoded, Encoded::Object(_)));
             let object = if object { reading.value.as_table() } else { None };
             (reading.type_name, reading.lua_type) = self.new_type(object, objects)?;
+            reading.is_list = encoded.is_some_and(|encoded| matches!(encoded, Encoded::Array(_)));
+        } else if let (Value::Table(table), false) = (&reading.value, allowed.is_open()) {
+            reading.lua_type = objects.type_name(table)?;
+            reading.is_list = reading.lua_type.is_none() && objects.is_array(table)?;
+        }
+        if let (Value::Table(table), None, false) = (&reading.value, &reading.lua_type, reading.is_list) {
+            reading.is_list = value::is_empty_list(table)?;
         }
         Ok(reading)
     }
@@ -214,8 +262,12 @@ impl Variable {
             _ => None,
         };
         let (type_name, lua_type) = self.new_type(wrapper.or(object), objects)?;
+        let is_list = match wrapper {
+            Some(_) => self.wrapping.as_ref().is_some_and(|wrapping| wrapping.is_list()),
+            None => matches!(encoded, Encoded::Array(_)),
+        };
         let encoded = Some(encoded).filter(|encoded| self.sent.as_ref() != Some(encoded));
-        Ok(Reading { value, encoded, type_name, lua_type, unsettled })
+        Ok(Reading { value, encoded, type_name, lua_type, is_list, unsettled })
     }
 
     /// The type, if the browser has another; and as it is in Lua.
@@ -254,19 +306,59 @@ impl Variable {
 
     fn fail(&mut self, mut error: (ErrorCode, String), frame: &mut Frame) {
         cut(&mut error.1);
+        self.clear(frame);
+        if self.watched {
+            self.say_error(error, frame);
+        }
+    }
+
+    /// The browser knows that it may not have it.
+    fn is_refused(&self) -> bool {
+        let is_told = self.error.as_ref().is_some_and(|error| error.0 == ErrorCode::Unauthorized);
+        let is_shown = self.watched && self.access.readable();
+        is_told && (!is_shown || self.sent == Some(Encoded::Null))
+    }
+
+    /// The browser may not have it, and is told so.
+    fn refuse(&mut self, why: String, frame: &mut Frame) {
+        if self.access.readable() {
+            self.clear(frame);
+        }
+        self.say_error(unauthorized(why), frame);
+    }
+
+    /// The browser may not have it any more, and is about to hear why.
+    fn blank(&mut self, frame: &mut Frame) {
+        if self.access.readable() {
+            self.clear(frame);
+        }
+    }
+
+    /// What can't be read is told by an update without a value when it may be had again.
+    fn restore(&mut self, frame: &mut Frame) {
+        if !self.access.readable() && self.error.take().is_some() {
+            frame.update(self.properties.priority("path"), self.id, None, Properties::new());
+        }
+    }
+
+    /// Nothing stale is shown.
+    fn clear(&mut self, frame: &mut Frame) {
         self.value = Value::Nil;
+        self.forget_kind();
         if let Some(wrapping) = &mut self.wrapping {
             wrapping.stand_down();
         }
         if !self.watched {
             return;
         }
-        // Nothing stale is shown.
         let stale = self.sent.as_ref() != Some(&Encoded::Null);
         if stale {
             self.sent = Some(Encoded::Null);
         }
         self.say(stale.then_some(Encoded::Null), Properties::new(), frame);
+    }
+
+    fn say_error(&mut self, error: (ErrorCode, String), frame: &mut Frame) {
         if self.error.as_deref() != Some(&error) {
             let (code, description) = error.clone();
             frame.push(

@@ -55,12 +55,12 @@ impl View {
         let list = self.nodes.list();
         let is_next = list.get(place).is_some_and(|(_, variable)| variable.may_be_passed());
         let Some(known) = self.known.as_ref().filter(|_| is_next) else { return (place, None) };
-        let (mut at, mut found) = (place, false);
+        let (mut at, mut found, is_open) = (place, false, self.allowed.is_open());
         // For all of them together. If that is not enough, the one that was under way has it for itself.
         let budget = Budget { time: vm.budget().read, key: "session.budget.read" };
         let read = vm.run(budget, |lua| {
             let look = |l: *mut lua_State| {
-                let mut glance = Glance { l, list, parent: 0 };
+                let mut glance = Glance { l, list, parent: 0, is_open };
                 // SAFETY: see above; the closure is called with the table at the first place of the stack.
                 unsafe {
                     loop {
@@ -151,6 +151,8 @@ struct Glance<'a> {
     list: &'a [Node],
     /// Where the last parent was: mostly it is that of the next one, too.
     parent: usize,
+    /// Browsers may ask for anything.
+    is_open: bool,
 }
 
 impl<'a> Glance<'a> {
@@ -166,7 +168,7 @@ impl<'a> Glance<'a> {
         let Some((_, variable)) = self.list.get(place) else { return Seen::Unclear };
         let (Some(path), Some(parent)) = (&variable.path, variable.parent) else { return Seen::Unclear };
         let Some(parent) = self.parent(parent).filter(|parent| !parent.hidden) else { return Seen::Unclear };
-        if !variable.may_be_passed() {
+        if !variable.may_be_passed() || !variable.grant.holds_below(parent) {
             return Seen::Unclear;
         }
         // SAFETY: see at the top.
@@ -185,7 +187,7 @@ impl<'a> Glance<'a> {
             lua_rawgeti(self.l, KNOWN, base(variable.slot));
             let is_same = lua_rawequal(self.l, -1, -2) != 0;
             lua_pop(self.l, 1);
-            if is_same && (kind != LUA_TTABLE || !variable.watched || self.is_same_object(variable)) {
+            if is_same && (kind != LUA_TTABLE || self.is_unseen(variable) || self.is_same_object(variable)) {
                 Seen::Same
             } else {
                 Seen::Another
@@ -226,6 +228,11 @@ impl<'a> Glance<'a> {
             lua_pushlstring(self.l, name.as_ptr().cast(), name.len());
             lua_gettable(self.l, -2);
         }
+    }
+
+    /// Neither it nor what is below it depends on its type.
+    fn is_unseen(&self, variable: &Variable) -> bool {
+        !variable.watched && (variable.children == 0 || self.is_open)
     }
 
     /// Whether the table on top of the stack, which was sent as an object, still is one of that type.

@@ -8,6 +8,7 @@
 //! | `value` | Lua values as the protocol writes them, and back |
 //! | `text` | long texts and arrays, held once however many variables show them |
 //! | `access` | follows a path through Lua objects: reads, calls, writes |
+//! | `allowed` | what a browser may do with a variable: what templates bind |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
 //! | `nodes` | where they are kept, parents before children |
 //! | `properties` | what is known of a variable beside its value, and what of it the browser has |
@@ -23,6 +24,7 @@
 mod access;
 mod account;
 mod after_batch;
+mod allowed;
 mod declared;
 mod frame;
 mod glance;
@@ -37,6 +39,7 @@ mod viewdefs;
 mod wrapper;
 
 pub use account::{Account, Charge, Exceeded};
+pub(crate) use allowed::{Allowed, Refusal};
 pub use message::{BadMessage, Batch, ErrorCode, Incoming, Outgoing};
 pub(crate) use tree::View;
 pub(crate) use value::Objects;

@@ -124,14 +124,14 @@ impl Nodes {
 #[derive(Clone, Copy)]
 pub(super) struct Earlier<'a>(&'a [Node]);
 
-impl Earlier<'_> {
-    pub(super) fn get(&self, key: Key) -> Option<&Variable> {
+impl<'a> Earlier<'a> {
+    pub(super) fn get(self, key: Key) -> Option<&'a Variable> {
         find(self.0, key).map(|at| &*self.0[at].1)
     }
 
     /// What children of a variable's parent start from (level 0), those of the parent's parent (1), and
     /// so on.
-    pub(super) fn ancestor(&self, variable: &Variable, level: usize) -> Option<mlua::Value> {
+    pub(super) fn ancestor(self, variable: &Variable, level: usize) -> Option<mlua::Value> {
         let mut ancestor = self.get(variable.parent?)?;
         for _ in 0..level {
             ancestor = self.get(ancestor.parent?)?;

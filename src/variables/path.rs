@@ -61,6 +61,17 @@ impl fmt::Display for Step {
     }
 }
 
+impl fmt::Display for Path {
+    /// As bindings are written: see `reload::normal`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, step) in self.steps.iter().enumerate() {
+            let dot = if place > 0 { "." } else { "" };
+            write!(f, "{dot}{step}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Path {
     /// Reads `a.b.0.name()?key=value&flag`; what follows `?` goes into `properties`.
     pub(crate) fn parse(text: &str, properties: &mut Properties) -> Result<Self, PathError> {
@@ -186,6 +197,17 @@ mod tests {
     fn a_step_is_shown_as_it_was_written() {
         for text in ["a", "0", "name()", "set(_)", ".."] {
             assert_eq!(steps(text).unwrap()[0].to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_looked_up_is_what_is_followed() {
+        for text in
+            ["", " a.b ", "..", "..x", "...x", ".....x.0", "007", "a.+1.b()", "set(_)?x=y", "a?b?c", ".....7"]
+        {
+            let path = Path::parse(text, &mut Properties::new()).unwrap();
+            assert_eq!(path.to_string(), crate::reload::normal(text), "{text:?}");
+            assert_eq!(Path::parse(&path.to_string(), &mut Properties::new()).unwrap(), path, "{text:?}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use super::message::Properties;
+use crate::reload::Role;
 
 /// A variable that has more of them has them from a loop.
 const MAX_PROPERTIES: usize = 64;
@@ -57,6 +58,7 @@ pub(super) struct PropertySet {
     /// What every pass asks for.
     inactive: bool,
     wrapped: bool,
+    named_by_lua: bool,
 }
 
 impl PropertySet {
@@ -130,9 +132,15 @@ impl PropertySet {
         self.wrapped
     }
 
+    /// Lua code has set a property that names a prototype.
+    pub(super) fn named_by_lua(&self) -> bool {
+        self.named_by_lua
+    }
+
     /// Takes what the browser has still to be told, if it is something new.
     pub(super) fn tell(&mut self, name: &str, value: String) -> Result<bool, TooMany> {
         let new = self.put(name, value)?;
+        self.named_by_lua |= Role::of(split(name).0).is_some();
         if new {
             self.unsent.insert(split(name).0.to_owned());
         }

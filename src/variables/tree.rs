@@ -4,16 +4,17 @@
 //! can't disturb each other. What they show is the same: the session's objects. Beside them are those
 //! that Lua code made (`declared`), in each socket under the same id.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use mlua::{Lua, Table, Value};
 
 use super::{
     access::{self, AccessError},
     account::{Account, Charge, Exceeded},
+    allowed::{Allowed, Grant, Refusal, unauthorized},
     message::{ErrorCode, Incoming, Outgoing, Properties, VarId, cut},
     nodes::{Key, Nodes},
-    path::{Access, Path, PathError},
+    path::{Access, Path, PathError, Step},
     properties::{self, PropertySet, TooMany},
     value::{Encoded, Objects},
     viewdefs::KnownViewdefs,
@@ -41,6 +42,9 @@ pub(crate) struct View {
     over: bool,
     /// The last frame had no room for all that is to be said.
     pub(super) unfinished: bool,
+    pub(super) allowed: Arc<Allowed>,
+    /// What was refused, for the log.
+    pub(super) refusals: Vec<Refusal>,
 }
 
 /// A place in the session's objects, and what the browser knows of it.
@@ -52,7 +56,9 @@ pub(super) struct Variable {
     pub(super) children: u32,
     /// `None`: it has no path and keeps the value that was written.
     pub(super) path: Option<Path>,
+    /// What the browser may do with it, of what it wants to.
     pub(super) access: Access,
+    pub(super) grant: Grant,
     pub(super) properties: PropertySet,
     pub(super) watched: bool,
     /// It or one above it is inactive, as of the last pass.
@@ -191,11 +197,13 @@ impl View {
             (None, Some(value)) => decode(vm, objects, &value)?,
             _ => Value::Nil,
         };
+        let grant = Grant::asking(access);
         Ok(self.nodes.insert(Variable {
             id,
             parent,
             path,
             access,
+            grant,
             properties,
             value,
             kept,
@@ -233,7 +241,9 @@ impl View {
         if !properties.is_empty() {
             self.set_properties(key, properties, vm, objects)?;
         }
-        let (Some(json), Some(variable)) = (value, self.nodes.get(key)) else { return Ok(()) };
+        let Some(json) = value else { return Ok(()) };
+        self.judge_now(key, vm, objects)?;
+        let Some(variable) = self.nodes.get(key) else { return Ok(()) };
         if !variable.access.writable() {
             return Err((ErrorCode::Unauthorized, format!("variable {id} can't be written")));
         }
@@ -263,7 +273,13 @@ impl View {
         vm: &Vm,
         objects: &mut Objects,
     ) -> Result<(), Refused> {
-        let Some(variable) = self.nodes.get_mut(key) else { return Ok(()) };
+        self.look_above(key, vm, objects);
+        let Some((earlier, variable)) = self.nodes.with_earlier(key) else { return Ok(()) };
+        if let Err(refusal) = variable.may_take(&properties, earlier, &self.allowed) {
+            let description = refusal.description.clone();
+            self.refusals.push(refusal);
+            return Err(unauthorized(description));
+        }
         let mut create = false;
         let before = variable.properties.cost();
         for (name, value) in properties {
@@ -293,6 +309,8 @@ impl View {
     fn make_instance(&mut self, key: Key, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
         let Some(variable) = self.nodes.get(key) else { return Ok(()) };
         let Some(prototype) = variable.properties.get_set("create").map(str::to_owned) else { return Ok(()) };
+        self.judge_now(key, vm, objects)?;
+        let Some(variable) = self.nodes.get(key) else { return Ok(()) };
         if !variable.access.writable() || variable.id < ROOT {
             let id = variable.id;
             return Err((
@@ -320,9 +338,33 @@ impl View {
         }
         for key in unread.into_iter().rev() {
             if let Some((earlier, variable)) = self.nodes.with_earlier(key) {
-                variable.look_ahead(earlier, vm, objects);
+                match variable.judge(earlier, &self.allowed, &mut self.refusals) {
+                    None => variable.look_ahead(earlier, vm, objects, &self.allowed),
+                    Some(_) => variable.value = Value::Nil,
+                }
             }
         }
+    }
+
+    /// Whether the browser may write it.
+    fn judge_now(&mut self, key: Key, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
+        let Some((earlier, variable)) = self.nodes.with_earlier(key) else { return Ok(()) };
+        let parent = variable.parent.and_then(|parent| earlier.get(parent));
+        if !parent.is_some_and(|parent| parent.looked && variable.grant.holds_below(parent)) {
+            self.look_above(key, vm, objects);
+        }
+        let Some((earlier, variable)) = self.nodes.with_earlier(key) else { return Ok(()) };
+        let before = self.refusals.len();
+        let refusal = match variable.judge(earlier, &self.allowed, &mut self.refusals) {
+            None => variable.refuse_write(earlier, &self.allowed),
+            Some(_) => Some(variable.refuse_again(earlier, &self.allowed)),
+        };
+        let Some(refusal) = refusal else { return Ok(()) };
+        let description = refusal.description.clone();
+        if self.refusals.len() == before {
+            self.refusals.push(refusal);
+        }
+        Err(unauthorized(description))
     }
 
     fn write(&mut self, key: Key, written: &Value, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
@@ -331,7 +373,11 @@ impl View {
         if let Some(path) = &variable.path {
             let all = self.nodes.all();
             let ancestors = |level| all.ancestor(variable, level);
-            return run(vm, |_| access::write(path, &ancestors, written.clone()));
+            // `name()` that is an action is bound to be called with nothing.
+            let is_bare =
+                variable.access == Access::Action && matches!(path.steps.last(), Some(Step::Call(_)));
+            let value = if is_bare { Value::Nil } else { written.clone() };
+            return run(vm, |_| access::write(path, &ancestors, value, &|table| vm.is_code(table)));
         }
         if let Some(variable) = self.nodes.get_mut(key) {
             variable.value = written.clone();

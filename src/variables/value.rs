@@ -198,7 +198,7 @@ impl Objects {
 
     /// Number keys, no string keys but private ones, and no type. An empty table is an object, unless its
     /// metatable says otherwise, as that of a wrapper's items does.
-    fn is_array(&self, table: &Table) -> mlua::Result<bool> {
+    pub(super) fn is_array(&self, table: &Table) -> mlua::Result<bool> {
         if !table.raw_get::<Value>(&self.type_key)?.is_nil() {
             return Ok(false);
         }
@@ -305,13 +305,18 @@ impl Objects {
                     return Ok(self.get(id)?.map_or(Value::Nil, Value::Table));
                 }
                 let table = lua.create_table_with_capacity(0, fields.len())?;
-                for (name, field) in fields {
+                for (name, field) in fields.iter().filter(|(name, _)| !is_reserved(name)) {
                     table.raw_set(name.as_str(), self.decode_at(lua, field, depth + 1)?)?;
                 }
                 Value::Table(table)
             }
         })
     }
+}
+
+/// What gives an object its behaviour is no data: a browser's is dropped.
+fn is_reserved(name: &str) -> bool {
+    name == "type" || name.starts_with('_')
 }
 
 fn float(value: f64) -> Encoded {
@@ -382,6 +387,32 @@ mod tests {
         }
         assert!(encode("{{1}}").unwrap_err().contains("is an array itself"));
         assert!(encode("{[10000000] = 1}").unwrap_err().contains("at most"));
+    }
+
+    #[test]
+    fn what_a_browser_writes_is_data_at_any_depth() {
+        let lua = Lua::new();
+        let objects = Objects::new(&lua, Account::new(16 << 20)).unwrap();
+        let written = serde_json::json!({
+            "type": "Admin", "__index": {"a": 1}, "_secret": 1, "__gc": 2, "ok": 1, "Type": 2,
+            "inner": [{"type": "X", "_y": 1, "z": {"__metatable": false, "type": 1, "v": 3}}],
+            "obj": {"obj": 1, "type": "T"},
+        });
+        lua.globals().set("v", objects.decode(&lua, &written).unwrap()).unwrap();
+        let keys = "function keys(t)
+            local found = {}
+            for key, value in pairs(t) do
+                found[#found + 1] = key .. (type(value) == 'table' and '(' .. keys(value) .. ')' or '')
+            end
+            table.sort(found)
+            return table.concat(found, ' ')
+        end";
+        lua.load(keys).exec().unwrap();
+        let keys: String = lua.load("return keys(v)").eval().unwrap();
+        assert_eq!(keys, "Type inner(1(z(v))) obj(obj) ok");
+        let bare: bool =
+            lua.load("return getmetatable(v) == nil and getmetatable(v.inner[1]) == nil").eval().unwrap();
+        assert!(bare);
     }
 
     #[test]

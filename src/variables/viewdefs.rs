@@ -2,30 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, LazyLock},
+    sync::Arc,
 };
 
 use serde_json::{Map, Value};
 
 use crate::{
-    reload::{Generation, Viewdef},
-    watch::{Content, ContentHash},
+    reload::{Generation, Viewdef, built_in},
+    watch::ContentHash,
 };
 
 type Viewdefs = BTreeMap<String, Arc<Viewdef>>;
-
-/// Used where the site has none of that name.
-static BUILT_IN: LazyLock<Viewdefs> = LazyLock::new(|| {
-    let list = "<template><div ui-viewlist=\"items\"></div></template>";
-    let item = "<template><div ui-view=\"item\"></div></template>";
-    let all = [
-        ("lua.ViewList.DEFAULT", list),
-        ("lua.ViewList.list-item", list),
-        ("lua.ViewListItem.list-item", item),
-    ];
-    let viewdef = |html: &str| Viewdef { html: html.into(), hash: Content::new(html.as_bytes()).hash };
-    all.map(|(key, html)| (key.into(), Arc::new(viewdef(html)))).into()
-});
 
 /// The templates that one browser was sent.
 #[derive(Debug, Default)]
@@ -52,7 +39,7 @@ impl KnownViewdefs {
         let mut changed = Map::new();
         for name in &self.types {
             let built_in =
-                of_type(&BUILT_IN, name).filter(|(key, _)| !generation.viewdefs.contains_key(*key));
+                of_type(built_in(), name).filter(|(key, _)| !generation.viewdefs.contains_key(*key));
             for (key, viewdef) in of_type(&generation.viewdefs, name).chain(built_in) {
                 if self.hashes.get(key) != Some(&viewdef.hash) {
                     self.hashes.insert(key.clone(), viewdef.hash);
@@ -61,7 +48,7 @@ impl KnownViewdefs {
             }
         }
         self.hashes.retain(|key, _| {
-            let stays = generation.viewdefs.contains_key(key) || BUILT_IN.contains_key(key);
+            let stays = generation.viewdefs.contains_key(key) || built_in().contains_key(key);
             if !stays {
                 changed.insert(key.clone(), Value::Null);
             }
@@ -90,10 +77,12 @@ fn of_type<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::Content;
 
     fn generation(number: u64, viewdefs: &[(&str, &str)]) -> Generation {
         let viewdefs = viewdefs.iter().map(|(key, html)| {
-            let viewdef = Viewdef { html: (*html).into(), hash: Content::new(html.as_bytes()).hash };
+            let (html, hash) = ((*html).to_owned(), Content::new(html.as_bytes()).hash);
+            let viewdef = Viewdef { file: String::new(), html, bindings: Vec::new(), hash };
             ((*key).to_owned(), Arc::new(viewdef))
         });
         Generation { number, viewdefs: viewdefs.collect(), ..Generation::default() }

@@ -47,6 +47,11 @@ impl Wrapping {
         self.object.as_ref()
     }
 
+    /// Children are paths from a list.
+    pub(super) fn is_list(&self) -> bool {
+        self.list
+    }
+
     /// Whether the value is what its wrapper takes for an empty list, though it is an object elsewhere.
     pub(super) fn is_empty_list(&self, value: &Value) -> mlua::Result<bool> {
         match value {

@@ -41,6 +41,8 @@ pub(crate) struct HostState {
     /// By the real path of a file: the files that it required in vain while it ran. When one of them is
     /// there, the file is tried again.
     pub(crate) missing: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    /// Another one whenever `session:expose` has named something, or what it named may be gone.
+    pub(crate) exposed: u64,
     /// The script wants a new state.
     pub(crate) restart: bool,
     /// Lines of a reload, until it is known how it ends.
@@ -69,6 +71,7 @@ impl HostState {
             loaded: HashMap::new(),
             timers: Timers::default(),
             missing: HashMap::new(),
+            exposed: 0,
             restart: false,
             held: None,
             budget,
@@ -212,6 +215,11 @@ pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
         Ok(())
     };
     host.raw_set("restart", lua.create_function(restart)?)?;
+    let exposed = |lua: &Lua, ()| {
+        with(lua, |state| state.exposed += 1);
+        Ok(())
+    };
+    host.raw_set("exposed", lua.create_function(exposed)?)?;
     let start_timer = |lua: &Lua, (ms, once): (f64, bool)| {
         let started = with(lua, |state| state.start_timer(ms, once));
         Ok(started.unwrap_or_else(|| Err("the session is ending".into())))

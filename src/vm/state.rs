@@ -184,9 +184,43 @@ impl Vm {
         self.prelude.raw_get("app").ok().flatten()
     }
 
+    /// Whether many objects have what is in that table: a prototype or class, a part of the library. The
+    /// application is an object even if it is its own prototype.
+    pub(crate) fn is_code(&self, table: &Table) -> mlua::Result<bool> {
+        for name in ["own", "library"] {
+            let ours: Table = self.prelude.raw_get(name)?;
+            if !ours.raw_get::<Value>(table)?.is_nil() {
+                return Ok(true);
+            }
+        }
+        Ok(!table.raw_get::<Value>("__index")?.is_nil() && self.app().as_ref() != Some(table))
+    }
+
     /// What `session:createVariable` and its like have declared: see `prelude/extras.lua`.
     pub(crate) fn variables(&self) -> Option<Table> {
         self.prelude.raw_get("variables").ok()
+    }
+
+    /// Another one whenever [`exposed`](Self::exposed) may be another.
+    pub(crate) fn exposed_version(&self) -> u64 {
+        self.state(|state| state.exposed).unwrap_or_default()
+    }
+
+    /// What `session:expose` has named: type and path.
+    pub(crate) fn exposed(&self) -> Vec<(String, String)> {
+        if self.exposed_version() == 0 {
+            return Vec::new();
+        }
+        let list: Vec<LuaString> = self.list_exposed().unwrap_or_else(|error| {
+            tracing::error!(%error, "a bug: the paths of session:expose could not be read");
+            Vec::new()
+        });
+        let text = |text: &LuaString| text.to_string_lossy();
+        list.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect()
+    }
+
+    fn list_exposed(&self) -> mlua::Result<Vec<LuaString>> {
+        self.prelude.raw_get::<Function>("list_exposed")?.call(())
     }
 
     /// The private table, for tests that break what is in it.

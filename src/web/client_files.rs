@@ -1,8 +1,8 @@
 //! The browser client, inside the binary: what is served of its sources.
 //!
 //! They are plain ES modules, written for people and for TypeScript's checker, which reads the types in
-//! their comments. A browser needs neither, so comments and indentation stay behind when a file is first
-//! asked for. Nothing else is changed: line for line, it is the code that was written.
+//! their comments. A browser needs neither, so comments, indentation and most line breaks stay behind when a
+//! file is first asked for. Nothing else is changed: it is the code that was written.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -82,7 +82,10 @@ pub(super) fn index(nonce: &str) -> String {
     page.unwrap_or_default().replace("{nonce}", nonce)
 }
 
-/// Without comments and indentation; within a template literal nothing is touched. Knows three forms of
+/// After these a line break means nothing to a browser.
+const NEEDS_NO_BREAK: [char; 5] = [';', ',', '{', '(', '['];
+
+/// Without comments, indentation, and line breaks that say nothing; within a template literal nothing is touched. Knows three forms of
 /// comments: `/** … */`, lines of `//`, and `//` between spaces at the end of a line. The tests see to it
 /// that no literal of the client looks like one.
 fn strip_script(source: &str) -> String {
@@ -90,11 +93,14 @@ fn strip_script(source: &str) -> String {
     let mut in_template = false;
     for line in strip_blocks(source, "/**").lines() {
         let line = if in_template { line } else { strip_comment(line).trim() };
-        if !line.is_empty() || in_template {
+        let was_in_template = in_template;
+        in_template ^= line.matches('`').count() % 2 == 1;
+        if !line.is_empty() || was_in_template {
             stripped.push_str(line);
+        }
+        if in_template || !line.is_empty() && !line.ends_with(NEEDS_NO_BREAK) {
             stripped.push('\n');
         }
-        in_template ^= line.matches('`').count() % 2 == 1;
     }
     stripped
 }
@@ -144,14 +150,14 @@ mod tests {
     #[test]
     fn comments_and_indentation_stay_behind_and_code_does_not() {
         let source = "// What it does.\n\n/** Says\n * more. */\nexport class A {\n  /** @type {B} */\n  b = /** @type {C} */ (c); // why\n\n  url = \"http://x\"; // see https://y\n}\n";
-        assert_eq!(strip_script(source), "export class A {\nb = (c);\nurl = \"http://x\";\n}\n");
+        assert_eq!(strip_script(source), "export class A {b = (c);url = \"http://x\";}\n");
     }
 
     #[test]
     fn a_template_literal_is_left_as_it_is() {
         let source =
             "  const CSS = `\n  p { a: b }\n\n  // not a comment\n  q { }`;\n  // a comment\n  f(`x`);\n";
-        let stripped = "const CSS = `\n  p { a: b }\n\n  // not a comment\n  q { }`;\nf(`x`);\n";
+        let stripped = "const CSS = `\n  p { a: b }\n\n  // not a comment\n  q { }`;f(`x`);";
         assert_eq!(strip_script(source), stripped);
     }
 

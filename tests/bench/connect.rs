@@ -28,6 +28,7 @@ pub(crate) async fn connect(address: &str) -> io::Result<Socket> {
 }
 
 /// The socket of this address.
+#[allow(dead_code, reason = "the measurements of reloads have no use for it")]
 pub(crate) async fn open(url: &str) -> io::Result<Socket> {
     open_with(url, "").await
 }

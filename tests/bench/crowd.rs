@@ -8,7 +8,7 @@ use std::{
 };
 
 use lua_hotloader::{
-    config::{LuaConfig, ReloadScope, SessionConfig, WatchConfig},
+    config::{BindingRule, LuaConfig, ReloadScope, SessionConfig, WatchConfig},
     reload::{
         Generation, HotLoader, LUA_ROOT, OutcomeSender, Published, ReloadReport, SessionHost, SiteLayout,
     },
@@ -97,6 +97,8 @@ pub(crate) async fn measure(count: usize, saves: usize) -> Outcome<Crowd> {
         session: SessionConfig { threads: 2, max: count, ..SessionConfig::default() },
         lua: LuaConfig { hotload: true, ..LuaConfig::default() },
         scope: ReloadScope::Loaded,
+        bindings: BindingRule::Templates,
+        refused: Arc::default(),
         published: published.clone(),
     })?;
     let (reports, mut reported) = mpsc::unbounded_channel();

@@ -26,7 +26,10 @@ const OTHERS: u64 = 100;
 
 pub(crate) async fn measure(wanted: usize, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
     let count = wanted.min(usize::try_from(raise_file_limit()?.saturating_sub(OTHERS))?);
-    let site = Site::with(&[("lua/main.lua", include_str!("site/main.lua"))]);
+    let site = Site::with(&[
+        ("lua/main.lua", include_str!("site/main.lua")),
+        ("viewdefs/App.DEFAULT.html", include_str!("site/App.DEFAULT.html")),
+    ]);
     // It inherits the limit.
     let server = Server::start(&site.dir()).await;
     let address = server.addr().to_string();

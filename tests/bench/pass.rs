@@ -7,10 +7,10 @@ use std::{
 };
 
 use lua_hotloader::{
-    config::{LuaConfig, ReloadScope, SessionConfig},
-    reload::{Compiler, Generation, LUA_ROOT, Published, SiteLayout},
+    config::{BindingRule, LuaConfig, ReloadScope, SessionConfig},
+    reload::{Compiler, Generation, LUA_ROOT, Published, SiteLayout, VIEWDEF_ROOT},
     session::{LuaSessions, SessionHandle, SessionSettings},
-    watch::{Change, ChangeKind, ChangeSet, Content, Timing},
+    watch::{Change, ChangeKind, ChangeSet, Content, RootId, Timing},
 };
 use tokio::sync::mpsc;
 
@@ -29,6 +29,10 @@ const MAIN: &str = r#"
     end
     function change(n) session:getApp().cards[78].votes = n end
 "#;
+
+const APP: &str = "<template><div ui-viewlist=cards></div></template>";
+const CARD: &str =
+    "<template><b ui-value=title></b><b ui-value=votes></b><b ui-value='stars()'></b></template>";
 
 /// A page that shows all cards: 1,001 variables, of which the first is the list.
 fn page() -> String {
@@ -94,19 +98,26 @@ async fn pass(session: &SessionHandle, round: i64) -> Outcome<Duration> {
 async fn session() -> Outcome<(LuaSessions, SessionHandle)> {
     let compiler = Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() })?;
     let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
-    let change = Change {
-        root: LUA_ROOT,
-        name: "main.lua".into(),
-        path: Path::new("/site/lua/main.lua").into(),
-        kind: ChangeKind::Modified(Content::new(MAIN.as_bytes())),
+    let change = |root: RootId, name: &str, text: &str| Change {
+        root,
+        name: name.into(),
+        path: Path::new("/site").join(root.0).join(name),
+        kind: ChangeKind::Modified(Content::new(text.as_bytes())),
     };
-    let saved = ChangeSet { changes: vec![change], listed: Default::default(), initial: false, timing };
+    let changes = vec![
+        change(LUA_ROOT, "main.lua", MAIN),
+        change(VIEWDEF_ROOT, "App.DEFAULT.html", APP),
+        change(VIEWDEF_ROOT, "Card.DEFAULT.html", CARD),
+    ];
+    let saved = ChangeSet { changes, listed: Default::default(), initial: false, timing };
     let published = Arc::new(Published::default());
     published.publish_good(Arc::new(compiler.compile(&Generation::default(), &saved)));
     let sessions = LuaSessions::start(SessionSettings {
         session: SessionConfig { threads: 1, max: 1, ..SessionConfig::default() },
         lua: LuaConfig { hotload: true, ..LuaConfig::default() },
         scope: ReloadScope::Loaded,
+        bindings: BindingRule::Templates,
+        refused: Arc::default(),
         published,
     })?;
     let session = sessions.create().await?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lua_hotloader::{
-    config::{LuaConfig, ReloadScope, SessionConfig},
+    config::{BindingRule, LuaConfig, ReloadScope, SessionConfig},
     reload::{Compiler, Generation, LUA_ROOT, Outcome as Reloaded, Published, SiteLayout},
     session::{LuaSessions, SessionHandle, SessionSettings},
     watch::{Change, ChangeKind, ChangeSet, Content, Timing},
@@ -35,6 +35,8 @@ impl Site {
             session: SessionConfig { threads: 1, max: sessions, ..SessionConfig::default() },
             lua: LuaConfig { hotload: true, ..LuaConfig::default() },
             scope: ReloadScope::Loaded,
+            bindings: BindingRule::Templates,
+            refused: Arc::default(),
             published: published.clone(),
         })?;
         let mut handles = Vec::new();

@@ -39,6 +39,44 @@ test("what comes as data never runs", options, async () => {
   await gives("return [document.querySelector('div img') !== null, document.querySelector('a').getAttribute('onclick'), window.evil ?? null]", [true, null, null]);
 });
 
+test("no attribute that is bound leads to code, however it is written", options, async () => {
+  const values = {
+    plain: "javascript:window.evil=1", spaced: " \n\tjava\nscript:window.evil=1", cased: "JaVaScRiPt:window.evil=1", control: "\u0001javascript:window.evil=1",
+    vb: "vbscript:x", page: "data:text/html,<script>parent.evil=1</script>", bare: "data:,x", drawn: "data:image/svg+xml,<svg onload='parent.evil=1'/>", doc: "<script>parent.evil=1</script>",
+    fine: "/a?javascript:", picture: "data:image/png;base64,x", words: "javascript: the good parts",
+  };
+  Object.assign(model, values);
+  const refused = [
+    "<a ui-attr-href=plain>", "<a ui-attr-href=spaced>", "<a ui-attr-href=cased>", "<a ui-attr-href=control>", "<a ui-attr-href=vb>", "<a ui-attr-href=page>", "<a ui-attr-href=bare>",
+    "<iframe ui-attr-src=plain>", "<iframe ui-attr-src=drawn>", "<iframe ui-attr-srcdoc=doc>", "<form ui-attr-action=plain>", "<button ui-attr-formaction=cased>", "<object ui-attr-data=page>",
+    "<svg><a ui-attr-xlink:href=plain></svg>", "<svg><animate ui-attr-values=plain></svg>", "<script ui-attr-src=fine>", "<img ui-attr-onerror=plain>",
+  ];
+  const kept = ["<a ui-attr-href=fine>", "<img ui-attr-src=picture>", "<img ui-attr-src=drawn>", "<b ui-attr-title=words>"];
+  await show(refused.concat(kept).map((tag) => `<p>${tag}${tag.replace(/<(\w+).*/, "</$1>")}</p>`).join("") + "<i ui-value=last></i>");
+  server.send(set(ids.last, "all there"));
+  await shows("i", "all there");
+  const kept_ = "return [...document.querySelectorAll('[ui-viewdef] p *')].flatMap((e) => [...e.attributes].filter(({ name }) => !/^(ui-|nonce)/.test(name)).map(({ name, value }) => [e.localName, name, value]))";
+  await gives(kept_, [["a", "href", values.fine], ["img", "src", values.picture], ["img", "src", values.drawn], ["b", "title", values.words]]);
+  assert.equal(await browser.run("return window.evil ?? null"), null);
+});
+
+test("an attribute that led somewhere harmless is gone when it would run", options, async () => {
+  model.to = "/fine";
+  await show("<a ui-attr-href=to></a>");
+  await gives("return document.querySelector('a').getAttribute('href')", "/fine");
+  server.send(set(ids.to, "javascript:1"));
+  await gives("return document.querySelector('a').getAttribute('href')", null);
+});
+
+test("markup that comes as data keeps nothing that would run, and no script gets its text from data", options, async () => {
+  const evil = "<img src=x onerror='evil=1'><a href='java\nscript:evil=1'>x</a><iframe srcdoc='<script>parent.evil=1</script>'></iframe><svg><a xlink:href='javascript:1'></a></svg>";
+  Object.assign(model, { inside: evil, instead: evil, code: "window.evil = 1" });
+  await show("<div id=here ui-html=inside></div><section><div ui-html='instead?replace'></div></section><script ui-value=code></script><script ui-html=code></script>");
+  const left = "return [...document.querySelectorAll('#here *, section *')].flatMap((e) => [...e.attributes].map(({ name }) => name)).filter((name) => name !== 'src')";
+  await gives(left, []);
+  assert.equal(await browser.run("return window.evil ?? null"), null);
+});
+
 test("ui-html shows markup, and with replace puts it in its own place", options, async () => {
   Object.assign(model, { inside: "<b>in</b>", instead: "<i>one</i><i>two</i> and text" });
   await show("<div id=box ui-html=inside></div><section><u>before</u><div id=gone ui-html='instead?replace'></div><u>after</u></section>");

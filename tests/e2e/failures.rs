@@ -300,6 +300,7 @@ async fn a_handler_that_loops_costs_its_own_session_only() {
         "lua/main.lua",
         &MAIN.replace("self.count = self.count + 1", "self.count = self.count + 1; while self.loop do end"),
     );
+    site.bind(&["loop"]);
     let server = Server::start(&site.dir()).await;
     let mut bad = Browser::open_app(&server).await;
     let mut good = Browser::open_app(&server).await;

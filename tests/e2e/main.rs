@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
+mod bindings;
 mod client;
 #[path = "../../backends/watchman/tests/harness/mod.rs"]
 mod daemon;

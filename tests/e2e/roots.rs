@@ -54,8 +54,12 @@ async fn viewdefs_made_after_the_start_are_sent() {
     let site = Site::new();
     site.delete("viewdefs");
     let server = Server::start(&site.dir()).await;
-    let mut browser = Browser::open_app(&server).await;
+    let mut browser = Browser::open(&server).await;
+    // Nothing binds it yet.
+    browser.show(&["label()"]).await;
+    browser.told("error", |error| error["code"] == "unauthorized").await;
     site.save("viewdefs/App.DEFAULT.html", "<template><h2 ui-value=\"label()\"></h2></template>\n");
     let sent = |browser: &Browser| serde_json::json!(browser.frames).to_string().contains("<h2 ");
     browser.wait_until("the viewdef", sent).await;
+    browser.sees("label()", "first").await;
 }

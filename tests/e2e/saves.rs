@@ -78,6 +78,7 @@ async fn a_module_keeps_its_identity_and_its_values_through_three_saves() {
     // Whether the table that main.lua has held since the beginning is the one that require gives now.
     let same = "function App:same() return words == require 'words' end\n";
     site.save("lua/main.lua", &MAIN.replace("if not", &format!("{same}if not")));
+    site.bind(&["said()", "same()"]);
     let server = Server::start(&site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.show(&["said()", "same()"]).await;
@@ -213,6 +214,7 @@ async fn a_file_that_starts_an_interval_ticks_once_after_ten_saves() {
     let ticking = "session:setInterval(function() session:getApp().ticks = (session:getApp().ticks or 0) + 1 end, 50)\n";
     let main = format!("{MAIN}{ticking}");
     site.save("lua/main.lua", &main);
+    site.bind(&["ticks"]);
     let server = Server::start(&site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     for n in 0..10 {

@@ -222,6 +222,7 @@ async fn a_socket_that_takes_nothing_is_dropped_and_hurts_nobody() {
     // More than the kernel's buffers hold, new at every click.
     let large = "function App:large() return tostring(self.count) .. (\"x\"):rep(1000000) end\nif not";
     site.save("lua/main.lua", &MAIN.replace("if not", large));
+    site.bind(&["large()"]);
     let server = Server::start(&site.dir()).await;
     let mut stalled = Browser::open(&server).await;
     stalled.show(&["large()"]).await;

@@ -25,7 +25,10 @@ function M.said() M.times = M.times + 1; return M.times end
 return M
 "#;
 
-pub(crate) const VIEWDEF: &str = "<template><p ui-value=\"label()\"></p></template>\n";
+/// Binds what tests show and call of it.
+pub(crate) const VIEWDEF: &str = r#"<template><p ui-value="label()"></p>
+<p ui-attr-title="word()"></p><b ui-attr-title="count?access=rw" ui-event-dblclick="click()"></b></template>
+"#;
 
 /// For tests whose saves have to be one batch: a busy machine may keep a test from its second save for longer
 /// than the usual `quiet`.
@@ -82,6 +85,16 @@ impl Site {
     /// Writes into the file that is there, as most editors do; makes directories on the way.
     pub(crate) fn save(&self, name: &str, text: &str) {
         write(&self.path(name), text);
+    }
+
+    /// Lets browsers show and write more paths of the application.
+    pub(crate) fn bind(&self, paths: &[&str]) {
+        let bound: String =
+            paths.iter().map(|path| format!("<i ui-attr-title=\"{path}?access=rw\"></i>")).collect();
+        self.save(
+            "viewdefs/App.DEFAULT.html",
+            &VIEWDEF.replace("</template>", &format!("{bound}</template>")),
+        );
     }
 
     /// The same outside of the site.

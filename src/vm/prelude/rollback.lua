@@ -41,5 +41,6 @@ function R.rollback()
   restore_all(R.ours)
   for _, info in next, P.prototypes do P.prototype_info[info.prototype] = info end
   P.app = R.app or nil
+  if P.exposed then P.trim_exposed() end
   R.finish()
 end

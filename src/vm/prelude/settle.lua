@@ -61,6 +61,7 @@ function R.commit()
       ended = ended + 1
     end
   end
+  if P.exposed then P.trim_exposed() end
   return ended, R.hooks[1] ~= nil or R.accepted[1] ~= nil or migrates()
 end
 

@@ -1,5 +1,6 @@
 // ui-attr-NAME, ui-class-NAME, ui-style-NAME and ui-html: one way, from the server to the page.
 
+import { fill, isCode } from "./harmless.js";
 import { variableProperties } from "./paths.js";
 import { textOf } from "./plain.js";
 import { bindVariable, setAttribute } from "./scope.js";
@@ -17,8 +18,10 @@ function oneWay(prefix, apply) {
 
 /** nil and false remove the attribute, true sets it empty. */
 export const bindAttribute = oneWay("ui-attr-", (element, value, name) => {
-  if (name.startsWith("on")) throw new Error(`${name}: code cannot come as data; use ui-event-`);
-  setAttribute(element, name, value === null || value === false ? null : value === true ? "" : textOf(value));
+  const text = value === null || value === false ? null : value === true ? "" : textOf(value);
+  const runs = isCode(element, name, text ?? "");
+  setAttribute(element, name, runs ? null : text);
+  if (runs) throw new Error(`${name}: code cannot come as data`);
 });
 
 /** The class is there unless the value is nil, false, 0 or empty text. */
@@ -37,13 +40,14 @@ const replacements = new WeakMap();
 /** The value is markup: only for text that the site itself wrote. */
 export const bindHtml = oneWay("ui-html", (element, value, _, properties) => {
   if (!("replace" in properties)) {
-    element.innerHTML = textOf(value);
+    // In a document that shows nothing, nothing runs.
+    const inert = document.implementation.createHTMLDocument().importNode(element);
+    element.replaceChildren(...fill(inert, textOf(value)));
     return;
   }
   const holder = document.createElement("template");
-  holder.innerHTML = textOf(value) || "<!---->"; // something has to keep the place
+  const now = [...fill(holder, textOf(value) || "<!---->")]; // something has to keep the place
   const before = replacements.get(element) ?? [element];
-  const now = [...holder.content.childNodes];
   const first = holder.content.firstElementChild;
   if (first && element.id) first.id = element.id;
   before[0].before(...now);

@@ -45,7 +45,8 @@ export function bindElement(element, context) {
   const isValue = (/** @type {Attr} */ { name }) => Number(name === "ui-value");
   for (const { name, value } of [...element.attributes].sort((a, b) => isValue(b) - isValue(a))) {
     const [, family, suffix] = /^ui-((?:attr|class|style|event)-|.+)(.*)$/.exec(name) ?? [];
-    if (!family || PASSIVE.includes(family)) continue;
+    // Nothing that is bound may become a script.
+    if (!family || PASSIVE.includes(family) || element.localName === "script") continue;
     if (FAMILIES[family]) FAMILIES[family](element, value, here, suffix);
     else console.warn(`[ui] there is no attribute ${name}`, element);
   }

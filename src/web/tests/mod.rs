@@ -28,7 +28,7 @@ use super::{
     MetricsText, Readiness, StatusPart, StatusSource, WebServer, WebSettings, WebSocketEndpoint, start,
 };
 use crate::{
-    config::{LuaConfig, ReloadScope, ServerConfig, SessionConfig},
+    config::{BindingRule, LuaConfig, ReloadScope, ServerConfig, SessionConfig},
     reload::{Generation, Published, testing},
     session::{LuaSessions, SessionId, SessionSettings},
 };
@@ -90,6 +90,8 @@ async fn running_with(config: ServerConfig, session: SessionConfig) -> Running {
         session,
         lua: LuaConfig::default(),
         scope: ReloadScope::Loaded,
+        bindings: BindingRule::Any,
+        refused: Default::default(),
         published: site_of(""),
     };
     let endpoint = WebSocketEndpoint::new(LuaSessions::start(sessions).expect("threads"), &settings.server);
