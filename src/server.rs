@@ -70,7 +70,7 @@ impl Server {
     pub async fn start(site: &Path, config: Config) -> Result<Self, ServerError> {
         let listener = bind(&config).await?;
         let metrics = Arc::new(Metrics::new());
-        let published = Arc::new(Published::new(telling(site, &config.hotload)));
+        let published = Arc::new(Published::new(telling(site, &config.hotload, !config.lua.hotload)));
         let sessions = LuaSessions::start(SessionSettings {
             session: config.session.clone(),
             lua: config.lua.clone(),
@@ -182,11 +182,11 @@ async fn bind(config: &Config) -> Result<TcpListener, ServerError> {
     TcpListener::bind((host, port)).await.map_err(failed)
 }
 
-fn telling(site: &Path, hotload: &HotloadConfig) -> Telling {
+fn telling(site: &Path, hotload: &HotloadConfig, is_concealing: bool) -> Telling {
     let site = std::path::absolute(site).unwrap_or_else(|_| site.to_owned());
     let pattern = hotload.editor.clone();
     let editor = (!pattern.is_empty()).then_some(EditorLink { pattern, site });
-    Telling { notes: hotload.notes, editor }
+    Telling { notes: hotload.notes, editor, is_concealing }
 }
 
 /// What is watched of the site in a directory.

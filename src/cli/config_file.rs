@@ -45,7 +45,9 @@ pub(super) async fn follow(
         match load() {
             Ok(config) => apply(&path, server, &mut in_force, config),
             Err(error) => {
-                tracing::error!("{error}\nthe configuration that was in force stays in force");
+                let error = error.to_string();
+                let (first, details) = error.split_once('\n').unwrap_or((&error, ""));
+                tracing::error!(details, "{first}; the configuration that was in force stays in force");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! How a diagnosis is printed: aligned plain text, problems with their remedies at the end.
 
-use super::{say, watch_lines::printable};
+use super::say;
+use crate::telemetry::printable;
 
 /// What was found wrong up to now. Everything else is printed as soon as it is known, so that something
 /// that hangs later on hides nothing.

@@ -73,6 +73,7 @@ async fn serve(
     }
     tracing::info!("stopping");
     server.shutdown().await;
+    telemetry::finish();
     tracing::info!("stopped");
     Ok(())
 }

@@ -13,7 +13,10 @@ use tracing_subscriber::fmt::{
     time::{ChronoLocal, FormatTime},
 };
 
-use crate::watch::{ChangeKind, ChangeSet};
+use crate::{
+    telemetry::printable,
+    watch::{ChangeKind, ChangeSet},
+};
 
 /// So many names of one change set are shown to people.
 const NAMES: usize = 8;
@@ -117,20 +120,6 @@ pub(super) fn escaped(name: &OsStr) -> String {
         text.push_str(&chunk.valid().replace('\\', r"\\"));
         for byte in chunk.invalid() {
             let _ = write!(text, r"\x{byte:02X}");
-        }
-    }
-    text
-}
-
-/// Control characters escaped too, so that a name takes one line and does nothing to a terminal. JSON
-/// does that by itself.
-pub(super) fn printable(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for c in name.chars() {
-        if c.is_control() {
-            text.extend(c.escape_default());
-        } else {
-            text.push(c);
         }
     }
     text

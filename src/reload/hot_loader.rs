@@ -265,7 +265,7 @@ async fn compile(
 fn log_broken(generation: &Generation) {
     for diagnostic in generation.diagnostics() {
         let details = diagnostic.details();
-        tracing::error!(target: "hot", "[hot] ERROR {diagnostic}; it can't be loaded until it is mended{details}");
+        tracing::error!(target: "hot", details, "[hot] ERROR {diagnostic}; it can't be loaded until it is mended");
     }
 }
 

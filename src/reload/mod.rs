@@ -11,6 +11,7 @@
 //! | `note` | what a developer should know of a reload that went well |
 //! | `report` | what a reload did in all sessions, summed up: what browsers are told |
 //! | `report_lines` | the same for the log |
+//! | `reference` | what users are told in place of an error |
 //! | `source_text` | what the text of a file says, as far as notes need it |
 //! | `telling` | what a developer wants to be told of reloads |
 //! | `hot_loader` | [`HotLoader`]: takes change sets, compiles, hands generations to sessions, reports |
@@ -25,6 +26,7 @@ mod diagnostic;
 mod generation;
 mod hot_loader;
 mod note;
+mod reference;
 mod refreshing;
 mod report;
 mod report_lines;
@@ -39,6 +41,7 @@ pub use diagnostic::{Diagnostic, ExcerptLine};
 pub use generation::{FileEntry, Generation, Published, SourceFile};
 pub use hot_loader::{HotLoader, HotLoaderError, OutcomeSender, SessionHost};
 pub use note::{Note, RunAgain, StaleKind};
+pub(crate) use reference::conceal;
 pub use refreshing::Refreshing;
 pub use report::{Effects, ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
 pub use telling::{EditorLink, Telling};

@@ -13,7 +13,7 @@ impl ReloadReport {
     pub fn log(&self) {
         for line in self.lines().into_iter().chain(self.advice()) {
             match line {
-                Line::Error(text) => tracing::error!(target: "hot", "[hot] {text}"),
+                Line::Error { text, details } => tracing::error!(target: "hot", details, "[hot] {text}"),
                 Line::Warning(text) => tracing::warn!(target: "hot", "[hot] {text}"),
                 Line::Info(text) => tracing::info!(target: "hot", "[hot] {text}"),
             }
@@ -49,7 +49,8 @@ impl ReloadReport {
             } else {
                 kept
             };
-            lines.push(Line::Error(format!("ERROR {diagnostic}; {kept}{}", diagnostic.details())));
+            let text = format!("ERROR {diagnostic}; {kept}");
+            lines.push(Line::Error { text, details: diagnostic.details() });
         }
         let ms = self.duration.as_millis();
         let sessions = self.sessions;
@@ -134,8 +135,11 @@ impl ReloadReport {
 impl fmt::Display for ReloadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, line) in self.lines().iter().enumerate() {
-            let (Line::Error(text) | Line::Warning(text) | Line::Info(text)) = line;
-            write!(f, "{}[hot] {text}", if at == 0 { "" } else { "\n" })?;
+            let (text, details) = match line {
+                Line::Error { text, details } => (text, details.as_str()),
+                Line::Warning(text) | Line::Info(text) => (text, ""),
+            };
+            write!(f, "{}[hot] {text}{details}", if at == 0 { "" } else { "\n" })?;
         }
         Ok(())
     }
@@ -151,7 +155,11 @@ pub(super) fn log_queued(generation: &Generation, waiting: usize) {
 /// A line of the log, by how much it matters.
 #[derive(Debug, PartialEq)]
 enum Line {
-    Error(String),
+    /// With the lines that stand below it.
+    Error {
+        text: String,
+        details: String,
+    },
     Warning(String),
     Info(String),
 }
@@ -246,8 +254,9 @@ mod tests {
             let outcome = Outcome::Kept { diagnostic, exhausted: false };
             ReloadOutcome { generation: 2, outcome, unchanged: vec![], effects: Effects::default() }
         };
-        let text = [
-            "ERROR lua/app.lua:42: no x; 2 sessions keep the previous version",
+        let text = "ERROR lua/app.lua:42: no x; 2 sessions keep the previous version".to_owned();
+        let details = [
+            "",
             "   40 |",
             "   41 |   local x = find(id)",
             " > 42 |   return x.name",
@@ -255,14 +264,15 @@ mod tests {
             "   from lua/app.lua:50: in main chunk",
         ];
         let told = lines(&saved(&["lua/app.lua"]), &[failed(), failed()]);
-        assert_eq!(told, [Line::Error(text.join("\n"))]);
+        assert_eq!(told, [Line::Error { text, details: details.join("\n") }]);
     }
 
     #[test]
     fn how_many_of_all_sessions_keep_the_old_is_told() {
         let told = lines(&saved(&["lua/a.lua"]), &[kept("no"), applied(&["lua/a.lua"], Effects::default())]);
         let error = "ERROR lua/a.lua:1: no; 1 of 2 sessions keeps the previous version";
-        assert_eq!(told[..2], [Line::Error(error.into()), info("reloaded lua/a.lua in 1/2 sessions, 14 ms")]);
+        let error = Line::Error { text: error.into(), details: String::new() };
+        assert_eq!(told[..2], [error, info("reloaded lua/a.lua in 1/2 sessions, 14 ms")]);
     }
 
     #[test]

@@ -1,23 +1,27 @@
-//! [`Telling`]: what a developer wants to be told of reloads, and how.
+//! [`Telling`]: what browsers are told of errors and reloads: all of it while somebody develops, a
+//! reference otherwise.
 
 use std::path::PathBuf;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Diagnostic, ReloadReport};
+use super::{Diagnostic, ReloadReport, conceal};
 use crate::config::NoteLevel;
 
 /// What a path in a link may hold as it is.
 const IN_PATHS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What a developer wants to be told of reloads, and how.
+/// What browsers are told of errors and reloads, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Telling {
     /// Which notes.
     pub notes: NoteLevel,
     /// What opens the place of an error, if there is something.
     pub editor: Option<EditorLink>,
+    /// Whether those who look are users and not developers: of what goes wrong they get a reference, and
+    /// the log has the rest.
+    pub is_concealing: bool,
 }
 
 /// Makes links that open a line of a file in the developer's editor.
@@ -33,12 +37,33 @@ impl Telling {
     /// Leaves the notes that are wanted, and says of each error how to get to its place.
     pub fn apply(&self, report: ReloadReport) -> ReloadReport {
         let mut report = report.with_notes(self.notes);
+        if self.is_concealing {
+            (report.files, report.notes) = (Vec::new(), Vec::new());
+            for error in &mut report.errors {
+                error.diagnostic = self.told(&error.diagnostic);
+            }
+            return report;
+        }
         if let Some(editor) = &self.editor {
             for error in &mut report.errors {
                 error.editor = editor.to(&error.diagnostic);
             }
         }
         report
+    }
+
+    /// An error as those who look may read it.
+    pub fn told(&self, error: &Diagnostic) -> Diagnostic {
+        if !self.is_concealing {
+            return error.clone();
+        }
+        let place = error.position();
+        Diagnostic::about("", None, conceal("", "failed", &place, error))
+    }
+
+    /// Why a session begins anew.
+    pub fn reason<'a>(&self, reason: &'a str) -> &'a str {
+        if self.is_concealing { "the session begins anew" } else { reason }
     }
 }
 

@@ -360,9 +360,10 @@ impl SessionHandle {
         }
     }
 
-    /// Why `main.lua` failed, if it did: the session is tried again when a file is saved.
+    /// Why `main.lua` failed, if it did, as those who look may read it ([`Telling::told`]): the session is
+    /// tried again when a file is saved.
     pub async fn start_error(&self) -> Option<Diagnostic> {
-        self.ask(|session| session.start_error().cloned()).await.ok().flatten()
+        self.ask(|session| session.told_start_error()).await.ok().flatten()
     }
 
     /// How the session is.
@@ -392,7 +393,7 @@ impl SessionHandle {
         mailbox.given_up += 1;
         mailbox.slot = Slot::New;
         let dropped = std::mem::take(&mut mailbox.work);
-        let frame = notice::restart(reason);
+        let frame = notice::restart(reason, self.0.origin.telling());
         for (client, outbox) in std::mem::take(&mut mailbox.browsers) {
             let Some(outbox) = outbox.upgrade() else { continue };
             outbox.try_send(frame.clone());

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::BindingRule,
-    reload::{Diagnostic, Generation, Refreshing, ReloadReport},
+    reload::{Diagnostic, Generation, Refreshing, ReloadReport, Telling, conceal},
     variables::{Account, Allowed, Charge, ErrorCode, Incoming, Objects, Outgoing, View},
     vm::{Failure, Failures, Vm},
 };
@@ -77,9 +77,18 @@ impl Client {
 
 impl Client {
     /// What differs from what its browser has, and what is pending.
-    fn frame(&mut self, vm: &Vm, objects: &mut Objects, generation: &Generation) -> Option<String> {
+    fn frame(
+        &mut self,
+        vm: &Vm,
+        objects: &mut Objects,
+        generation: &Generation,
+        telling: &Telling,
+    ) -> Option<String> {
         let mut messages = self.view.after_batch(vm, objects, generation);
         messages.append(&mut self.pending);
+        if telling.is_concealing {
+            messages.iter_mut().for_each(|message| conceal_error(&vm.name(), message));
+        }
         self.waiting.clear();
         if messages.is_empty() {
             return None;
@@ -197,6 +206,15 @@ impl LuaSession {
         self.start_error.as_ref()
     }
 
+    /// The same, as those who look may read it.
+    pub(super) fn told_start_error(&self) -> Option<Diagnostic> {
+        self.start_error.as_ref().map(|error| self.telling().told(error))
+    }
+
+    fn telling(&self) -> &Telling {
+        self.settings.published.telling()
+    }
+
     /// The code it runs.
     pub fn generation(&self) -> Arc<Generation> {
         self.vm.generation()
@@ -260,6 +278,7 @@ impl LuaSession {
         start_error: Option<Diagnostic>,
         reason: &str,
     ) {
+        let reason = self.settings.published.telling().reason(reason);
         for client in &mut self.clients {
             client.view = view(self.url.as_deref());
             client.pending.clear();
@@ -369,6 +388,7 @@ impl LuaSession {
             self.postponed += 1;
             self.collect_at = Some(now + self.spread(POSTPONED));
         }
+        self.vm.tell_dropped_lines(now);
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.want(Refresh::Now);
         }
@@ -386,7 +406,8 @@ impl LuaSession {
             && let Some(handle) = self.vm.take_due_timer(now)
         {
             if let Err(Failure { diagnostic, .. }) = self.vm.fire(handle) {
-                tracing::warn!(target: "lua", session = %self.id.short(), "a timer failed: {diagnostic}");
+                let session = self.vm.name();
+                tracing::warn!(target: "lua", session, limited_by = session, "a timer failed: {diagnostic}");
                 self.remember_error(&diagnostic);
             }
             self.want(Refresh::Soon);
@@ -456,13 +477,18 @@ impl LuaSession {
         let timer = self.vm.next_timer().filter(|_| !self.rests(now));
         let expires = self.expires();
         if expires.is_some_and(|at| at <= now) {
-            tracing::info!(session = %self.id.short(), "the session ends: no browser for session.timeout");
+            tracing::info!(limited_by = "", session = %self.id.short(), "the session ends: no browser for session.timeout");
             if let Some(on_end) = self.on_end.take() {
                 on_end();
             }
             return None;
         }
-        Some([timer, self.refresh_at, self.collect_at, self.slim_at, expires].into_iter().flatten().min())
+        Some(
+            [timer, self.vm.dropped_lines_due(), self.refresh_at, self.collect_at, self.slim_at, expires]
+                .into_iter()
+                .flatten()
+                .min(),
+        )
     }
 
     /// Whether it has been without a browser for so long that its timers wait until one is back.
@@ -519,7 +545,9 @@ impl LuaSession {
             }
             let text = match client.held.take() {
                 Some(text) => Some(text),
-                None => client.frame(&self.vm, &mut self.objects, &generation),
+                None => {
+                    client.frame(&self.vm, &mut self.objects, &generation, self.settings.published.telling())
+                }
             };
             unfinished |= client.view.is_unfinished();
             self.refusals.take(client.view.take_refusals(), &self.id, &self.settings.refused);
@@ -574,6 +602,21 @@ impl LuaSession {
     }
 }
 
+/// What Lua code failed with is not for users. What a browser did wrong tells it nothing but what it sent.
+fn conceal_error(session: &str, message: &mut Outgoing) {
+    use ErrorCode::{BadMessage, HandlerFailed, Limit, NotFound, PathFailure, Timeout, Unauthorized};
+    let Outgoing::Error { code, description, .. } = message else { return };
+    match code {
+        PathFailure | HandlerFailed | Timeout | Limit => {
+            let place = Diagnostic::from_lua(description);
+            // Anything else is not a file's, but of a path that the browser made up.
+            let place = if place.file.ends_with(".lua") { place.position() } else { String::new() };
+            *description = conceal(session, code.as_str(), &place, &*description);
+        }
+        NotFound | Unauthorized | BadMessage => {}
+    }
+}
+
 /// What a browser sees that has seen nothing yet.
 fn view(url: Option<&str>) -> View {
     let mut view = View::new();
@@ -595,7 +638,9 @@ pub(super) fn start(
     let objects = Objects::new(vm.lua(), account.clone())?;
     let error = vm.load_first(&settings.lua.main).err();
     if let Some(Failure { diagnostic, .. }) = &error {
-        tracing::error!(target: "lua", session = %id.short(), "the session can't start: {diagnostic}");
+        // Each visitor begins a session, and all of them fail alike.
+        let (limited_by, details) = (diagnostic.position(), diagnostic.details());
+        tracing::error!(target: "lua", limited_by, session = %id.short(), details, "the session can't start: {diagnostic}");
     }
     Ok((vm, objects, error))
 }

@@ -54,6 +54,8 @@ pub use crate::variables::{Account, Charge, Exceeded};
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_concealed;
+#[cfg(test)]
 mod tests_library;
 #[cfg(test)]
 mod tests_rest;

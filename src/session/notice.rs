@@ -45,7 +45,8 @@ pub(super) fn relief(generation: u64) -> Frame {
 }
 
 /// The state was replaced.
-pub(super) fn restart(reason: &str) -> Frame {
+pub(super) fn restart(reason: &str, telling: &Telling) -> Frame {
+    let reason = telling.reason(reason);
     json!([{ "type": "restart", "data": { "reason": reason } }]).to_string().into()
 }
 
@@ -56,7 +57,7 @@ impl LuaSession {
             Pressure::High(used) => {
                 let percent = used / (limit.as_usize() / 100).max(1);
                 tracing::warn!(
-                    target: "lua", session,
+                    target: "lua", session, limited_by = session,
                     "the session uses {percent} % of its memory, {limit} (session.budget.memory)"
                 );
             }
@@ -65,7 +66,7 @@ impl LuaSession {
                 let message = format!(
                     "the session uses {percent} % of its memory, {limit} (session.budget.memory), and none of it is garbage; a restart would free it"
                 );
-                tracing::error!(target: "lua", session, "{message}");
+                tracing::error!(target: "lua", session, limited_by = session, "{message}");
                 let why = Diagnostic::about("", None, message);
                 let telling = self.settings.published.telling();
                 self.broadcast(&trouble(self.generation().number, why, telling));

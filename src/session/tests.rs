@@ -42,7 +42,7 @@ pub(super) fn account() -> Account {
 }
 
 /// One frame of a browser, in one turn.
-fn receive(session: &mut LuaSession, client: ClientId, text: String) {
+pub(super) fn receive(session: &mut LuaSession, client: ClientId, text: String) {
     let mut batch = ReceivedBatch::new(client, text, Charge::default(), oneshot::channel().0);
     assert!(session.receive(&mut batch, Instant::now() + Duration::from_secs(3600)));
 }

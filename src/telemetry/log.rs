@@ -1,6 +1,12 @@
 //! The log: lines on stderr, for people or as JSON.
+//!
+//! One event is one line, whatever is in it: `line` and `json` see to that, and `repeats` to how many
+//! there are.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::OnceLock,
+};
 
 use tracing::{Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -11,7 +17,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::tail::Tail;
+use super::{json::Json, line::Lines, repeats::Repeats, tail::Tail};
 use crate::config::{LogFormat, LoggingConfig};
 
 /// Starts logging to stderr as `config` says, for the whole process.
@@ -23,10 +29,23 @@ pub fn init(config: &LoggingConfig) {
     let (filter, mistake) = filter(config, rust_log.as_deref());
     let colour =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if subscriber(config, filter, io::stderr, colour).try_init().is_ok()
-        && let Some(mistake) = mistake
-    {
-        tracing::warn!("RUST_LOG is ignored: {mistake}");
+    let repeats = Repeats::default();
+    if subscriber(config, filter, io::stderr, colour, repeats.clone()).try_init().is_ok() {
+        // Nobody else sets it: only one subscriber can be the process's.
+        let _ = REPEATS.set(repeats);
+        if let Some(mistake) = mistake {
+            tracing::warn!("RUST_LOG is ignored: {mistake}");
+        }
+    }
+}
+
+/// What the process's log has held back.
+static REPEATS: OnceLock<Repeats> = OnceLock::new();
+
+/// Says how many repeats were held back and not told yet. For the end of the process.
+pub fn finish() {
+    if let Some(repeats) = REPEATS.get() {
+        repeats.tell_all();
     }
 }
 
@@ -37,6 +56,7 @@ fn subscriber<W>(
     filter: EnvFilter,
     writer: W,
     colour: bool,
+    repeats: Repeats,
 ) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -48,12 +68,11 @@ where
             .compact()
             .with_timer(ChronoLocal::new("%H:%M:%S%.3f".into()))
             .with_target(config.verbosity > 0)
+            .fmt_fields(Lines)
             .boxed(),
-        LogFormat::Json => {
-            layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
-        }
+        LogFormat::Json => layer.event_format(Json).boxed(),
     };
-    registry().with(filter).with(layer).with(Tail)
+    registry().with(filter).with(layer).with(Tail).with(repeats)
 }
 
 /// The filter, and what is wrong with `rust_log` if that had to be left out.
@@ -89,7 +108,7 @@ fn directives(config: &LoggingConfig) -> String {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use super::*;
+    use super::{super::escape, *};
 
     /// Keeps each `write` apart.
     #[derive(Clone, Default)]
@@ -121,7 +140,8 @@ mod tests {
     /// What is written while `work` runs.
     fn logged(config: &LoggingConfig, rust_log: Option<&str>, work: impl FnOnce()) -> Vec<String> {
         let writes = Writes::default();
-        let subscriber = subscriber(config, filter(config, rust_log).0, writes.clone(), false);
+        let filter = filter(config, rust_log).0;
+        let subscriber = subscriber(config, filter, writes.clone(), false, Repeats::default());
         tracing::subscriber::with_default(subscriber, work);
         writes.0.lock().unwrap().clone()
     }
@@ -176,6 +196,73 @@ mod tests {
             assert_eq!(writes.len(), 3);
             assert!(writes.iter().all(|write| write.matches('\n').count() == 1 && write.ends_with('\n')));
         }
+    }
+
+    /// As a browser or a script might send it, to be taken for a line of the server's.
+    const FORGED: &str =
+        "x\r\n12:00:00.000  INFO stopped\u{85}a\u{2028}b\u{2029}c\u{202e}d\u{2066}e\u{feff}f\x1b[2Kg\t";
+
+    #[test]
+    fn no_text_begins_a_line_or_turns_it_around_wherever_it_stands() {
+        for format in [LogFormat::Pretty, LogFormat::Json] {
+            let writes = logged(&config("info", 0, format), None, || {
+                tracing::warn!(text = FORGED, shown = %FORGED, debug = ?FORGED, "said: {FORGED}");
+                let error = std::io::Error::other(FORGED);
+                tracing::warn!(error = &error as &dyn std::error::Error, "failed");
+            });
+            assert_eq!(writes.len(), 2);
+            for write in &writes {
+                let line = write.strip_suffix('\n').unwrap();
+                assert_eq!(escape::printable(line), line, "nothing is left to escape");
+            }
+            if format == LogFormat::Json {
+                let line: serde_json::Value = serde_json::from_str(&writes[0]).unwrap();
+                assert_eq!((&line["text"], &line["shown"]), (&FORGED.into(), &FORGED.into()));
+            }
+        }
+    }
+
+    #[test]
+    fn our_own_colours_stay_and_those_of_others_do_not() {
+        let writes = Writes::default();
+        let config = config("info", 0, LogFormat::Pretty);
+        let subscriber =
+            subscriber(&config, filter(&config, None).0, writes.clone(), true, Repeats::default());
+        tracing::subscriber::with_default(
+            subscriber,
+            || tracing::warn!(name = %"\x1b[31mred", "\x1b[31mred"),
+        );
+        let line = writes.0.lock().unwrap().concat();
+        assert!(line.contains("\x1b[33m WARN\x1b[0m") && line.contains("\x1b[3mname\x1b[0m"), "{line:?}");
+        assert_eq!(line.matches("\x1b[31m").count(), 0, "{line:?}");
+        assert_eq!(line.matches(r"\u{1b}[31mred").count(), 2, "{line:?}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_and_says_how_long_it_was() {
+        for format in [LogFormat::Pretty, LogFormat::Json] {
+            let text = "h".repeat(16_384);
+            let writes = logged(&config("info", 0, format), None, || {
+                tracing::warn!(host = %text, name = text.as_str(), "{text}");
+            });
+            assert!(writes[0].len() < 13_000, "{}", writes[0].len());
+            assert_eq!(writes[0].matches("… (1638").count(), 3, "{}", writes[0]);
+        }
+    }
+
+    #[test]
+    fn the_details_of_an_error_stand_below_it_and_never_look_like_an_event() {
+        let details = "\n > 42 |   return x\u{202e}.name\n   from lua/app.lua:42\n12:00:00.000  INFO forged";
+        let work = || tracing::error!(session = "ab12", details, "failed");
+        let writes = logged(&config("info", 0, LogFormat::Pretty), None, work);
+        let mut lines = writes[0].lines();
+        assert!(lines.next().unwrap().ends_with("ERROR failed session=\"ab12\""));
+        let rest: Vec<_> = lines.collect();
+        let expected =
+            [r" > 42 |   return x\u{202e}.name", "   from lua/app.lua:42", "    12:00:00.000  INFO forged"];
+        assert_eq!(rest, expected);
+        let writes = logged(&config("info", 0, LogFormat::Json), None, work);
+        assert_eq!(writes[0].lines().count(), 1);
     }
 
     #[test]

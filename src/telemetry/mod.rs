@@ -1,11 +1,18 @@
-//! What the server tells about itself: `log` sets up the log on stderr, `tail` keeps its last lines,
-//! `metrics` counts for `/metrics`, and `watching` is its part on the watch backends.
+//! What the server tells about itself: `log` sets up the log on stderr, `line` and `json` write an event,
+//! `escape` makes text from outside harmless, `repeats` sums up what is said again and again, `tail` keeps
+//! the last lines, `metrics` counts for `/metrics`, and `watching` is its part on the watch backends.
 
+mod escape;
+mod json;
+mod line;
 mod log;
 mod metrics;
+mod repeats;
 mod tail;
 mod watching;
 
-pub use log::init;
+pub use escape::printable;
+pub use log::{finish, init};
 pub use metrics::{METRICS_CONTENT_TYPE, Metrics};
+pub use repeats::Repeats;
 pub use tail::{LogLine, log_tail};

@@ -2,17 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    fmt::{self, Write},
     sync::{Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
-use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
-};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::{Layer, layer::Context};
+
+use super::{escape::Bounded, line::Line};
 
 /// So many lines are kept,
 const LINES: usize = 200;
@@ -29,7 +27,8 @@ pub struct LogLine {
     pub at: u64,
     /// `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`.
     pub level: &'static str,
-    /// The message, then `name=value` for each field.
+    /// The message, then `name=value` for each field, with nothing in it that would end the line; the
+    /// details of an error in lines of their own, which begin with a blank.
     pub text: String,
 }
 
@@ -48,14 +47,12 @@ pub(super) struct Tail;
 
 impl<S: Subscriber> Layer<S> for Tail {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut text = Text::default();
-        event.record(&mut text);
         let line = LogLine {
             at: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             level: event.metadata().level().as_str(),
-            text: text.finish(),
+            text: text(event),
         };
         let mut lines = lines();
         if lines.len() == LINES {
@@ -65,34 +62,15 @@ impl<S: Subscriber> Layer<S> for Tail {
     }
 }
 
-/// What an event says.
-#[derive(Default)]
-struct Text {
-    message: String,
-    fields: String,
-}
-
-impl Text {
-    fn finish(self) -> String {
-        let mut text = self.message + &self.fields;
-        if text.len() > LENGTH {
-            let end = (0..=LENGTH).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-            text.truncate(end);
-            text.push('…');
-        }
-        text
-    }
-}
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a String cannot fail.
-        let _ = if field.name() == "message" {
-            write!(self.message, "{value:?}")
-        } else {
-            write!(self.fields, " {}={value:?}", field.name())
-        };
-    }
+/// What an event says, as in the log.
+fn text(event: &Event<'_>) -> String {
+    let mut text = String::new();
+    let mut bounded = Bounded::new(&mut text, LENGTH);
+    let mut line = Line::new(&mut bounded, false);
+    event.record(&mut line);
+    // Writing to a String cannot fail.
+    let _ = line.finish().and_then(|()| bounded.finish());
+    text
 }
 
 #[cfg(test)]
@@ -120,6 +98,10 @@ mod tests {
         assert_eq!(log_tail().len(), LINES);
         assert_eq!(mine().first().map(|line| line.text.as_str()), Some("tail 2"));
         let last = mine().pop().unwrap().text;
-        assert!(last.len() < LENGTH + 8 && last.ends_with('…'), "{}", last.len());
+        assert!(last.len() < LENGTH + 32 && last.ends_with("… (4101 bytes)"), "{last}");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(Tail), || {
+            tracing::info!(name = "a\nb", "tail a\nb\u{202e}");
+        });
+        assert_eq!(mine().pop().unwrap().text, r#"tail a\nb\u{202e} name="a\nb""#);
     }
 }

@@ -185,7 +185,7 @@ impl Variable {
         });
         if objects.take_garbled() && !std::mem::replace(&mut self.garbled, true) {
             let (session, path) = (vm.name(), self.properties.get("path").unwrap_or_default());
-            tracing::warn!(target: "lua", session, "\"{path}\" has text that is not UTF-8; browsers get it with \u{fffd} in it");
+            tracing::warn!(target: "lua", session, limited_by = session, "\"{path}\" has text that is not UTF-8; browsers get it with \u{fffd} in it");
         }
         if let Some(exceeded) = objects.take_exceeded() {
             return Err((ErrorCode::Limit, format!("the value is too large to be sent: {exceeded}")));

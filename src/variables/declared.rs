@@ -78,14 +78,14 @@ impl View {
                 refused.push(id);
                 if refused.len() == 1 {
                     let session = vm.name();
-                    tracing::warn!(target: "lua", session, "session:createVariable: variable {id}: {description}");
+                    tracing::warn!(target: "lua", session, limited_by = session, "session:createVariable: variable {id}: {description}");
                 }
                 out.push(Outgoing::Error { var_id: id, code, description });
             }
         }
         if refused.len() > 1 {
             let (session, more) = (vm.name(), refused.len() - 1);
-            tracing::warn!(target: "lua", session, "session:createVariable: and {more} more are refused");
+            tracing::warn!(target: "lua", session, limited_by = session, "session:createVariable: and {more} more are refused");
         }
         Ok(())
     }

@@ -153,6 +153,21 @@ impl Outgoing {
     }
 }
 
+impl ErrorCode {
+    /// As in the message: `path-failure`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PathFailure => "path-failure",
+            Self::NotFound => "not-found",
+            Self::Unauthorized => "unauthorized",
+            Self::BadMessage => "bad-message",
+            Self::HandlerFailed => "handler-failed",
+            Self::Timeout => "timeout",
+            Self::Limit => "limit",
+        }
+    }
+}
+
 impl Batch {
     /// Bytes that reading a frame takes: small values take much more in memory than as text.
     pub fn cost(text: &str) -> usize {

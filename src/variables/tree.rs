@@ -157,7 +157,8 @@ impl View {
             }
             Incoming::Destroy(id) => (id, self.destroy(id, out)),
             Incoming::Error { id, description } => {
-                tracing::warn!(target: "web", variable = id, "the browser reports: {description}");
+                let session = vm.name();
+                tracing::warn!(target: "web", session, limited_by = session, variable = id, description, "the browser reports an error");
                 return;
             }
             // A matter of the session.
@@ -512,7 +513,7 @@ fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -> Result<()
         (Err(failure), _) => {
             let session = vm.name();
             let details = failure.diagnostic.details();
-            tracing::warn!(target: "lua", session, "a handler failed: {}{details}", failure.diagnostic);
+            tracing::warn!(target: "lua", session, limited_by = session, details, "a handler failed: {}", failure.diagnostic);
             Err((code(&failure, ErrorCode::HandlerFailed), failure.diagnostic.to_string()))
         }
     }

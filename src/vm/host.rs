@@ -48,8 +48,19 @@ pub(crate) struct HostState {
     /// Lines of a reload, until it is known how it ends.
     held: Option<Vec<(String, String)>>,
     budget: Arc<BudgetConfig>,
-    log_window: (Instant, u32),
+    lines: Lines,
 }
+
+/// The lines that were logged in the second that began last.
+#[derive(Debug)]
+struct Lines {
+    began: Instant,
+    count: u32,
+    dropped: u64,
+}
+
+/// What `session.budget.log_lines` bounds.
+const LINES_IN: Duration = Duration::from_secs(1);
 
 /// A file that a Lua state has run.
 #[derive(Debug, Clone)]
@@ -64,7 +75,7 @@ pub(crate) struct LoadedFile {
 
 impl HostState {
     pub(crate) fn new(name: String, generation: Arc<Generation>, budget: Arc<BudgetConfig>) -> Self {
-        let log_window = (Instant::now(), 0);
+        let lines = Lines { began: Instant::now(), count: 0, dropped: 0 };
         Self {
             name,
             generation,
@@ -75,7 +86,7 @@ impl HostState {
             restart: false,
             held: None,
             budget,
-            log_window,
+            lines,
         }
     }
 
@@ -165,21 +176,17 @@ impl HostState {
             }
             return;
         }
-        let (began, lines) = &mut self.log_window;
-        if began.elapsed() >= Duration::from_secs(1) {
-            (*began, *lines) = (Instant::now(), 0);
+        let now = Instant::now();
+        if now >= self.lines.began + LINES_IN {
+            self.tell_dropped(now);
+            self.lines = Lines { began: now, count: 0, dropped: 0 };
         }
-        *lines += 1;
+        if self.lines.count >= self.budget.log_lines {
+            self.lines.dropped += 1;
+            return;
+        }
+        self.lines.count += 1;
         let session = self.name.as_str();
-        match (*lines).cmp(&(self.budget.log_lines + 1)) {
-            std::cmp::Ordering::Less => {}
-            std::cmp::Ordering::Equal => {
-                let limit = self.budget.log_lines;
-                tracing::warn!(target: "lua", session, "more than {limit} lines in a second are dropped (session.budget.log_lines)");
-                return;
-            }
-            std::cmp::Ordering::Greater => return,
-        }
         match level {
             "error" => tracing::error!(target: "lua", session, "{message}"),
             "warn" => tracing::warn!(target: "lua", session, "{message}"),
@@ -187,6 +194,28 @@ impl HostState {
             "trace" => tracing::trace!(target: "lua", session, "{message}"),
             _ => tracing::info!(target: "lua", session, "{message}"),
         }
+    }
+}
+
+impl HostState {
+    /// When to say that lines were dropped, if there are any.
+    pub(crate) fn dropped_due(&self) -> Option<Instant> {
+        (self.lines.dropped > 0).then(|| self.lines.began + LINES_IN)
+    }
+
+    /// Says how many lines were dropped, when their second is over.
+    pub(crate) fn tell_dropped(&mut self, now: Instant) {
+        if self.dropped_due().is_some_and(|due| due <= now) {
+            let (session, limit, dropped) =
+                (self.name.as_str(), self.budget.log_lines, std::mem::take(&mut self.lines.dropped));
+            tracing::warn!(target: "lua", session, "{dropped} lines dropped: more than {limit} in a second (session.budget.log_lines)");
+        }
+    }
+}
+
+impl Drop for HostState {
+    fn drop(&mut self) {
+        self.tell_dropped(self.lines.began + LINES_IN);
     }
 }
 

@@ -485,6 +485,16 @@ impl Vm {
         self.state(|state| state.timers.next_due()).flatten()
     }
 
+    /// When to call [`tell_dropped_lines`](Self::tell_dropped_lines).
+    pub(crate) fn dropped_lines_due(&self) -> Option<Instant> {
+        self.state(|state| state.dropped_due()).flatten()
+    }
+
+    /// Says in the log how many lines of the script's were not written.
+    pub(crate) fn tell_dropped_lines(&self, now: Instant) {
+        self.state(|state| state.tell_dropped(now));
+    }
+
     /// Accesses what Rust knows of the state. `None` only while Lua code runs that asks for it.
     pub(crate) fn state<R>(&self, f: impl FnOnce(&mut HostState) -> R) -> Option<R> {
         self.lua.app_data_mut::<HostState>().map(|mut state| f(&mut state))

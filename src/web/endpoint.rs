@@ -246,7 +246,7 @@ async fn connect(
     let (session, client) = (attached.session.id(), attached.client);
     match left {
         Left::Stalled | Left::Silent | Left::Violation(_) => {
-            tracing::warn!(?session, ?client, ?left, "a WebSocket was given up");
+            tracing::warn!(limited_by = ?session, ?session, ?client, ?left, "a WebSocket was given up");
         }
         Left::Over(over) => tracing::warn!(?session, ?client, "a WebSocket was closed: {over}"),
         _ => tracing::debug!(?session, ?client, ?left, "a WebSocket was closed"),

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     config::SessionPer,
+    reload::{Diagnostic, Telling},
     session::{CreateError, SessionGone, SessionId},
 };
 
@@ -62,8 +63,12 @@ pub(super) fn routes(
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     let files = static_files(&state);
     let state = warp::any().map(move || Arc::clone(&state));
-    let guard =
-        state.clone().and(warp::method()).and(warp::header::headers_cloned()).and_then(guard).untuple_one();
+    let guard = visitor(state.clone())
+        .and(state.clone())
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and_then(guard)
+        .untuple_one();
 
     let socket = warp::path!("ws" / SessionId)
         .and(visitor(state.clone()))
@@ -143,7 +148,13 @@ fn visitor(
 }
 
 /// Looks at the request and not at its path: an address can be spelt in more ways than a guard thinks of.
-async fn guard(state: Arc<WebState>, method: Method, headers: HeaderMap) -> Result<(), Rejection> {
+async fn guard(
+    visitor: Visitor,
+    state: Arc<WebState>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<(), Rejection> {
+    let reject = |refusal| reject(refusal, visitor);
     state.policy.check_host(&headers).map_err(reject)?;
     if !matches!(method, Method::GET | Method::HEAD) || upgrade::is_asked_for(&headers) {
         state.policy.admit(&headers).map_err(reject)?;
@@ -151,8 +162,9 @@ async fn guard(state: Arc<WebState>, method: Method, headers: HeaderMap) -> Resu
     Ok(())
 }
 
-fn reject(refusal: Refusal) -> Rejection {
-    tracing::warn!(%refusal, "a request was refused");
+fn reject(refusal: Refusal, visitor: Visitor) -> Rejection {
+    let address = visitor.address.map(|address| address.to_string()).unwrap_or_default();
+    tracing::warn!(limited_by = address, address, %refusal, "a request was refused");
     warp::reject::custom(Refused(refusal))
 }
 
@@ -242,7 +254,7 @@ fn handshake(
     upgrade: Option<OnUpgrade>,
 ) -> Result<(Response, OnUpgrade), Box<Response>> {
     let admitted = state.policy.admit(headers).map_err(|refusal| {
-        tracing::warn!(%refusal, "a WebSocket was refused");
+        tracing::warn!(limited_by = "", %refusal, "a WebSocket was refused");
         Box::new(text(StatusCode::FORBIDDEN, format!("{refusal}\n")))
     })?;
     let response = upgrade::accept(method, headers, &admitted).map_err(|error| {
@@ -293,20 +305,27 @@ async fn begin_session(visitor: Visitor, state: Arc<WebState>, headers: HeaderMa
             let response = redirect(&format!("/{}", session.id()));
             cookies.iter().fold(response, |response, cookie| also(response, SET_COOKIE, cookie))
         }
-        Err(error) => no_session(visitor, &error),
+        Err(error) => no_session(visitor, &error, state.endpoint.sessions().telling()),
     }
 }
 
-fn no_session(visitor: Visitor, error: &CreateError) -> Response {
+fn no_session(visitor: Visitor, error: &CreateError, telling: &Telling) -> Response {
     let (status, retry) = match error {
         CreateError::TooMany { .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(10)),
         CreateError::Crowded { after, .. } => (StatusCode::TOO_MANY_REQUESTS, Some(after.as_secs().max(1))),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
     };
     if !matches!(error, CreateError::Crowded { is_news: false, .. }) {
-        tracing::warn!(%error, address = ?visitor.address, "no session for a new visitor");
+        tracing::warn!(limited_by = "", %error, address = ?visitor.address, "no session for a new visitor");
     }
-    let response = html(status, pages::plain("No session could be made", &error.to_string()));
+    let why = match error {
+        _ if !telling.is_concealing => error.to_string(),
+        CreateError::TooMany { .. } | CreateError::Crowded { .. } => {
+            "Too many people are here just now; try again in a moment.".into()
+        }
+        error => telling.told(&Diagnostic::about("", None, error.to_string())).message,
+    };
+    let response = html(status, pages::plain("No session could be made", &why));
     match retry {
         Some(seconds) => with(response, RETRY_AFTER, &seconds.to_string()),
         None => response,
@@ -343,6 +362,10 @@ async fn session_page(
         let _ = session.execute(move |session| session.visit(&url));
     }
     let response = match session.start_error().await {
+        Some(error) if state.endpoint.sessions().telling().is_concealing => {
+            let page = pages::plain("The application could not start", &error.message);
+            html(StatusCode::INTERNAL_SERVER_ERROR, page)
+        }
         Some(error) => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             with_scripts(status, |nonce| pages::start_error(&error, nonce))
