@@ -239,10 +239,10 @@ mod tests {
         assert_eq!(told(&nobody), [info("reloaded lua/a.lua in 2/2 sessions without a browser, 14 ms")]);
         let failed = [kept("no"), ReloadOutcome { effects: alone(), ..kept("no") }];
         let error = "ERROR lua/a.lua:1: no; 1 session keeps the previous version (and 1 without a browser)";
-        assert_eq!(told(&failed), [Line::Error(error.into())]);
+        assert_eq!(told(&failed), [Line::Error { text: error.into(), details: String::new() }]);
         let nobody = [ReloadOutcome { effects: alone(), ..kept("no") }];
         let error = "ERROR lua/a.lua:1: no; 1 session without a browser keeps the previous version";
-        assert_eq!(told(&nobody), [Line::Error(error.into())]);
+        assert_eq!(told(&nobody), [Line::Error { text: error.into(), details: String::new() }]);
     }
 
     #[test]

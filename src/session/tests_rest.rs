@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{LuaSessions, SessionHandle, SessionSettings};
 use crate::{
-    config::{LuaConfig, ReloadScope, SessionConfig},
+    config::{BindingRule, LuaConfig, ReloadScope, SessionConfig},
     reload::{Generation, Published, testing},
 };
 
@@ -19,7 +19,8 @@ fn sessions(rest: Duration) -> LuaSessions {
     published.publish_good(Arc::new(testing::save(&Generation::default(), &[("main.lua", Some(MAIN))])));
     let session = SessionConfig { rest, ..SessionConfig::default() };
     let (lua, scope) = (LuaConfig::default(), ReloadScope::Loaded);
-    LuaSessions::start(SessionSettings { session, lua, scope, published }).unwrap()
+    let (bindings, refused) = (BindingRule::Any, Arc::default());
+    LuaSessions::start(SessionSettings { session, lua, scope, published, bindings, refused }).unwrap()
 }
 
 async fn number(session: &SessionHandle, name: &'static str) -> i64 {
