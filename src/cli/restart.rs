@@ -26,6 +26,7 @@ pub(super) fn run(args: &RestartArgs) -> Result<(), CliError> {
         Some(session) => format!("/_hot/restart/{session}"),
         None => "/_hot/restart".to_owned(),
     };
+    let path = config.server.base.path(&path);
     let failed = |source| CliError::NoServer { address: address.clone(), source };
     let (is_done, body) = ask(&address, &path).map_err(failed)?;
     if !is_done {

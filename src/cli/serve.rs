@@ -11,7 +11,7 @@ use tokio::{runtime, sync::oneshot};
 
 use super::{CliError, ServeArgs, config_file, say, signals, site::Site};
 use crate::{
-    config::{self, Config, ConfigError},
+    config::{self, Base, Config, ConfigError},
     server::Server,
     telemetry,
     watch::Registry,
@@ -65,7 +65,7 @@ async fn serve(
         _ = &mut stop => return Ok(()),
         started = Server::start(&site.path, site.config.clone()) => started.map_err(CliError::Start)?,
     };
-    say(&format!("listening on {}", url(server.local_addr())));
+    say(&format!("listening on {}", url(server.local_addr(), &site.config.server.base)));
     tokio::select! {
         // An error means that the thread of the signals is gone: stopping is all that is left then, too.
         _ = stop => {}
@@ -97,14 +97,14 @@ fn announce_site(site: &Site) {
 }
 
 /// An address to click: one that stands for all addresses is shown as this machine's own.
-fn url(mut address: SocketAddr) -> String {
+fn url(mut address: SocketAddr, base: &Base) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("http://{address}/")
+    format!("http://{address}{}", base.path("/"))
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
             ("[::1]:8080", "http://[::1]:8080/"),
             ("[::]:8080", "http://[::1]:8080/"),
         ] {
-            assert_eq!(url(address.parse().unwrap()), expected);
+            assert_eq!(url(address.parse().unwrap(), &Base::default()), expected);
         }
     }
 }

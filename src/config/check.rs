@@ -72,6 +72,17 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "hotload.editor",
         "a link with {path} in it, such as \"vscode://file/{path}:{line}\", or empty",
     );
+    needs(
+        server.base.is_valid(),
+        "server.base",
+        "a path such as \"/app\": a \"/\" before each name and none at the end, names of letters, digits, \
+         \"-\", \"_\", \".\" and \"~\"; or empty",
+    );
+    needs(
+        server.content_security_policy.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+        "server.content_security_policy",
+        "one line of ASCII, such as \"default-src 'self'\", or empty",
+    );
     needs(server.connections_per_address > 0, "server.connections_per_address", "at least 1");
     needs(session.max > 0, "session.max", "at least 1");
     needs(session.sockets > 0, "session.sockets", "at least 1");

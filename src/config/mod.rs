@@ -11,11 +11,13 @@
 //! | `check` | what a type cannot say: ranges, names, one key against another |
 //! | `backends` | [`Backends`]: what is known here of the watch backends and their options |
 //! | `backend_choice` | [`BackendChoice`]: one watch backend, several, or "auto" |
+//! | `base` | [`Base`]: below which path the addresses stand |
 //! | `error` | [`ConfigError`]: key, value, file and line, and what would be right |
 //! | `units` | durations ("20ms") and sizes ("64MiB") |
 
 mod backend_choice;
 mod backends;
+mod base;
 mod check;
 mod environment;
 mod error;
@@ -30,6 +32,7 @@ mod units;
 
 pub use backend_choice::{AUTO, BackendChoice};
 pub use backends::Backends;
+pub use base::Base;
 pub use error::{ConfigError, Problem, Reason};
 pub use flags::Overrides;
 pub use load::{FILE, load, load_str};
@@ -73,6 +76,8 @@ pub struct ServerConfig {
     pub host: String,
     /// TCP port; 0 takes a free one.
     pub port: u16,
+    /// Below which path of its host all addresses stand; empty: at its root.
+    pub base: Base,
     /// Host names a request may be addressed to, beside loopback names and `host`.
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://example.org`) a WebSocket may come from, beside the server's own.
@@ -87,6 +92,8 @@ pub struct ServerConfig {
     pub send_timeout: Duration,
     /// HTTP connections that one address may have at once; of IPv6, one network of 64 bits.
     pub connections_per_address: usize,
+    /// The Content-Security-Policy of the site's own pages; empty: none but against framing.
+    pub content_security_policy: String,
     /// Connections at once, WebSockets included; 0: three quarters of the file descriptors.
     pub max_connections: usize,
     /// Serve pages that show the inside of sessions; `--hotload` turns it on.
@@ -363,6 +370,7 @@ impl Default for ServerConfig {
         Self {
             host: "127.0.0.1".into(),
             port: 8080,
+            base: Base::default(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -370,6 +378,9 @@ impl Default for ServerConfig {
             send_timeout: Duration::from_secs(10),
             connections_per_address: 256,
             max_connections: 0,
+            content_security_policy: "script-src 'self' 'unsafe-inline' https:; object-src 'none'; base-uri \
+                                      'self'; frame-ancestors 'self'"
+                .into(),
             debug_pages: false,
             bindings: BindingRule::default(),
         }

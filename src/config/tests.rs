@@ -273,9 +273,13 @@ fn all_mistakes_of_all_layers_are_told_at_once_and_in_order() {
             siblings: [
                 "allowed_hosts",
                 "allowed_origins",
+                "base",
                 "bindings",
+                "connections_per_address",
+                "content_security_policy",
                 "debug_pages",
                 "host",
+                "max_connections",
                 "max_frame",
                 "port",
                 "send_timeout",

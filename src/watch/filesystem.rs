@@ -68,6 +68,13 @@ impl MountTable {
         }
     }
 
+    /// Whether what is there is made up by the kernel when it is read, or a device: `/proc`, `/sys`, `/dev`.
+    pub fn is_made_up(&self, path: &Path) -> bool {
+        let at = self.file_system(path);
+        // In a container `/dev` is an ordinary tmpfs.
+        is_made_up(&at.kind) || at.kind == "devtmpfs" || at.mount_point == Path::new("/dev")
+    }
+
     /// Whether something is mounted at exactly this path.
     pub fn is_mount_point(&self, path: &Path) -> bool {
         self.mounts.iter().any(|mount| mount.point == path)
@@ -201,6 +208,32 @@ fn split_at_colons(value: &[u8]) -> Vec<Vec<u8>> {
     parts
 }
 
+/// Whether a kind of file system holds nothing but what the kernel says.
+fn is_made_up(kind: &str) -> bool {
+    matches!(
+        kind,
+        "proc"
+            | "sysfs"
+            | "devpts"
+            | "cgroup"
+            | "cgroup2"
+            | "debugfs"
+            | "tracefs"
+            | "securityfs"
+            | "configfs"
+            | "pstore"
+            | "bpf"
+            | "efivarfs"
+            | "binfmt_misc"
+            | "fusectl"
+            | "selinuxfs"
+            | "nsfs"
+            | "rpc_pipefs"
+            | "mqueue"
+            | "resctrl"
+    )
+}
+
 /// Whether a kind of file system reports changes, and why.
 fn judge(kind: &str) -> (bool, String) {
     let why = match kind {
@@ -220,11 +253,7 @@ fn judge(kind: &str) -> (bool, String) {
             "is served by a program: the kernel reports no change made behind it"
         }
         "autofs" => "is a place where something will be mounted, most likely from the network",
-        "proc" | "sysfs" | "devpts" | "cgroup" | "cgroup2" | "debugfs" | "tracefs" | "securityfs"
-        | "configfs" | "pstore" | "bpf" | "efivarfs" | "binfmt_misc" | "fusectl" | "selinuxfs" | "nsfs"
-        | "rpc_pipefs" | "mqueue" | "resctrl" => {
-            "is made up by the kernel when it is read: no change of it is reported"
-        }
+        _ if is_made_up(kind) => "is made up by the kernel when it is read: no change of it is reported",
         "unknown" => return (true, "the file system is unknown: taken for a local one".into()),
         _ => return (true, format!("{kind} is a local file system: the kernel reports every change")),
     };

@@ -1,6 +1,7 @@
 //! One walk over the logical tree: from the roots through directories and links to all directories.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs, io,
@@ -12,7 +13,7 @@ use std::{
 use hotloader_backend::DirSet;
 
 use super::{
-    Root,
+    MountTable, Root,
     links::{End, Identity, Resolved},
     listing::{Kind, Listing, by_components, join},
     tree::{DirName, Tree},
@@ -30,6 +31,8 @@ pub(crate) enum Warning {
     Loop { link: PathBuf },
     /// The link leads outside `watch.allowed_roots`.
     Refused { link: PathBuf, target: PathBuf },
+    /// The link leads to what the kernel makes up, or to a device.
+    MadeUp { link: PathBuf, target: PathBuf },
     /// A pipe or a device has a name that we want.
     NotAFile { path: PathBuf },
     /// The root is not there.
@@ -50,6 +53,10 @@ impl Warning {
             Self::Refused { link, target } => {
                 tracing::warn!(target: "watch", ?link, ?target,
                     "link leads outside the allowed directories; not read (add its directory to watch.allowed_roots to allow it)");
+            }
+            Self::MadeUp { link, target } => {
+                tracing::warn!(target: "watch", ?link, ?target,
+                    "link leads to what the kernel makes up (/proc, /sys, /dev); not read");
             }
             Self::NotAFile { path } => {
                 tracing::warn!(target: "watch", ?path, "not a regular file; not read");
@@ -97,6 +104,9 @@ pub(crate) struct Walked {
 pub(crate) struct Walk<'a> {
     tree: &'a mut Tree,
     allowed: Option<Vec<PathBuf>>,
+    /// Where the roots are: nobody asks for the file system of what is below them.
+    root_dirs: Vec<PathBuf>,
+    mounts: OnceCell<MountTable>,
     dirs: Vec<Found>,
     /// Directories that must be watched, as they are met: to sort them once is faster.
     watch: Vec<Arc<Path>>,
@@ -111,12 +121,15 @@ impl<'a> Walk<'a> {
         let mut walk = Walk {
             tree,
             allowed: None,
+            root_dirs: Vec::new(),
+            mounts: OnceCell::new(),
             dirs: Vec::new(),
             watch: Vec::new(),
             on_the_way: BTreeSet::new(),
             walked: Walked::default(),
         };
         let ends: Vec<Option<(PathBuf, Identity)>> = roots.iter().map(|root| walk.root(root)).collect();
+        walk.root_dirs = ends.iter().flatten().map(|(dir, _)| dir.clone()).collect();
         if !walk.tree.allowed_roots.is_empty() {
             let listed = walk.tree.allowed_roots.iter();
             let listed = listed.map(|dir| fs::canonicalize(dir).unwrap_or_else(|_| dir.clone()));
@@ -255,6 +268,9 @@ impl<'a> Walk<'a> {
         self.walked.targets.insert(link.clone(), target.clone());
         match &way.end {
             End::Missing(_) | End::Failed(..) | End::Loop => {}
+            _ if self.is_made_up(target) => {
+                self.walked.warnings.insert(Warning::MadeUp { link, target: target.clone() });
+            }
             _ if !self.is_allowed(target) => {
                 self.walked.warnings.insert(Warning::Refused { link, target: target.clone() });
             }
@@ -272,6 +288,11 @@ impl<'a> Walk<'a> {
         if root.wants(path.as_os_str()) {
             self.walked.warnings.insert(Warning::NotAFile { path });
         }
+    }
+
+    fn is_made_up(&self, target: &Path) -> bool {
+        !self.root_dirs.iter().any(|dir| target.starts_with(dir))
+            && self.mounts.get_or_init(MountTable::read).is_made_up(target)
     }
 
     fn is_allowed(&self, target: &Path) -> bool {

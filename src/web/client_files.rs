@@ -9,6 +9,8 @@ use std::{collections::HashMap, sync::LazyLock};
 use bytes::Bytes;
 use include_dir::{Dir, include_dir};
 
+use crate::config::Base;
+
 static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/web/client");
 
 static FILES: LazyLock<HashMap<&str, ClientFile>> = LazyLock::new(|| {
@@ -18,14 +20,15 @@ static FILES: LazyLock<HashMap<&str, ClientFile>> = LazyLock::new(|| {
 
 /// A `Link` header for pages that run the client. A module is known of when the one that imports it has
 /// come, which would take four turns: with this, a browser asks for all of them at once.
-static PRELOAD: LazyLock<String> = LazyLock::new(|| {
+pub(super) fn preload(base: &Base) -> String {
     let mut scripts: Vec<_> = FILES.keys().filter(|name| name.ends_with(".js")).collect();
     scripts.sort_unstable();
-    let links = scripts.into_iter().map(|name| format!("<{PREFIX}{name}>;rel=modulepreload"));
+    let prefix = base.path(PREFIX);
+    let links = scripts.into_iter().map(|name| format!("<{prefix}{name}>;rel=modulepreload"));
     links.collect::<Vec<_>>().join(",")
-});
+}
 
-/// Where browsers find the files.
+/// Where browsers find the files, below the base.
 const PREFIX: &str = "/_client/";
 
 /// What a browser gets.
@@ -65,11 +68,6 @@ pub(super) fn get(name: &str) -> Option<&'static ClientFile> {
     FILES.get(name)
 }
 
-/// See [`PRELOAD`].
-pub(super) fn preload() -> &'static str {
-    &PRELOAD
-}
-
 /// Whether a page asks for the client.
 pub(super) fn runs_in(page: &[u8]) -> bool {
     let script = format!("{PREFIX}main.js");
@@ -77,9 +75,9 @@ pub(super) fn runs_in(page: &[u8]) -> bool {
 }
 
 /// The page for a site that has none; `nonce` is what its scripts show.
-pub(super) fn index(nonce: &str) -> String {
+pub(super) fn index(nonce: &str, base: &Base) -> String {
     let page = get("index.html").map(|file| String::from_utf8_lossy(&file.body));
-    page.unwrap_or_default().replace("{nonce}", nonce)
+    page.unwrap_or_default().replace("{nonce}", nonce).replace("{base}", &base.path(""))
 }
 
 /// After these a line break means nothing to a browser.

@@ -4,10 +4,19 @@ use std::{
     fs::Metadata,
     io,
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Instant, UNIX_EPOCH},
 };
 
 use warp::http::{HeaderMap, header::IF_NONE_MATCH};
+
+use crate::watch::MountTable;
+
+/// How often links that are refused are told of, in seconds.
+const BETWEEN_LINES: u64 = 60;
 
 /// The static files of a site.
 #[derive(Debug, Clone)]
@@ -18,6 +27,22 @@ pub(super) struct SiteFiles {
     pub(super) html: PathBuf,
     /// `watch.allowed_roots`: where links may lead, beside the site; empty: anywhere.
     pub(super) allowed_roots: Vec<PathBuf>,
+    lines: Arc<Lines>,
+}
+
+/// When a refused link was last told of: anybody can ask for it as often as they like.
+#[derive(Debug)]
+struct Lines {
+    start: Instant,
+    /// In seconds from then on.
+    next: AtomicU64,
+}
+
+impl Lines {
+    fn one_is_due(&self) -> bool {
+        let (now, next) = (self.start.elapsed().as_secs(), self.next.load(Relaxed));
+        now >= next && self.next.compare_exchange(next, now + BETWEEN_LINES, Relaxed, Relaxed).is_ok()
+    }
 }
 
 /// A file that may be served.
@@ -30,6 +55,11 @@ pub(super) struct SiteFile {
 }
 
 impl SiteFiles {
+    pub(super) fn new(site: PathBuf, html: PathBuf, allowed_roots: Vec<PathBuf>) -> Self {
+        let lines = Arc::new(Lines { start: Instant::now(), next: AtomicU64::new(0) });
+        Self { site, html, allowed_roots, lines }
+    }
+
     /// The file a path of the address names; of a directory, its `index.html`. `None` when there is none,
     /// or it must not be had.
     ///
@@ -49,6 +79,13 @@ impl SiteFiles {
             path.push("index.html");
         }
         let real = path.canonicalize()?;
+        if !real.starts_with(&html) && MountTable::read().is_made_up(&real) {
+            if self.lines.one_is_due() {
+                let (link, target) = (path.display(), real.display());
+                tracing::warn!(%link, %target, "a link leads to what the kernel makes up (/proc, /sys, /dev); not served");
+            }
+            return Ok(None);
+        }
         let metadata = real.metadata()?;
         // Opening a FIFO would wait for ever.
         if !metadata.is_file() || !(real.starts_with(&html) || self.may_lead_to(&real)) {
@@ -65,13 +102,27 @@ impl SiteFiles {
     }
 }
 
-/// The names in a path of an address; `None` if one of them must not be had: hidden ones, `..`, anything
-/// that could be read as a separator or the end of the name.
+/// The names in a path of an address; `None` if one of them must not be had: hidden ones, `..`, what editors
+/// leave behind, anything that could be read as a separator or the end of the name.
 fn decode(address: &str) -> Option<Vec<String>> {
     let names = address.split('/').filter(|name| !name.is_empty());
     let decoded = names.map(|name| percent_encoding::percent_decode_str(name).decode_utf8().ok());
-    let fine = |name: &str| !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+    let fine = |name: &str| !is_left_behind(name) && !name.contains(['/', '\\', '\0']);
     decoded.map(|name| name.filter(|name| fine(name)).map(String::from)).collect()
+}
+
+/// Hidden files, and those that editors and tools leave beside the one that is meant: old versions of a page
+/// and passwords are found in them. The list is fixed, unlike `watch.ignore`: what is not watched (such as
+/// `node_modules`) may well be served. A link's own name counts and not its target's, which its author chose.
+fn is_left_behind(name: &str) -> bool {
+    const ENDS: [&str; 12] =
+        ["~", ".bak", ".backup", ".old", ".orig", ".rej", ".save", ".swp", ".swo", ".swx", ".tmp", ".temp"];
+    let name = name.to_ascii_lowercase();
+    name.starts_with(['.', '~'])
+        || ENDS.iter().any(|end| name.ends_with(end))
+        || name.len() > 1 && name.starts_with('#') && name.ends_with('#')
+        || name == "4913"
+        || name.contains("___jb_")
 }
 
 fn etag(metadata: &Metadata) -> String {
@@ -113,7 +164,7 @@ mod tests {
         ] {
             fs::write(dir.path().join(name), text).expect(name);
         }
-        let files = SiteFiles { html: site.join("html"), site, allowed_roots: Vec::new() };
+        let files = SiteFiles::new(site.clone(), site.join("html"), Vec::new());
         Site { dir, files }
     }
 
@@ -152,6 +203,83 @@ mod tests {
         ] {
             assert_eq!(site.files.find(address).await, None, "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_editors_leave_behind_is_not_served_at_any_depth_and_however_it_is_spelt() {
+        let site = site();
+        for name in [
+            "page.html~",
+            "#page.html#",
+            ".#page.html",
+            "page.bak",
+            "PAGE.BAK",
+            "page.html.orig",
+            "page.swp",
+            ".page.swo",
+            "4913",
+            "page.tmp",
+            "page.html___jb_tmp___",
+            "page.old",
+            "~$page.doc",
+            ".git",
+            "page.rej",
+        ] {
+            for dir in ["", "sub/"] {
+                fs::write(site.files.html.join(dir).join(name), "secret").expect(name);
+                let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                for address in [format!("{dir}{}", name.replace('#', "%23")), format!("{dir}{encoded}")] {
+                    assert_eq!(site.files.find(&address).await, None, "{address}");
+                }
+            }
+            let dir = site.files.html.join(format!("in/{name}"));
+            fs::create_dir_all(&dir).expect("a directory");
+            fs::write(dir.join("a.txt"), "secret").expect("a file");
+            assert_eq!(
+                site.files.find(&format!("in/{}/a.txt", name.replace('#', "%23"))).await,
+                None,
+                "{name}"
+            );
+        }
+        for name in ["back.html", "bak", "tmp.txt", "orig", "49130", "a~b", "a#b.txt"] {
+            fs::write(site.files.html.join(name), "a page").expect(name);
+            assert!(site.files.find(&name.replace('#', "%23")).await.is_some(), "{name}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn no_link_leads_to_what_the_kernel_makes_up() {
+        let site = site();
+        for (name, target) in [
+            ("environ", "/proc/self/environ"),
+            ("proc", "/proc"),
+            ("self", "/proc/self"),
+            ("sys", "/sys"),
+            ("dev", "/dev"),
+        ] {
+            symlink(target, site.files.html.join(name)).expect("a link");
+        }
+        symlink("environ", site.files.html.join("twice")).expect("a link");
+        for address in [
+            "environ",
+            "twice",
+            "proc/self/environ",
+            "proc/version",
+            "self/maps",
+            "sys/kernel/uevent_seqnum",
+            "dev/null",
+            "dev/fd/0",
+        ] {
+            assert_eq!(site.files.find(address).await, None, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_refused_link_is_told_of_once_a_minute() {
+        let lines = Lines { start: Instant::now(), next: AtomicU64::new(0) };
+        assert!(lines.one_is_due());
+        assert!(!lines.one_is_due());
     }
 
     #[tokio::test]

@@ -124,8 +124,10 @@ pub fn start(
     let state = Arc::new(WebState {
         endpoint: endpoint.clone(),
         policy,
+        base: server.base.clone(),
+        page_policy: server.content_security_policy.clone(),
         proxies: proxies.clone(),
-        files: SiteFiles { site, html, allowed_roots },
+        files: SiteFiles::new(site, html, allowed_roots),
         debug_pages: server.debug_pages,
         readiness,
         metrics,

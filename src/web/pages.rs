@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{reload::Diagnostic, session::SessionId};
+use crate::{config::Base, reload::Diagnostic, session::SessionId};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;\
     color:#222;background:#fff}h1{font-size:1.4rem}pre{background:#f4f4f4;padding:1rem;overflow:auto}\
@@ -36,20 +36,22 @@ fn page(title: &str, body: &str) -> String {
 }
 
 /// The session of this address is not there (any more).
-pub(super) fn unknown_session(id: SessionId) -> String {
+pub(super) fn unknown_session(id: SessionId, base: &Base) -> String {
+    let home = base.path("/");
     let body = format!(
         "<p>There is no session <code>{id}</code>. It has ended, or the server was started anew.</p>\n\
-         <p><a href=\"/\">Begin a new session</a></p>"
+         <p><a href=\"{home}\">Begin a new session</a></p>"
     );
     page("This session is not known", &body)
 }
 
 /// Another browser began the session of this address.
-pub(super) fn somebody_elses(id: SessionId) -> String {
+pub(super) fn somebody_elses(id: SessionId, base: &Base) -> String {
+    let home = base.path("/");
     let body = format!(
         "<p>Session <code>{id}</code> belongs to the browser that began it: a copied address does not open it, and \
          neither does a browser that has forgotten its cookies.</p>\n\
-         <p><a href=\"/\">Begin a new session</a></p>"
+         <p><a href=\"{home}\">Begin a new session</a></p>"
     );
     page("This is somebody else's session", &body)
 }
@@ -61,7 +63,7 @@ pub(super) fn plain(title: &str, text: &str) -> String {
 
 /// On the page of a failed start: the client listens, and once a reload went well, or the state was made
 /// anew, the application's own page is asked for.
-const COME_ALIVE: &str = r#"<script type="module" nonce="{nonce}" src="/_client/main.js"></script>
+const COME_ALIVE: &str = r#"<script type="module" nonce="{nonce}" src="{base}/_client/main.js"></script>
 <script type="module" nonce="{nonce}">
   const handlers = window.uiApp?.getStore().handlers ?? {};
   const { reload } = handlers;
@@ -70,7 +72,7 @@ const COME_ALIVE: &str = r#"<script type="module" nonce="{nonce}" src="/_client/
 </script>"#;
 
 /// `main.lua` failed. The page comes alive when the file is mended. `nonce` is what its scripts show.
-pub(super) fn start_error(error: &Diagnostic, nonce: &str) -> String {
+pub(super) fn start_error(error: &Diagnostic, nonce: &str, base: &Base) -> String {
     let mut body = String::from("<p><strong>");
     body.push_str(&escape(&error.file));
     if let Some(line) = error.line {
@@ -95,14 +97,15 @@ pub(super) fn start_error(error: &Diagnostic, nonce: &str) -> String {
         let _ = writeln!(body, "<details><summary>Traceback</summary><pre>{traceback}</pre></details>");
     }
     body.push_str("<p>The application appears as soon as the file is mended and saved.</p>\n");
-    body.push_str(&COME_ALIVE.replace("{nonce}", nonce));
+    body.push_str(&COME_ALIVE.replace("{nonce}", nonce).replace("{base}", &base.path("")));
     page("The application could not start", &body)
 }
 
 /// The variable tree, as it is.
-pub(super) fn variables(id: SessionId, tree: &serde_json::Value) -> String {
+pub(super) fn variables(id: SessionId, tree: &serde_json::Value, base: &Base) -> String {
+    let session = base.path(&format!("/{id}"));
     let body = format!(
-        "<p><a href=\"/{id}\">Session {id}</a> · <a href=\"/{id}/variables.json\">JSON</a></p>\n<pre>{}</pre>",
+        "<p><a href=\"{session}\">Session {id}</a> · <a href=\"{session}/variables.json\">JSON</a></p>\n<pre>{}</pre>",
         escape(&format!("{tree:#}"))
     );
     page("Variables", &body)
@@ -126,7 +129,7 @@ mod tests {
             ],
             traceback: hostile.into(),
         };
-        let page = start_error(&error, "0123");
+        let page = start_error(&error, "0123", &Base::default());
         assert!(!page.contains("<script>"), "{page}");
         assert_eq!(page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;").count(), 5);
         assert!(page.contains("<mark>    2 | "), "the line is marked: {page}");
@@ -137,7 +140,7 @@ mod tests {
     #[test]
     fn nothing_of_the_variables_becomes_markup() {
         let id = "0123456789abcdef0123456789abcdef".parse().expect("an id");
-        let page = variables(id, &serde_json::json!([{"value": "</pre><script>"}]));
+        let page = variables(id, &serde_json::json!([{"value": "</pre><script>"}]), &Base::default());
         assert!(!page.contains("<script>"), "{page}");
     }
 }

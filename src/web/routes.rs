@@ -8,6 +8,7 @@ use include_dir::Dir;
 use tokio::sync::watch;
 use warp::{
     Filter, Rejection, Reply,
+    filters::BoxedFilter,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{
@@ -34,7 +35,7 @@ use super::{
     visitor::{Peer, TrustedProxies, Visitor},
 };
 use crate::{
-    config::SessionPer,
+    config::{Base, SessionPer},
     reload::{Diagnostic, Telling},
     session::{CreateError, SessionGone, SessionId},
 };
@@ -43,6 +44,9 @@ use crate::{
 pub(super) struct WebState {
     pub(super) endpoint: WebSocketEndpoint,
     pub(super) policy: OriginPolicy,
+    pub(super) base: Base,
+    /// `server.content_security_policy`
+    pub(super) page_policy: String,
     pub(super) proxies: TrustedProxies,
     pub(super) files: SiteFiles,
     pub(super) debug_pages: bool,
@@ -62,6 +66,12 @@ pub(super) fn routes(
     state: Arc<WebState>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     let files = static_files(&state);
+    let base = base(&state.base);
+    let at_base = warp::path::full().and(query()).and(warp::any().map({
+        let base = state.base.path("");
+        move || base.clone()
+    }));
+    let (itself, outside) = (at_base.clone().and_then(lead_below), at_base.and_then(say_where_it_is));
     let state = warp::any().map(move || Arc::clone(&state));
     let guard = visitor(state.clone())
         .and(state.clone())
@@ -132,11 +142,39 @@ pub(super) fn routes(
         .unify()
         .boxed();
     let reading = warp::get().or(warp::head()).unify();
+    let below =
+        base.and(socket.or(status_socket).unify().or(restart).unify().or(reading.and(to_read)).unify());
     guard
-        .and(socket.or(status_socket).unify().or(restart).unify().or(reading.and(to_read)).unify())
+        .and(reading.and(itself).or(below).unify().or(outside).unify())
         .recover(explain)
         .unify()
         .map(|response: Response| with_security_headers(response))
+}
+
+/// Takes the base off the front of the path, so that no route knows of it.
+fn base(base: &Base) -> BoxedFilter<()> {
+    base.segments().fold(warp::any().boxed(), |before, name| before.and(warp::path(name.to_owned())).boxed())
+}
+
+/// `GET /app` for `/app/`: what is below could not have relative addresses otherwise.
+async fn lead_below(path: FullPath, query: String, base: String) -> Result<Response, Rejection> {
+    if base.is_empty() || path.as_str() != base {
+        return Err(warp::reject::not_found());
+    }
+    Ok(redirect(&format!("{base}/{query}")))
+}
+
+/// The answer outside of the base.
+async fn say_where_it_is(path: FullPath, _: String, base: String) -> Result<Response, Rejection> {
+    let below = path.as_str().strip_prefix(&base);
+    if below.is_some_and(|below| below.is_empty() || below.starts_with('/')) {
+        return Err(warp::reject::not_found());
+    }
+    let text = format!(
+        "All addresses of this server begin with {base}/ (server.base). A proxy in front of it has to pass \
+         the path on as it is."
+    );
+    Ok(html(StatusCode::NOT_FOUND, pages::plain("Not found", &text)))
 }
 
 /// Who asks, and how.
@@ -214,10 +252,10 @@ fn status_of(error: NotYours) -> StatusCode {
 }
 
 /// The page in place of a session's.
-fn not_yours(error: NotYours) -> Response {
+fn not_yours(error: NotYours, base: &Base) -> Response {
     let page = match error {
-        NotYours::Unknown(id) => pages::unknown_session(id),
-        NotYours::SomebodyElses(id) => pages::somebody_elses(id),
+        NotYours::Unknown(id) => pages::unknown_session(id, base),
+        NotYours::SomebodyElses(id) => pages::somebody_elses(id, base),
     };
     html(status_of(error), page)
 }
@@ -282,8 +320,8 @@ async fn status_file(
     if !state.debug_pages {
         return Err(warp::reject::not_found());
     }
-    if path.as_str() == "/_hot" {
-        return Ok(redirect("/_hot/"));
+    if path.as_str() == state.base.path("/_hot") {
+        return Ok(redirect(&state.base.path("/_hot/")));
     }
     StatusPage::file(name.as_str(), &headers).ok_or_else(warp::reject::not_found)
 }
@@ -297,12 +335,12 @@ async fn begin_session(visitor: Visitor, state: Arc<WebState>, headers: HeaderMa
     if sessions.config().per == SessionPer::Browser
         && let Some(own) = secret::last_visited(sessions, &headers)
     {
-        return redirect(&format!("/{own}"));
+        return redirect(&state.base.path(&format!("/{own}")));
     }
     match sessions.begin(visitor.address) {
         Ok(session) => {
-            let cookies = secret::cookies(&session, visitor.is_tls);
-            let response = redirect(&format!("/{}", session.id()));
+            let cookies = secret::cookies(&session, visitor.is_tls, &state.base);
+            let response = redirect(&state.base.path(&format!("/{}", session.id())));
             cookies.iter().fold(response, |response, cookie| also(response, SET_COOKIE, cookie))
         }
         Err(error) => no_session(visitor, &error, state.endpoint.sessions().telling()),
@@ -351,8 +389,8 @@ async fn session_page(
     let session = match secret::open(state.endpoint.sessions(), id, &headers, visitor.is_tls) {
         Ok(session) => session,
         Err(error) => {
-            let forgotten = secret::forgotten(id, &headers);
-            let response = not_yours(error);
+            let forgotten = secret::forgotten(id, &headers, &state.base);
+            let response = not_yours(error, &state.base);
             return forgotten.iter().fold(response, |response, cookie| with(response, SET_COOKIE, cookie));
         }
     };
@@ -368,20 +406,30 @@ async fn session_page(
         }
         Some(error) => {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
-            with_scripts(status, |nonce| pages::start_error(&error, nonce))
+            with_scripts(status, |nonce| pages::start_error(&error, nonce, &state.base))
         }
         None => match SitePage::open(&state.files).await {
-            Some(page) if !page.runs_the_client() => page.into_response(),
-            page => {
-                let response = match page {
-                    Some(page) => page.into_response(),
-                    None => with_scripts(StatusCode::OK, client_files::index),
-                };
-                with(response, LINK, client_files::preload())
+            Some(page) => {
+                let runs_the_client = page.runs_the_client();
+                let response = as_the_sites_own(page.into_response(), &state.page_policy);
+                if runs_the_client { with_preload(response, &state.base) } else { response }
+            }
+            None => {
+                let page = with_scripts(StatusCode::OK, |nonce| client_files::index(nonce, &state.base));
+                with_preload(page, &state.base)
             }
         },
     };
-    with(response, SET_COOKIE, &secret::visited(id))
+    with(response, SET_COOKIE, &secret::visited(id, &state.base))
+}
+
+fn with_preload(page: Response, base: &Base) -> Response {
+    with(page, LINK, &client_files::preload(base))
+}
+
+/// Which scripts run in a page of the site is its own business, within `server.content_security_policy`.
+fn as_the_sites_own(page: Response, policy: &str) -> Response {
+    if policy.is_empty() { page } else { with(page, CONTENT_SECURITY_POLICY, policy) }
 }
 
 /// A page of the server's own in which scripts run: those that show its nonce.
@@ -406,7 +454,7 @@ async fn show_variables(
     state: Arc<WebState>,
 ) -> Response {
     match variables(id, visitor, &headers, &state).await {
-        Ok(tree) => html(StatusCode::OK, pages::variables(id, &tree)),
+        Ok(tree) => html(StatusCode::OK, pages::variables(id, &tree, &state.base)),
         Err(response) => response,
     }
 }
@@ -433,8 +481,9 @@ async fn variables(
     if !state.debug_pages {
         return Err(not_found());
     }
-    let session = secret::open(state.endpoint.sessions(), id, headers, visitor.is_tls).map_err(not_yours)?;
-    session.variables().await.map_err(|SessionGone| not_yours(NotYours::Unknown(id)))
+    let session = secret::open(state.endpoint.sessions(), id, headers, visitor.is_tls)
+        .map_err(|error| not_yours(error, &state.base))?;
+    session.variables().await.map_err(|SessionGone| not_yours(NotYours::Unknown(id), &state.base))
 }
 
 fn readiness(state: Arc<WebState>) -> Response {
@@ -473,7 +522,7 @@ fn unless_cached(body: Bytes, kind: &str, etag: &str, headers: &HeaderMap) -> Re
 fn static_files(
     state: &Arc<WebState>,
 ) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static {
-    let html = state.files.html.clone();
+    let (html, policy) = (state.files.html.clone(), state.page_policy.clone());
     let state = Arc::clone(state);
     warp::path::peek()
         .and_then(move |path: Peek| {
@@ -482,15 +531,22 @@ fn static_files(
         })
         .and(warp::header::headers_cloned())
         .and(warp::fs::dir(html))
-        .map(|found: files::SiteFile, headers: HeaderMap, file: warp::fs::File| {
+        .map(move |found: files::SiteFile, headers: HeaderMap, file: warp::fs::File| {
             if files::is_cached(&headers, &found.etag) {
                 return not_modified(&found.etag);
             }
             let mut response = file.into_response();
             // In whole seconds: a browser that went by it would miss the second edit within one.
             response.headers_mut().remove(LAST_MODIFIED);
-            cacheable(response, &found.etag)
+            let response = cacheable(response, &found.etag);
+            if is_a_page(&response) { as_the_sites_own(response, &policy) } else { response }
         })
+}
+
+/// Whether scripts in it run when a browser is sent there.
+fn is_a_page(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    ["text/html", "application/xhtml+xml", "image/svg+xml"].iter().any(|page| kind.starts_with(page))
 }
 
 /// May be kept, but not used without asking; text is UTF-8.

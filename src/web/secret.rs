@@ -7,6 +7,7 @@
 
 use warp::http::{HeaderMap, header::COOKIE};
 
+use crate::config::Base;
 use crate::session::{LuaSessions, SessionHandle, SessionId};
 
 /// The cookie that holds a session's secret.
@@ -48,11 +49,11 @@ pub(super) fn open(
 }
 
 /// The values of `Set-Cookie` that give a browser the secret: one for the pages, one for the socket.
-pub(super) fn cookies(session: &SessionHandle, is_tls: bool) -> [String; 2] {
+pub(super) fn cookies(session: &SessionHandle, is_tls: bool, base: &Base) -> [String; 2] {
     let (id, secret) = (session.id(), session.secret());
     let (name, secure) = if is_tls { (SECURE_NAME, "; Secure") } else { (NAME, "") };
     [format!("/{id}"), format!("/ws/{id}")]
-        .map(|path| format!("{name}={secret}; Path={path}; HttpOnly; SameSite=Lax{secure}"))
+        .map(|path| format!("{name}={secret}; Path={}; HttpOnly; SameSite=Lax{secure}", base.path(&path)))
 }
 
 /// The session that the browser was in last, if it still lives. The cookie only says where to go: it is
@@ -63,13 +64,14 @@ pub(super) fn last_visited(sessions: &LuaSessions, headers: &HeaderMap) -> Optio
 }
 
 /// The value of `Set-Cookie` that says in which session the browser is.
-pub(super) fn visited(id: SessionId) -> String {
-    format!("{LAST}={id}; Path=/; SameSite=Lax")
+pub(super) fn visited(id: SessionId, base: &Base) -> String {
+    format!("{LAST}={id}; Path={}; SameSite=Lax", base.path("/"))
 }
 
 /// What makes a browser forget a session that it cannot open: `/` would lead there again and again.
-pub(super) fn forgotten(id: SessionId, headers: &HeaderMap) -> Option<String> {
-    last_ids(headers).any(|last| last == id).then(|| format!("{LAST}=; Path=/; Max-Age=0; SameSite=Lax"))
+pub(super) fn forgotten(id: SessionId, headers: &HeaderMap, base: &Base) -> Option<String> {
+    let path = base.path("/");
+    last_ids(headers).any(|last| last == id).then(|| format!("{LAST}=; Path={path}; Max-Age=0; SameSite=Lax"))
 }
 
 fn last_ids(headers: &HeaderMap) -> impl Iterator<Item = SessionId> {

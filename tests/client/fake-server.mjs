@@ -28,7 +28,7 @@ export async function startFakeServer() {
     } else {
       response.setHeader("Content-Type", "text/html");
       const page = await readFile(new URL("index.html", CLIENT), "utf8");
-      response.end(page.replace("{nonce}", NONCE));
+      response.end(page.replaceAll("{base}", "").replace("{nonce}", NONCE));
     }
   });
   server.on("upgrade", (request, socket) => {

@@ -208,3 +208,19 @@ async fn a_link_outside_the_allowed_roots_is_not_read() {
     site.check(&[("in.lua", "in"), ("in/a.lua", "in"), ("no.lua", "yes"), ("yes.lua", "yes")]).await;
     site.stop().await;
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_link_to_what_the_kernel_makes_up_is_not_read() {
+    let mut site = Site::with_settings(&settings(), |base| {
+        write(&base.join("lua/in.lua"), "in");
+        symlink("/proc/self/environ", base.join("lua/environ.lua")).unwrap();
+        symlink("/proc/self", base.join("lua/dir")).unwrap();
+        symlink("/sys/kernel", base.join("lua/sys")).unwrap();
+        symlink("/dev", base.join("lua/dev")).unwrap();
+        symlink("dir/environ", base.join("lua/twice.lua")).unwrap();
+    })
+    .await;
+    site.check(&[("in.lua", "in")]).await;
+    site.stop().await;
+}

@@ -1,8 +1,11 @@
 // The WebSocket: which session, and staying connected to it.
 
-/** The session: the first segment of the path, else the cookie. @param {string} pathname @param {string} cookie */
-export function sessionId(pathname, cookie) {
-  const segment = pathname.split("/")[1];
+/** Below which path the server's addresses stand, with a slash at its end: that of this module is known. */
+export const BASE = new URL("..", import.meta.url);
+
+/** The session: the first segment of the path, else the cookie. @param {string} path @param {string} cookie */
+export function sessionId(path, cookie, base = BASE.pathname) {
+  const [segment] = path.replace(base, "").split("/");
   if (/^[0-9a-f]{32}$/.test(segment)) return segment;
   return /(?:^|;\s*)ui-session=([^;]+)/.exec(cookie)?.[1] ?? segment;
 }
@@ -39,7 +42,7 @@ export class Connection {
 
   reopen() {
     this.#leave();
-    const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/ws/${this.session}`);
+    const socket = new WebSocket(`${BASE}ws/${this.session}`.replace("http", "ws"));
     this.#socket = socket;
     let opened = false;
     socket.onopen = () => {
@@ -70,7 +73,7 @@ export class Connection {
 
   /** A refused socket does not say why. If the page is gone too, the session is. */
   async #checkSession() {
-    const page = await fetch(`/${this.session}`, { cache: "no-store" }).catch(() => null);
+    const page = await fetch(BASE + this.session, { cache: "no-store" }).catch(() => null);
     if (page && [403, 404].includes(page.status)) location.assign(page.url); // the server says so, and offers a new one
   }
 }

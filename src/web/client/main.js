@@ -1,7 +1,7 @@
 // Puts the parts together: one store and one connection, one view per `ui-app`.
 
 import { bindElement, bindTree } from "./binding.js";
-import { Connection, sessionId } from "./connection.js";
+import { BASE, Connection, sessionId } from "./connection.js";
 import { readControl } from "./controls.js";
 import { createNotice } from "./notice.js";
 import { createOverlay } from "./overlay.js";
@@ -12,7 +12,7 @@ import { View } from "./view.js";
 import { Viewdefs } from "./viewdefs.js";
 
 const session = sessionId(location.pathname, document.cookie);
-if (!session) location.assign("/"); // the server starts one and sends us there
+if (!session) location.assign(BASE); // the server starts one and sends us there
 else start(session);
 
 /** @param {string} session */

@@ -9,7 +9,7 @@ let socket;
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(`${scheme}//${location.host}/_hot/ws`);
+  socket = new WebSocket(`${scheme}//${location.host}${new URL("ws", location.href).pathname}`);
   socket.onopen = () => { delay = FIRST_DELAY; document.body.classList.remove("offline"); };
   socket.onmessage = (message) => {
     const { part, value } = JSON.parse(message.data);

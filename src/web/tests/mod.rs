@@ -1,5 +1,6 @@
 //! The web layer as a whole, over real connections.
 
+mod base;
 mod bounds;
 mod identity;
 mod memory;
