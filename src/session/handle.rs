@@ -41,6 +41,10 @@ const SLICE: Duration = Duration::from_micros(500);
 /// A wish to begin anew is no longer than that; a session that is stuck reads nothing else.
 const WISH: usize = 4 << 10;
 
+/// For so long after a whole slice, what is new for a session waits like the rest of what it had: many small
+/// batches get no more than a large one.
+const RESTED: Duration = Duration::from_millis(100);
+
 /// While more sessions than that wait for a thread, what is not urgent waits until they have had one.
 const CROWD: usize = 64;
 
@@ -88,6 +92,8 @@ struct Mailbox {
     slot: Slot,
     /// In the run queue, or being worked in.
     scheduled: bool,
+    /// When it last used up a whole slice and wanted more.
+    had_slice: Option<Instant>,
     alarm: Option<Instant>,
     /// It ends then, unless a browser has connected to it.
     unopened_until: Option<Instant>,
@@ -144,6 +150,7 @@ impl SessionHandle {
             work: VecDeque::new(),
             slot: Slot::New,
             scheduled: false,
+            had_slice: None,
             alarm: None,
             unopened_until: None,
             stuck: None,
@@ -460,7 +467,11 @@ impl SessionHandle {
     fn schedule(&self, mailbox: &mut Mailbox) {
         if !mailbox.scheduled {
             mailbox.scheduled = true;
-            self.0.run_queue.push(self.clone());
+            if mailbox.had_slice.is_some_and(|at| at.elapsed() < RESTED) {
+                self.0.run_queue.push_behind(self.clone());
+            } else {
+                self.0.run_queue.push(self.clone());
+            }
         }
     }
 
@@ -613,10 +624,11 @@ impl SessionHandle {
         if let Some(rest) = rest {
             mailbox.work.push_front(rest);
         }
-        let more = !mailbox.work.is_empty();
-        let again = more && Instant::now() < until;
+        let (more, now) = (!mailbox.work.is_empty(), Instant::now());
+        let again = more && now < until;
         mailbox.scheduled = more;
         if more && !again {
+            mailbox.had_slice = Some(now);
             self.0.run_queue.push_behind(self.clone());
         }
         let alarm = alarm.map(|alarm| alarm.into_iter().chain(mailbox.unopened_until).min());

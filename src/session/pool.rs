@@ -146,8 +146,8 @@ struct Seen {
     /// `Worker::busy`
     work: u64,
     at: Instant,
-    /// How long its thread had waited for a processor in its life.
-    waited: Duration,
+    /// What its thread had had of the processors in its life.
+    ran: Duration,
 }
 
 impl<T: Task> Pool<T> {
@@ -237,7 +237,6 @@ impl<T: Task> Pool<T> {
         for worker in self.workers().iter() {
             let Some(time) = worker.busy_for() else { continue };
             busy += 1;
-            // Where processors are short, more threads would make them shorter.
             long += usize::from(time > LONG && worker.held_its_thread() > LONG);
             let Some(sighting) = worker.sighting.get().filter(|_| time > LONG) else { continue };
             sighting.look();
@@ -362,16 +361,21 @@ impl<T: Task> Worker<T> {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
-    /// How long the present unit of work has held its thread since it was first asked about, not counting how
-    /// long that waited for a processor.
+    /// How long the present unit of work has held its thread since it was first asked about: what it has had of
+    /// the processors, or all that time if it sleeps. One that waits for a processor holds up nobody: where
+    /// processors are short, more threads would make them shorter.
     fn held_its_thread(&self) -> Duration {
-        let (work, waited) = (self.busy.load(Relaxed), waited(self.thread.load(Relaxed)));
+        let (work, now) = (self.busy.load(Relaxed), Instant::now());
+        let doing = Doing::of(self.thread.load(Relaxed));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let first = match *seen {
             Some(first) if first.work == work => first,
-            _ => *seen.insert(Seen { work, at: Instant::now(), waited }),
+            _ => *seen.insert(Seen { work, at: now, ran: doing.map_or(Duration::ZERO, |doing| doing.ran) }),
         };
-        first.at.elapsed().saturating_sub(waited.saturating_sub(first.waited))
+        match doing {
+            Some(Doing { sleeps: false, ran }) => ran.saturating_sub(first.ran),
+            _ => now.saturating_duration_since(first.at),
+        }
     }
 
     fn busy_for(&self) -> Option<Duration> {
@@ -380,11 +384,25 @@ impl<T: Task> Worker<T> {
     }
 }
 
-/// How long a thread has waited for a processor in its life; zero where that can't be found out.
-fn waited(thread: i32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
-    let waited = stat.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
-    Duration::from_nanos(waited.unwrap_or(0))
+/// What a thread does, as the system sees it.
+#[derive(Debug, Clone, Copy)]
+struct Doing {
+    /// It waits for something else than a processor.
+    sleeps: bool,
+    /// What it has had of the processors in its life.
+    ran: Duration,
+}
+
+impl Doing {
+    /// `None` where that can't be found out.
+    fn of(thread: i32) -> Option<Self> {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/self/task/{thread}/{file}")).ok();
+        let (stat, times) = (read("stat")?, read("schedstat")?);
+        // The name stands in brackets and may have spaces in it.
+        let state = stat.rsplit_once(')')?.1.trim_start().chars().next()?;
+        let ran = times.split(' ').next()?.parse().ok()?;
+        Some(Self { sleeps: state != 'R', ran: Duration::from_nanos(ran) })
+    }
 }
 
 /// The number that Linux knows this thread by.

@@ -114,21 +114,12 @@ pub(crate) enum End {
 impl Raw {
     /// The head of a frame that has so many bytes.
     pub(crate) fn head(&mut self, kind: u8, length: usize) -> io::Result<()> {
-        let mut head = vec![LAST | kind];
-        match length {
-            0..126 => head.push(0x80 | u8::try_from(length).unwrap()),
-            126..65_536 => {
-                head.push(0x80 | 126);
-                head.extend(u16::try_from(length).unwrap().to_be_bytes());
-            }
-            _ => {
-                head.push(0x80 | 127);
-                head.extend((length as u64).to_be_bytes());
-            }
-        }
-        // A mask of zeros changes nothing.
-        head.extend([0; 4]);
-        self.stream.write_all(&head)
+        self.stream.write_all(&head(kind, length))
+    }
+
+    /// The connection, for somebody who does not wait.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -219,4 +210,23 @@ impl Raw {
             read
         })
     }
+}
+
+/// The head of a frame that has so many bytes.
+pub(crate) fn head(kind: u8, length: usize) -> Vec<u8> {
+    let mut head = vec![LAST | kind];
+    match length {
+        0..126 => head.push(0x80 | u8::try_from(length).unwrap()),
+        126..65_536 => {
+            head.push(0x80 | 126);
+            head.extend(u16::try_from(length).unwrap().to_be_bytes());
+        }
+        _ => {
+            head.push(0x80 | 127);
+            head.extend((length as u64).to_be_bytes());
+        }
+    }
+    // A mask of zeros changes nothing.
+    head.extend([0; 4]);
+    head
 }
