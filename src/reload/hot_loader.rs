@@ -312,9 +312,10 @@ impl<H: SessionHost> Rollout<H> {
         let mut report = self.report(&progress.done, total);
         let applied = Instant::now();
         report.stages = Stages { apply: applied - applying, ..self.stages };
+        self.conclude(&report, &asked);
+        // Last: whoever connects once this stands in the log finds what it says.
         report.log();
         self.host.reloaded(&report);
-        self.conclude(&report, &asked);
         drop(refreshing);
         if let Ok(refreshed) = refreshed.await {
             self.host.refreshed(self.generation.number, refreshed.saturating_duration_since(applied));

@@ -94,6 +94,8 @@ async fn a_browser_that_connects_while_an_error_stands_is_told_and_one_after_the
     for browser in [&mut first, &mut late, &mut tab] {
         browser.reload("ok").await;
     }
+    // Each session tells its browsers by itself. That the error is over, everybody knows when all have done so.
+    server.logged("[hot] skipped lua/words.lua").await;
     let mut after = Browser::open_app(&server).await;
     after.counts(1).await;
     assert_eq!(after.messages("reload").count(), 0, "{:?}", after.frames);
