@@ -602,18 +602,19 @@ impl LuaSession {
     }
 }
 
-/// What Lua code failed with is not for users. What a browser did wrong tells it nothing but what it sent.
+/// What Lua code failed with is not for users, and neither is what templates bind. What else a browser did wrong
+/// tells it nothing but what it sent.
 fn conceal_error(session: &str, message: &mut Outgoing) {
     use ErrorCode::{BadMessage, HandlerFailed, Limit, NotFound, PathFailure, Timeout, Unauthorized};
     let Outgoing::Error { code, description, .. } = message else { return };
     match code {
-        PathFailure | HandlerFailed | Timeout | Limit => {
+        PathFailure | HandlerFailed | Timeout | Limit | Unauthorized => {
             let place = Diagnostic::from_lua(description);
             // Anything else is not a file's, but of a path that the browser made up.
             let place = if place.file.ends_with(".lua") { place.position() } else { String::new() };
             *description = conceal(session, code.as_str(), &place, &*description);
         }
-        NotFound | Unauthorized | BadMessage => {}
+        NotFound | BadMessage => {}
     }
 }
 
