@@ -114,6 +114,32 @@ fn every_test_that_is_said_to_prove_an_invariant_is_there() {
     assert!(count > 20, "only {count} tests: are they still found?");
 }
 
+/// All Rust below a folder, as one text.
+fn sources(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = entries.map(|path| match path.extension() {
+        _ if path.is_dir() => sources(&path),
+        Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
+        _ => String::new(),
+    });
+    texts.collect()
+}
+
+#[test]
+fn whatever_the_page_on_security_says_is_shown_by_a_test_that_is_there() {
+    let (page, sources) =
+        (read("docs/security.md"), sources(&root().join("src")) + &sources(&root().join("tests")));
+    for heading in ["What is refused", "What one browser or script may cost"] {
+        for row in table(&page, heading) {
+            let tests = code(row.last().unwrap());
+            assert!(!tests.is_empty(), "no test shows this: {row:?}");
+            for test in tests {
+                assert!(sources.contains(&format!("fn {test}(")), "there is no test {test}");
+            }
+        }
+    }
+}
+
 /// The modules that `use crate::{a::X, b}` or `crate::a::X` name.
 fn imports(source: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
