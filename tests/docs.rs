@@ -115,10 +115,10 @@ fn every_test_that_is_said_to_prove_an_invariant_is_there() {
 }
 
 /// All Rust below a folder, as one text.
-fn sources(folder: &Path) -> String {
+fn all_rust(folder: &Path) -> String {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let texts = entries.map(|path| match path.extension() {
-        _ if path.is_dir() => sources(&path),
+        _ if path.is_dir() => all_rust(&path),
         Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
         _ => String::new(),
     });
