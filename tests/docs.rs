@@ -128,7 +128,7 @@ fn all_rust(folder: &Path) -> String {
 #[test]
 fn whatever_the_page_on_security_says_is_shown_by_a_test_that_is_there() {
     let (page, sources) =
-        (read("docs/security.md"), sources(&root().join("src")) + &sources(&root().join("tests")));
+        (read("docs/security.md"), all_rust(&root().join("src")) + &all_rust(&root().join("tests")));
     for heading in ["What is refused", "What one browser or script may cost"] {
         for row in table(&page, heading) {
             let tests = code(row.last().unwrap());
