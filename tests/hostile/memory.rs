@@ -260,7 +260,7 @@ async fn watching_and_forgetting_again_and_again_costs_a_frame_and_no_more() {
 }
 
 #[tokio::test]
-#[ignore = "fails: the server was gone after 2,000 rounds in 1 GB of address space; see why before anything else"]
+#[ignore = "it reads nothing, so on a busy machine it is given up after send_timeout: has to read beside"]
 async fn variables_come_and_go_without_an_end() {
     withstands(|visitor| {
         let mut socket = visitor.socket();
