@@ -206,7 +206,7 @@ impl LuaSession {
         self.start_error.as_ref()
     }
 
-    /// The same, as those who look may read it.
+    /// Why the main file failed, in the words that browsers may read: a reference where hot loading is off.
     pub(super) fn told_start_error(&self) -> Option<Diagnostic> {
         self.start_error.as_ref().map(|error| self.telling().told(error))
     }

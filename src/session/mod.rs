@@ -58,6 +58,8 @@ mod tests_concealed;
 #[cfg(test)]
 mod tests_library;
 #[cfg(test)]
+mod tests_random;
+#[cfg(test)]
 mod tests_rest;
 #[cfg(test)]
 mod tests_sandbox;

@@ -173,7 +173,24 @@ fn step(element: &str, path: &str) -> Result<Step, PathError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_given_as_a_path_is_read_or_refused(
+            text in r"(.{0,60}|((count|name\(\)|name\(_\)|\.\.|-?[0-9]{1,22}|_G|.{0,5})\.){0,5}(\?.{0,20})?)"
+        ) {
+            let mut properties = Properties::new();
+            if let Ok(path) = Path::parse(&text, &mut properties) {
+                prop_assert!(path.steps.len() <= 64 && text.len() <= 4 << 10);
+                for access in [None, Some("r"), Some("rw"), Some("w"), Some("action")] {
+                    drop(Access::parse(access, &path));
+                }
+            }
+        }
+    }
 
     fn steps(text: &str) -> Result<Vec<Step>, ErrorCode> {
         Path::parse(text, &mut Properties::new()).map(|path| path.steps).map_err(|error| error.code)

@@ -104,6 +104,9 @@ impl Shared {
 
     /// A text, the one that is there already if there is one.
     pub(super) fn text(&mut self, text: &str) -> Result<LongText, Exceeded> {
+        if text.len() > self.account.value() {
+            return Err(self.account.exceeded());
+        }
         let hash = xxh3_64(text.as_bytes());
         if let Some(known) = self.texts.get(&hash).and_then(Weak::upgrade)
             && *known.text == *text

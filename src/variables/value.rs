@@ -28,7 +28,7 @@ pub enum Encoded {
     Float(f64),
     /// Text; invalid UTF-8 was replaced.
     Text(Box<str>),
-    /// The same, if it is long.
+    /// A long text, held once for all variables that show it.
     Long(LongText),
     /// `{"obj": N}`: an object; its fields are never sent.
     Object(u64),
