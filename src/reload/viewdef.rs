@@ -116,7 +116,16 @@ fn line_at(bytes: &[u8], at: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_in_a_template_is_read_or_refused(text in "(<template>)?(<[a-z]{1,4}( ui-[a-z]{1,5}=\"?.{0,8}\"?)*>|</[a-z]{1,4}>|.{0,6}){0,8}(</template>)?") {
+            drop(Viewdef::parse("a", &Content::new(text.as_bytes())));
+        }
+    }
 
     fn error(html: &str) -> (Option<u32>, String) {
         let content = Content::new(html.as_bytes());

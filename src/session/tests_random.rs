@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{ClientId, Frame, tests::receive, tests_sandbox::session_of};
-use crate::{reload::Viewdef, variables::Batch, watch::Content};
+use crate::variables::Batch;
 
 const MAIN: &str = "
 App = session:prototype('App', { count = 0, text = '', list = { { n = 1 }, { n = 2 } } })
@@ -52,11 +52,6 @@ proptest! {
     #[test]
     fn whatever_comes_in_a_frame_is_read_or_refused(text in prop_oneof![".{0,80}", any_json().prop_map(|json| json.to_string())]) {
         Batch::parse(&text);
-    }
-
-    #[test]
-    fn whatever_is_in_a_template_is_read_or_refused(text in "(<template>)?(<[a-z]{1,4}( ui-[a-z]{1,5}=\"?.{0,8}\"?)*>|</[a-z]{1,4}>|.{0,6}){0,8}(</template>)?") {
-        drop(Viewdef::parse("viewdefs/A.DEFAULT.html", &Content::new(text.as_bytes())));
     }
 
     #[test]
