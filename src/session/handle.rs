@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -41,9 +42,9 @@ const SLICE: Duration = Duration::from_micros(500);
 /// A wish to begin anew is no longer than that; a session that is stuck reads nothing else.
 const WISH: usize = 4 << 10;
 
-/// For so long after a whole slice, what is new for a session waits like the rest of what it had: many small
-/// batches get no more than a large one.
-const RESTED: Duration = Duration::from_millis(100);
+/// For so long after a turn that used up its slice, a session waits behind those that want less: one large
+/// batch after the other gets no more than the first.
+const RESTED: Duration = Duration::from_millis(250);
 
 /// While more sessions than that wait for a thread, what is not urgent waits until they have had one.
 const CROWD: usize = 64;
@@ -92,7 +93,7 @@ struct Mailbox {
     slot: Slot,
     /// In the run queue, or being worked in.
     scheduled: bool,
-    /// When it last used up a whole slice and wanted more.
+    /// When a turn last used up its slice.
     had_slice: Option<Instant>,
     alarm: Option<Instant>,
     /// It ends then, unless a browser has connected to it.
@@ -126,6 +127,32 @@ impl Answer {
         let (unchanged, effects) = (Vec::new(), Effects::default());
         self.send(ReloadOutcome { generation: self.generation, outcome, unchanged, effects });
     }
+}
+
+/// How long a session may have its thread in one go.
+#[derive(Clone, Copy)]
+struct Slice {
+    until: Instant,
+    /// What the thread had had of the processors when the slice began.
+    ran: Duration,
+}
+
+impl Slice {
+    fn begin() -> Self {
+        Self { until: Instant::now() + SLICE, ran: processor_time() }
+    }
+
+    /// Whether the session has worked for that long. Where processors are short, time passes without work, and
+    /// who had to wait is not the one who takes too much.
+    fn is_used_up(self) -> bool {
+        processor_time().saturating_sub(self.ran) >= SLICE
+    }
+}
+
+/// What this thread has had of the processors in its life.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Where the session is.
@@ -467,11 +494,15 @@ impl SessionHandle {
     fn schedule(&self, mailbox: &mut Mailbox) {
         if !mailbox.scheduled {
             mailbox.scheduled = true;
-            if mailbox.had_slice.is_some_and(|at| at.elapsed() < RESTED) {
-                self.0.run_queue.push_behind(self.clone());
-            } else {
-                self.0.run_queue.push(self.clone());
-            }
+            self.enqueue(mailbox);
+        }
+    }
+
+    fn enqueue(&self, mailbox: &Mailbox) {
+        if mailbox.had_slice.is_some_and(|at| at.elapsed() < RESTED) {
+            self.0.run_queue.push_behind(self.clone());
+        } else {
+            self.0.run_queue.push(self.clone());
         }
     }
 
@@ -543,8 +574,8 @@ impl Task for SessionHandle {
     }
 
     fn run(&self) {
-        let until = Instant::now() + SLICE;
-        while self.run_one(until) {}
+        let slice = Slice::begin();
+        while self.run_one(slice) {}
     }
 
     fn abandon(&self, stuck: &Stuck) {
@@ -579,7 +610,7 @@ impl Task for SessionHandle {
 
 impl SessionHandle {
     /// Does one unit of work, or a turn of it. Says whether the next is to be done now, too.
-    fn run_one(&self, until: Instant) -> bool {
+    fn run_one(&self, slice: Slice) -> bool {
         let mut mailbox = self.mailbox();
         let slot = std::mem::replace(&mut mailbox.slot, Slot::Away);
         let work = match slot {
@@ -594,7 +625,7 @@ impl SessionHandle {
         let turn = mailbox.given_up;
         drop(mailbox);
         let origin = self.0.origin.as_ref();
-        let done = catch_unwind(AssertUnwindSafe(|| work_in(origin, slot, work, until)));
+        let done = catch_unwind(AssertUnwindSafe(|| work_in(origin, slot, work, slice.until)));
         let done = done.unwrap_or_else(|_| {
             tracing::error!(session = %self.0.id.short(), "a bug: the session panicked; it is ended");
             Turn::Done(Slot::Ended, None)
@@ -625,11 +656,13 @@ impl SessionHandle {
             mailbox.work.push_front(rest);
         }
         let (more, now) = (!mailbox.work.is_empty(), Instant::now());
-        let again = more && now < until;
+        let again = more && now < slice.until;
         mailbox.scheduled = more;
-        if more && !again {
+        if now >= slice.until && slice.is_used_up() {
             mailbox.had_slice = Some(now);
-            self.0.run_queue.push_behind(self.clone());
+        }
+        if more && !again {
+            self.enqueue(&mailbox);
         }
         let alarm = alarm.map(|alarm| alarm.into_iter().chain(mailbox.unopened_until).min());
         if let Some(alarm) = alarm

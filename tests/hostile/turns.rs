@@ -42,7 +42,8 @@ async fn a_hundred_browsers_with_a_thousand_clicks_a_frame_make_nobody_wait() {
     });
     let attackers = attackers.join().unwrap();
     let (stop, frames) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let watch = bystander.watch();
+    // The first frames of all of them come at once, and then it is as it stays.
+    let watch = bystander.watch_for(2000);
     let attacking = thread::spawn({
         let (stop, frames) = (stop.clone(), frames.clone());
         move || attack(attackers, &stop, &frames)
