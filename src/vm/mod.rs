@@ -17,6 +17,7 @@
 //! | `prelude/base.lua` | the library, as it was before any script ran, for the code of ours |
 //! | `prelude/session.lua` | the global `session` |
 //! | `prelude/extras.lua` | the rest of it, `hot` and `ui`, loaded at first use: timers, variables, log, JSON |
+//! | `prelude/expose.lua` | `session:expose`, loaded at first use |
 //! | `prelude/viewlist.lua` | wrappers and `lua.ViewList`, loaded at first use |
 //! | `prelude/modules.lua` | `require` |
 //! | | loaded when a file is to run and let go some time after it: |

@@ -44,6 +44,7 @@ pub(super) static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
         ],
         rollback: [compile("rollback", include_str!("prelude/rollback.lua"))],
         extras: [compile("extras", include_str!("prelude/extras.lua"))],
+        expose: [compile("expose", include_str!("prelude/expose.lua"))],
         viewlist: [compile("viewlist", include_str!("prelude/viewlist.lua"))],
     }
 });
@@ -68,6 +69,8 @@ pub(super) struct Prelude {
     pub(super) rollback: [Vec<u8>; 1],
     /// Loaded when user code asks for it.
     pub(super) extras: [Vec<u8>; 1],
+    /// Loaded when user code exposes something.
+    pub(super) expose: [Vec<u8>; 1],
     /// Loaded when a page, or user code, asks for it.
     pub(super) viewlist: [Vec<u8>; 1],
 }

@@ -141,6 +141,9 @@ impl Vm {
             if part == "reload" {
                 return load_reload(lua, &prelude);
             }
+            if part == "expose" {
+                return load_parts(lua, &PRELUDE.expose, &prelude);
+            }
             if part == "viewlist" {
                 return load_parts(lua, &PRELUDE.viewlist, &prelude);
             }
