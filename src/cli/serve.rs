@@ -1,15 +1,14 @@
 //! `lua-hotloader serve`: one server from its start to its end.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{env, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{runtime, sync::oneshot};
 
-use super::{CliError, ServeArgs, config_file, say, signals, site::Site};
+use super::{
+    CliError, ServeArgs, config_file, say, signals,
+    site::{Site, current_dir},
+};
 use crate::{
     config::{self, Base, Config, ConfigError},
     server::Server,
@@ -23,7 +22,7 @@ const STOPPING: Duration = Duration::from_millis(1500);
 pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let (flags, backends) = (args.overrides(), Registry::with_builtin());
     let is_meant = args.config.is_some() || args.lua_path.is_some();
-    let site = Site::choose(args.dir.as_deref(), Path::new("."), is_meant, |path| {
+    let site = Site::choose(args.dir.as_deref(), &current_dir(env::var_os("PWD")), is_meant, |path| {
         config::load(path, args.config.as_deref(), &flags, &backends)
     })?;
     telemetry::init(&site.config.logging);
@@ -80,6 +79,14 @@ async fn serve(
 
 fn announce_site(site: &Site) {
     let path = site.path.display();
+    if let (Ok(named), Ok(real)) = (std::path::absolute(&site.path), fs::canonicalize(&site.path))
+        && named != real
+    {
+        tracing::info!(
+            "serving {path}, which leads to {}; if it comes to lead elsewhere, that is followed",
+            real.display()
+        );
+    }
     if site.is_sample() {
         say(&format!(
             "there is no lua/main.lua here, so this is a copy of the built-in sample site, in {path} until the \

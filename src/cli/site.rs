@@ -1,8 +1,9 @@
 //! Which directory is served.
 
 use std::{
-    fs::Permissions,
-    os::unix::fs::PermissionsExt,
+    ffi::OsString,
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -10,6 +11,16 @@ use tempfile::TempDir;
 
 use super::{CliError, sample};
 use crate::config::{Config, ConfigError};
+
+/// The current directory, by the name that a person knows it by: `PWD` leads through links that may be led
+/// elsewhere while the server runs. It may be left over from somewhere else, so it counts only if it is the
+/// same directory.
+pub(super) fn current_dir(pwd: Option<OsString>) -> PathBuf {
+    let here = PathBuf::from(".");
+    let identity = |path: &Path| fs::metadata(path).map(|dir| (dir.dev(), dir.ino())).ok();
+    let named = pwd.map(PathBuf::from).filter(|pwd| pwd.is_absolute());
+    named.filter(|pwd| identity(pwd).is_some_and(|pwd| identity(&here) == Some(pwd))).unwrap_or(here)
+}
 
 /// A directory to serve, with its configuration.
 #[derive(Debug)]
@@ -63,7 +74,7 @@ impl Site {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::os::unix::fs::symlink;
 
     use super::*;
     use crate::config::{FILE, load_str};
@@ -82,6 +93,17 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         dir
+    }
+
+    #[test]
+    fn the_current_directory_keeps_the_name_it_was_entered_by_and_no_other() {
+        let keep = tempfile::tempdir().unwrap();
+        let link = keep.path().join("current");
+        symlink(std::env::current_dir().unwrap(), &link).unwrap();
+        assert_eq!(current_dir(Some(link.clone().into())), link);
+        for other in [Some(keep.path().into()), Some("src/..".into()), Some("/no/such".into()), None] {
+            assert_eq!(current_dir(other), Path::new("."));
+        }
     }
 
     #[test]

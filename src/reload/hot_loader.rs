@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Compiler, Effects, Generation, Outcome, Published, ReloadOutcome, ReloadReport, ReloadStatus, SiteLayout,
-    Stages, refreshing::Refreshing, report_lines::log_queued,
+    Stages, copies, refreshing::Refreshing, report_lines::log_queued,
 };
 use crate::{
     config::WatchConfig,
@@ -148,7 +148,8 @@ impl HotLoader {
         published: &Published,
     ) -> Result<(), HotLoaderError> {
         let compiler = Compiler::new(layout)?;
-        let initial = watch::scan_once(settings, roots).await?;
+        let mut initial = watch::scan_once(settings, roots).await?;
+        copies::leave_out(&mut initial);
         if let Some((_, generation)) = compile(compiler, published.generation(), initial).await {
             log_broken(&generation);
             published.publish_good(generation);
@@ -204,7 +205,8 @@ struct Actor<H: SessionHost> {
 }
 
 impl<H: SessionHost> Actor<H> {
-    async fn publish_first(&mut self, initial: ChangeSet) {
+    async fn publish_first(&mut self, mut initial: ChangeSet) {
+        copies::leave_out(&mut initial);
         if let Some(generation) = self.compile(initial).await {
             log_broken(&generation);
             self.published.publish_good(generation);
@@ -212,7 +214,11 @@ impl<H: SessionHost> Actor<H> {
     }
 
     /// A settled set of changes: compile it once, publish it, and roll it out.
-    async fn handle_file_change(&mut self, changes: ChangeSet) {
+    async fn handle_file_change(&mut self, mut changes: ChangeSet) {
+        copies::leave_out(&mut changes);
+        if changes.changes.is_empty() && !changes.initial {
+            return;
+        }
         let (timing, compiling) = (changes.timing, Instant::now());
         let Some(generation) = self.compile(changes).await else { return };
         let compile = compiling.elapsed();

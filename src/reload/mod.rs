@@ -22,6 +22,7 @@
 mod allow_list;
 mod bindings;
 mod compile;
+mod copies;
 mod diagnostic;
 mod generation;
 mod hot_loader;

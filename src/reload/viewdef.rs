@@ -35,8 +35,10 @@ impl Viewdef {
             let line = line_at(&content.bytes, error.valid_up_to());
             Diagnostic::about(display, Some(line), "the template is not valid UTF-8")
         })?;
+        // As in a Lua file: some editors put it there, and nobody sees it.
+        let html = html.strip_prefix('\u{feff}').unwrap_or(html);
         check_root(html).map_err(|(at, message)| {
-            let line = line_at(&content.bytes, at);
+            let line = line_at(html.as_bytes(), at);
             Diagnostic::about(display, Some(line), message).with_excerpt(&content.bytes)
         })?;
         Ok(Self::of(display, html, content.hash))
@@ -137,6 +139,13 @@ mod tests {
     fn one_root_template_is_taken_with_comments_and_templates_inside() {
         let html = "<!-- a -->\n<template><style>a > b {}</style><p>x<template></template></p></template>\n";
         assert!(Viewdef::parse("a", &Content::new(html.as_bytes())).is_ok());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_does_not_reach_the_browser() {
+        let content = Content::new("\u{feff}<template>x</template>".as_bytes());
+        assert_eq!(Viewdef::parse("a", &content).unwrap().html, "<template>x</template>");
+        assert_eq!(error("\u{feff}\n<p>x</p>").0, Some(2));
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Status {
             "armed": health.armed,
             "trouble": health.trouble,
             "missed": health.missed,
+            "unfinished": health.unfinished.iter().map(|file| self.shown(file)).collect::<Vec<_>>(),
             "backends": health.backends.iter().map(one).collect::<Vec<_>>(),
         })
     }
@@ -61,18 +62,17 @@ impl Status {
         json!({ "dir": shown, "backend": backend, "wanted": backends.first(), "why": why })
     }
 
+    /// A path as a person knows it: within the site.
+    fn shown(&self, path: &Path) -> String {
+        let within = path.strip_prefix(&self.site).ok().filter(|rest| !rest.as_os_str().is_empty());
+        within.unwrap_or(path).to_string_lossy().into_owned()
+    }
+
     /// `null` with hot loading off.
     pub(super) fn places(&self) -> Value {
         let Some(links) = &self.links else { return Value::Null };
         let view = links.borrow().clone();
-        let shown = |path: &Path| {
-            let path = path
-                .strip_prefix(&self.site)
-                .ok()
-                .filter(|rest| !rest.as_os_str().is_empty())
-                .unwrap_or(path);
-            path.to_string_lossy().into_owned()
-        };
+        let shown = |path: &Path| self.shown(path);
         let links: Vec<_> = view
             .symlink_targets
             .iter()

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use hotloader_backend::Phase;
+
 use super::{
     Change, ChangeKind, Content,
     key::StatKey,
@@ -17,9 +19,11 @@ use super::{
     names::{At, Told},
     outcome::Outcome,
     read::{MAX_SIZE, Read, read_all},
-    reconcile::{GRACE, Reconciler},
+    reconcile::Reconciler,
     survey::{Suspect, survey},
     tree::{Name, Touched},
+    unfinished::Signs,
+    writers::open_for_writing,
 };
 
 /// When a file that changed under the reader is read again.
@@ -109,8 +113,10 @@ impl Reconciler {
     pub(super) fn youngest(&self, files: &[ReadFile]) -> Option<Duration> {
         let now = SystemTime::now();
         let age = |file: &ReadFile| match &file.read {
+            // What is waited for holds up nothing else.
             Read::Content(content, key)
-                if file.names.iter().any(|at| self.names.differs(at, content.hash)) =>
+                if !self.unfinished.holds(&file.path)
+                    && file.names.iter().any(|at| self.names.differs(at, content.hash)) =>
             {
                 key.age(now)
             }
@@ -120,7 +126,17 @@ impl Reconciler {
     }
 
     /// Takes in what was read, each real file for all its names.
-    pub(super) fn take_in(&mut self, files: Vec<ReadFile>, begun: u32, outcome: &mut Outcome, now: Instant) {
+    pub(super) fn take_in(
+        &mut self,
+        files: Vec<ReadFile>,
+        begun: u32,
+        phases: &BTreeMap<PathBuf, Phase>,
+        outcome: &mut Outcome,
+        now: Instant,
+    ) {
+        let suspects = files.iter().filter(|file| self.may_be_open(file, phases.get(&file.path)));
+        let suspects = suspects.map(|file| file.path.as_path()).collect();
+        let open: BTreeSet<PathBuf> = open_for_writing(&suspects).into_iter().map(Path::to_owned).collect();
         for ReadFile { path, names, named, read } in files {
             if !matches!(read, Read::Failed(_)) {
                 self.troubles.remove(&path);
@@ -131,11 +147,18 @@ impl Reconciler {
             match read {
                 Read::Content(content, key) => {
                     self.upkeep.hard_links.note(&key, &path, now);
+                    let is_open = open.contains(&path);
+                    if let Some(again) = self.wait_for(&path, &names, &content, key, is_open, now) {
+                        names.iter().for_each(|at| self.names.found(at));
+                        outcome.recheck(path, again);
+                        continue;
+                    }
                     for at in &names {
                         self.content(at, &path, &content, (key, begun), named, outcome, now);
                     }
                 }
                 Read::Gone => {
+                    self.unfinished.forget(&path);
                     for at in &names {
                         self.names.lose_at(at, now);
                     }
@@ -150,6 +173,48 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    /// Whether it is worth searching for whoever has a file open: that may take milliseconds.
+    fn may_be_open(&self, file: &ReadFile, phase: Option<&Phase>) -> bool {
+        let Read::Content(content, key) = &file.read else { return false };
+        if self.initial || !self.is_other_content(&file.names, content) {
+            return false;
+        }
+        if self.unfinished.knows(&file.path) || phase == Some(&Phase::Writing) {
+            return true;
+        }
+        // Whoever puts a finished file in the place of another has written it elsewhere.
+        let is_new_or_written_into = |at: &At| {
+            self.names
+                .slot(at)
+                .is_some_and(|slot| slot.told == Told::Nothing || slot.key.identity() == key.identity())
+        };
+        phase != Some(&Phase::Closed)
+            && (content.bytes.is_empty() || file.names.iter().any(is_new_or_written_into))
+    }
+
+    fn is_other_content(&self, names: &BTreeSet<At>, content: &Content) -> bool {
+        names.iter().any(|at| self.names.differs(at, content.hash))
+    }
+
+    /// When to look at a file again before its content is believed.
+    fn wait_for(
+        &mut self,
+        path: &Path,
+        names: &BTreeSet<At>,
+        content: &Content,
+        key: StatKey,
+        is_open: bool,
+        now: Instant,
+    ) -> Option<Instant> {
+        if self.initial || !self.is_other_content(names, content) {
+            self.unfinished.forget(path);
+            return None;
+        }
+        let is_new = names.iter().all(|at| self.names.slot(at).is_none_or(|slot| slot.told == Told::Nothing));
+        let signs = Signs { is_empty: content.bytes.is_empty(), is_new, is_open };
+        self.unfinished.wait(path, key, signs, now)
     }
 
     #[allow(clippy::too_many_arguments, reason = "all of it belongs to one file that was read")]
@@ -177,22 +242,12 @@ impl Reconciler {
         };
         let same = known && slot.hash == content.hash;
         if same && !self.again.remove(&name) && !self.has_moved_from_others(&name, path) {
-            self.empty.remove(&name);
             if new_key {
                 self.doubt_content(path, outcome, now);
             }
             return;
         }
         self.stale.remove(path);
-        // Emptied, or just created: more is likely to come.
-        if content.bytes.is_empty() && !self.initial && !same {
-            let since = *self.empty.entry(name.clone()).or_insert(now);
-            if now < since + GRACE {
-                outcome.recheck(path, since + GRACE);
-                return;
-            }
-        }
-        self.empty.remove(&name);
         self.names.told_as.remove(&name);
         if let Some(slot) = self.names.slot_mut(at) {
             (slot.told, slot.hash) = (Told::Content, content.hash);

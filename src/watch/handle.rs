@@ -77,7 +77,8 @@ pub(super) enum Command {
 impl WatchHandle {
     /// Returns when everything that changed before the call is in the channel of change sets, without
     /// waiting for it to be quiet. So the channel must be read meanwhile. What is not waited for is
-    /// what is not believed at first sight: a file that is gone or empty is reported some 60 ms later.
+    /// what is not believed at first sight: a file that is gone is reported some 60 ms later, one that was
+    /// emptied or that somebody has open for writing some seconds later.
     ///
     /// # Errors
     ///

@@ -1,6 +1,9 @@
 //! How the watcher is, for the log, `/readyz`, metrics and the status page.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use hotloader_backend::Vitals;
 
@@ -17,6 +20,8 @@ pub struct Health {
     pub last_barrier: Option<Instant>,
     /// How often a look at everything found what no backend had reported.
     pub missed: u64,
+    /// Files that are not taken yet, as somebody is still writing them or has emptied them.
+    pub unfinished: Vec<PathBuf>,
 }
 
 /// How one backend is.

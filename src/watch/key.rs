@@ -57,6 +57,16 @@ impl StatKey {
         (self.dev, self.ino)
     }
 
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// That of a file with that number and so many bytes.
+    #[cfg(test)]
+    pub(crate) fn of_file(ino: u64, size: u64) -> Self {
+        Self { ino, size, ..Self::default() }
+    }
+
     /// Whether the same file has other names, which may be anywhere.
     pub(crate) fn is_hard_linked(&self) -> bool {
         self.links > 1 && FileType::from_raw_mode(self.kind) == FileType::RegularFile

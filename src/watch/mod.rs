@@ -18,7 +18,8 @@
 //!   be watched. `listing` and `prefetch`: real directories, one and many.
 //! - `names`: what was told of each logical name. `key`: what tells that a file need not be read.
 //! - `links`: where a path really leads. `ignore`: names nobody wants. `read`: reading what may be
-//!   written meanwhile. `vcs`: whether a checkout is under way.
+//!   written meanwhile. `unfinished`: files that somebody is at work on still; `writers`: who has one
+//!   open. `vcs`: whether a checkout is under way.
 //! - `change`: what comes out. `listed`: the names that are there at the start.
 
 mod answers;
@@ -53,10 +54,12 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unfinished;
 mod upkeep;
 mod vcs;
 mod walk;
 mod watcher;
+mod writers;
 
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Contents, Root, RootId, Timing};
 pub use choice::{Choice, automatic};

@@ -55,6 +55,8 @@ pub(crate) struct Outcome {
     pub(crate) walked: bool,
     /// How many of the changes an audit found, of which there was no hint.
     pub(crate) missed: usize,
+    /// Files that are waited for, as somebody is still writing them.
+    pub(crate) unfinished: Vec<PathBuf>,
 }
 
 impl Outcome {

@@ -1,8 +1,9 @@
 //! What really changed: hints say where to look, the disk says what is true.
 //!
 //! Content counts, by its hash, and nothing else does: not a time, not a size, not what an event said.
-//! Two things a save goes through for a moment are not believed at first sight: that a file is gone,
-//! and that it is empty. They count when they are still so [`GRACE`] later.
+//! Two things a save goes through are not believed at first sight: that a file is gone counts when it is
+//! still so [`GRACE`] later, and one that is empty or still being written is waited for
+//! ([`Unfinished`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,14 +25,15 @@ use super::{
     prefetch::{FEW, in_parallel},
     settle::Calm,
     tree::{Name, Touched, Tree},
+    unfinished::Unfinished,
     upkeep::Upkeep,
     vcs::VcsLocks,
     walk::{Found, Warning},
 };
 use crate::config::WatchConfig;
 
-/// How long a file must be gone, or empty, to be believed so.
-pub(super) const GRACE: Duration = Duration::from_millis(60);
+/// How long a file must be gone to be believed so.
+const GRACE: Duration = Duration::from_millis(60);
 
 /// When a file system that does not answer is asked again.
 const SILENT: Duration = Duration::from_secs(1);
@@ -51,7 +53,7 @@ pub(crate) struct Reconciler {
     pub(super) stale: BTreeMap<PathBuf, Duration>,
     warned: BTreeSet<Warning>,
     pub(super) oversized: BTreeSet<PathBuf>,
-    pub(super) empty: BTreeMap<Name, Instant>,
+    pub(super) unfinished: Unfinished,
     /// Names to be told again, with the file that is behind them now.
     pub(super) again: BTreeSet<Name>,
     pub(super) initial: bool,
@@ -89,7 +91,7 @@ impl Reconciler {
             stale: BTreeMap::new(),
             warned: BTreeSet::new(),
             oversized: BTreeSet::new(),
-            empty: BTreeMap::new(),
+            unfinished: Unfinished::default(),
             again: BTreeSet::new(),
             initial: true,
         }
@@ -106,7 +108,7 @@ impl Reconciler {
     pub(crate) fn is_at_rest(&self) -> bool {
         self.names.missing.is_empty()
             && self.names.told_as.is_empty()
-            && self.empty.is_empty()
+            && self.unfinished.is_empty()
             && self.again.is_empty()
             && self.troubles.is_empty()
             && self.stale.is_empty()
@@ -127,6 +129,11 @@ impl Reconciler {
     pub(crate) fn is_checkout_under_way(&mut self, hints: &HintSet) -> bool {
         self.ask(hints);
         self.locks.is_busy(|dir| touches(hints, dir) && !self.tree.is_silent(dir))
+    }
+
+    /// Whether somebody is known to be at work on it.
+    pub(crate) fn is_checkout_alive(&mut self, hints: &HintSet) -> bool {
+        self.locks.is_alive(|dir| touches(hints, dir) && !self.tree.is_silent(dir))
     }
 
     /// The checkout takes too long to be waited for. It is not waited for again.
@@ -225,7 +232,9 @@ impl Reconciler {
             self.touched = touched;
             return Look::Early(rest);
         }
-        self.take_in(files, begun, &mut outcome, now);
+        self.unfinished.expire(now);
+        self.take_in(files, begun, &touched.phases, &mut outcome, now);
+        outcome.unfinished = self.unfinished.said();
         self.expire(&mut outcome, now);
         self.tell_again(&mut outcome, now);
         for top in self.tree.silent() {
@@ -298,7 +307,6 @@ impl Reconciler {
                 Some(Told::Nothing) | None => {}
                 Some(_) => continue,
             }
-            self.empty.remove(&name);
             if now < missing.since + GRACE {
                 let [entry, file] = &missing.places;
                 outcome.recheck(entry, missing.since + GRACE);

@@ -29,6 +29,8 @@ struct Held {
     not_before: Option<Instant>,
     /// What was written until then is hinted.
     reported: Instant,
+    /// It is held until then, though that is longer than usual.
+    extended: Option<Instant>,
 }
 
 impl Held {
@@ -95,7 +97,10 @@ impl Settle {
                 held.last = held.last.max(last);
                 held.reported = held.reported.max(last);
             }
-            None => self.held = Some(Held { hints, first, last, not_before: None, reported: last }),
+            None => {
+                self.held =
+                    Some(Held { hints, first, last, not_before: None, reported: last, extended: None })
+            }
         }
     }
 
@@ -133,10 +138,23 @@ impl Settle {
         }
     }
 
+    /// Puts off what is held beyond `max_hold`, for somebody who is known to be at work and to come to an end.
+    /// Returns false if it was held for that long.
+    pub(crate) fn extend(&mut self, until: Instant, most: Duration) -> bool {
+        match &mut self.held {
+            Some(held) if until <= held.first + most => {
+                (held.not_before, held.extended) = (Some(until), Some(until));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes back what was taken too early, to be taken once more then.
     pub(crate) fn put_back(&mut self, settled: Settled, until: Instant) {
         let Settled { hints, first, reported } = settled;
-        let none = Held { hints: HintSet::new(), first, last: first, not_before: None, reported };
+        let none =
+            Held { hints: HintSet::new(), first, last: first, not_before: None, reported, extended: None };
         let mut held = self.held.take().unwrap_or(none);
         let mut before = hints;
         before.merge(std::mem::take(&mut held.hints));
@@ -197,7 +215,7 @@ impl Settle {
         let held = self.held.as_ref()?;
         let quiet = if held.hints.any_writing() { self.quiet.max(WRITING_QUIET) } else { self.quiet };
         let quiet = held.not_before.map_or(held.last + quiet, |until| until.max(held.last + quiet));
-        Some(quiet.min(held.first + self.max_hold))
+        Some(quiet.min((held.first + self.max_hold).max(held.extended.unwrap_or(held.first))))
     }
 }
 
@@ -264,6 +282,21 @@ mod tests {
         assert_eq!(now, start + 500 * MS);
         assert!(settle.take(now).is_some());
         assert!(!settle.postpone(now, now + 10 * MS), "nothing is held");
+    }
+
+    #[test]
+    fn who_is_known_to_be_at_work_is_waited_for_beyond_the_usual_time_and_not_for_ever() {
+        let (mut settle, start) = settle();
+        hint(&mut settle, "/a", Phase::Complete, start);
+        let mut now = start + 500 * MS;
+        assert!(!settle.postpone(now, now + 10 * MS));
+        while settle.extend(now + 250 * MS, 30_000 * MS) {
+            now += 250 * MS;
+            assert_eq!(settle.due(), Some(now));
+            assert!(!settle.is_ripe(now - MS) && settle.is_ripe(now));
+        }
+        assert_eq!(now, start + 30_000 * MS);
+        assert!(settle.take(now).is_some());
     }
 
     #[test]

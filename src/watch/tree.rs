@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-use hotloader_backend::{DirSet, HintSet};
+use hotloader_backend::{DirSet, HintSet, Phase};
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -113,6 +113,8 @@ pub(crate) struct Touched {
     pub(crate) below: BTreeSet<PathBuf>,
     /// Any file may be another.
     pub(crate) everywhere: bool,
+    /// What was said of the writers of each place.
+    pub(crate) phases: BTreeMap<PathBuf, Phase>,
 }
 
 impl Touched {
@@ -122,6 +124,7 @@ impl Touched {
         self.relist.extend(other.relist);
         self.files.extend(other.files);
         self.below.extend(other.below);
+        self.phases.extend(other.phases);
     }
 
     /// Whether the files of a directory are to be looked at, without one being named.
@@ -196,8 +199,9 @@ impl Tree {
     /// are watched too, and much goes on in some of them.
     pub(crate) fn concerns(&self, path: &Path) -> bool {
         if let (Some(dir), Some(name)) = (path.parent(), path.file_name())
-            && self.dirs.contains_key(dir.as_os_str())
+            && let Some(dir) = self.dirs.get(dir.as_os_str())
             && !self.ignore.matches(name)
+            && self.may_matter(&dir.listing, name, path)
         {
             return true;
         }
@@ -206,6 +210,20 @@ impl Tree {
             || self.walked.trees.iter().any(|tree| tree.starts_with(path))
             || below(&self.passing, path).next().is_some()
             || self.behind.contains_key(path)
+    }
+
+    /// Whether something in a directory of ours may be more than a file that nobody wants: a log beside the
+    /// modules must not hold up their saves.
+    fn may_matter(&self, listing: &Listing, name: &OsStr, path: &Path) -> bool {
+        let is_file = |kind: Option<Kind>| matches!(kind, None | Some(Kind::File));
+        let before = listing.find(name).map(|(_, kind)| kind);
+        if listing.may_hang || !is_file(before) || self.roots.iter().any(|root| root.wants(name)) {
+            return true;
+        }
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => !is_file(Some(Kind::from(metadata.file_type()))),
+            Err(error) => !is_absence(&error),
+        }
     }
 
     /// Finds out which of the file systems that a look at these hints may lead to do not answer.
@@ -235,10 +253,11 @@ impl Tree {
             touched.structure = true;
             touched.everywhere = true;
         }
-        for (path, _) in hints.iter() {
+        for (path, phase) in hints.iter() {
             if !self.is_silent(path) {
                 self.touch_path(path, &mut touched);
             }
+            touched.phases.insert(path.to_owned(), phase);
         }
         touched
     }
@@ -308,6 +327,10 @@ impl Tree {
                     way.fresh = false;
                 }
             }
+        }
+        // The audit names a root by its own path, which leads through links and is no waypoint then.
+        if let Some(way) = self.ways.get_mut(path) {
+            (way.fresh, touched.structure) = (false, true);
         }
         touched.files.extend(below(&self.behind, path).map(|(real, _)| real.to_path_buf()));
     }

@@ -2,7 +2,7 @@
 //!
 //! Git and Mercurial hold a lock from the first file they touch to the last one. While it is there, what
 //! is on the disk is half of one revision and half of another, and the gaps in between can be longer than
-//! the quiet time.
+//! the quiet time. Who holds the lock is looked for in `/proc`: while it lives, it is waited for much longer.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{key::StatKey, survey::key_of};
+use super::{key::StatKey, survey::key_of, writers::open_for_writing};
 
 /// The locks of every repository that some directories are in.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct VcsLocks {
     dirs: BTreeSet<PathBuf>,
     /// Locks that were waited for in vain, as they were then.
     stale: BTreeMap<PathBuf, Lock>,
+    /// Locks of which it was said that they are waited for.
+    said: BTreeMap<PathBuf, Lock>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +42,7 @@ impl VcsLocks {
                 }
             }
         }
-        Self { dirs: above, stale: BTreeMap::new() }
+        Self { dirs: above, ..Self::default() }
     }
 
     /// Takes over other directories, and keeps in mind which locks are stale.
@@ -61,10 +63,32 @@ impl VcsLocks {
     pub(crate) fn give_up(&mut self, concerns: impl Fn(&Path) -> bool) {
         self.stale.retain(|_, stale| !concerns(&stale.dir));
         for (lock, held) in self.held(&concerns) {
-            tracing::warn!(target: "watch", ?lock,
-                "a version control lock stays; not waiting for it (remove it if nothing is at work there)");
+            if has_living_holder(&lock) {
+                tracing::warn!(target: "watch", ?lock,
+                    "a checkout takes very long; not waiting for its end, so files of two revisions may run together");
+            } else {
+                tracing::warn!(target: "watch", ?lock,
+                    "a version control lock stays; not waiting for it (remove it if nothing is at work there)");
+            }
             self.stale.insert(lock, held);
         }
+    }
+
+    /// Whether one that is waited for is held by a process that lives. Looks through all processes.
+    pub(crate) fn is_alive(&mut self, concerns: impl Fn(&Path) -> bool) -> bool {
+        let held = self.held(&concerns);
+        self.said.retain(|lock, said| held.get(lock) == Some(said));
+        let mut is_alive = false;
+        for (lock, held) in held {
+            if self.stale.get(&lock) == Some(&held) || !has_living_holder(&lock) {
+                continue;
+            }
+            is_alive = true;
+            if self.said.insert(lock.clone(), held).is_none() {
+                tracing::info!(target: "watch", ?lock, "a checkout is under way; waiting for its end");
+            }
+        }
+        is_alive
     }
 
     fn held(&self, concerns: impl Fn(&Path) -> bool) -> BTreeMap<PathBuf, Lock> {
@@ -78,6 +102,19 @@ impl VcsLocks {
             Some((lock, Lock { dir: dir.clone(), key }))
         };
         locks.filter_map(held).collect()
+    }
+}
+
+/// Git has its lock open; that of Mercurial says who made it: `HOST:PROCESS`.
+fn has_living_holder(lock: &Path) -> bool {
+    match fs::read_link(lock) {
+        Ok(holder) => {
+            let process = holder.to_str().and_then(|holder| holder.rsplit_once(':')?.1.parse::<u32>().ok());
+            process.is_some_and(|process| Path::new("/proc").join(process.to_string()).exists())
+        }
+        Err(_) => {
+            fs::canonicalize(lock).is_ok_and(|lock| !open_for_writing(&BTreeSet::from([&*lock])).is_empty())
+        }
     }
 }
 
@@ -156,6 +193,26 @@ mod tests {
         assert!(!locks.is_busy(|_| true));
         fs::write(&lock, "another one").unwrap();
         assert!(locks.is_busy(|_| true));
+    }
+
+    #[test]
+    fn a_lock_lives_as_long_as_the_process_that_holds_it() {
+        let (_keep, base, mut locks) = site();
+        fs::create_dir_all(base.join("main/.git/worktrees/one")).unwrap();
+        fs::write(base.join("repository/.git"), "gitdir: ../main/.git/worktrees/one\n").unwrap();
+        let holder = fs::File::create(base.join("main/.git/worktrees/one/index.lock")).unwrap();
+        assert!(locks.is_busy(|_| true) && locks.is_alive(|_| true));
+        drop(holder);
+        assert!(locks.is_busy(|_| true) && !locks.is_alive(|_| true));
+
+        fs::remove_file(base.join("repository/.git")).unwrap();
+        fs::create_dir(base.join("repository/.hg")).unwrap();
+        let lock = base.join("repository/.hg/wlock");
+        symlink(format!("host/f00:{}", std::process::id()), &lock).unwrap();
+        assert!(locks.is_alive(|_| true));
+        fs::remove_file(&lock).unwrap();
+        symlink("host:4294967295", &lock).unwrap();
+        assert!(locks.is_busy(|_| true) && !locks.is_alive(|_| true));
     }
 
     #[test]

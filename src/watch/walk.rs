@@ -177,10 +177,15 @@ impl<'a> Walk<'a> {
         let (way, trouble) = self.tree.way(base, name);
         self.walked.troubles.extend(trouble);
         self.walked.ways.insert(base.join(name));
+        // A directory in `/` tells itself that it is moved. A link does not, nor does what is not there.
+        let is_told_by_its_directory_only = |waypoint: &PathBuf| {
+            way.hops.iter().any(|hop| hop.link == *waypoint)
+                || matches!(&way.end, End::Missing(at) if at == waypoint)
+        };
         for waypoint in &way.waypoints {
-            // Nothing in `/` is replaced while a server runs from it.
-            if let Some(dir) = waypoint.parent().filter(|dir| dir.parent().is_some())
+            if let Some(dir) = waypoint.parent()
                 && !self.on_the_way.contains(dir)
+                && (dir.parent().is_some() || is_told_by_its_directory_only(waypoint))
             {
                 self.on_the_way.insert(dir.to_owned());
             }

@@ -37,6 +37,9 @@ use crate::config::WatchConfig;
 /// How long to wait for a checkout between two looks at its lock.
 const CHECKOUT: Duration = Duration::from_millis(10);
 
+/// How long to wait for a checkout of which somebody is known to be at work, and between two looks at it.
+const LIVE_CHECKOUT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_millis(250));
+
 /// How long to wait for what backends have still to say of a save that was come upon, or of a checkout that
 /// has ended.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -176,6 +179,11 @@ impl Watcher {
         let now = Instant::now();
         if self.settle.is_ripe(now) && self.at_held(Reconciler::is_checkout_under_way).await? {
             if self.settle.postpone(now, now + CHECKOUT) {
+                self.may_lack = true;
+                return Ok(());
+            }
+            let (most, step) = LIVE_CHECKOUT;
+            if self.at_held(Reconciler::is_checkout_alive).await? && self.settle.extend(now + step, most) {
                 self.may_lack = true;
                 return Ok(());
             }
@@ -365,6 +373,13 @@ impl Watcher {
             settle: now.saturating_duration_since(settled.first),
             reconcile: now.elapsed(),
         };
+        self.ends.health.send_if_modified(|health| {
+            let modified = health.unfinished != outcome.unfinished;
+            if modified {
+                health.unfinished.clone_from(&outcome.unfinished);
+            }
+            modified
+        });
         if outcome.changes.is_empty() && !initial {
             return Ok(());
         }

@@ -14,6 +14,8 @@ use std::{
 pub enum Phase {
     /// A writer has changed it and may still have it open.
     Writing,
+    /// A writer has changed it and has closed it.
+    Closed,
     /// Everything else.
     Complete,
 }
@@ -131,7 +133,7 @@ mod tests {
         let path = prop::collection::vec(0..3_u8, 0..5).prop_map(|parts| {
             parts.iter().fold(PathBuf::from("/"), |path, part| path.join(part.to_string()))
         });
-        let phase = prop_oneof![Just(Phase::Writing), Just(Phase::Complete)];
+        let phase = prop_oneof![Just(Phase::Writing), Just(Phase::Closed), Just(Phase::Complete)];
         prop::collection::vec((path, phase), 0..40)
     }
 

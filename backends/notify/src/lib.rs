@@ -264,7 +264,7 @@ mod tests {
         drop(file);
         handle.barrier().await.unwrap();
         let collected = stream.take().unwrap();
-        assert!(collected.hints.covers(&path) && !collected.hints.any_writing());
+        assert_eq!(Vec::from_iter(collected.hints.iter()), [(path.as_path(), Phase::Closed)]);
         fs::read(&path).unwrap();
         handle.barrier().await.unwrap();
         assert!(stream.take().is_none());

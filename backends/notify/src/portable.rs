@@ -161,7 +161,7 @@ impl Tap {
         }
         let phase = match event.kind {
             // Opening and reading: our own reads would feed back.
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Phase::Complete,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Phase::Closed,
             EventKind::Access(_) => return,
             EventKind::Modify(ModifyKind::Data(_)) => Phase::Writing,
             _ => Phase::Complete,

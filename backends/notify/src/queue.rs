@@ -109,7 +109,13 @@ impl Reader {
             }
             return;
         }
-        let phase = if flags.contains(ReadFlags::MODIFY) { Phase::Writing } else { Phase::Complete };
+        let phase = if flags.contains(ReadFlags::MODIFY) {
+            Phase::Writing
+        } else if flags.contains(ReadFlags::CLOSE_WRITE) {
+            Phase::Closed
+        } else {
+            Phase::Complete
+        };
         let is_about_a_directory = flags.contains(ReadFlags::ISDIR) || flags.intersects(SELF);
         for dir in lock(&self.table).paths(event.wd()) {
             let path = name.map_or_else(|| dir.to_path_buf(), |name| dir.join(name));

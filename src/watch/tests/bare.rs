@@ -357,3 +357,75 @@ fn equal_content_behind_another_link_is_no_change_unless_the_old_file_has_other_
     relink("../ext/2/a.lua", &x);
     assert_eq!(bare.look_at(&[&x]).changes.len(), 1);
 }
+
+#[test]
+fn what_only_shares_a_directory_with_modules_is_no_hint() {
+    let bare = Bare::new(Contents::AtStart, |base| {
+        write(&base.join("lua/x.lua"), "1");
+        write(&base.join("lua/x.log"), "1");
+        write(&base.join("lua/behind.txt"), "2");
+        symlink("behind.txt", base.join("lua/y.lua")).unwrap();
+        symlink("late.txt", base.join("lua/z.lua")).unwrap();
+    });
+    let lua = bare.base.join("lua");
+    fs::create_dir(lua.join("new")).unwrap();
+    let matters = |name: &str| {
+        let mut hints = HintSet::new();
+        hints.insert(lua.join(name), Phase::Complete);
+        bare.reconciler.keep_concerning(&mut hints);
+        !hints.is_empty()
+    };
+    for name in ["x.lua", "gone.lua", "behind.txt", "late.txt", "new"] {
+        assert!(matters(name), "{name}");
+    }
+    for name in ["x.log", "x.db-journal"] {
+        assert!(!matters(name), "{name}");
+    }
+}
+
+#[test]
+fn an_emptied_file_is_believed_when_it_stays_so_and_a_saved_one_at_once() {
+    let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/x.lua"), "1"));
+    let x = bare.base.join("lua/x.lua");
+    write(&x, "");
+    assert!(bare.look_at(&[&x]).changes.is_empty());
+    write(&x, "2");
+    assert_eq!(bare.look_at(&[&x]).changes.len(), 1);
+    write(&x, "");
+    let emptied = bare.now;
+    assert!(bare.look_at(&[&x]).changes.is_empty());
+    bare.rest();
+    assert!(bare.now - emptied >= Duration::from_secs(5));
+    assert_eq!(bare.known["x.lua"].as_deref(), Some(""));
+    assert!(bare.reconciler.is_at_rest());
+}
+
+#[test]
+fn nobody_searches_for_the_writer_of_a_file_of_which_the_backend_says_that_it_is_closed() {
+    let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/x.lua"), "1"));
+    let x = bare.base.join("lua/x.lua");
+    write(&x, "2");
+    let _writer = fs::File::options().append(true).open(&x).unwrap();
+    let mut look = |phase| {
+        let mut hints = HintSet::new();
+        hints.insert(&x, phase);
+        bare.look(&hints).changes.len()
+    };
+    assert_eq!(look(Phase::Closed), 1);
+    write(&x, "3");
+    assert_eq!(look(Phase::Complete), 0);
+    assert_eq!(look(Phase::Closed), 0, "it was found open before");
+}
+
+#[test]
+fn a_root_that_the_audit_names_is_followed_anew() {
+    let mut bare = Bare::new(Contents::AtStart, |base| {
+        write(&base.join("r1/lua/x.lua"), "1");
+        write(&base.join("r2/lua/x.lua"), "2");
+        symlink("r1/lua", base.join("lua")).unwrap();
+    });
+    relink("r2/lua", &bare.base.join("lua"));
+    bare.look_at(&[bare.base.join("lua")]);
+    bare.rest();
+    assert_eq!(bare.known["x.lua"].as_deref(), Some("2"));
+}

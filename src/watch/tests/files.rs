@@ -1,5 +1,7 @@
 //! Files and directories that are edited, made, moved and removed.
 
+use std::io::Write as _;
+
 use super::*;
 
 #[tokio::test]
@@ -115,8 +117,55 @@ async fn an_emptied_file_is_not_believed_at_once() {
     assert!(site.sync().await.is_empty());
     write(&file, "2");
     site.check(&[("x.lua", "2")]).await;
-    write(&file, "");
-    site.wait_for(&[("x.lua", "")]).await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_open_for_writing_is_not_taken_until_it_is_closed_and_holds_up_no_other() {
+    let mut site = Site::with(|base| {
+        write(&base.join("lua/x.lua"), "one two");
+        write(&base.join("lua/y.lua"), "1");
+    })
+    .await;
+    let mut writer = fs::File::create(site.root.join("x.lua")).unwrap();
+    for part in ["three ", "four"] {
+        assert!(site.sync().await.is_empty());
+        writer.write_all(part.as_bytes()).unwrap();
+    }
+    let mut health = site.handle.follow_health();
+    let told = health.wait_for(|health| health.unfinished == [site.root.join("x.lua")]);
+    timeout(DEADLINE, told).await.unwrap().unwrap();
+    write(&site.root.join("y.lua"), "2");
+    site.check(&[("x.lua", "one two"), ("y.lua", "2")]).await;
+    drop(writer);
+    site.check(&[("x.lua", "three four"), ("y.lua", "2")]).await;
+    timeout(DEADLINE, health.wait_for(|health| health.unfinished.is_empty())).await.unwrap().unwrap();
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_is_written_all_the_time_holds_up_no_save_beside_it() {
+    let settings = WatchConfig { quiet: Duration::from_millis(200), max_hold: 6 * DEADLINE, ..settings() };
+    let mut site = Site::with_settings(&settings, |base| write(&base.join("lua/x.lua"), "1")).await;
+    let (log, journal) = (site.root.join("x.log"), site.root.join("x.db-journal"));
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        while is_done.recv_timeout(Duration::from_millis(10))
+            == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+        {
+            write(&log, "a line");
+            write(&journal, "");
+            fs::remove_file(&journal).unwrap();
+        }
+    });
+    write(&site.root.join("x.lua"), "2");
+    site.wait_for(&[("x.lua", "2")]).await;
+    drop(done);
+    writer.join().unwrap();
+    // What takes the name of such a file may lead to others.
+    fs::remove_file(site.root.join("x.log")).unwrap();
+    write(&site.root.join("x.log/deep.lua"), "3");
+    site.check(&[("x.lua", "2"), ("x.log/deep.lua", "3")]).await;
     site.stop().await;
 }
 

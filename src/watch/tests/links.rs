@@ -224,3 +224,38 @@ async fn a_link_to_what_the_kernel_makes_up_is_not_read() {
     site.check(&[("in.lua", "in")]).await;
     site.stop().await;
 }
+
+/// A link in `/`, which goes away with the test.
+struct TopLink(PathBuf);
+
+impl Drop for TopLink {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Only root may make one there: as anybody else, this tests nothing.
+#[tokio::test]
+async fn a_link_in_the_top_directory_is_followed_when_it_is_led_elsewhere_and_afterwards() {
+    let keep = tempfile::tempdir().unwrap();
+    let base = fs::canonicalize(keep.path()).unwrap();
+    for release in ["r1", "r2"] {
+        write(&base.join(release).join("lua/x.lua"), release);
+    }
+    let top = TopLink(format!("/hotloader-test-{}", std::process::id()).into());
+    if symlink(base.join("r1"), &top.0).is_err() {
+        return;
+    }
+    let (handle, mut sets) =
+        start(&settings(), vec![lua_root(&top.0.join("lua"))], &Registry::with_builtin()).await.unwrap();
+    sets.recv().await.unwrap();
+    let mut next = async || {
+        let set = timeout(DEADLINE, sets.recv()).await.unwrap().unwrap();
+        String::from_utf8(set.changes[0].content().unwrap().bytes.to_vec()).unwrap()
+    };
+    relink(base.join("r2").to_str().unwrap(), &top.0);
+    assert_eq!(next().await, "r2");
+    write(&base.join("r2/lua/x.lua"), "edited");
+    assert_eq!(next().await, "edited");
+    timeout(DEADLINE, handle.stop()).await.unwrap();
+}

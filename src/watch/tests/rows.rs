@@ -1,5 +1,7 @@
 //! Rows of the list of ways in which links go wrong, each through a real backend.
 
+use std::io::Write as _;
+
 use super::*;
 
 /// A site whose changes are seen by that backend.
@@ -52,6 +54,20 @@ rows! {
     d6_a_file_becomes_a_directory_and_back
     r5_the_root_is_a_link_and_is_retargeted
     a_farm_of_links_is_followed
+    what_is_written_line_by_line_is_taken_when_it_is_closed
+}
+
+async fn what_is_written_line_by_line_is_taken_when_it_is_closed(backend: &str) {
+    let mut site = site(backend, |base| write(&base.join("lua/x.lua"), "old")).await;
+    // It never gets shorter than it was.
+    let mut writer = fs::File::options().write(true).open(site.root.join("x.lua")).unwrap();
+    for _ in 0..5 {
+        writer.write_all(b"line\n").unwrap();
+        assert!(site.sync().await.is_empty());
+    }
+    drop(writer);
+    site.wait_for(&[("x.lua", &"line\n".repeat(5))]).await;
+    site.stop().await;
 }
 
 fn link(target: &str, link: &Path) {

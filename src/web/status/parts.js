@@ -90,6 +90,7 @@ function backends(value) {
   put("watching", [
     value.trouble && h("p.bad", value.trouble),
     ...value.backends.map(backend),
+    value.unfinished.length > 0 && h("p.warn", `Somebody is still writing: ${value.unfinished.join(", ")}`),
     value.missed > 0 && h("p.warn", `${plural(value.missed, "change")} found that no backend had reported`),
   ].filter(Boolean));
 }
