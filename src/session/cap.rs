@@ -2,8 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::Sender;
 use tokio::sync::watch;
+
+use super::run_queue::Entrance;
 
 /// Counts what is stuck. Up to so many get a thread in their place; a session that was stuck and begins anew
 /// while there are as many has to wait, since it may do the same again.
@@ -12,7 +13,7 @@ pub(super) struct Cap<T> {
     most: usize,
     stuck: watch::Sender<usize>,
     /// With the queue that each of them goes to.
-    waiting: Mutex<Vec<(Sender<T>, T)>>,
+    waiting: Mutex<Vec<(Entrance<T>, T)>>,
 }
 
 impl<T> Cap<T> {
@@ -45,24 +46,23 @@ impl<T> Cap<T> {
         self.stuck.send_modify(|stuck| *stuck -= 1);
         let places = self.most.saturating_sub(self.stuck()).min(waiting.len());
         for (queue, session) in waiting.drain(..places) {
-            // Without the pool the process is ending.
-            let _ = queue.send(session);
+            queue.push(session);
         }
     }
 
     /// A session that was stuck goes to the queue, at once or when there is a thread to lose to it. Says
     /// whether at once.
-    pub(super) fn admit(&self, queue: &Sender<T>, session: T) -> bool {
+    pub(super) fn admit(&self, queue: &Entrance<T>, session: T) -> bool {
         let mut waiting = self.waiting();
         if self.stuck() >= self.most {
             waiting.push((queue.clone(), session));
             return false;
         }
-        let _ = queue.send(session);
+        queue.push(session);
         true
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<(Sender<T>, T)>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<(Entrance<T>, T)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,7 +19,8 @@ use super::{
     lua_session::{ClientId, LuaSession},
     notice,
     outbox::{Frame, Outbox, Over, WeakOutbox},
-    pool::{RunQueue, Stuck, Task},
+    pool::{Stuck, Task},
+    run_queue::RunQueue,
     secret::Secret,
     summary::SessionSummary,
 };

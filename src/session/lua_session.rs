@@ -506,13 +506,14 @@ impl LuaSession {
     /// By the templates of the code it runs, and what its scripts have exposed.
     fn bring_allowed_up_to_date(&mut self) {
         let (allowed, version) = &self.allowed;
-        let (generation, exposed) = (self.generation(), self.vm.exposed_version());
+        let holds =
+            self.vm.state(|state| allowed.is_of(&state.generation.bindings) && *version == state.exposed);
         match self.settings.bindings {
             BindingRule::Any if allowed.is_open() => {}
             BindingRule::Any => self.allowed.0 = Arc::new(Allowed::anything()),
-            BindingRule::Templates if allowed.is_of(&generation.bindings) && *version == exposed => {}
+            BindingRule::Templates if holds == Some(true) => {}
             BindingRule::Templates => {
-                let bindings = generation.bindings.clone();
+                let (bindings, exposed) = (self.generation().bindings.clone(), self.vm.exposed_version());
                 self.allowed = (Arc::new(Allowed::by_templates(bindings, &self.vm.exposed())), exposed);
             }
         }

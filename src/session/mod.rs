@@ -35,6 +35,7 @@ mod pool;
 mod refusals;
 mod registry;
 mod reload;
+mod run_queue;
 mod secret;
 mod settings;
 mod summary;

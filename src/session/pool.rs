@@ -19,11 +19,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select, unbounded};
+use crossbeam_channel::RecvTimeoutError;
 use rustix::process::{Pid, setpriority_process};
 use tokio::sync::watch;
 
-use super::cap::Cap;
+use super::{
+    cap::Cap,
+    run_queue::{RunQueue, Turns, run_queue},
+};
 use crate::vm::{Sighting, sighting};
 
 /// A unit of work that takes longer than that hogs its thread.
@@ -57,42 +60,6 @@ pub(super) struct Stuck {
     pub(super) place: String,
 }
 
-/// Where sessions wait for a thread; each is in it at most once.
-///
-/// Those that have just had a turn and want more wait behind all that have not, so that who wants little
-/// waits for no more than the turns that are under way. Of every [`FAIR`] turns they get one all the same.
-#[derive(Debug, Clone)]
-pub(super) struct RunQueue<T> {
-    first: Sender<T>,
-    behind: Sender<T>,
-    cap: Arc<Cap<T>>,
-}
-
-/// See [`RunQueue`].
-const FAIR: usize = 8;
-
-impl<T: Task> RunQueue<T> {
-    pub(super) fn push(&self, session: T) {
-        // Without the pool the process is ending.
-        let _ = self.first.send(session);
-    }
-
-    /// One that has just had a turn.
-    pub(super) fn push_behind(&self, session: T) {
-        let _ = self.behind.send(session);
-    }
-
-    /// For one that was stuck, and begins anew. Says whether it need not wait until others are back.
-    pub(super) fn push_again(&self, session: T) -> bool {
-        self.cap.admit(&self.first, session)
-    }
-
-    /// How many sessions wait for a thread.
-    pub(super) fn waiting(&self) -> usize {
-        self.first.len() + self.behind.len()
-    }
-}
-
 /// How the pool is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStats {
@@ -110,9 +77,7 @@ pub(super) struct Pool<T>(Arc<Shared<T>>);
 
 #[derive(Debug)]
 struct Shared<T> {
-    first: Receiver<T>,
-    behind: Receiver<T>,
-    turns: AtomicUsize,
+    turns: Turns<T>,
     base: usize,
     /// What a unit of work does beside Lua code of the user may take so long in one go.
     beside: Duration,
@@ -162,19 +127,16 @@ impl<T: Task> Pool<T> {
             0 => thread::available_parallelism().map_or(2, usize::from),
             n => n,
         };
-        let (to_first, first) = unbounded();
-        let (to_behind, behind) = unbounded();
         let cap = Arc::new(Cap::new(max_stuck));
+        let (run_queue, turns) = run_queue(cap.clone());
         let shared = Shared {
-            first,
-            behind,
-            turns: AtomicUsize::new(0),
+            turns,
             base,
             beside,
             threads: AtomicUsize::new(0),
             workers: Mutex::default(),
             stuck: AtomicUsize::new(0),
-            cap: cap.clone(),
+            cap,
         };
         let pool = Self(Arc::new(shared));
         for _ in 0..base {
@@ -191,7 +153,7 @@ impl<T: Task> Pool<T> {
             }
         };
         thread::Builder::new().name("lua-watchdog".into()).spawn(watchdog)?;
-        Ok((pool, RunQueue { first: to_first, behind: to_behind, cap }))
+        Ok((pool, run_queue))
     }
 
     pub(super) fn stats(&self) -> PoolStats {
@@ -251,9 +213,7 @@ impl<T: Task> Pool<T> {
         if long >= threads {
             // One for each that waits: adding them one by one would make the last wait longest. And one if
             // none does: who comes next shall not wait for the next look.
-            for _ in
-                0..(self.0.first.len() + self.0.behind.len()).max(1).min(MAX_THREADS.saturating_sub(threads))
-            {
+            for _ in 0..self.0.turns.waiting().max(1).min(MAX_THREADS.saturating_sub(threads)) {
                 if let Err(error) = self.add_thread() {
                     tracing::error!(target: "lua", %error, "no further Lua thread; sessions wait");
                     break;
@@ -315,7 +275,7 @@ impl<T: Task> Worker<T> {
         let sighting = self.sighting.get_or_init(sighting);
         self.thread.store(thread_id().unwrap_or(0), Relaxed);
         loop {
-            match shared.next() {
+            match shared.turns.next(LINGER) {
                 Ok(session) => {
                     sighting.begin(shared.beside);
                     self.work(&session);
@@ -412,22 +372,6 @@ fn thread_id() -> Option<i32> {
 }
 
 impl<T> Shared<T> {
-    /// The next session that has work.
-    fn next(&self) -> Result<T, RecvTimeoutError> {
-        let turn = self.turns.fetch_add(1, Relaxed);
-        let order =
-            if turn.is_multiple_of(FAIR) { [&self.behind, &self.first] } else { [&self.first, &self.behind] };
-        if let Some(session) = order.into_iter().find_map(|queue| queue.try_recv().ok()) {
-            return Ok(session);
-        }
-        // Both queues end together, with the pool's last user.
-        select! {
-            recv(self.first) -> session => session.map_err(|_| RecvTimeoutError::Disconnected),
-            recv(self.behind) -> session => session.map_err(|_| RecvTimeoutError::Disconnected),
-            default(LINGER) => Err(RecvTimeoutError::Timeout),
-        }
-    }
-
     fn leave_if_additional(&self) -> bool {
         let fewer = |threads| (threads > self.base).then(|| threads - 1);
         self.threads.fetch_update(Relaxed, Relaxed, fewer).is_ok()
@@ -484,52 +428,6 @@ mod tests {
         assert!(stats.threads >= 3 && stats.stuck == 0 && stats.lost == 0, "{stats:?}");
         drop((ends, queue));
         until("the threads to end with the queue", || pool.stats().threads == 0);
-    }
-
-    #[test]
-    fn who_had_a_turn_waits_behind_those_who_did_not_and_gets_one_of_eight_all_the_same() {
-        /// Notes when it runs.
-        #[derive(Clone)]
-        struct Note(usize, mpsc::Sender<usize>);
-
-        impl Task for Note {
-            fn name(&self) -> String {
-                "note".into()
-            }
-
-            fn run(&self) {
-                self.1.send(self.0).unwrap();
-            }
-
-            fn abandon(&self, _: &Stuck) {}
-        }
-
-        let (to_first, first) = unbounded();
-        let (to_behind, behind) = unbounded();
-        let cap = Arc::new(Cap::new(1));
-        let queue = RunQueue { first: to_first, behind: to_behind, cap: cap.clone() };
-        let shared = Shared {
-            first,
-            behind,
-            turns: AtomicUsize::new(1),
-            base: 1,
-            beside: Duration::ZERO,
-            threads: AtomicUsize::new(0),
-            workers: Mutex::default(),
-            stuck: AtomicUsize::new(0),
-            cap,
-        };
-        let (sender, ran) = mpsc::channel();
-        for n in 0..16 {
-            queue.push_behind(Note(100 + n, sender.clone()));
-            queue.push(Note(n, sender.clone()));
-        }
-        for _ in 0..16 {
-            shared.next().unwrap().run();
-        }
-        let order: Vec<_> = ran.try_iter().collect();
-        assert_eq!(order[..8], [0, 1, 2, 3, 4, 5, 6, 100]);
-        assert_eq!(order[8..], [7, 8, 9, 10, 11, 12, 13, 101]);
     }
 
     #[test]

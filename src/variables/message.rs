@@ -1,6 +1,6 @@
 //! The protocol's messages: lenient in what is taken, strict in what is sent.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::Bytes};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -173,14 +173,12 @@ impl Batch {
     pub fn cost(text: &str) -> usize {
         const EACH: usize = 64;
         const OBJECT: usize = 640;
-        let (mut cost, mut in_text, mut escaped) = (text.len(), false, false);
-        for byte in text.bytes() {
+        let (mut cost, mut bytes) = (text.len(), text.bytes());
+        while let Some(byte) = bytes.next() {
             match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = in_text,
-                b'"' => in_text = !in_text,
-                b',' | b'[' if !in_text => cost += EACH,
-                b'{' if !in_text => cost += OBJECT,
+                b',' | b'[' => cost += EACH,
+                b'{' => cost += OBJECT,
+                b'"' => pass_text(&mut bytes),
                 _ => {}
             }
         }
@@ -208,6 +206,17 @@ impl Batch {
             }
             message @ Value::Object(_) => Self { user_event: false, messages: parse_all(vec![message]) },
             _ => bad("a frame is a batch, an array of messages, or a message".into()),
+        }
+    }
+}
+
+/// Goes on behind the quote that ends it.
+fn pass_text(bytes: &mut Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
         }
     }
 }

@@ -139,6 +139,14 @@ where
     R: Fn(String) -> F,
     F: Future<Output = Result<(), SessionGone>>,
 {
+    // One for the whole conversation: to queue for a signal anew at every frame costs as much as to read one.
+    let mut ended = pin!(async {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Left::Stopped,
+            over = line.closed() => Left::Over(over),
+        }
+    });
     let mut outstanding = FuturesUnordered::new();
     let mut outstanding_bytes = 0;
     let mut heard = Instant::now();
@@ -152,8 +160,7 @@ where
             // In this order: what was received is polled before anything else is read, which keeps the
             // order of the browser's frames; and a browser that sends without pause is still answered.
             biased;
-            () = stop.cancelled() => return Left::Stopped,
-            over = line.closed() => return Left::Over(over),
+            left = &mut ended => return left,
             Some((bytes, done)) = outstanding.next() => match done {
                 Ok(()) => {
                     outstanding_bytes -= bytes;
@@ -195,8 +202,7 @@ where
         let sending = Box::pin(send(socket, outbox, line, to_send, limits.send_timeout));
         let sent = tokio::select! {
             biased;
-            () = stop.cancelled() => return Left::Stopped,
-            over = line.closed() => return Left::Over(over),
+            left = &mut ended => return left,
             sent = sending => sent,
         };
         if let Err(left) = sent {
