@@ -77,6 +77,8 @@ struct Running {
     barrier: Option<(Instant, Duration)>,
     /// It does not answer, and nobody can take over.
     unwell: Option<String>,
+    /// It cannot pass barriers, and that was told.
+    is_unproven_told: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +213,7 @@ impl Lane {
             since: Instant::now(),
             barrier: None,
             unwell: None,
+            is_unproven_told: false,
         }));
         Ok(())
     }
@@ -364,10 +367,20 @@ impl Lane {
         let Some(running) = self.running_mut() else { return false };
         running.barrier = Some((Instant::now(), took));
         let recovered = running.unwell.take().is_some();
+        running.is_unproven_told = false;
         if is_proof {
             running.proof = Proof::Passed;
         }
         recovered
+    }
+
+    /// It could not pass a barrier, though it works. True if that is new.
+    pub(super) fn refused(&mut self, is_proof: bool) -> bool {
+        let Some(running) = self.running_mut() else { return false };
+        if is_proof {
+            running.proof = Proof::Missing;
+        }
+        !std::mem::replace(&mut running.is_unproven_told, true)
     }
 
     pub(super) fn last_barrier(&self) -> Option<Instant> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use hotloader_backend::BarrierRequest;
+use hotloader_backend::{BarrierError, BarrierRequest};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
@@ -43,6 +43,8 @@ pub(super) struct Answer {
 pub(super) enum Unanswered {
     Ended,
     TimedOut,
+    /// The lane works, but cannot prove it.
+    Refused(String),
 }
 
 /// What a lane was asked for.
@@ -68,7 +70,8 @@ impl Questions {
             let begun = Instant::now();
             let result = match timeout(patience, pin!(barrier)).await {
                 Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(Unanswered::Ended),
+                Ok(Err(BarrierError::Ended { .. })) => Err(Unanswered::Ended),
+                Ok(Err(BarrierError::Refused { reason, .. })) => Err(Unanswered::Refused(reason)),
                 Err(_) => Err(Unanswered::TimedOut),
             };
             Answer { lane: id, purpose, took: begun.elapsed(), result }
@@ -106,6 +109,15 @@ impl Questions {
     pub(super) fn give_up(&mut self, purpose: Purpose) {
         if let Purpose::Barrier(number) = purpose {
             self.barriers.remove(&number);
+        }
+    }
+
+    /// The same, for a reason that whoever asked should know.
+    pub(super) fn refuse(&mut self, purpose: Purpose, reason: &str) {
+        if let Purpose::Barrier(number) = purpose
+            && let Some(pending) = self.barriers.remove(&number)
+        {
+            pending.request.refuse(reason);
         }
     }
 

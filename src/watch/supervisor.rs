@@ -321,6 +321,14 @@ impl Supervisor {
                 self.questions.give_up(purpose);
                 self.silent(at, inputs)
             }
+            Err(Unanswered::Refused(reason)) => {
+                self.questions.refuse(purpose, &reason);
+                if self.lanes[at].refused(purpose == Purpose::Proof) {
+                    tracing::warn!(target: "watch", backend = self.lanes[at].name, reason,
+                        "the watch backend reports changes, but cannot prove now that it left none out");
+                }
+                Ok(())
+            }
         }
     }
 

@@ -26,7 +26,8 @@ use crate::{BackendFailure, DirSet, ReportSink};
 ///   those again.
 /// - Report a place to look at for each change, or [`LostSync`](crate::Report::LostSync) when it
 ///   cannot tell. Duplicates and false alarms are allowed, silence is not.
-/// - Complete a [`BarrierRequest`] once all changes made before it was sent have been reported.
+/// - Complete a [`BarrierRequest`] once all changes made before it was sent have been reported, or refuse it
+///   where that cannot be known.
 pub trait FileWatchBackend: Send + 'static {
     /// What it is called in the configuration and in the log.
     fn name(&self) -> &'static str;
@@ -44,7 +45,7 @@ pub trait FileWatchBackend: Send + 'static {
 pub struct BackendInputs {
     /// What to watch; the newest value counts, those between may be passed over.
     pub plan: watch::Receiver<Arc<WatchPlan>>,
-    /// Answer each one, in any order.
+    /// Complete or refuse each one, in any order.
     pub barriers: mpsc::Receiver<BarrierRequest>,
     /// Where reports go.
     pub reports: ReportSink,
@@ -95,11 +96,11 @@ impl WatchPlan {
 /// Asks for proof that everything up to now has been reported.
 #[derive(Debug)]
 pub struct BarrierRequest {
-    done: oneshot::Sender<()>,
+    done: oneshot::Sender<Result<(), String>>,
 }
 
 impl BarrierRequest {
-    pub(crate) fn new() -> (Self, oneshot::Receiver<()>) {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Result<(), String>>) {
         let (done, waiting) = oneshot::channel();
         (Self { done }, waiting)
     }
@@ -107,6 +108,11 @@ impl BarrierRequest {
     /// Says that all changes made before the request are in the sink. The asker may have gone, which
     /// is nobody's fault.
     pub fn complete(self) {
-        let _ = self.done.send(());
+        let _ = self.done.send(Ok(()));
+    }
+
+    /// Says that it cannot be proved now, and why: changes are reported all the same.
+    pub fn refuse(self, reason: impl Into<String>) {
+        let _ = self.done.send(Err(reason.into()));
     }
 }

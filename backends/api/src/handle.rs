@@ -30,9 +30,21 @@ pub struct BackendHandle {
 
 /// A barrier that will never be passed.
 #[derive(Debug, Error)]
-#[error("the watch backend \"{backend}\" did not confirm that all changes were reported")]
-pub struct BarrierError {
-    backend: &'static str,
+pub enum BarrierError {
+    /// The backend ended first.
+    #[error("the watch backend \"{backend}\" ended before it confirmed that all changes were reported")]
+    Ended {
+        /// What it is called.
+        backend: &'static str,
+    },
+    /// The backend works, but cannot prove it.
+    #[error("the watch backend \"{backend}\" cannot confirm that all changes were reported: {reason}")]
+    Refused {
+        /// What it is called.
+        backend: &'static str,
+        /// Why not.
+        reason: String,
+    },
 }
 
 /// Starts a backend as a task of the current tokio runtime; outside of one this panics.
@@ -76,13 +88,14 @@ impl BackendHandle {
     ///
     /// # Errors
     ///
-    /// When the backend ends first.
+    /// When the backend ends first, or cannot tell.
     pub fn barrier(&self) -> impl Future<Output = Result<(), BarrierError>> + Send + use<> {
         let (backend, barriers) = (self.name, self.barriers.clone());
         async move {
             let (request, passed) = BarrierRequest::new();
-            barriers.send(request).await.map_err(|_| BarrierError { backend })?;
-            passed.await.map_err(|_| BarrierError { backend })
+            barriers.send(request).await.map_err(|_| BarrierError::Ended { backend })?;
+            let answer = passed.await.map_err(|_| BarrierError::Ended { backend })?;
+            answer.map_err(|reason| BarrierError::Refused { backend, reason })
         }
     }
 

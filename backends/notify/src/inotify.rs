@@ -54,6 +54,8 @@ const THREADS: usize = 4;
 /// Which watch is for which paths, and back.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
+    /// The cookies on their way: watches that were ended for it, with their numbers.
+    pub(crate) cookies: FxHashMap<i32, u64>,
     by_watch: FxHashMap<i32, Vec<Arc<Path>>>,
     armed: FxHashMap<Arc<Path>, i32>,
 }
@@ -98,21 +100,25 @@ impl Table {
 pub(crate) struct Watches {
     inotify: Arc<OwnedFd>,
     table: Arc<Mutex<Table>>,
+    /// The watch that is to be the next cookie. It is kept, so that there is one when no more can be had.
+    spare: Option<i32>,
     skipped: BTreeMap<PathBuf, (SkipCause, String)>,
     stop: Arc<OwnedFd>,
     reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Watches {
-    /// Watches the directory of the barrier cookies, and begins to read. `alive` is dropped when the
-    /// thread ends.
+    /// Begins to read. `alive` is dropped when the thread ends.
     pub(crate) fn start(notes: Arc<Notes>, alive: oneshot::Sender<()>) -> Result<Self, BackendFailure> {
-        let failed = |errno| limits::failure(errno, &notes.cookies);
+        let failed = limits::failure;
         let inotify = Arc::new(init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?);
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(failed)?);
-        let cookies = add_watch(&inotify, &notes.cookies, MASK).map_err(failed)?;
+        let spare = match spare(&inotify) {
+            Err(errno) if limits::is_limit(errno) => return Err(failed(errno)),
+            spare => spare.ok(),
+        };
         let table = Arc::new(Mutex::<Table>::default());
-        let reader = Reader::new(inotify.clone(), stop.clone(), cookies, table.clone(), notes.clone());
+        let reader = Reader::new(inotify.clone(), stop.clone(), table.clone(), notes);
         let reader = thread::Builder::new()
             .name("notify-reader".into())
             .spawn(move || {
@@ -120,7 +126,7 @@ impl Watches {
                 drop(alive);
             })
             .map_err(|error| BackendFailure::retry("cannot start a thread to read events").because(error))?;
-        Ok(Self { inotify, table, skipped: BTreeMap::new(), stop, reader: Some(reader) })
+        Ok(Self { inotify, table, spare, skipped: BTreeMap::new(), stop, reader: Some(reader) })
     }
 
     /// What of the plan is not watched.
@@ -211,6 +217,16 @@ impl Watches {
         new
     }
 
+    /// Puts something into the queue that tells that all before it was read: the end of a watch. It needs no
+    /// place on a disk.
+    pub(crate) fn place_cookie(&mut self, number: u64) -> Result<(), String> {
+        let watch = self.spare.take().map_or_else(|| spare(&self.inotify), Ok).map_err(limits::no_barrier)?;
+        lock(&self.table).cookies.insert(watch, number);
+        remove_watch(&self.inotify, watch).map_err(limits::no_barrier)?;
+        self.spare = spare(&self.inotify).ok();
+        Ok(())
+    }
+
     fn forget(&self, dir: &Path) {
         let given_up = lock(&self.table).remove(dir);
         self.give_up(given_up);
@@ -222,6 +238,13 @@ impl Watches {
             let _ = remove_watch(&self.inotify, watch);
         }
     }
+}
+
+/// A watch on what is everywhere and is no directory, as those of the plan are. Nothing is ever told of it but
+/// its end.
+fn spare(inotify: &OwnedFd) -> Result<i32, Errno> {
+    let watch = |file| add_watch(inotify, file, WatchFlags::DELETE_SELF);
+    watch("/dev/null").or_else(|_| watch("/proc/self/mountinfo"))
 }
 
 /// Has directories watched, by several threads if they are many: most of what it takes is to find them.
@@ -265,9 +288,8 @@ mod tests {
     fn a_directory_that_was_renamed_is_watched_under_its_new_name_however_many_are_asked_for_at_once() {
         let keep = tempfile::tempdir().unwrap();
         let base = std::fs::canonicalize(keep.path()).unwrap();
-        let cookies = tempfile::tempdir().unwrap();
         let (reports, mut stream) = hotloader_backend::ReportSink::new();
-        let notes = Arc::new(Notes::new(cookies.path().to_owned(), reports));
+        let notes = Arc::new(Notes::new(reports));
         let mut watches = Watches::start(notes, oneshot::channel().0).unwrap();
         // As many as take several threads, and those that matter among them.
         let dirs: Vec<PathBuf> = (0..PORTION).map(|number| base.join(format!("{number:04}"))).collect();

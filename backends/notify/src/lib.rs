@@ -142,10 +142,9 @@ enum Work {
 
 impl Engine {
     fn start(reports: ReportSink, thread_alive: oneshot::Sender<()>) -> Result<Self, BackendFailure> {
-        let barriers = Barriers::new()?;
-        let notes = Arc::new(Notes::new(barriers.dir.clone(), reports));
+        let notes = Arc::new(Notes::new(reports));
         let watches = Watches::start(notes.clone(), thread_alive)?;
-        Ok(Self { watches, barriers, notes, plan: Arc::default(), told: Vec::new() })
+        Ok(Self { watches, barriers: Barriers::default(), notes, plan: Arc::default(), told: Vec::new() })
     }
 
     fn work(&mut self, work: Work) -> Result<(), BackendFailure> {
@@ -157,7 +156,10 @@ impl Engine {
                 self.hint_no_longer_skipped();
                 self.tell_armed();
             }
-            Work::Barrier(request) => self.barriers.begin(request)?,
+            Work::Barrier(request) => {
+                let number = self.barriers.begin(request);
+                self.place_cookie(number);
+            }
             Work::Notes => {}
         }
         let noticed = self.notes.take();
@@ -173,11 +175,19 @@ impl Engine {
         if !noticed.suspects.is_empty() && self.watches.skipped() != self.told {
             self.tell_armed();
         }
-        if noticed.overflow {
-            self.barriers.begin_again()?;
+        if noticed.overflow
+            && let Some(number) = self.barriers.begin_again()
+        {
+            self.place_cookie(number);
         }
         self.barriers.complete_to(noticed.cookie);
         Ok(())
+    }
+
+    fn place_cookie(&mut self, number: u64) {
+        if let Err(reason) = self.watches.place_cookie(number) {
+            self.barriers.refuse(&reason);
+        }
     }
 
     /// What was planned before and could not be watched: nobody will look at it for being new in the plan, and

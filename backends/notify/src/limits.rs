@@ -13,7 +13,7 @@ pub(crate) fn is_limit(errno: Errno) -> bool {
 /// Why a directory is not watched.
 pub(crate) fn skip(errno: Errno, dir: &Path) -> (SkipCause, String) {
     match errno {
-        limit if is_limit(limit) => (SkipCause::Limit, remedy(limit, dir)),
+        limit if is_limit(limit) => (SkipCause::Limit, remedy(limit, &dir.display().to_string())),
         Errno::NOENT => (SkipCause::Unreachable, "it does not exist".into()),
         Errno::NOTDIR | Errno::LOOP => (SkipCause::Unreachable, "it is not a directory".into()),
         Errno::ACCESS | Errno::PERM => {
@@ -25,12 +25,20 @@ pub(crate) fn skip(errno: Errno, dir: &Path) -> (SkipCause, String) {
 }
 
 /// Nothing at all can be watched.
-pub(crate) fn failure(errno: Errno, dir: &Path) -> BackendFailure {
-    BackendFailure::next_backend(remedy(errno, dir)).because(errno)
+pub(crate) fn failure(errno: Errno) -> BackendFailure {
+    BackendFailure::next_backend(remedy(errno, "any directory")).because(errno)
 }
 
-fn remedy(errno: Errno, dir: &Path) -> String {
-    let dir = dir.display();
+/// Barriers cannot be passed.
+pub(crate) fn no_barrier(errno: Errno) -> String {
+    if is_limit(errno) {
+        remedy(errno, "what proves it")
+    } else {
+        format!("cannot watch /dev/null: {errno}; let the server read it")
+    }
+}
+
+fn remedy(errno: Errno, dir: &str) -> String {
     match errno {
         Errno::NOSPC => format!(
             "cannot watch {dir}: the limit of watches is reached; raise fs.inotify.max_user_watches, now {}, \
@@ -69,7 +77,7 @@ mod tests {
         assert_eq!(cause, SkipCause::Limit);
         assert!(reason.starts_with("cannot watch /d: "), "{reason}");
         assert!(reason.contains("fs.inotify.max_user_watches, now "), "{reason}");
-        let failure = failure(Errno::MFILE, Path::new("/d"));
+        let failure = failure(Errno::MFILE);
         assert_eq!(failure.class(), FailureClass::NextBackend);
         assert!(failure.to_string().contains("fs.inotify.max_user_instances, now "), "{failure}");
     }

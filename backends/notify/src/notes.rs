@@ -45,8 +45,6 @@ impl Noticed {
 
 /// The notes, and what decides whether one is worth taking.
 pub(crate) struct Notes {
-    /// The directory of the barrier cookies.
-    pub(crate) cookies: PathBuf,
     reports: ReportSink,
     wanted: Mutex<Arc<WatchPlan>>,
     noticed: Mutex<Noticed>,
@@ -59,8 +57,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Notes {
-    pub(crate) fn new(cookies: PathBuf, reports: ReportSink) -> Self {
-        Self { cookies, reports, wanted: Mutex::default(), noticed: Mutex::default(), wake: Notify::new() }
+    pub(crate) fn new(reports: ReportSink) -> Self {
+        Self { reports, wanted: Mutex::default(), noticed: Mutex::default(), wake: Notify::new() }
     }
 
     /// Where hints go.
@@ -98,11 +96,9 @@ impl Notes {
         self.note(|noticed| noticed.suspect(Path::new("/")));
     }
 
-    /// A cookie came through the queue. Its name says which.
-    pub(crate) fn cookie(&self, name: &str) {
-        if let Ok(number) = name.parse() {
-            self.note(|noticed| noticed.cookie = noticed.cookie.max(number));
-        }
+    /// A cookie came through the queue.
+    pub(crate) fn cookie(&self, number: u64) {
+        self.note(|noticed| noticed.cookie = noticed.cookie.max(number));
     }
 
     /// The queue was full.
@@ -129,7 +125,7 @@ mod tests {
     #[test]
     fn a_suspect_stands_for_all_below_it_and_what_nobody_wants_is_none() {
         let (sink, _stream) = ReportSink::new();
-        let notes = Notes::new("/cookies".into(), sink);
+        let notes = Notes::new(sink);
         notes.want(Arc::new(WatchPlan::new(1, ["/a/b", "/a/b/c", "/a/d"].map(PathBuf::from))));
         for path in ["/a/b/c", "/a/b/x", "/z", "/a/b", "/a/b/c", "/a/d/e", "/a/d"] {
             notes.suspect(Path::new(path));

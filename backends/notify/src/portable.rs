@@ -5,13 +5,19 @@
 //! `mkdir -p` (<https://github.com/notify-rs/notify/issues/412> and others; measured: 198 of 200), the
 //! second goes blind when one of two aliases is removed
 //! (<https://github.com/notify-rs/notify/issues/572>).
+//!
+//! Barriers are files in a private directory. It may be removed, or its disk be full: then there is another one,
+//! elsewhere.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    io, iter,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use hotloader_backend::{BackendFailure, Phase, SkipCause, Skipped, WatchPlan};
@@ -20,9 +26,13 @@ use notify::{
     event::{AccessKind, AccessMode, ModifyKind},
 };
 use rustix::io::Errno;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use crate::{limits, notes::Notes};
+use crate::{
+    limits,
+    notes::{Notes, lock},
+};
 
 /// Device and inode: two paths with the same may share one watch of the kernel.
 type Identity = (u64, u64);
@@ -30,20 +40,60 @@ type Identity = (u64, u64);
 /// The watched directories.
 pub(crate) struct Watches {
     watcher: RecommendedWatcher,
+    /// Where the cookies are made. Nobody else's.
+    cookies: Option<TempDir>,
+    /// The same, for the callback.
+    seen: Arc<Mutex<Option<PathBuf>>>,
     armed: BTreeMap<PathBuf, Identity>,
     skipped: BTreeMap<PathBuf, (SkipCause, String)>,
 }
 
 impl Watches {
-    /// Starts notify, watching the directory of the barrier cookies.
+    /// Starts notify.
     pub(crate) fn start(notes: Arc<Notes>, alive: oneshot::Sender<()>) -> Result<Self, BackendFailure> {
-        let cookies = notes.cookies.clone();
-        let failed = |error| limits::failure(errno(&error), &cookies);
-        let tap = Tap { notes, _alive: alive };
+        let seen = Arc::<Mutex<Option<PathBuf>>>::default();
+        let tap = Tap { notes, cookies: seen.clone(), _alive: alive };
         let config = Config::default().with_follow_symlinks(false);
-        let mut watcher = RecommendedWatcher::new(tap, config).map_err(failed)?;
-        watcher.watch(&cookies, RecursiveMode::NonRecursive).map_err(failed)?;
-        Ok(Self { watcher, armed: BTreeMap::new(), skipped: BTreeMap::new() })
+        let watcher = RecommendedWatcher::new(tap, config).map_err(|error| limits::failure(errno(&error)))?;
+        Ok(Self { watcher, cookies: None, seen, armed: BTreeMap::new(), skipped: BTreeMap::new() })
+    }
+
+    /// Makes a file of that name where it is seen through the same queue as every change before it.
+    pub(crate) fn place_cookie(&mut self, number: u64) -> Result<(), String> {
+        let make = |dir: &TempDir| {
+            let path = dir.path().join(number.to_string());
+            File::create(&path).and_then(|_| fs::remove_file(&path))
+        };
+        if self.cookies.as_ref().is_some_and(|dir| make(dir).is_ok()) {
+            return Ok(());
+        }
+        if let Some(dir) = self.cookies.take() {
+            let _ = self.watcher.unwatch(dir.path());
+        }
+        let mut reason = String::new();
+        for place in places() {
+            let made = tempfile::Builder::new()
+                .prefix("hotloader-")
+                .tempdir_in(fs::canonicalize(&place).unwrap_or(place.clone()))
+                .map_err(notify::Error::io)
+                .and_then(|dir| self.watcher.watch(dir.path(), RecursiveMode::NonRecursive).map(|()| dir))
+                .and_then(|dir| {
+                    // Before it is made: it may be seen at once.
+                    *lock(&self.seen) = Some(dir.path().to_owned());
+                    make(&dir)?;
+                    Ok(dir)
+                });
+            match made {
+                Ok(dir) => {
+                    self.cookies = Some(dir);
+                    return Ok(());
+                }
+                Err(error) => reason = format!("{}: {error}", place.display()),
+            }
+        }
+        Err(format!(
+            "no file can be made to prove it with, at last in {reason}; set TMPDIR to a writable directory"
+        ))
     }
 
     /// What of the plan is not watched.
@@ -134,6 +184,12 @@ impl Watches {
     }
 }
 
+/// Where a private directory may be made, in this order.
+fn places() -> impl Iterator<Item = PathBuf> {
+    let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    iter::once(env::temp_dir()).chain(runtime).chain(["/dev/shm", "/tmp", "/var/tmp"].map(PathBuf::from))
+}
+
 fn identity(dir: &Path) -> io::Result<Identity> {
     let metadata = fs::symlink_metadata(dir)?;
     if metadata.is_dir() { Ok((metadata.dev(), metadata.ino())) } else { Err(Errno::NOTDIR.into()) }
@@ -151,6 +207,7 @@ fn errno(error: &notify::Error) -> Errno {
 /// notify's callback. notify drops it as the last thing on its thread, which closes `_alive`.
 struct Tap {
     notes: Arc<Notes>,
+    cookies: Arc<Mutex<Option<PathBuf>>>,
     _alive: oneshot::Sender<()>,
 }
 
@@ -168,8 +225,11 @@ impl Tap {
         };
         let content = matches!(event.kind, EventKind::Access(_) | EventKind::Modify(ModifyKind::Data(_)));
         for path in event.paths {
-            if let Ok(name) = path.strip_prefix(&self.notes.cookies) {
-                self.notes.cookie(name.to_str().unwrap_or_default());
+            if lock(&self.cookies).as_ref().is_some_and(|cookies| path.starts_with(cookies)) {
+                let name = path.file_name().and_then(OsStr::to_str);
+                name.and_then(|name| name.parse().ok())
+                    .into_iter()
+                    .for_each(|number| self.notes.cookie(number));
                 continue;
             }
             if !content {
@@ -199,11 +259,10 @@ mod tests {
     async fn what_happens_in_a_directory_of_the_plan_is_hinted_before_a_later_cookie() {
         let keep = tempfile::tempdir().unwrap();
         let top = fs::canonicalize(keep.path()).unwrap();
-        let (cookies, dir, late) = (top.join("cookies"), top.join("d"), top.join("d/late"));
-        fs::create_dir(&cookies).unwrap();
+        let (dir, late) = (top.join("d"), top.join("d/late"));
         fs::create_dir(&dir).unwrap();
         let (sink, mut stream) = ReportSink::new();
-        let notes = Arc::new(Notes::new(cookies.clone(), sink));
+        let notes = Arc::new(Notes::new(sink));
         let (alive, _ended) = oneshot::channel();
         let mut watches = Watches::start(notes.clone(), alive).unwrap();
         let plan = Arc::new(WatchPlan::new(1, [dir.clone(), late.clone()]));
@@ -212,7 +271,7 @@ mod tests {
         assert_eq!(watches.skipped()[0].cause, SkipCause::Unreachable);
         fs::create_dir(&late).unwrap();
         fs::write(dir.join("x"), "1").unwrap();
-        fs::write(cookies.join("7"), "").unwrap();
+        watches.place_cookie(7).unwrap();
         let mut suspects = BTreeSet::new();
         loop {
             notes.wake.notified().await;
@@ -225,5 +284,20 @@ mod tests {
         assert!(stream.take().unwrap().hints.covers(&dir.join("x")));
         assert_eq!(suspects.iter().flat_map(|path| watches.renew(path, &plan)).collect::<Vec<_>>(), [late]);
         assert!(watches.skipped().is_empty());
+    }
+
+    #[tokio::test]
+    async fn cookies_are_placed_elsewhere_when_their_directory_is_gone() {
+        let (sink, _stream) = ReportSink::new();
+        let notes = Arc::new(Notes::new(sink));
+        let (alive, _ended) = oneshot::channel();
+        let mut watches = Watches::start(notes.clone(), alive).unwrap();
+        for number in 1..4 {
+            watches.place_cookie(number).unwrap();
+            while notes.take().cookie != number {
+                notes.wake.notified().await;
+            }
+            fs::remove_dir_all(watches.cookies.as_ref().unwrap().path()).unwrap();
+        }
     }
 }

@@ -30,7 +30,6 @@ const SELF: ReadFlags =
 pub(crate) struct Reader {
     inotify: Arc<OwnedFd>,
     stop: Arc<OwnedFd>,
-    cookies: i32,
     table: Arc<Mutex<Table>>,
     notes: Arc<Notes>,
     /// The mount table. What is mounted over a directory gives no event, but this can be waited for.
@@ -41,7 +40,6 @@ impl Reader {
     pub(crate) fn new(
         inotify: Arc<OwnedFd>,
         stop: Arc<OwnedFd>,
-        cookies: i32,
         table: Arc<Mutex<Table>>,
         notes: Arc<Notes>,
     ) -> Self {
@@ -51,7 +49,7 @@ impl Reader {
                     over a watched directory goes unnoticed until the next change above it");
             })
             .ok();
-        Self { inotify, stop, cookies, table, notes, mounts }
+        Self { inotify, stop, table, notes, mounts }
     }
 
     /// Reads until it is told to stop, or cannot.
@@ -93,22 +91,23 @@ impl Reader {
     fn event(&self, event: &Event<'_>) {
         let flags = event.events();
         if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+            // Those that are on their way may be among what was lost.
+            lock(&self.table).cookies.clear();
             self.notes.lost();
             return;
         }
-        let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-        if event.wd() == self.cookies {
-            if flags.contains(ReadFlags::CREATE)
-                && let Some(name) = name.and_then(OsStr::to_str)
-            {
+        if flags.contains(ReadFlags::IGNORED) {
+            let cookie = lock(&self.table).cookies.remove(&event.wd());
+            if let Some(number) = cookie {
                 // What was mounted before the barrier is noted before it.
                 if self.is_mounted_anew() {
                     self.notes.suspect_all();
                 }
-                self.notes.cookie(name);
+                self.notes.cookie(number);
+                return;
             }
-            return;
         }
+        let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
         let phase = if flags.contains(ReadFlags::MODIFY) {
             Phase::Writing
         } else if flags.contains(ReadFlags::CLOSE_WRITE) {

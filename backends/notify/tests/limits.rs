@@ -156,3 +156,47 @@ async fn nothing_can_be_watched() {
     assert!(text.contains("fs.inotify.max_user_") && text.contains(", now "), "{text}");
     assert!(text.contains("watch.backend = \"polling\""), "{text}");
 }
+
+#[test]
+fn barriers_need_no_directory_to_write_to() {
+    let line = "SITE=$(mktemp -d) && export SITE && TMPDIR=/nowhere \"$0\" \"$@\"; rm -r \"$SITE\"";
+    in_a_child(&[], line, "no_temporary_directory");
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, where there is none"]
+async fn no_temporary_directory() {
+    let mut site = Site::at(PathBuf::from(std::env::var_os("SITE").unwrap()));
+    assert!(!std::env::temp_dir().exists());
+    site.arm(BTreeSet::from([site.root.clone()])).await;
+    for name in ["x", "y"] {
+        fs::write(site.root.join(name), "1").unwrap();
+        assert!(site.hints().await.covers(&site.root.join(name)));
+    }
+    site.handle.stop().await;
+}
+
+/// Whoever has the watches that are left has them for a while only.
+#[test]
+fn l5_without_a_watch_for_barriers_they_are_refused_with_the_reason_and_changes_are_still_reported() {
+    limited("max_inotify_watches", 20, "no_watch_for_barriers");
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, where limits are low"]
+async fn no_watch_for_barriers() {
+    let mut site = Site::new();
+    site.arm(BTreeSet::from([site.root.clone()])).await;
+    let limit = |value: &str| fs::write("/proc/sys/user/max_inotify_watches", value).unwrap();
+    limit("1");
+    site.handle.barrier().await.unwrap();
+    let error = site.handle.barrier().await.unwrap_err().to_string();
+    assert!(error.contains("raise fs.inotify.max_user_watches, now "), "{error}");
+    let file = site.root.join("x");
+    fs::write(&file, "1").unwrap();
+    assert!(site.stream.next().await.unwrap().hints.covers(&file));
+    limit("20");
+    fs::write(&file, "2").unwrap();
+    assert!(site.hints().await.covers(&file));
+    site.handle.stop().await;
+}

@@ -30,6 +30,8 @@ enum Mood {
     Fatal,
     /// It takes plans and answers no barrier.
     Silent,
+    /// It says of each barrier that it cannot tell.
+    Refuses,
     /// It never confirms a plan.
     NeverArms,
     /// What it confirms is the plan before.
@@ -93,8 +95,11 @@ impl FileWatchBackend for Fake {
                     self.note("fails");
                     return Err(failure);
                 }
-                if *self.mood.borrow() != Mood::Silent {
-                    waiting.drain(..).for_each(BarrierRequest::complete);
+                let mood = *self.mood.borrow();
+                match mood {
+                    Mood::Silent => {}
+                    Mood::Refuses => waiting.drain(..).for_each(|request| request.refuse("no place")),
+                    _ => waiting.drain(..).for_each(BarrierRequest::complete),
                 }
                 tokio::select! {
                     biased;
@@ -237,6 +242,21 @@ async fn the_next_backend_takes_over_from_one_that_fails_and_everything_is_looke
     stage.handle.barrier().await.unwrap();
     assert_eq!(stage.serving(), [("b".into(), 3)]);
     assert!(stage.standing.borrow().covered);
+    stage.handle.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_cannot_pass_barriers_goes_on_watching_and_whoever_asks_is_told_why() {
+    let stage = Stage::watching("a,b").await;
+    stage.a.send_replace(Mood::Refuses);
+    let error = stage.handle.barrier().await.unwrap_err().to_string();
+    assert!(error.ends_with("no place"), "{error}");
+    // Heartbeats are barriers as well.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(stage.serving(), [("a".into(), 3)]);
+    assert!(stage.standing.borrow().covered);
+    stage.a.send_replace(Mood::Well);
+    stage.handle.barrier().await.unwrap();
     stage.handle.stop().await;
 }
 

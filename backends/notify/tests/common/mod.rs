@@ -46,7 +46,7 @@ pub(crate) fn in_a_child(unshare: &[&str], line: &str, test: &str) -> bool {
 
 /// A running backend and a directory for it.
 pub(crate) struct Site {
-    _keep: TempDir,
+    _keep: Option<TempDir>,
     pub(crate) root: PathBuf,
     pub(crate) handle: BackendHandle,
     pub(crate) stream: ReportStream,
@@ -56,9 +56,13 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new() -> Self {
         let keep = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(keep.path()).unwrap();
+        let site = Self::at(fs::canonicalize(keep.path()).unwrap());
+        Self { _keep: Some(keep), ..site }
+    }
+
+    pub(crate) fn at(root: PathBuf) -> Self {
         let (handle, stream) = spawn(backend());
-        Self { _keep: keep, root, handle, stream, revision: 0 }
+        Self { _keep: None, root, handle, stream, revision: 0 }
     }
 
     /// Makes a plan of these directories and waits until it is armed.
