@@ -21,8 +21,8 @@ pub(crate) const CLICK: &str =
 /// A click may always take so long.
 const FINE: Duration = Duration::from_millis(50);
 /// On a machine that is busy with something else, so many times what it took before, or what a thread that does
-/// nothing waits for a processor meanwhile: a click goes through five of them and back.
-const TIMES: u32 = 10;
+/// nothing waits for a processor meanwhile: a click goes through five of them and back, and what does the harm takes processors, too.
+const TIMES: u32 = 20;
 /// From one click to the next.
 const PAUSE: Duration = Duration::from_millis(2);
 

@@ -21,6 +21,10 @@ function App:carve()
   local text = ("x"):rep(8 * 1024 * 1024)
   for i = 1, 400 do session:createVariable(1, { type = "Stone" }, { text = text }) end
 end
+-- Quadratic by itself, and never done.
+function App:trim() return (self.text:gsub("%s+$", "")) end
+function App:spin() while true do end end
+function App:fail() for i = 1, 10 do session:setInterval(function() error("no") end, 10) end end
 if not session:getApp() then session:createAppVariable(App:new {}) end
 "#;
 
@@ -28,6 +32,7 @@ if not session:getApp() then session:createAppVariable(App:new {}) end
 const VIEWDEF: &str = r#"<template><div>
 <p ui-value="count"></p><input ui-value="text"><button ui-action="click()"></button>
 <p ui-value="wall()"></p><button ui-action="carve()"></button>
+<button ui-action="trim()"></button><button ui-action="spin()"></button><button ui-action="fail()"></button>
 </div></template>
 "#;
 

@@ -8,6 +8,7 @@
 //! | `bystander` | a session of somebody else, whose clicks are timed |
 //! | `memory` | attacks on the memory |
 //! | `turns` | attacks on the processors |
+//! | `together` | all of them at the same time |
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
@@ -23,6 +24,7 @@ mod raw;
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
+mod together;
 mod turns;
 
 use support::{DEADLINE, setup::Setup};

@@ -74,233 +74,255 @@ fn pour(socket: &mut Raw, texts: impl Iterator<Item = String>) -> Option<End> {
     reading.join().unwrap().err()
 }
 
+/// Writes one large text, and shows it in 1500 variables.
+pub(crate) fn show_one_text_often(visitor: &Visitor) {
+    let mut socket = visitor.socket();
+    socket.send(WATCH).unwrap();
+    socket
+        .send(&json!([create(2, json!({ "path": "text" })), write(2, "x".repeat(LARGE))]).to_string())
+        .unwrap();
+    let shown = (0..15).map(|part| {
+        let some = (0..100).map(|n| create(10 + part * 100 + n, json!({ "path": "text" })));
+        json!(some.collect::<Vec<_>>())
+    });
+    let written = (0..10).map(|round| json!([write(2, format!("{round}{}", "y".repeat(LARGE)))]));
+    let end = pour(&mut socket, shown.chain(written).map(|batch| batch.to_string()));
+    assert!(!matches!(end, Some(End::Closed(code)) if code != 1013), "{end:?}");
+}
+
 #[tokio::test]
 async fn one_large_text_in_1500_variables_is_held_once() {
-    withstands(|visitor| {
-        let mut socket = visitor.socket();
-        socket.send(WATCH).unwrap();
-        socket
-            .send(&json!([create(2, json!({ "path": "text" })), write(2, "x".repeat(LARGE))]).to_string())
-            .unwrap();
-        let shown = (0..15).map(|part| {
-            let some = (0..100).map(|n| create(10 + part * 100 + n, json!({ "path": "text" })));
-            json!(some.collect::<Vec<_>>())
-        });
-        let written = (0..10).map(|round| json!([write(2, format!("{round}{}", "y".repeat(LARGE)))]));
-        let end = pour(&mut socket, shown.chain(written).map(|batch| batch.to_string()));
-        assert!(!matches!(end, Some(End::Closed(code)) if code != 1013), "{end:?}");
-    })
-    .await;
+    withstands(show_one_text_often).await;
+}
+
+/// Forty sockets that do not read, and one that writes a large text 80 times.
+pub(crate) fn read_nothing(visitor: &Visitor) {
+    let idle: Vec<_> = (0..40)
+        .map(|n| {
+            let mut socket = visitor.socket();
+            // Each with an id of its own, so that no two frames are the same.
+            socket.send(&json!([create(100 + n, json!({ "path": "text" }))]).to_string()).unwrap();
+            socket
+        })
+        .collect();
+    let mut writer = visitor.socket();
+    writer.send(&json!([create(2, json!({ "path": "text" }))]).to_string()).unwrap();
+    let written = (0..80).map(|round| {
+        let text = format!("{round} {}", "z".repeat(LARGE));
+        json!({ "userEvent": true, "messages": [write(2, text)] }).to_string()
+    });
+    let end = pour(&mut writer, written);
+    // Who reads is served, unless it is faster than the others are let go of.
+    assert!(matches!(end, None | Some(End::Closed(1008 | 1013))), "{end:?}");
+    drop(idle);
 }
 
 #[tokio::test]
 async fn sockets_of_one_session_that_do_not_read_are_let_go_of() {
-    withstands(|visitor| {
-        let idle: Vec<_> = (0..40)
-            .map(|n| {
-                let mut socket = visitor.socket();
-                // Each with an id of its own, so that no two frames are the same.
-                socket.send(&json!([create(100 + n, json!({ "path": "text" }))]).to_string()).unwrap();
-                socket
-            })
-            .collect();
-        let mut writer = visitor.socket();
-        writer.send(&json!([create(2, json!({ "path": "text" }))]).to_string()).unwrap();
-        let written = (0..80).map(|round| {
-            let text = format!("{round} {}", "z".repeat(LARGE));
-            json!({ "userEvent": true, "messages": [write(2, text)] }).to_string()
-        });
-        assert_eq!(pour(&mut writer, written), None, "who reads is served");
-        drop(idle);
-    })
-    .await;
+    withstands(read_nothing).await;
+}
+
+/// Paths of 450,000 steps, properties of a megabyte.
+pub(crate) fn ask_at_length(visitor: &Visitor) {
+    let mut socket = visitor.socket();
+    let long = "a.".repeat(LARGE / 2) + "a";
+    let many: serde_json::Map<String, Value> = (0..60_000).map(|n| (n.to_string(), "x".into())).collect();
+    let refused = [
+        json!({ "path": long }),
+        json!({ "path": format!("text?{}", "a=b&".repeat(LARGE / 4)) }),
+        json!({ "path": format!("text?{}", "x".repeat(LARGE)) }),
+        json!({ "path": "..".repeat(LARGE / 2) }),
+        json!({ "path": "text", "note": "x".repeat(LARGE) }),
+        json!({ "path": "text", "x".repeat(LARGE): "x" }),
+        Value::Object(many),
+    ];
+    for (id, properties) in (2..).zip(refused.iter().cycle().take(60)) {
+        socket.send(&json!([create(id, properties.clone())]).to_string()).unwrap();
+        let answer = socket.hear("the refusal", |message| message["data"]["varId"] == id).unwrap();
+        let code = answer["data"]["code"].as_str().unwrap();
+        assert!(["limit", "unauthorized"].contains(&code), "{answer}");
+        assert!(answer.to_string().len() < 5000, "and says so in short");
+    }
 }
 
 #[tokio::test]
 async fn long_paths_and_large_properties_are_refused_on_the_variable_and_the_socket_stays() {
-    withstands(|visitor| {
-        let mut socket = visitor.socket();
-        let long = "a.".repeat(LARGE / 2) + "a";
-        let many: serde_json::Map<String, Value> = (0..60_000).map(|n| (n.to_string(), "x".into())).collect();
-        let refused = [
-            json!({ "path": long }),
-            json!({ "path": format!("text?{}", "a=b&".repeat(LARGE / 4)) }),
-            json!({ "path": format!("text?{}", "x".repeat(LARGE)) }),
-            json!({ "path": "..".repeat(LARGE / 2) }),
-            json!({ "path": "text", "note": "x".repeat(LARGE) }),
-            json!({ "path": "text", "x".repeat(LARGE): "x" }),
-            Value::Object(many),
-        ];
-        for (id, properties) in (2..).zip(refused.iter().cycle().take(60)) {
-            socket.send(&json!([create(id, properties.clone())]).to_string()).unwrap();
-            let answer = socket.hear("the refusal", |message| message["data"]["varId"] == id).unwrap();
-            let code = answer["data"]["code"].as_str().unwrap();
-            assert!(["limit", "unauthorized"].contains(&code), "{answer}");
-            assert!(answer.to_string().len() < 5000, "and says so in short");
-        }
-    })
-    .await;
+    withstands(ask_at_length).await;
+}
+
+/// Messages that each make the server hold a little, by the id of a variable, with properties to use.
+pub(crate) const SMALL_PARTS: [fn(usize, &Value) -> Value; 4] = [
+    // Properties, on watched and unwatched variables.
+    |id, properties| create(id, properties.clone()),
+    |id, properties| json!({ "type": "create", "data": { "id": id, "parentId": 1, "properties": properties, "nowatch": true } }),
+    // Written values.
+    |id, _| {
+        let value: Vec<_> = (0..500).map(|n| json!({ "a": n })).collect();
+        json!({ "type": "create", "data": { "id": id, "value": value, "unbound": true } })
+    },
+    // Variables below each other.
+    |id, _| {
+        let parent = if id == 2 { 1 } else { id - 1 };
+        json!({ "type": "create", "data": { "id": id, "parentId": parent, "nowatch": true, "properties": {} } })
+    },
+];
+
+/// Sends one of the [`SMALL_PARTS`] with one id after the other.
+pub(crate) fn hold_in_small_parts(at: usize, visitor: &Visitor) {
+    let properties = (0..60).map(|n| (format!("{n}{}", "n".repeat(400)), "v".repeat(400).into())).collect();
+    let properties = Value::Object(properties);
+    let mut socket = visitor.socket();
+    let (each, frames) = if at == 3 { (500, 80) } else { (10, 200) };
+    let texts = (2..).step_by(each).take(frames).map(|from| {
+        let some = (from..from + each).map(|id| SMALL_PARTS[at](id, &properties));
+        json!(some.collect::<Vec<_>>()).to_string()
+    });
+    let end = pour(&mut socket, texts);
+    assert!(matches!(end, Some(End::Closed(1008) | End::Broken)), "attack {at}: {end:?}");
 }
 
 #[tokio::test]
 async fn what_is_held_in_small_parts_closes_the_socket_in_the_end() {
-    let properties: serde_json::Map<String, Value> =
-        (0..60).map(|n| (format!("{n}{}", "n".repeat(400)), "v".repeat(400).into())).collect();
-    let attacks: [fn(usize, &Value) -> Value; 4] = [
-        // Properties, on watched and unwatched variables.
-        |id, properties| create(id, properties.clone()),
-        |id, properties| json!({ "type": "create", "data": { "id": id, "parentId": 1, "properties": properties, "nowatch": true } }),
-        // Written values.
-        |id, _| {
-            let value: Vec<_> = (0..500).map(|n| json!({ "a": n })).collect();
-            json!({ "type": "create", "data": { "id": id, "value": value, "unbound": true } })
-        },
-        // Variables below each other.
-        |id, _| {
-            let parent = if id == 2 { 1 } else { id - 1 };
-            json!({ "type": "create", "data": { "id": id, "parentId": parent, "nowatch": true, "properties": {} } })
-        },
+    for at in 0..SMALL_PARTS.len() {
+        withstands(move |visitor| hold_in_small_parts(at, visitor)).await;
+    }
+}
+
+/// Frames of small values.
+pub(crate) fn send_what_grows_when_it_is_read(visitor: &Visitor) {
+    let whole = |part: &str| format!("[{}7]", part.repeat(1_000_000 / part.len()));
+    let nested = r#"{"type":"create","data":{"id":2,"value":[REST]}}"#;
+    let frames = [
+        whole("7,"),
+        whole("[],"),
+        whole(r#"{"":{}},"#),
+        whole(r#"{"type":"zap"},"#),
+        nested.replace("REST", &[r#"{"":0}"#; 140_000].join(",")),
+        nested.replace("REST", &("[".repeat(100_000) + &"]".repeat(100_000))),
     ];
-    for (at, attack) in attacks.into_iter().enumerate() {
-        let properties = Value::Object(properties.clone());
-        withstands(move |visitor| {
-            let mut socket = visitor.socket();
-            let (each, frames) = if at == 3 { (500, 80) } else { (10, 200) };
-            let texts = (2..).step_by(each).take(frames).map(|from| {
-                json!((from..from + each).map(|id| attack(id, &properties)).collect::<Vec<_>>()).to_string()
-            });
-            let end = pour(&mut socket, texts);
-            assert!(matches!(end, Some(End::Closed(1008) | End::Broken)), "attack {at}: {end:?}");
-        })
-        .await;
+    for frame in frames.iter().cycle().take(24) {
+        let mut socket = visitor.socket();
+        // Either it is closed, or the errors are told.
+        let end = pour(&mut socket, std::iter::repeat_n(frame.clone(), 3));
+        assert!(!matches!(end, Some(End::Closed(code)) if code != 1008), "{end:?}");
     }
 }
 
 #[tokio::test]
 async fn a_frame_is_charged_for_what_reading_it_takes() {
-    withstands(|visitor| {
-        let whole = |part: &str| format!("[{}7]", part.repeat(1_000_000 / part.len()));
-        let nested = r#"{"type":"create","data":{"id":2,"value":[REST]}}"#;
-        let frames = [
-            whole("7,"),
-            whole("[],"),
-            whole(r#"{"":{}},"#),
-            whole(r#"{"type":"zap"},"#),
-            nested.replace("REST", &[r#"{"":0}"#; 140_000].join(",")),
-            nested.replace("REST", &("[".repeat(100_000) + &"]".repeat(100_000))),
-        ];
-        for frame in frames.iter().cycle().take(24) {
-            let mut socket = visitor.socket();
-            // Either it is closed, or the errors are told.
-            let end = pour(&mut socket, std::iter::repeat_n(frame.clone(), 3));
-            assert!(!matches!(end, Some(End::Closed(code)) if code != 1008), "{end:?}");
-        }
-    })
-    .await;
+    withstands(send_what_grows_when_it_is_read).await;
+}
+
+/// Begins sixty frames of a megabyte, and ends none.
+pub(crate) fn announce_and_never_end(visitor: &Visitor) {
+    let mut sockets: Vec<_> = (0..60).map(|_| visitor.socket()).collect();
+    for socket in &mut sockets {
+        // One of the last may have got the room that another has left.
+        socket.patience(Duration::from_secs(1));
+        let _ = socket.head(1, 1_000_000).and_then(|()| socket.bytes(&[b'x'; 600_000]));
+    }
+    let closed = sockets.iter_mut().rev().take(30).map(Raw::end);
+    for end in closed {
+        assert!(matches!(end, End::Closed(1008) | End::Broken), "{end:?}");
+    }
 }
 
 #[tokio::test]
 async fn frames_that_are_announced_and_never_end_are_charged() {
-    withstands(|visitor| {
-        let mut sockets: Vec<_> = (0..60).map(|_| visitor.socket()).collect();
-        for socket in &mut sockets {
-            let _ = socket.head(1, 1_000_000).and_then(|()| socket.bytes(&[b'x'; 600_000]));
+    withstands(announce_and_never_end).await;
+}
+
+/// A million pings, whose answers nobody reads.
+pub(crate) fn ping_and_read_nothing(visitor: &Visitor) {
+    let mut socket = visitor.socket();
+    socket.patience(Duration::from_secs(5));
+    let mut ping = Vec::new();
+    ping.extend([0x80 | PING, 0x80 | 125, 0, 0, 0, 0]);
+    ping.extend([b'p'; 125]);
+    let many = ping.repeat(1000);
+    for _ in 0..1000 {
+        if socket.bytes(&many).is_err() {
+            break;
         }
-        let closed = sockets.iter_mut().rev().take(30).map(Raw::end);
-        for end in closed {
-            assert!(matches!(end, End::Closed(1008) | End::Broken), "{end:?}");
-        }
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn answers_to_pings_that_nobody_reads_are_not_kept() {
-    withstands(|visitor| {
-        let mut socket = visitor.socket();
-        socket.patience(Duration::from_secs(5));
-        let mut ping = Vec::new();
-        ping.extend([0x80 | PING, 0x80 | 125, 0, 0, 0, 0]);
-        ping.extend([b'p'; 125]);
-        let many = ping.repeat(1000);
-        for _ in 0..1000 {
-            if socket.bytes(&many).is_err() {
-                break;
-            }
-        }
-    })
-    .await;
+    withstands(ping_and_read_nothing).await;
+}
+
+/// Has everything told again and again.
+pub(crate) fn watch_and_forget(visitor: &Visitor) {
+    let mut socket = visitor.socket();
+    let made: Vec<_> =
+        (2..500).map(|id| create(id, json!({ "path": "text", "note": "n".repeat(2000) }))).collect();
+    socket.send(&json!(made).to_string()).unwrap();
+    let mut storm = String::from("[");
+    for id in (2..500).cycle().take(2500) {
+        let _ = write!(
+            storm,
+            r#"{{"type":"unwatch","data":{{"varId":{id}}}}},{{"type":"watch","data":{{"varId":{id}}}}},"#
+        );
+    }
+    storm.pop();
+    storm.push(']');
+    for _ in 0..20 {
+        let end = pour(&mut socket, std::iter::once(storm.clone()));
+        assert!(!matches!(end, Some(End::Closed(code)) if code != 1008), "{end:?}");
+    }
 }
 
 #[tokio::test]
 async fn watching_and_forgetting_again_and_again_costs_a_frame_and_no_more() {
-    withstands(|visitor| {
-        let mut socket = visitor.socket();
-        let made: Vec<_> =
-            (2..500).map(|id| create(id, json!({ "path": "text", "note": "n".repeat(2000) }))).collect();
-        socket.send(&json!(made).to_string()).unwrap();
-        let mut storm = String::from("[");
-        for id in (2..500).cycle().take(2500) {
-            let _ = write!(
-                storm,
-                r#"{{"type":"unwatch","data":{{"varId":{id}}}}},{{"type":"watch","data":{{"varId":{id}}}}},"#
-            );
-        }
-        storm.pop();
-        storm.push(']');
-        for _ in 0..20 {
-            let end = pour(&mut socket, std::iter::once(storm.clone()));
-            assert!(!matches!(end, Some(End::Closed(code)) if code != 1008), "{end:?}");
-        }
-    })
-    .await;
+    withstands(watch_and_forget).await;
+}
+
+/// Makes and destroys large variables.
+pub(crate) fn come_and_go(visitor: &Visitor) {
+    let mut socket = visitor.socket();
+    let round = json!([
+        create(2, json!({ "path": "text", "note": "n".repeat(60_000) })),
+        json!({ "type": "create", "data": { "id": 3, "parentId": 2, "properties": { "path": "x" } } }),
+        json!({ "type": "destroy", "data": { "varId": 2 } }),
+        write(3, "to one that is gone"),
+    ]);
+    let end = pour(&mut socket, std::iter::repeat_n(round.to_string(), 2000));
+    assert_eq!(end, None, "what has ended is given back");
 }
 
 #[tokio::test]
 async fn variables_come_and_go_without_an_end() {
-    withstands(|visitor| {
-        let mut socket = visitor.socket();
-        let round = json!([
-            create(2, json!({ "path": "text", "note": "n".repeat(60_000) })),
-            json!({ "type": "create", "data": { "id": 3, "parentId": 2, "properties": { "path": "x" } } }),
-            json!({ "type": "destroy", "data": { "varId": 2 } }),
-            write(3, "to one that is gone"),
-        ]);
-        let end = pour(&mut socket, std::iter::repeat_n(round.to_string(), 2000));
-        assert_eq!(end, None, "what has ended is given back");
-    })
-    .await;
+    withstands(come_and_go).await;
+}
+
+/// A list that has one text of 8 MB 600 times, and 400 variables with such a one.
+pub(crate) fn have_a_script_show_too_much(visitor: &Visitor) {
+    let mut socket = visitor.socket();
+    socket.send(WATCH).unwrap();
+    socket.send(&json!([create(2, json!({ "path": "wall()", "access": "r" }))]).to_string()).unwrap();
+    let error = socket.hear("the error", |message| message["type"] == "error").unwrap();
+    assert_eq!((&error["data"]["varId"], &error["data"]["code"]), (&json!(2), &json!("limit")), "{error}");
+    let carve = create(4, json!({ "path": "carve()", "access": "action" }));
+    socket.send(&json!([carve, write(4, Value::Null)]).to_string()).unwrap();
+    let error =
+        socket.hear("the error", |message| message["type"] == "error" && message["data"]["varId"] != 2);
+    assert_eq!(error.as_ref().unwrap()["data"]["code"], "limit", "{error:?}");
+    // The page lives on.
+    let page = [
+        create(5, json!({ "path": "count", "access": "r" })),
+        create(3, json!({ "path": "click()", "access": "action" })),
+    ];
+    socket.send(&json!(page).to_string()).unwrap();
+    socket.send(CLICK).unwrap();
+    socket
+        .hear("the count", |message| message["data"]["varId"] == 5 && message["data"]["value"] == 1)
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_script_that_shows_too_much_gets_an_error_on_the_variable() {
-    withstands(|visitor| {
-        let mut socket = visitor.socket();
-        socket.send(WATCH).unwrap();
-        socket.send(&json!([create(2, json!({ "path": "wall()", "access": "r" }))]).to_string()).unwrap();
-        let error = socket.hear("the error", |message| message["type"] == "error").unwrap();
-        assert_eq!(
-            (&error["data"]["varId"], &error["data"]["code"]),
-            (&json!(2), &json!("limit")),
-            "{error}"
-        );
-        let carve = create(4, json!({ "path": "carve()", "access": "action" }));
-        socket.send(&json!([carve, write(4, Value::Null)]).to_string()).unwrap();
-        let error =
-            socket.hear("the error", |message| message["type"] == "error" && message["data"]["varId"] != 2);
-        assert_eq!(error.as_ref().unwrap()["data"]["code"], "limit", "{error:?}");
-        // The page lives on.
-        let page = [
-            create(5, json!({ "path": "count", "access": "r" })),
-            create(3, json!({ "path": "click()", "access": "action" })),
-        ];
-        socket.send(&json!(page).to_string()).unwrap();
-        socket.send(CLICK).unwrap();
-        socket
-            .hear("the count", |message| message["data"]["varId"] == 5 && message["data"]["value"] == 1)
-            .unwrap();
-    })
-    .await;
+    withstands(have_a_script_show_too_much).await;
 }
 
 #[tokio::test]

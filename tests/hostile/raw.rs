@@ -13,6 +13,7 @@ use crate::support::DEADLINE;
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
+const PONG: u8 = 10;
 /// Of the first byte: a message ends with this frame.
 const LAST: u8 = 0x80;
 
@@ -35,6 +36,11 @@ impl Visitor {
         let page = visitor.get(&format!("/{}", visitor.session));
         visitor.remember(&page);
         visitor
+    }
+
+    /// Where the server listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     fn remember(&mut self, answer: &str) {
@@ -145,9 +151,9 @@ impl Raw {
         }
     }
 
-    /// The next message, put together.
+    /// The next message, put together, or the next control frame.
     fn frame(&mut self) -> Result<(u8, Vec<u8>), End> {
-        let (mut kind, mut payload) = (0, Vec::new());
+        let (mut kind, mut message) = (0, Vec::new());
         loop {
             let [first, second] = self.exactly()?;
             let length = match second & 0x7f {
@@ -155,14 +161,18 @@ impl Raw {
                 127 => u64::from_be_bytes(self.exactly()?),
                 length => u64::from(length),
             };
-            let from = payload.len();
-            payload.resize(from + usize::try_from(length).unwrap(), 0);
-            self.stream.read_exact(&mut payload[from..]).map_err(|_| End::Broken)?;
-            if first & 0x0f != 0 {
-                kind = first & 0x0f;
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            self.stream.read_exact(&mut payload).map_err(|_| End::Broken)?;
+            match first & 0x0f {
+                // It comes in the middle of a message, too.
+                CLOSE => return Ok((CLOSE, payload)),
+                PING | PONG => continue,
+                0 => {}
+                begins => kind = begins,
             }
+            message.append(&mut payload);
             if first & LAST != 0 {
-                return Ok((kind, payload));
+                return Ok((kind, message));
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -32,31 +32,58 @@ async fn a_hundred_browsers_with_a_thousand_clicks_a_frame_make_nobody_wait() {
     let small = Small::start().await;
     let addr = small.server.addr();
     let bystander = thread::spawn(move || Bystander::new(addr)).join().unwrap();
-    let attackers = thread::spawn(move || {
-        let open = |_| {
+    let crowd = Crowd::new(addr);
+    // The first frames of all of them come at once, and then it is as it stays.
+    let watch = bystander.watch_for(2000);
+    let crowd = crowd.attack();
+    crowd.until(FRAMES).await;
+    let _ = watch.noticed_nothing();
+    println!("{} MiB at most", small.peak());
+    assert!(small.peak() < MOST, "{} MiB", small.peak());
+    crowd.stop();
+}
+
+/// A hundred browsers, each with a session of its own.
+pub(crate) struct Crowd(Vec<Attacker>);
+
+/// A crowd that clicks a thousand times a frame, without pause.
+pub(crate) struct Clicking {
+    stop: Arc<AtomicBool>,
+    frames: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Crowd {
+    pub(crate) fn new(addr: SocketAddr) -> Self {
+        let open = move |_| {
             let mut socket = Visitor::new(addr).socket();
             socket.send(BUTTON).unwrap();
             Attacker { stream: socket.into_stream(), sent: 0 }
         };
-        (0..ATTACKERS).map(open).collect::<Vec<_>>()
-    });
-    let attackers = attackers.join().unwrap();
-    let (stop, frames) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    // The first frames of all of them come at once, and then it is as it stays.
-    let watch = bystander.watch_for(2000);
-    let attacking = thread::spawn({
-        let (stop, frames) = (stop.clone(), frames.clone());
-        move || attack(attackers, &stop, &frames)
-    });
-    until("the server to take the attackers' frames", async || {
-        (frames.load(Relaxed) >= FRAMES).then_some(())
-    })
-    .await;
-    let _ = watch.noticed_nothing();
-    println!("{} MiB at most", small.peak());
-    assert!(small.peak() < MOST, "{} MiB", small.peak());
-    stop.store(true, Relaxed);
-    attacking.join().unwrap();
+        Self(thread::spawn(move || (0..ATTACKERS).map(open).collect()).join().unwrap())
+    }
+
+    pub(crate) fn attack(self) -> Clicking {
+        let (stop, frames) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let thread = thread::spawn({
+            let (stop, frames) = (stop.clone(), frames.clone());
+            move || attack(self.0, &stop, &frames)
+        });
+        Clicking { stop, frames, thread }
+    }
+}
+
+impl Clicking {
+    /// Waits until the server has taken so many frames.
+    pub(crate) async fn until(&self, frames: u64) {
+        let taken = async || (self.frames.load(Relaxed) >= frames).then_some(());
+        until("the server to take the attackers' frames", taken).await;
+    }
+
+    pub(crate) fn stop(self) {
+        self.stop.store(true, Relaxed);
+        self.thread.join().unwrap();
+    }
 }
 
 /// A socket, and how much of the present frame it has sent.
