@@ -193,7 +193,7 @@ fn telling(site: &Path, hotload: &HotloadConfig, is_concealing: bool) -> Telling
 pub(crate) fn roots(site: &Path, config: &Config, contents: Contents) -> Vec<Root> {
     let root = |id, path: &Path, extension, recursive| {
         let (dir, extension) = (site.join(path), Some(extension));
-        Root { id, dir, extension, recursive, contents }
+        Root { id, dir, extension, recursive, contents, max_file: config.lua.max_file.as_usize() }
     };
     vec![
         root(LUA_ROOT, &config.lua.path, "lua", true),

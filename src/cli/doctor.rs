@@ -72,7 +72,14 @@ impl Subject {
             server::roots(&dir, &config, Contents::WhenChanged)
         } else {
             let (dir, contents) = (dir.clone(), Contents::WhenChanged);
-            vec![Root { id: RootId("path"), dir, extension: None, recursive: true, contents }]
+            vec![Root {
+                id: RootId("path"),
+                dir,
+                extension: None,
+                recursive: true,
+                contents,
+                max_file: Root::MAX_FILE,
+            }]
         };
         Self { settings: config.watch.in_site(&dir), dir, is_site, file, roots }
     }

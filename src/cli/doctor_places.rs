@@ -148,6 +148,7 @@ mod tests {
             extension: None,
             recursive: true,
             contents: Contents::WhenChanged,
+            max_file: Root::MAX_FILE,
         }
     }
 

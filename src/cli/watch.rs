@@ -56,6 +56,7 @@ async fn follow(
         extension: None,
         recursive: true,
         contents: Contents::AtStart,
+        max_file: Root::MAX_FILE,
     }];
     let registry = Registry::with_builtin();
     let failed = |source| CliError::Watch { path: args.path.clone(), source };

@@ -59,7 +59,7 @@ impl Generation {
         for change in &set.changes {
             let names = match change.kind {
                 ChangeKind::Added(_) => &mut this.added,
-                ChangeKind::Modified(_) => &mut this.modified,
+                ChangeKind::Modified(_) | ChangeKind::Unreadable(_) => &mut this.modified,
                 ChangeKind::Removed => &mut this.removed,
             };
             names.push(escaped(change.name.as_os_str()));

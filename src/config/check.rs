@@ -115,6 +115,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
     }
     for (key, size) in [
         ("server.max_frame", server.max_frame),
+        ("lua.max_file", lua.max_file),
         ("session.budget.memory", budget.memory),
         ("session.budget.string", budget.string),
     ] {

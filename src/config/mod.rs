@@ -123,6 +123,8 @@ pub struct LuaConfig {
     pub main: PathBuf,
     /// Watch the files and reload what is saved.
     pub hotload: bool,
+    /// Lua files and templates with more bytes are not loaded.
+    pub max_file: ByteSize,
 }
 
 /// `[viewdefs]`
@@ -389,7 +391,7 @@ impl Default for ServerConfig {
 
 impl Default for LuaConfig {
     fn default() -> Self {
-        Self { path: "lua".into(), main: "main.lua".into(), hotload: false }
+        Self { path: "lua".into(), main: "main.lua".into(), hotload: false, max_file: ByteSize::mib(8) }
     }
 }
 

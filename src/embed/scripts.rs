@@ -73,9 +73,14 @@ impl Scripts {
         let (published, states) = (Arc::new(Published::default()), Arc::new(States::default()));
         // Errors name files as the program names the directory.
         let layout = SiteLayout { lua: dir.to_owned(), viewdefs: PathBuf::new() };
-        let contents = Contents::AtStart;
-        let root =
-            Root { id: LUA_ROOT, dir: dir.to_owned(), extension: Some("lua"), recursive: true, contents };
+        let root = Root {
+            id: LUA_ROOT,
+            dir: dir.to_owned(),
+            extension: Some("lua"),
+            recursive: true,
+            contents: Contents::AtStart,
+            max_file: Root::MAX_FILE,
+        };
         let registry = Registry::with_builtin();
         let loader = HotLoader::start(
             settings,

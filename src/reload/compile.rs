@@ -10,7 +10,10 @@ use mlua::{Lua, LuaOptions, StdLib, chunk::ChunkMode};
 use super::{
     Bindings, Diagnostic, FileEntry, Generation, LUA_ROOT, SourceFile, VIEWDEF_ROOT, Viewdef, viewdef,
 };
-use crate::watch::{Change, ChangeSet, Content};
+use crate::{
+    config::ByteSize,
+    watch::{Change, ChangeKind, ChangeSet, Content, Unreadable},
+};
 
 /// Where a site's files are, relative to the site: what people call them in messages.
 #[derive(Debug, Clone)]
@@ -74,15 +77,21 @@ impl Compiler {
 
     fn take_lua(&self, next: &mut Generation, change: &Change) {
         let display = display(&self.layout.lua, &change.name);
-        let Some(content) = change.content() else {
-            next.removed.push(display);
-            next.files.remove(&change.name);
-            return;
+        let compiled = match &change.kind {
+            ChangeKind::Removed => {
+                next.removed.push(display);
+                next.files.remove(&change.name);
+                return;
+            }
+            ChangeKind::Unreadable(why) => Err(unreadable(&display, why)),
+            ChangeKind::Added(content) | ChangeKind::Modified(content) => {
+                self.compile_file(&display, content).map(|bytecode| (content, bytecode))
+            }
         };
         next.changed.push(display.clone());
         let entry = next.files.entry(change.name.clone()).or_default();
-        *entry = match self.compile_file(&display, content) {
-            Ok(bytecode) => {
+        *entry = match compiled {
+            Ok((content, bytecode)) => {
                 let (path, hash, source) = (change.path.clone(), content.hash, content.bytes.clone());
                 let good = SourceFile { path, display, hash, bytecode, source };
                 FileEntry { good: Some(Arc::new(good)), failed: None }
@@ -110,10 +119,11 @@ impl Compiler {
 
     fn take_viewdef(&self, next: &mut Generation, change: &Change) {
         let display = display(&self.layout.viewdefs, &change.name);
-        let touched = if change.content().is_some() { &mut next.changed } else { &mut next.removed };
+        let is_there = !matches!(change.kind, ChangeKind::Removed);
+        let touched = if is_there { &mut next.changed } else { &mut next.removed };
         touched.push(display.clone());
         let Some(key) = viewdef::key(&change.name) else {
-            if change.content().is_some() {
+            if is_there {
                 let message =
                     "not a view template: its name has to be TYPE.NAMESPACE.html, such as App.DEFAULT.html";
                 next.viewdef_errors.insert(change.name.clone(), Diagnostic::about(display, None, message));
@@ -122,7 +132,14 @@ impl Compiler {
             }
             return;
         };
-        match change.content().map(|content| Viewdef::parse(&display, content)) {
+        let parsed = match &change.kind {
+            ChangeKind::Removed => None,
+            ChangeKind::Unreadable(why) => Some(Err(unreadable(&display, why))),
+            ChangeKind::Added(content) | ChangeKind::Modified(content) => {
+                Some(Viewdef::parse(&display, content))
+            }
+        };
+        match parsed {
             None => {
                 next.viewdefs.remove(key);
                 next.viewdef_errors.remove(&change.name);
@@ -153,12 +170,27 @@ fn strip_head(bytes: &[u8]) -> &[u8] {
     &bytes[end..]
 }
 
+fn unreadable(display: &str, why: &Unreadable) -> Diagnostic {
+    let message = match why {
+        Unreadable::TooLarge { size, limit } => {
+            let limit = ByteSize::bytes(*limit as u64);
+            format!(
+                "the file has {size} bytes, and lua.max_file is \"{limit}\": make it smaller, or raise lua.max_file"
+            )
+        }
+        Unreadable::Failed(why) => {
+            format!("the file cannot be read: {why}; let the user that the server runs as read it")
+        }
+    };
+    Diagnostic::about(display, None, message)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::watch::{ChangeKind, RootId, Timing};
+    use crate::watch::{RootId, Timing};
 
     fn compiler() -> Compiler {
         Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() }).unwrap()
@@ -211,6 +243,33 @@ mod tests {
         let generation =
             compiler().compile(&Generation::default(), &change_set(LUA_ROOT, "a.lua", Some(text)));
         assert_eq!(generation.diagnostics().next().unwrap().line, Some(2));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_its_last_good_version_and_is_no_deletion() {
+        let compiler = compiler();
+        for (root, name, text) in
+            [(LUA_ROOT, "a.lua", "x = 1"), (VIEWDEF_ROOT, "A.B.html", "<template>1</template>")]
+        {
+            let good = compiler.compile(&Generation::default(), &change_set(root, name, Some(text)));
+            for (why, words) in [
+                (
+                    Unreadable::TooLarge { size: 9 << 20, limit: 8 << 20 },
+                    "has 9437184 bytes, and lua.max_file is \"8MiB\"",
+                ),
+                (Unreadable::Failed("Permission denied".into()), "cannot be read: Permission denied"),
+            ] {
+                let mut changes = change_set(root, name, None);
+                changes.changes[0].kind = ChangeKind::Unreadable(why);
+                let next = compiler.compile(&good, &changes);
+                assert!(next.removed.is_empty());
+                assert_eq!((next.files.len(), next.viewdefs.len()), (good.files.len(), good.viewdefs.len()));
+                let message = &next.diagnostics().next().unwrap().message;
+                assert!(message.contains(words), "{message}");
+                let mended = compiler.compile(&next, &change_set(root, name, Some(text)));
+                assert_eq!(mended.diagnostics().count(), 0);
+            }
+        }
     }
 
     #[test]

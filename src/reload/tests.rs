@@ -136,6 +136,7 @@ impl Running {
             extension: Some("lua"),
             recursive: true,
             contents: Contents::AtStart,
+            max_file: Root::MAX_FILE,
         };
         let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };
         let (settings, registry) = (WatchConfig::default(), Registry::with_builtin());

@@ -26,9 +26,14 @@ pub struct Root {
     pub recursive: bool,
     /// When what is in its files is told.
     pub contents: Contents,
+    /// Files with more bytes are not read.
+    pub max_file: usize,
 }
 
 impl Root {
+    /// What a server has for `lua.max_file` by default.
+    pub const MAX_FILE: usize = 8 << 20;
+
     /// Whether a file of that name belongs to it.
     pub(crate) fn wants(&self, name: &OsStr) -> bool {
         self.extension
@@ -102,8 +107,10 @@ pub enum ChangeKind {
     /// It was not there before.
     Added(Content),
     /// Its content is another. (Or it is the same in another real file, and the one it was in still has
-    /// other names.)
+    /// other names. Or it can be read again.)
     Modified(Content),
+    /// It is there, and cannot be read, or not any more.
+    Unreadable(Unreadable),
     /// It is gone.
     Removed,
 }
@@ -113,9 +120,23 @@ impl Change {
     pub fn content(&self) -> Option<&Content> {
         match &self.kind {
             ChangeKind::Added(content) | ChangeKind::Modified(content) => Some(content),
-            ChangeKind::Removed => None,
+            ChangeKind::Unreadable(_) | ChangeKind::Removed => None,
         }
     }
+}
+
+/// Why a file that is there is not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It has more bytes than [`Root::max_file`].
+    TooLarge {
+        /// So many.
+        size: u64,
+        /// The limit.
+        limit: usize,
+    },
+    /// The system does not let us: its words.
+    Failed(String),
 }
 
 /// Everything that changed between two looks at the disk. Never empty, unless it is the first.

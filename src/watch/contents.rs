@@ -13,12 +13,12 @@ use std::{
 use hotloader_backend::Phase;
 
 use super::{
-    Change, ChangeKind, Content,
+    Change, ChangeKind, Content, Unreadable,
     key::StatKey,
     listing::is_on_local_file_system,
     names::{At, Told},
     outcome::Outcome,
-    read::{MAX_SIZE, Read, read_all},
+    read::{Read, read_all},
     reconcile::Reconciler,
     survey::{Suspect, survey},
     tree::{Name, Touched},
@@ -51,9 +51,9 @@ pub(super) struct ReadFile {
 
 impl Jobs {
     /// Reads each file once.
-    pub(super) fn read(self) -> Vec<ReadFile> {
+    pub(super) fn read(self, most: usize) -> Vec<ReadFile> {
         let (paths, jobs): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
-        let read = read_all(&paths);
+        let read = read_all(&paths, most);
         let file = |((path, (names, named)), read)| ReadFile { path, names, named, read };
         paths.into_iter().zip(jobs).zip(read).map(file).collect()
     }
@@ -141,8 +141,8 @@ impl Reconciler {
             if !matches!(read, Read::Failed(_)) {
                 self.troubles.remove(&path);
             }
-            if !matches!(read, Read::TooLarge | Read::NotAFile) {
-                self.oversized.remove(&path);
+            if !matches!(read, Read::TooLarge(_) | Read::NotAFile | Read::Failed(_)) {
+                self.unreadable.remove(&path);
             }
             match read {
                 Read::Content(content, key) => {
@@ -164,15 +164,52 @@ impl Reconciler {
                     }
                 }
                 Read::Unstable => outcome.recheck(path, now + UNSTABLE),
-                Read::Failed(error) => trouble(&mut self.troubles, &path, &error, outcome, now),
-                Read::TooLarge | Read::NotAFile => {
-                    if self.oversized.insert(path.clone()) {
-                        tracing::warn!(target: "watch", ?path, limit = MAX_SIZE,
-                            "not a regular file of at most the limit in bytes; not read");
+                Read::Failed(error) => {
+                    let is_lasting = self.troubles.contains_key(&path);
+                    trouble(&mut self.troubles, &path, &error, outcome, now);
+                    // Permissions are set in two steps at times; and what a server that is away has to give is
+                    // not worse for that.
+                    let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
+                    if self.initial || (is_lasting && is_refused) {
+                        self.tell_unreadable(path, &names, Unreadable::Failed(error.to_string()), outcome);
                     }
+                }
+                Read::TooLarge(size) => {
+                    let why = Unreadable::TooLarge { size, limit: self.max_file };
+                    self.tell_unreadable(path, &names, why, outcome);
+                }
+                Read::NotAFile => {
+                    let why = Unreadable::Failed("it is not a regular file".into());
+                    self.tell_unreadable(path, &names, why, outcome);
                 }
             }
         }
+    }
+
+    fn tell_unreadable(
+        &mut self,
+        path: PathBuf,
+        names: &BTreeSet<At>,
+        why: Unreadable,
+        outcome: &mut Outcome,
+    ) {
+        let is_known = self.unreadable.get(&path) == Some(&why);
+        for at in names {
+            self.names.found(at);
+            let Some((root, name)) = self.names.name(at) else { continue };
+            let Some(slot) = self.names.slot_mut(at) else { continue };
+            if slot.told == Told::Unreadable && is_known {
+                continue;
+            }
+            slot.told = Told::Unreadable;
+            outcome.changes.push(Change {
+                root,
+                name,
+                path: path.clone(),
+                kind: ChangeKind::Unreadable(why.clone()),
+            });
+        }
+        self.unreadable.insert(path, why);
     }
 
     /// Whether it is worth searching for whoever has a file open: that may take milliseconds.
@@ -235,7 +272,7 @@ impl Reconciler {
         let (told, new_key) = (slot.told, slot.key != key && slot.key != StatKey::default());
         slot.note_key(key, begun);
         let known = match told {
-            Told::Nothing | Told::Name => false,
+            Told::Nothing | Told::Name | Told::Unreadable => false,
             // The save may have come between the first change set and the reading.
             Told::Baseline => confirmed || !named,
             Told::Content => true,
@@ -324,4 +361,45 @@ pub(super) fn trouble(
         }
     };
     outcome.recheck(path, now + delay);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::WatchConfig,
+        watch::{Contents, Root, RootId, reconcile::scan_with},
+    };
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_told_when_that_lasts_and_one_that_does_not_answer_is_not() {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = std::fs::canonicalize(keep.path()).unwrap();
+        std::fs::write(dir.join("x.lua"), "1").unwrap();
+        let root = Root {
+            id: RootId("lua"),
+            dir: dir.clone(),
+            extension: None,
+            recursive: true,
+            contents: Contents::AtStart,
+            max_file: Root::MAX_FILE,
+        };
+        let mut reconciler = Reconciler::new(&WatchConfig::default(), vec![root]);
+        scan_with(&mut reconciler);
+        let path = dir.join("x.lua");
+        let mut read = |kind: io::ErrorKind| {
+            let names = reconciler.tree.names_of(&path).into_iter().collect();
+            let read = Read::Failed(kind.into());
+            let file = ReadFile { path: path.clone(), names, named: true, read };
+            let mut outcome = Outcome::default();
+            reconciler.take_in(vec![file], 1, &BTreeMap::new(), &mut outcome, Instant::now());
+            outcome.changes.into_iter().map(|change| change.kind).collect::<Vec<_>>()
+        };
+        for _ in 0..3 {
+            assert!(read(io::ErrorKind::TimedOut).is_empty());
+        }
+        let told = read(io::ErrorKind::PermissionDenied);
+        assert!(matches!(&told[..], [ChangeKind::Unreadable(Unreadable::Failed(_))]), "{told:?}");
+        assert!(read(io::ErrorKind::PermissionDenied).is_empty(), "it is told once");
+    }
 }

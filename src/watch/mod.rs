@@ -61,7 +61,9 @@ mod walk;
 mod watcher;
 mod writers;
 
-pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Contents, Root, RootId, Timing};
+pub use change::{
+    Change, ChangeKind, ChangeSet, Content, ContentHash, Contents, Root, RootId, Timing, Unreadable,
+};
 pub use choice::{Choice, automatic};
 pub use filesystem::{FileSystem, MountTable, watchman_config_above};
 pub use handle::{WatchError, WatchHandle};

@@ -32,6 +32,8 @@ pub(crate) enum Told {
     Baseline,
     /// Its content.
     Content,
+    /// That it cannot be read.
+    Unreadable,
 }
 
 /// One file of a logical directory.

@@ -13,9 +13,6 @@ use rustix::{
 
 use super::{Content, key::StatKey, prefetch::in_parallel};
 
-/// Larger files are not for us.
-pub(crate) const MAX_SIZE: usize = 8 << 20;
-
 /// How often a file may change under the reader before it is left for later.
 const TRIES: usize = 3;
 
@@ -31,16 +28,17 @@ pub(crate) enum Read {
     Gone,
     /// A pipe, a device, a directory: never read.
     NotAFile,
-    /// More than [`MAX_SIZE`].
-    TooLarge,
+    /// It has so many bytes, which is more than was asked for.
+    TooLarge(u64),
     /// It kept changing.
     Unstable,
     /// Anything else: what was known still counts, and one looks again.
     Failed(io::Error),
 }
 
-/// Reads a regular file whole. Never waits for a pipe's other end, never takes a terminal.
-pub(crate) fn read_stable(path: &Path) -> Read {
+/// Reads a regular file of at most so many bytes whole. Never waits for a pipe's other end, never takes a
+/// terminal.
+pub(crate) fn read_stable(path: &Path, most: usize) -> Read {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let mut file = match open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -50,7 +48,7 @@ pub(crate) fn read_stable(path: &Path) -> Read {
         Err(error) => return Read::Failed(error.into()),
     };
     for _ in 0..TRIES {
-        match read_once(&mut file) {
+        match read_once(&mut file, most) {
             Ok(Read::Unstable) => {}
             Ok(read) => return read,
             Err(error) => return Read::Failed(error),
@@ -62,20 +60,20 @@ pub(crate) fn read_stable(path: &Path) -> Read {
     Read::Unstable
 }
 
-fn read_once(file: &mut File) -> io::Result<Read> {
+fn read_once(file: &mut File, most: usize) -> io::Result<Read> {
     let before = fstat(&*file)?;
     if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
         return Ok(Read::NotAFile);
     }
     // The size is a guess: some file systems lie. Only the end of the file tells.
     let guess = usize::try_from(before.st_size).unwrap_or(0);
-    if guess > MAX_SIZE {
-        return Ok(Read::TooLarge);
+    if guess > most {
+        return Ok(Read::TooLarge(guess as u64));
     }
     let mut bytes = Vec::with_capacity(guess + 1);
-    file.by_ref().take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_SIZE {
-        return Ok(Read::TooLarge);
+    file.by_ref().take((most as u64).saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() > most {
+        return Ok(Read::TooLarge(bytes.len() as u64));
     }
     let after = fstat(&*file)?;
     let (before, after) = (StatKey::of(&before), StatKey::of(&after));
@@ -83,8 +81,8 @@ fn read_once(file: &mut File) -> io::Result<Read> {
 }
 
 /// Reads many files, on several threads if that pays. The results are in the order of the paths.
-pub(crate) fn read_all<P: AsRef<Path> + Sync>(paths: &[P]) -> Vec<Read> {
-    in_parallel(paths, FEW, |paths| paths.iter().map(|path| read_stable(path.as_ref())).collect())
+pub(crate) fn read_all<P: AsRef<Path> + Sync>(paths: &[P], most: usize) -> Vec<Read> {
+    in_parallel(paths, FEW, |paths| paths.iter().map(|path| read_stable(path.as_ref(), most)).collect())
 }
 
 #[cfg(test)]
@@ -92,6 +90,10 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    fn read_stable(path: &Path) -> Read {
+        super::read_stable(path, 8 << 20)
+    }
 
     #[test]
     fn a_file_is_read_whole() {
@@ -123,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        assert!(matches!(read_stable(&path), Read::TooLarge));
+        assert!(matches!(read_stable(&path), Read::TooLarge(size) if size == 1 << 40));
         // Says 0 bytes, has some.
         assert!(
             matches!(read_stable(Path::new("/proc/self/limits")), Read::Content(content, _) if !content.bytes.is_empty())

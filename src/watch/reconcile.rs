@@ -15,7 +15,7 @@ use std::{
 use hotloader_backend::{DirSet, HintSet};
 
 use super::{
-    Change, ChangeKind, Contents, Root, RootId,
+    Change, ChangeKind, Contents, Root, RootId, Unreadable,
     answers::Answers,
     contents::{Jobs, trouble},
     listed::{Listed, ListedDir},
@@ -52,7 +52,10 @@ pub(crate) struct Reconciler {
     pub(super) troubles: BTreeMap<PathBuf, Duration>,
     pub(super) stale: BTreeMap<PathBuf, Duration>,
     warned: BTreeSet<Warning>,
-    pub(super) oversized: BTreeSet<PathBuf>,
+    /// Files that are there and cannot be read.
+    pub(super) unreadable: BTreeMap<PathBuf, Unreadable>,
+    /// Larger files are not read.
+    pub(super) max_file: usize,
     pub(super) unfinished: Unfinished,
     /// Names to be told again, with the file that is behind them now.
     pub(super) again: BTreeSet<Name>,
@@ -77,6 +80,7 @@ struct Prepared {
 
 impl Reconciler {
     pub(crate) fn new(settings: &WatchConfig, roots: Vec<Root>) -> Self {
+        let max_file = roots.iter().map(|root| root.max_file).max().unwrap_or_default();
         let names_only = roots.iter().filter(|root| root.contents == Contents::WhenChanged);
         Self {
             upkeep: Upkeep::new(&roots, Instant::now()),
@@ -90,7 +94,8 @@ impl Reconciler {
             troubles: BTreeMap::new(),
             stale: BTreeMap::new(),
             warned: BTreeSet::new(),
-            oversized: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
+            max_file,
             unfinished: Unfinished::default(),
             again: BTreeSet::new(),
             initial: true,
@@ -223,7 +228,7 @@ impl Reconciler {
             self.covered(&touched, &mut jobs);
         }
         let begun = self.clock.at(Instant::now());
-        let files = jobs.read();
+        let files = jobs.read(self.max_file);
         if !self.initial
             && let Some(age) = self.youngest(&files)
             && let Some(rest) = calm.rest(age, Instant::now())

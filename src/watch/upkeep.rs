@@ -198,7 +198,7 @@ impl Reconciler {
         let begun = self.clock.at(now);
         let Some(file) = self.names.nodes.get(&at.0).map(|node| node.file(at.1)) else { return };
         // What cannot be read stays without: it is told as modified at any sign.
-        let Read::Content(content, key) = read_stable(&file) else { return };
+        let Read::Content(content, key) = read_stable(&file, self.max_file) else { return };
         self.upkeep.hard_links.note(&key, &file, now);
         if let Some(slot) = self.names.slot_mut(at) {
             slot.note_key(key, begun);
@@ -285,7 +285,7 @@ impl Reconciler {
         for suspect in suspects(name, node) {
             let Some(slot) = node.slot(suspect.at.1) else { continue };
             match (slot.told, suspect.key) {
-                (Told::Nothing | Told::Name, _) => {}
+                (Told::Nothing | Told::Name | Told::Unreadable, _) => {}
                 // Only its stamps are too young to be trusted.
                 (_, Some(key)) if key == slot.key => {
                     if slot.is_doubtful(at) {
@@ -304,7 +304,7 @@ impl Reconciler {
     fn settle_doubt(&mut self, at: &At, found: &mut HintSet) {
         let begun = self.clock.at(Instant::now());
         let Some(file) = self.names.nodes.get(&at.0).map(|node| node.file(at.1)) else { return };
-        let Read::Content(content, key) = read_stable(&file) else { return };
+        let Read::Content(content, key) = read_stable(&file, self.max_file) else { return };
         match self.names.slot_mut(at) {
             Some(slot) if slot.hash == content.hash => slot.note_key(key, begun),
             _ => found.insert(file, Phase::Complete),
@@ -400,8 +400,14 @@ mod tests {
         let dir = fs::canonicalize(keep.path()).unwrap();
         fs::write(dir.join("x.lua"), "return 1").unwrap();
         let id = crate::watch::RootId("lua");
-        let root =
-            Root { id, dir: dir.clone(), extension: None, recursive: true, contents: Contents::AtStart };
+        let root = Root {
+            id,
+            dir: dir.clone(),
+            extension: None,
+            recursive: true,
+            contents: Contents::AtStart,
+            max_file: Root::MAX_FILE,
+        };
         let mut reconciler = Reconciler::new(&WatchConfig::default(), vec![root]);
         scan_with(&mut reconciler);
         let name: DirName = (id, Path::new("").into());

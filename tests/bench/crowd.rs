@@ -108,6 +108,7 @@ pub(crate) async fn measure(count: usize, saves: usize) -> Outcome<Crowd> {
         extension: Some("lua"),
         recursive: true,
         contents: Contents::AtStart,
+        max_file: Root::MAX_FILE,
     };
     let host = Arc::new(Host { sessions: sessions.clone(), reports });
     let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };

@@ -73,6 +73,7 @@ pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<
         extension: None,
         recursive: true,
         contents: Contents::WhenChanged,
+        max_file: Root::MAX_FILE,
     };
     let mut settings =
         WatchConfig { backend: BackendChoice::from(backend), quiet: QUIET, ..WatchConfig::default() };
@@ -160,6 +161,7 @@ pub(crate) async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usiz
         extension: Some("lua"),
         recursive: true,
         contents: Contents::AtStart,
+        max_file: Root::MAX_FILE,
     };
     let settings =
         WatchConfig { backend: BackendChoice::from("notify"), quiet: QUIET, ..WatchConfig::default() };

@@ -280,6 +280,29 @@ async fn a_site_that_does_not_even_compile_at_the_start_comes_alive_too() {
 }
 
 #[tokio::test]
+async fn a_file_over_the_limit_is_told_with_limit_size_and_key_when_it_is_saved_and_when_it_is_required() {
+    let site = Site::configured("lua.max_file = \"16KiB\"\n");
+    let big = format!("{WORDS}--{}", "-".repeat(16 << 10));
+    let words = format!("the file has {} bytes, and lua.max_file is \"16KiB\"", big.len());
+    let server = Server::start(&site.dir()).await;
+    let mut browser = Browser::open_app(&server).await;
+    site.save("lua/words.lua", &big);
+    let report = browser.reload("failed").await;
+    let error = &report["errors"][0];
+    assert_eq!(error["file"], "lua/words.lua", "{report}");
+    assert!(error["message"].as_str().unwrap().starts_with(&words), "{report}");
+    browser.sees("word()", "alpha").await;
+    site.save("lua/words.lua", WORDS);
+    browser.reload("ok").await;
+
+    site.save("lua/data.lua", &big);
+    server.logged("lua/data.lua: the file has").await;
+    site.save("lua/main.lua", &format!("require \"data\"\n{MAIN}"));
+    let report = browser.reload("failed").await;
+    assert!(report["errors"][0]["message"].as_str().unwrap().contains(&words), "{report}");
+}
+
+#[tokio::test]
 async fn a_broken_viewdef_keeps_the_old_one_and_is_told() {
     let site = Site::new();
     let server = Server::start(&site.dir()).await;

@@ -79,12 +79,15 @@ impl Bare {
         for change in changes {
             let name = change.name.to_str().unwrap().to_owned();
             let text = change.content().map(|content| String::from_utf8(content.bytes.to_vec()).unwrap());
-            match change.kind {
+            match &change.kind {
                 ChangeKind::Added(_) => {
                     assert!(self.known.insert(name, text).is_none(), "added twice");
                 }
                 ChangeKind::Modified(_) => {
                     assert!(self.known.insert(name, text).is_some(), "modified before it was added");
+                }
+                ChangeKind::Unreadable(why) => {
+                    self.known.insert(name, Some(format!("{why:?}")));
                 }
                 ChangeKind::Removed => {
                     assert!(self.known.remove(&name).is_some(), "removed before it was added")
@@ -415,6 +418,30 @@ fn nobody_searches_for_the_writer_of_a_file_of_which_the_backend_says_that_it_is
     write(&x, "3");
     assert_eq!(look(Phase::Complete), 0);
     assert_eq!(look(Phase::Closed), 0, "it was found open before");
+}
+
+#[test]
+fn a_file_over_the_limit_is_told_with_its_size_and_again_when_it_can_be_read() {
+    let mut bare = Bare::new(Contents::AtStart, |base| {
+        write(&base.join("lua/x.lua"), "1");
+        write(&base.join("lua/big.lua"), &"-".repeat(Root::MAX_FILE + 1));
+    });
+    let (x, big) = (bare.base.join("lua/x.lua"), bare.base.join("lua/big.lua"));
+    let size = |size: usize| Some(format!("TooLarge {{ size: {size}, limit: {} }}", Root::MAX_FILE));
+    assert_eq!(bare.known["big.lua"], size(Root::MAX_FILE + 1));
+    for more in [2, 3] {
+        write(&x, &"-".repeat(Root::MAX_FILE + more));
+        bare.look_at(&[&x]);
+        assert_eq!(bare.known["x.lua"], size(Root::MAX_FILE + more));
+    }
+    assert!(bare.look_at(&[&x]).changes.is_empty(), "it is told once");
+    write(&x, "1");
+    bare.look_at(&[&x]);
+    assert_eq!(bare.known["x.lua"].as_deref(), Some("1"));
+    fs::remove_file(&big).unwrap();
+    bare.look_at(&[&big]);
+    bare.rest();
+    assert!(!bare.known.contains_key("big.lua"));
 }
 
 #[test]

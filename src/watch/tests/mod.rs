@@ -46,6 +46,7 @@ fn lua_root(dir: &Path) -> Root {
         extension: Some("lua"),
         recursive: true,
         contents: Contents::AtStart,
+        max_file: Root::MAX_FILE,
     }
 }
 
@@ -91,6 +92,9 @@ impl Site {
                 ChangeKind::Modified(content) => {
                     let text = String::from_utf8(content.bytes.to_vec()).unwrap();
                     assert!(self.known.insert(name, text).is_some(), "modified before it was added");
+                }
+                ChangeKind::Unreadable(why) => {
+                    self.known.insert(name, format!("{why:?}"));
                 }
                 ChangeKind::Removed => {
                     assert!(self.known.remove(&name).is_some(), "removed before it was added")
