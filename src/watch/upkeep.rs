@@ -4,7 +4,8 @@
 //! - looks at hard links, since a write through another name of the file is seen by no backend that
 //!   watches directories;
 //! - compares everything with the disk now and then, whatever the backend says. What that finds is a
-//!   change like any other, and a defect of the backend.
+//!   change like any other, and a defect of the backend; but not in a file that got another name, which no
+//!   backend that watches directories is told of.
 //!
 //! The first and the last must not be mistaken for what is only on its way: a change that is seen before
 //! its hint has come in. So both end with a barrier ([`Work::barrier`]), and count when all that it
@@ -39,7 +40,7 @@ const SLICE: Duration = Duration::from_millis(3);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// From the end of an audit to the next one, at least.
-const AUDIT: Duration = Duration::from_secs(30);
+const AUDIT: Duration = Duration::from_secs(10);
 
 /// So many times what an audit took is between two of them: it uses less than 0.5 % of a processor.
 const REST: u32 = 200;
@@ -144,7 +145,7 @@ impl Reconciler {
         } else if let Audit::Due(at) | Audit::Running { next: at, .. } = &self.upkeep.audit
             && *at <= now
         {
-            work.barrier |= self.audit(now);
+            work.barrier |= self.audit(now, &mut work.look);
         }
         if self.upkeep.hard_links.due.is_some_and(|due| due <= now) {
             self.look_at_hard_links(now, &mut work.look);
@@ -214,7 +215,7 @@ impl Reconciler {
 
     /// Compares some more directories with the disk, and the links in the end. Returns whether a barrier is
     /// to tell what of it was missed.
-    fn audit(&mut self, now: Instant) -> bool {
+    fn audit(&mut self, now: Instant, look: &mut HintSet) -> bool {
         let began = Instant::now();
         let running = std::mem::replace(&mut self.upkeep.audit, Audit::Due(now));
         let (behind, before, mut found) = match running {
@@ -224,7 +225,7 @@ impl Reconciler {
         let mut last = None;
         for name in self.directories(behind) {
             if self.may_look_into(&name) {
-                self.audit_dir(&name, &mut found);
+                self.audit_dir(&name, now, &mut found, look);
             }
             last = Some(name);
             if began.elapsed() > SLICE {
@@ -256,7 +257,8 @@ impl Reconciler {
         !node.listing.may_hang || self.answers.answers(node.listing.identity.0, &node.real)
     }
 
-    fn audit_dir(&mut self, name: &DirName, found: &mut HintSet) {
+    /// `found` is what the backend should have reported, `look` what it could not.
+    fn audit_dir(&mut self, name: &DirName, now: Instant, found: &mut HintSet, look: &mut HintSet) {
         let Some(node) = self.names.nodes.get(name) else { return };
         if !node.listing.is_current(&node.real) {
             match Listing::read(&node.real) {
@@ -284,6 +286,11 @@ impl Reconciler {
         let mut doubtful = Vec::new();
         for suspect in suspects(name, node) {
             let Some(slot) = node.slot(suspect.at.1) else { continue };
+            let file = node.file(suspect.at.1);
+            // It is looked at anyway.
+            if self.unfinished.holds(&file) {
+                continue;
+            }
             match (slot.told, suspect.key) {
                 (Told::Nothing | Told::Name | Told::Unreadable, _) => {}
                 // Only its stamps are too young to be trusted.
@@ -292,7 +299,11 @@ impl Reconciler {
                         doubtful.push(suspect.at);
                     }
                 }
-                _ => found.insert(node.file(suspect.at.1), Phase::Complete),
+                (_, Some(key)) if key.is_hard_linked() => {
+                    self.upkeep.hard_links.note(&key, &file, now);
+                    look.insert(file, Phase::Complete);
+                }
+                _ => found.insert(file, Phase::Complete),
             }
         }
         for at in doubtful {
