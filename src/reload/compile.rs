@@ -8,7 +8,7 @@ use std::{
 use mlua::{Lua, LuaOptions, StdLib, chunk::ChunkMode};
 
 use super::{
-    Bindings, Diagnostic, FileEntry, Generation, LUA_ROOT, SourceFile, VIEWDEF_ROOT, Viewdef, viewdef,
+    Bindings, Diagnostic, FileEntry, Generation, LUA_ROOT, SourceFile, VIEWDEF_ROOT, Viewdef, twins, viewdef,
 };
 use crate::{
     config::ByteSize,
@@ -45,6 +45,7 @@ impl Compiler {
         let mut next = Generation {
             number: last.number + 1,
             files: last.files.clone(),
+            passed_over: last.passed_over.clone(),
             viewdefs: last.viewdefs.clone(),
             bindings: last.bindings.clone(),
             viewdef_errors: last.viewdef_errors.clone(),
@@ -65,6 +66,9 @@ impl Compiler {
                 _ => {}
             }
         }
+        let saved = changes.changes.iter().filter(|change| change.root == LUA_ROOT);
+        let saved = saved.map(|change| change.name.as_path());
+        twins::settle(last, &mut next, saved, changes.initial, |name| display(&self.layout.lua, name));
         let of_templates = |change: &Change| change.root == VIEWDEF_ROOT;
         if changes.initial || last.number == 0 || changes.changes.iter().any(of_templates) {
             next.bindings = Arc::new(Bindings::new(&next.viewdefs));

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::{Bindings, Diagnostic, ReloadReport, Telling, Viewdef};
+use super::{Bindings, Diagnostic, PassedOver, ReloadReport, Telling, Viewdef};
 use crate::watch::ContentHash;
 
 /// All code and templates of a site as of one change set. Numbers only grow; a file that does not
@@ -19,6 +19,8 @@ pub struct Generation {
     pub number: u64,
     /// Lua files by their name below the Lua directory, links not resolved.
     pub files: BTreeMap<PathBuf, FileEntry>,
+    /// Lua files that are not loaded, as another is the same module.
+    pub passed_over: BTreeMap<PathBuf, PassedOver>,
     /// Good view templates by key, `TYPE.NAMESPACE`.
     pub viewdefs: BTreeMap<String, Arc<Viewdef>>,
     /// What these bind. The same one for as long as no template changes.
@@ -61,14 +63,15 @@ impl Generation {
         self.files.get(name)?.good.as_ref()
     }
 
-    /// Everything that does not compile at the moment.
+    /// Everything that is wrong with files at the moment.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
         self.file_errors().chain(self.viewdef_errors.values())
     }
 
-    /// The Lua files that do not compile at the moment.
+    /// The Lua files that do not compile at the moment, or came when there was another for their module.
     pub fn file_errors(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.files.values().filter_map(|entry| entry.failed.as_deref())
+        let failed = self.files.values().filter_map(|entry| entry.failed.as_deref());
+        failed.chain(self.passed_over.values().filter_map(|passed_over| passed_over.error.as_deref()))
     }
 
     /// The files whose change led here, as people know them.

@@ -7,6 +7,8 @@
 //! | `viewdef` | checks and names of HTML view templates, and those that come with the server |
 //! | `bindings` | what a template binds: its `ui-*` attributes |
 //! | `allow_list` | what all templates bind, by type: what browsers may ask for |
+//! | `copies` | copies that sync tools and file managers leave: not loaded |
+//! | `twins` | two files for one module: the first one is |
 //! | `diagnostic` | an error with file, line, excerpt and traceback |
 //! | `note` | what a developer should know of a reload that went well |
 //! | `report` | what a reload did in all sessions, summed up: what browsers are told |
@@ -33,6 +35,7 @@ mod report;
 mod report_lines;
 pub(crate) mod source_text;
 mod telling;
+mod twins;
 mod viewdef;
 
 pub use allow_list::{Bindings, Bound, Place, Role, Scope};
@@ -46,6 +49,7 @@ pub(crate) use reference::conceal;
 pub use refreshing::Refreshing;
 pub use report::{Effects, ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
 pub use telling::{EditorLink, Telling};
+pub use twins::PassedOver;
 pub use viewdef::{Viewdef, built_in};
 
 use crate::watch::RootId;

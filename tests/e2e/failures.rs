@@ -303,6 +303,24 @@ async fn a_file_over_the_limit_is_told_with_limit_size_and_key_when_it_is_saved_
 }
 
 #[tokio::test]
+async fn a_second_file_for_a_module_is_told_of_and_all_sessions_go_on_with_the_first() {
+    let site = Site::new();
+    let server = Server::start(&site.dir()).await;
+    let mut browser = Browser::open_app(&server).await;
+    site.save("lua/words/init.lua", &WORDS.replace("alpha", "beta"));
+    let report = browser.reload("failed").await;
+    assert_eq!(report["errors"][0]["file"], "lua/words/init.lua", "{report}");
+    let message = report["errors"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("not loaded: lua/words.lua is the same module"), "{report}");
+    let mut late = Browser::open_app(&server).await;
+    late.sees("word()", "alpha").await;
+    site.delete("lua/words.lua");
+    browser.reload("ok").await;
+    let mut last = Browser::open_app(&server).await;
+    last.sees("word()", "beta").await;
+}
+
+#[tokio::test]
 async fn a_broken_viewdef_keeps_the_old_one_and_is_told() {
     let site = Site::new();
     let server = Server::start(&site.dir()).await;
