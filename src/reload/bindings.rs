@@ -457,8 +457,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
-
         #[test]
         fn whatever_the_text_it_is_read_to_its_end(html in "\\PC{0,400}") {
             of_template(&html);

@@ -31,12 +31,12 @@ impl Refusals {
             let session = session.short();
             if self.told.len() > MAX_TOLD {
                 tracing::warn!(
-                    target: "web", session,
+                    target: "web", session, limited_by = session,
                     "unauthorized: a browser asked for {MAX_TOLD} paths that it may not have; no more of them are told"
                 );
                 return;
             }
-            tracing::warn!(target: "web", session, path, ?type_name, "unauthorized: {description}");
+            tracing::warn!(target: "web", session, limited_by = session, path, ?type_name, "unauthorized: {description}");
         }
     }
 }

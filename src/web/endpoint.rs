@@ -248,7 +248,9 @@ async fn connect(
         Left::Stalled | Left::Silent | Left::Violation(_) => {
             tracing::warn!(limited_by = ?session, ?session, ?client, ?left, "a WebSocket was given up");
         }
-        Left::Over(over) => tracing::warn!(?session, ?client, "a WebSocket was closed: {over}"),
+        Left::Over(over) => {
+            tracing::warn!(limited_by = ?session, ?session, ?client, "a WebSocket was closed: {over}")
+        }
         _ => tracing::debug!(?session, ?client, ?left, "a WebSocket was closed"),
     }
 }

@@ -137,3 +137,48 @@ pub(super) fn is_unread(error: &hyper::Error) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use futures_util::FutureExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+    use crate::{
+        config::ServerConfig,
+        web::{connections::Connections, visitor::TrustedProxies},
+    };
+
+    /// A connection on which a write waits, since nobody reads; and its other end.
+    async fn waiting(is_upgraded: bool) -> (HttpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let browser = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, peer) = listener.accept().await.unwrap();
+        let config = ServerConfig::default();
+        let mut connections = Connections::new(&config, TrustedProxies::new(&config).unwrap());
+        let (place, _) = connections.admit(peer.ip(), Instant::now()).unwrap();
+        let within = Duration::from_secs(60);
+        let mut stream = HttpStream::new(tcp, within, Arc::new(AtomicBool::new(is_upgraded)), place);
+        while stream.write(&[0; 64 << 10]).now_or_never().is_some() {}
+        (stream, browser)
+    }
+
+    #[tokio::test]
+    async fn while_a_write_waits_a_websocket_is_read_and_http_is_not() {
+        let (mut socket, mut browser) = waiting(true).await;
+        browser.write_all(b"x").await.unwrap();
+        let read = timeout(Duration::from_secs(20), socket.read(&mut [0; 8])).await;
+        assert_eq!(read.expect("it is read").unwrap(), 1);
+
+        let (mut http, mut browser) = waiting(false).await;
+        browser.write_all(b"x").await.unwrap();
+        http.tcp.readable().await.unwrap();
+        assert!(http.read(&mut [0; 8]).now_or_never().is_none());
+    }
+}

@@ -143,6 +143,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn heads(max: usize) -> (Heads, Account) {
@@ -176,6 +178,32 @@ mod tests {
                 heads.follow(&frame(0x80, 7)).unwrap();
                 assert_eq!(account.used(), 0, "{length} in parts of {cut}");
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_frames_come_and_however_they_are_cut_what_is_not_complete_is_charged(
+            frames in vec((any::<u8>(), prop_oneof![0..300_usize, 65_500..65_600_usize]), 0..12),
+            cuts in vec(1..70_000_usize, 1..8),
+        ) {
+            let (mut heads, account) = heads(2 << 20);
+            let (mut expected, mut bytes) = (0, Vec::new());
+            for (first, length) in frames {
+                bytes.extend(frame(first, length));
+                expected = match (first & 0x08 != 0, first & 0x80 != 0) {
+                    (true, _) => expected,
+                    (false, false) => expected + length,
+                    (false, true) => 0,
+                };
+            }
+            let (mut rest, mut cuts) = (&bytes[..], cuts.into_iter().cycle());
+            while !rest.is_empty() {
+                let part;
+                (part, rest) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+                heads.follow(part).unwrap();
+            }
+            prop_assert_eq!(account.used(), expected);
         }
     }
 

@@ -5,6 +5,7 @@ use std::{convert::Infallible, sync::Arc};
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use include_dir::Dir;
+use serde_json::Value;
 use tokio::sync::watch;
 use warp::{
     Filter, Rejection, Reply,
@@ -100,9 +101,12 @@ pub(super) fn routes(
         .and(warp::header::headers_cloned())
         .then(begin_session);
     let of_session = visitor(state.clone()).and(warp::header::headers_cloned()).and(state.clone());
-    let variables = warp::path!(SessionId / "variables").and(of_session.clone()).then(show_variables);
-    let variables_json =
-        warp::path!(SessionId / "variables.json").and(of_session.clone()).then(send_variables);
+    let variables = warp::path!(SessionId / "variables")
+        .and(of_session.clone())
+        .then(|id, visitor, headers, state| send_variables(id, visitor, headers, state, as_page));
+    let variables_json = warp::path!(SessionId / "variables.json")
+        .and(of_session.clone())
+        .then(|id, visitor, headers, state| send_variables(id, visitor, headers, state, as_json));
     let page = warp::path::param().and(warp::path::tail()).and(query()).and(of_session).then(session_page);
 
     let healthz = warp::path!("healthz").map(|| text(StatusCode::OK, "ok\n"));
@@ -446,44 +450,33 @@ fn with_scripts(status: StatusCode, write: impl FnOnce(&str) -> String) -> Respo
     }
 }
 
-/// `GET /{session}/variables`
-async fn show_variables(
-    id: SessionId,
-    visitor: Visitor,
-    headers: HeaderMap,
-    state: Arc<WebState>,
-) -> Response {
-    match variables(id, visitor, &headers, &state).await {
-        Ok(tree) => html(StatusCode::OK, pages::variables(id, &tree, &state.base)),
-        Err(response) => response,
-    }
-}
-
-/// `GET /{session}/variables.json`
+/// `GET /{session}/variables` and `GET /{session}/variables.json`
 async fn send_variables(
     id: SessionId,
     visitor: Visitor,
     headers: HeaderMap,
     state: Arc<WebState>,
+    form: fn(SessionId, &Value, &Base) -> Response,
 ) -> Response {
-    match variables(id, visitor, &headers, &state).await {
-        Ok(tree) => json(StatusCode::OK, tree.to_string()),
-        Err(response) => response,
+    if !state.debug_pages {
+        return not_found();
+    }
+    let session = match secret::open(state.endpoint.sessions(), id, &headers, visitor.is_tls) {
+        Ok(session) => session,
+        Err(error) => return not_yours(error, &state.base),
+    };
+    match session.variables().await {
+        Ok(tree) => form(id, &tree, &state.base),
+        Err(SessionGone) => not_yours(NotYours::Unknown(id), &state.base),
     }
 }
 
-async fn variables(
-    id: SessionId,
-    visitor: Visitor,
-    headers: &HeaderMap,
-    state: &WebState,
-) -> Result<serde_json::Value, Response> {
-    if !state.debug_pages {
-        return Err(not_found());
-    }
-    let session = secret::open(state.endpoint.sessions(), id, headers, visitor.is_tls)
-        .map_err(|error| not_yours(error, &state.base))?;
-    session.variables().await.map_err(|SessionGone| not_yours(NotYours::Unknown(id), &state.base))
+fn as_page(id: SessionId, tree: &Value, base: &Base) -> Response {
+    html(StatusCode::OK, pages::variables(id, tree, base))
+}
+
+fn as_json(_: SessionId, tree: &Value, _: &Base) -> Response {
+    json(StatusCode::OK, tree.to_string())
 }
 
 fn readiness(state: Arc<WebState>) -> Response {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
+mod below_a_base;
 mod board;
 mod chromium;
 mod client;

@@ -76,7 +76,7 @@ test("a place is copied, or opened in the editor if there is a link to it", opti
 test("an error without a file, a line or an excerpt does no harm", options, async () => {
   await show("<p>x</p>");
   server.send(report({ errors: [{ message: "out of memory" }], notes: ["a note"], novelty: 1 }));
-  await until("the overlay", async () => /nobody needs it yet.*out of memory.*a note/.test(await overlay()));
+  await until("the overlay", async () => /Not reloaded.*out of memory.*a note/.test(await overlay()));
   server.send(report({ errors: undefined, notes: undefined }));
   await until("an empty one", async () => /^Not reloaded/.test(await overlay()) && !/memory/.test(await overlay()));
   assert.deepEqual(await complaints(), []);

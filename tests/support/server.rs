@@ -76,7 +76,9 @@ impl Server {
                 panic!("it does not serve:\n{}{}", *stdout.borrow(), *log.borrow());
             }
         };
-        let addr = line.trim_start_matches("listening on http://").trim_end_matches('/').parse().unwrap();
+        // What follows is `server.base`.
+        let addr =
+            line.trim_start_matches("listening on http://").split('/').next().unwrap().parse().unwrap();
         Self { child, addr, stdout, log, _equipment: None }
     }
 

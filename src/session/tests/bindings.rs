@@ -201,7 +201,8 @@ fn below_nil_there_is_nothing_to_refuse() {
         create(5, 2, json!({"path": "secret"})),
     ]);
     let answer = site.send(batch);
-    assert_eq!((code(&answer, 3), code(&answer, 5)), (Some("path-failure"), Some("path-failure")));
+    assert_eq!((code(&answer, 3), code(&answer, 5)), (None, None));
+    assert_eq!((values(&answer, 3), values(&answer, 5)), (vec![json!(null)], vec![json!(null)]));
     assert_eq!(code(&answer, 4), Some("unauthorized"), "above it there is something");
     site.eval("app.draft = card");
     let answer = site.send(json!([]));

@@ -68,7 +68,7 @@ export function createOverlay(restart) {
 function headline(status, errors) {
   const count = Math.max(0, ...errors.map(({ sessions = 0 }) => sessions));
   const what = status === "partial" ? "Reloaded in part" : "Not reloaded";
-  if (!count) return `${what}; nobody needs it yet`;
+  if (!count) return what;
   return `${what}: ${count === 1 ? "1 session keeps" : `${count} sessions keep`} the previous version`;
 }
 
