@@ -14,14 +14,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Beside ours, glibc's allocator holds a few bytes for each thread, and for them it reserves 64 MiB of address
 /// space each. Where that is limited (`ulimit -v`), it is sessions that would have to do without.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu", not(portable)))]
 #[allow(unsafe_code, reason = "std has no such call")]
 fn share_one_arena() {
     // SAFETY: it only sets a number, before there is another thread.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(portable))))]
 fn share_one_arena() {}
 
 fn main() -> ExitCode {

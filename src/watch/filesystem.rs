@@ -274,7 +274,7 @@ fn asked(path: &Path) -> FileSystem {
 }
 
 /// From statfs(2), which tells no more than the family: `fuse` for each FUSE file system.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 fn kind_by_magic(path: &Path) -> Option<&'static str> {
     let magic = rustix::fs::statfs(path).ok()?.f_type;
     // Its type differs between machines, and so does its sign; the lower half is what counts.
@@ -314,7 +314,7 @@ fn kind_by_magic(path: &Path) -> Option<&'static str> {
     Some(kind)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), portable))]
 fn kind_by_magic(_: &Path) -> Option<&'static str> {
     None
 }
@@ -451,6 +451,7 @@ mod tests {
         }
     }
 
+    #[cfg(all(target_os = "linux", not(portable)))]
     #[test]
     fn without_a_table_the_file_system_itself_is_asked() {
         let found = at(&MountTable::default(), "/proc/self/no/such/thing");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::Stat;
 
 use super::links::Identity;
 
@@ -17,6 +17,10 @@ const WHOLE_SECONDS: Duration = Duration::from_secs(2);
 const OLD: Duration = Duration::from_secs(4);
 
 const SECOND: i64 = 1_000_000_000;
+
+/// What in a mode says the kind, and that of a file. The same everywhere.
+const KIND: u32 = 0o170_000;
+const REGULAR_FILE: u32 = 0o100_000;
 
 /// Whether it differs says whether to read, and nothing else: content alone decides what changed. Only
 /// ever compared for equality, as times may go backwards.
@@ -49,7 +53,7 @@ impl StatKey {
             mtime: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
             ctime: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
             links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
-            kind: stat.st_mode as u32 & 0o170_000,
+            kind: stat.st_mode as u32 & KIND,
         }
     }
 
@@ -69,7 +73,7 @@ impl StatKey {
 
     /// Whether the same file has other names, which may be anywhere.
     pub(crate) fn is_hard_linked(&self) -> bool {
-        self.links > 1 && FileType::from_raw_mode(self.kind) == FileType::RegularFile
+        self.links > 1 && self.kind == REGULAR_FILE
     }
 
     /// For how long after it was first seen another write could leave the very same key.

@@ -13,7 +13,7 @@ use std::{
 use rustix::{
     fd::{AsFd, OwnedFd},
     ffi::CStr,
-    fs::{AtFlags, Mode, OFlags, fstat, fstatfs, lstat, open, statat},
+    fs::{AtFlags, Mode, OFlags, fstat, lstat, open, statat},
     io::Errno,
 };
 
@@ -210,7 +210,7 @@ fn each_entry(
 ) -> Result<(), Errno> {
     let is_within = |name: &CStr| ![&b"."[..], b".."].contains(&name.to_bytes());
     // rustix's `Dir` makes a string of its own for each name: a third of what it takes to list.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(portable)))]
     {
         let mut buffer = [std::mem::MaybeUninit::uninit(); 8 * 1024];
         let mut dir = rustix::fs::RawDir::new(fd, &mut buffer);
@@ -221,7 +221,7 @@ fn each_entry(
             }
         }
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), portable))]
     for found in rustix::fs::Dir::read_from(fd)? {
         let found = found?;
         if is_within(found.file_name()) {
@@ -247,9 +247,9 @@ impl FileSystemMemo {
 
 /// The number by which the kernel knows a kind of file systems; 0 where it says nothing.
 fn kind_of(fd: impl AsFd) -> u32 {
-    #[cfg(target_os = "linux")]
-    return fstatfs(fd).map_or(0, |fs| fs.f_type as u32);
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(all(target_os = "linux", not(portable)))]
+    return rustix::fs::fstatfs(fd).map_or(0, |fs| fs.f_type as u32);
+    #[cfg(any(not(target_os = "linux"), portable))]
     return {
         let _ = fd;
         0

@@ -26,7 +26,7 @@ use super::connections::Place;
 
 /// So much may wait in the kernel that has not gone out. Without a bound it takes megabytes, and says that
 /// there is room again only when a third of them has been read: a slow reader would look like none.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 const UNSENT: u32 = 128 << 10;
 
 /// A connection that is HTTP until it is told otherwise.
@@ -53,7 +53,7 @@ impl HttpStream {
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
         if let Err(error) = socket2::SockRef::from(&tcp).set_tcp_notsent_lowat(UNSENT) {
             tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
         }

@@ -19,13 +19,13 @@
 //! and the answer says whether what is there now is what was watched.
 
 mod barriers;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 mod inotify;
 mod limits;
 mod notes;
-#[cfg(any(not(target_os = "linux"), test))]
+#[cfg(any(not(target_os = "linux"), portable, test))]
 mod portable;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 mod queue;
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -36,9 +36,9 @@ use hotloader_backend::{
 };
 use tokio::{sync::oneshot, task::spawn_blocking};
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 use crate::inotify::Watches;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), portable))]
 use crate::portable::Watches;
 use crate::{barriers::Barriers, notes::Notes};
 

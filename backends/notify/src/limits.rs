@@ -30,6 +30,7 @@ pub(crate) fn failure(errno: Errno) -> BackendFailure {
 }
 
 /// Barriers cannot be passed.
+#[cfg(all(target_os = "linux", not(portable)))]
 pub(crate) fn no_barrier(errno: Errno) -> String {
     if is_limit(errno) {
         remedy(errno, "what proves it")

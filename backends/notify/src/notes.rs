@@ -92,6 +92,7 @@ impl Notes {
     }
 
     /// Every watch may be dead.
+    #[cfg(any(all(target_os = "linux", not(portable)), test))]
     pub(crate) fn suspect_all(&self) {
         self.note(|noticed| noticed.suspect(Path::new("/")));
     }

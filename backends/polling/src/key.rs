@@ -1,13 +1,18 @@
 //! What is remembered of a directory entry, and what it means when that is different.
 
+#[cfg(any(not(target_os = "linux"), portable))]
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, os::unix::fs::MetadataExt};
 use std::{
     os::fd::BorrowedFd,
+    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(all(target_os = "linux", not(portable)))]
+use rustix::fs::{StatxFlags, statx};
 use rustix::{
     ffi::CStr,
-    fs::{AtFlags, FileType, Stat, StatxFlags, readlinkat, statat, statx},
+    fs::{AtFlags, FileType, Stat, readlinkat, statat},
     io::Errno,
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -27,7 +32,10 @@ const SECOND: i64 = 1_000_000_000;
 const DIRECTORY: u32 = 0o040_000;
 
 /// Neither follow a link nor mount anything.
+#[cfg(all(target_os = "linux", not(portable)))]
 const AS_IT_IS: AtFlags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::NO_AUTOMOUNT);
+#[cfg(any(not(target_os = "linux"), portable))]
+const AS_IT_IS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
 
 /// What tells one state of an entry from another. Only ever compared for equality: times may go
 /// backwards, and the clock that made them may be another machine's.
@@ -80,9 +88,11 @@ impl Key {
     /// Of a directory on which something is mounted. It is not asked for: that file system may hang.
     const MOUNT_POINT: Self = Self { mode: DIRECTORY, ..Self::UNANSWERED };
 
-    /// Asks the file system, without following a link. `kind` is what the listing said it is.
+    /// Asks the file system, without following a link. `dir` is what `path` leads to, `kind` what the listing
+    /// said the entry is.
     pub(crate) fn of(
         dir: BorrowedFd<'_>,
+        path: &Path,
         name: &CStr,
         kind: FileType,
         is_mount_point: bool,
@@ -92,12 +102,12 @@ impl Key {
             return Ok(Self::MOUNT_POINT);
         }
         if kind == FileType::Directory {
-            return Self::of_directory(dir, name);
+            return Self::of_directory(dir, path, name);
         }
         let stat = statat(dir, name, AS_IT_IS)?;
         let mut key = Self::from_stat(&stat);
         match (FileType::from_raw_mode(stat.st_mode), contents) {
-            (FileType::Directory, _) => return Self::of_directory(dir, name),
+            (FileType::Directory, _) => return Self::of_directory(dir, path, name),
             (FileType::Symlink, _) => key.content = xxh3_64(readlinkat(dir, name, Vec::new())?.as_bytes()),
             (FileType::RegularFile, Some(contents)) => {
                 key.content = match contents.hash(dir, name) {
@@ -113,7 +123,8 @@ impl Key {
 
     /// Which directory it is, and no more: what is in it, and who may look, shows when it is looked into
     /// itself. Inodes are used again at once, so the time that it was made is needed to tell.
-    fn of_directory(dir: BorrowedFd<'_>, name: &CStr) -> Result<Self, Errno> {
+    #[cfg(all(target_os = "linux", not(portable)))]
+    fn of_directory(dir: BorrowedFd<'_>, _: &Path, name: &CStr) -> Result<Self, Errno> {
         let stat = statx(dir, name, AS_IT_IS, StatxFlags::TYPE | StatxFlags::INO | StatxFlags::BTIME)?;
         if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::Directory {
             // It has just been replaced.
@@ -124,6 +135,19 @@ impl Key {
             if has_birth { nanoseconds(stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec.into()) } else { 0 };
         let dev = u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor);
         Ok(Self { mode: DIRECTORY, dev, ino: stat.stx_ino, mtime: born, ctime: born, ..Self::UNANSWERED })
+    }
+
+    #[cfg(any(not(target_os = "linux"), portable))]
+    fn of_directory(_: BorrowedFd<'_>, path: &Path, name: &CStr) -> Result<Self, Errno> {
+        let entry = fs::symlink_metadata(path.join(OsStr::from_bytes(name.to_bytes())));
+        let entry = entry.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        if !entry.is_dir() {
+            return Ok(Self::FORGOTTEN);
+        }
+        let born = entry.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        let born = born.map_or(0, |born| i64::try_from(born.as_nanos()).unwrap_or(0));
+        let (dev, ino) = (entry.dev(), entry.ino());
+        Ok(Self { mode: DIRECTORY, dev, ino, mtime: born, ctime: born, ..Self::UNANSWERED })
     }
 
     #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]

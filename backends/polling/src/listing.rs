@@ -84,7 +84,7 @@ impl Listing {
         each_entry(&fd, |name, kind| {
             let is_mount_point =
                 mount_points.is_some_and(|names| names.contains(OsStr::from_bytes(name.to_bytes())));
-            let key = match Key::of(fd.as_fd(), name, kind, is_mount_point, contents.as_deref_mut()) {
+            let key = match Key::of(fd.as_fd(), dir, name, kind, is_mount_point, contents.as_deref_mut()) {
                 Ok(key) => key,
                 Err(errno) if Absence::from(errno) == Absence::Gone => return,
                 Err(_) => Key::UNANSWERED,
@@ -130,7 +130,7 @@ impl Listing {
 fn each_entry(fd: &OwnedFd, mut entry: impl FnMut(&CStr, FileType)) -> Result<(), Errno> {
     let is_within = |name: &CStr| ![&b"."[..], b".."].contains(&name.to_bytes());
     // rustix's `Dir` takes a large buffer for each directory and makes a string of its own for each name.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(portable)))]
     {
         let mut buffer = [std::mem::MaybeUninit::uninit(); 8 * 1024];
         let mut dir = rustix::fs::RawDir::new(fd, &mut buffer);
@@ -141,7 +141,7 @@ fn each_entry(fd: &OwnedFd, mut entry: impl FnMut(&CStr, FileType)) -> Result<()
             }
         }
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), portable))]
     for found in rustix::fs::Dir::read_from(fd)? {
         let found = found?;
         if is_within(found.file_name()) {
