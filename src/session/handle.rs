@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -22,6 +21,7 @@ use super::{
     pool::{Stuck, Task},
     run_queue::RunQueue,
     secret::Secret,
+    slice::Slice,
     summary::SessionSummary,
 };
 use crate::{
@@ -35,10 +35,6 @@ enum Work {
     /// A frame of a browser. It is done in turns, and nothing else in between.
     Batch(Box<ReceivedBatch>),
 }
-
-/// What is waiting for a session that has a thread is done at once while it has had it no longer than
-/// that: a reload and the refresh after it need no second turn, and other sessions hardly wait.
-const SLICE: Duration = Duration::from_micros(500);
 
 /// A wish to begin anew is no longer than that; a session that is stuck reads nothing else.
 const WISH: usize = 4 << 10;
@@ -128,32 +124,6 @@ impl Answer {
         let (unchanged, effects) = (Vec::new(), Effects::default());
         self.send(ReloadOutcome { generation: self.generation, outcome, unchanged, effects });
     }
-}
-
-/// How long a session may have its thread in one go.
-#[derive(Clone, Copy)]
-struct Slice {
-    until: Instant,
-    /// What the thread had had of the processors when the slice began.
-    ran: Duration,
-}
-
-impl Slice {
-    fn begin() -> Self {
-        Self { until: Instant::now() + SLICE, ran: processor_time() }
-    }
-
-    /// Whether the session has worked for that long. Where processors are short, time passes without work, and
-    /// who had to wait is not the one who takes too much.
-    fn is_used_up(self) -> bool {
-        processor_time().saturating_sub(self.ran) >= SLICE
-    }
-}
-
-/// What this thread has had of the processors in its life.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Where the session is.

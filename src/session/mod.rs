@@ -38,6 +38,7 @@ mod reload;
 mod run_queue;
 mod secret;
 mod settings;
+mod slice;
 mod summary;
 mod unopened;
 

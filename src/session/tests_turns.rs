@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{LuaSessions, SessionSettings};
+use super::{LuaSession, LuaSessions, SessionHandle, SessionSettings, slice};
 use crate::{
     config::{LuaConfig, ReloadScope, SessionConfig},
     reload::{Generation, Outcome, Published, testing},
@@ -28,31 +29,101 @@ fn version(version: &str) -> String {
     MAIN.replace("VERSION", version)
 }
 
-#[tokio::test]
-async fn a_batch_is_done_in_turns_and_a_reload_waits_for_its_end() {
+/// On one thread, so that each has to wait for the others.
+fn on_one_thread(main: &str) -> (LuaSessions, Arc<Published>) {
     let published = Arc::new(Published::default());
-    let save = |before: &Generation, text: &str| testing::save(before, &[("main.lua", Some(text))]);
-    published.publish_good(Arc::new(save(&Generation::default(), &version("1"))));
-    let session = SessionConfig { threads: 1, ..SessionConfig::default() };
-    let lua = LuaConfig { hotload: true, ..LuaConfig::default() };
+    published.publish_good(Arc::new(save(&Generation::default(), main)));
     let settings = SessionSettings {
-        session,
-        lua,
+        session: SessionConfig { threads: 1, ..SessionConfig::default() },
+        lua: LuaConfig { hotload: true, ..LuaConfig::default() },
         scope: ReloadScope::Loaded,
         bindings: crate::config::BindingRule::Any,
         refused: Default::default(),
         published: published.clone(),
     };
-    let sessions = LuaSessions::start(settings).unwrap();
+    (LuaSessions::start(settings).unwrap(), published)
+}
+
+fn save(before: &Generation, text: &str) -> Generation {
+    testing::save(before, &[("main.lua", Some(text))])
+}
+
+/// A page, and so many clicks on it.
+fn clicks(count: usize) -> String {
+    let create = |id: i64, path: &str, access: &str| json!({ "type": "create", "data": { "id": id, "parentId": 1, "properties": { "path": path, "access": access } } });
+    let mut messages = vec![create(2, "log", "r"), create(3, "click()", "action")];
+    messages.extend(vec![json!({ "type": "update", "data": { "varId": 3, "value": null } }); count]);
+    json!({ "userEvent": true, "messages": messages }).to_string()
+}
+
+#[tokio::test]
+async fn others_have_their_turn_in_the_middle_of_a_batch() {
+    let (sessions, _) = on_one_thread(&version("1"));
+    let [busy, other] = [sessions.create().await.unwrap(), sessions.create().await.unwrap()];
+    let (outbox, _frames) = mpsc::channel(64);
+    let client = busy.attach(outbox);
+    let (told, mut is_done) = mpsc::unbounded_channel();
+    let after = busy.clone();
+    // Both are there before the thread takes either.
+    let begin = move |_: &mut LuaSession| {
+        let batch = after.receive(client, clicks(CLICKS));
+        other.execute(move |_| told.send(batch.now_or_never().is_some()).unwrap()).unwrap();
+    };
+    sessions.create().await.unwrap().execute(begin).unwrap();
+    assert_eq!(timeout(DEADLINE, is_done.recv()).await.unwrap(), Some(false));
+}
+
+#[tokio::test]
+async fn who_has_used_up_a_slice_waits_behind_those_who_want_little() {
+    /// Two sessions that want something in turn.
+    fn hop(
+        now: SessionHandle,
+        next: SessionHandle,
+        left: usize,
+        order: std::sync::mpsc::Sender<&'static str>,
+    ) {
+        let then = now.clone();
+        let turn = move |_: &mut LuaSession| {
+            order.send("little").unwrap();
+            if left > 0 {
+                hop(next, then, left - 1, order);
+            }
+        };
+        now.execute(turn).unwrap();
+    }
+    let (sessions, _) = on_one_thread("");
+    let [greedy, one, two] = [
+        sessions.create().await.unwrap(),
+        sessions.create().await.unwrap(),
+        sessions.create().await.unwrap(),
+    ];
+    let mut before = Vec::new();
+    // One turn of eight is for those who wait behind, and that may be the first.
+    for _ in 0..3 {
+        let (order, said) = std::sync::mpsc::channel();
+        let (again, one, two) = (greedy.clone(), one.clone(), two.clone());
+        let work = move |_: &mut LuaSession| {
+            let more = order.clone();
+            again.execute(move |_| more.send("much").unwrap()).unwrap();
+            hop(one, two, 12, order);
+            slice::use_up();
+        };
+        greedy.execute(work).unwrap();
+        let said: Vec<_> = std::iter::from_fn(|| said.recv_timeout(DEADLINE).ok()).collect();
+        assert_eq!(said.len(), 14);
+        before.push(said.iter().take_while(|who| **who == "little").count());
+    }
+    assert!(before.iter().any(|before| *before >= 3), "{before:?}");
+}
+
+#[tokio::test]
+async fn a_batch_is_done_in_turns_and_a_reload_waits_for_its_end() {
+    let (sessions, published) = on_one_thread(&version("1"));
     let session = sessions.create().await.unwrap();
     let (outbox, mut frames) = mpsc::channel(64);
     let client = session.attach(outbox);
 
-    let create = |id: i64, path: &str, access: &str| json!({ "type": "create", "data": { "id": id, "parentId": 1, "properties": { "path": path, "access": access } } });
-    let mut messages = vec![create(2, "log", "r"), create(3, "click()", "action")];
-    messages.extend(vec![json!({ "type": "update", "data": { "varId": 3, "value": null } }); CLICKS]);
-    let batch = json!({ "userEvent": true, "messages": messages }).to_string();
-    let done = session.receive(client, batch);
+    let done = session.receive(client, clicks(CLICKS));
     let next = Arc::new(save(&published.generation(), &version("2")));
     published.publish(next.clone());
     let (outcomes, mut came) = mpsc::unbounded_channel();

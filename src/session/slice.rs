@@ -1,0 +1,58 @@
+//! How long a session may have its thread in one go.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// What is waiting for a session that has a thread is done at once while it has had it no longer than
+/// that: a reload and the refresh after it need no second turn, and other sessions hardly wait.
+const SLICE: Duration = Duration::from_micros(500);
+
+/// One turn of a session.
+#[derive(Clone, Copy)]
+pub(super) struct Slice {
+    /// When others have theirs.
+    pub(super) until: Instant,
+    /// What the thread had had of the processors when the slice began.
+    ran: Duration,
+}
+
+impl Slice {
+    pub(super) fn begin() -> Self {
+        Self { until: Instant::now() + SLICE, ran: processor_time() }
+    }
+
+    /// Whether the session has worked for that long. Where processors are short, time passes without work, and
+    /// who had to wait is not the one who takes too much.
+    pub(super) fn is_used_up(self) -> bool {
+        processor_time().saturating_sub(self.ran) >= SLICE
+    }
+}
+
+/// What this thread has had of the processors in its life.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Works for longer than a slice.
+#[cfg(test)]
+pub(super) fn use_up() {
+    let slice = Slice::begin();
+    while !slice.is_used_up() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_used_up_by_work_and_not_by_time() {
+        let slice = Slice::begin();
+        std::thread::sleep(SLICE * 2);
+        assert!(Instant::now() >= slice.until && !slice.is_used_up());
+        let began = processor_time();
+        use_up();
+        assert!(processor_time() - began >= SLICE && slice.is_used_up());
+    }
+}
