@@ -1,10 +1,13 @@
 //! Which backends may watch a directory, in order of preference, and why.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hotloader_backend::WatchPlan;
+use hotloader_disk::MountTable;
 
-use super::filesystem::{MountTable, watchman_config_above};
 use crate::config::BackendChoice;
 
 /// The backends for a directory.
@@ -32,6 +35,12 @@ pub fn automatic(dir: &Path, tree: Option<&Path>, mounts: &MountTable) -> Choice
         return Choice { backends, why };
     }
     Choice { backends: names(&[hotloader_notify::NAME, hotloader_polling::NAME]), why: file_system.why }
+}
+
+/// The file `.watchmanconfig` in a directory or the nearest one above it: somebody means Watchman to
+/// watch here.
+pub fn watchman_config_above(dir: &Path) -> Option<PathBuf> {
+    dir.ancestors().map(|dir| dir.join(".watchmanconfig")).find(|path| path.is_file())
 }
 
 /// The choice for each directory of a plan, in its order.
@@ -74,7 +83,7 @@ pub(crate) fn choices(plan: &WatchPlan, choice: &BackendChoice, mounts: &MountTa
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::fs;
 
     use super::*;
 
@@ -143,5 +152,16 @@ mod tests {
         }
         let local = MountTable::parse("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n");
         assert_eq!(automatic(&tree, Some(&tree), &local).backends[0], "watchman");
+    }
+
+    #[test]
+    fn the_nearest_watchman_config_above_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        assert_eq!(watchman_config_above(&deep), None);
+        let config = dir.path().join(".watchmanconfig");
+        fs::write(&config, "{}").unwrap();
+        assert_eq!(watchman_config_above(&deep), Some(config));
     }
 }

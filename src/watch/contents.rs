@@ -12,9 +12,10 @@ use std::{
 
 use hotloader_backend::Phase;
 
+use hotloader_disk::Fingerprint;
+
 use super::{
     Change, ChangeKind, Content, Unreadable,
-    key::StatKey,
     listing::is_on_local_file_system,
     names::{At, Told},
     outcome::Outcome,
@@ -102,7 +103,7 @@ impl Reconciler {
             let told = self.names.slot(&at).map(|slot| slot.told);
             // With nothing to compare with, what was not touched lately is taken to be as it was.
             let unknown = told == Some(Told::Name);
-            let old = |key: StatKey| key.is_old(SystemTime::now());
+            let old = |key: Fingerprint| key.is_old(SystemTime::now());
             if !unknown || !key.is_some_and(old) {
                 self.job(at, true, jobs);
             }
@@ -241,7 +242,7 @@ impl Reconciler {
         path: &Path,
         names: &BTreeSet<At>,
         content: &Content,
-        key: StatKey,
+        key: Fingerprint,
         is_open: bool,
         now: Instant,
     ) -> Option<Instant> {
@@ -260,7 +261,7 @@ impl Reconciler {
         at: &At,
         path: &Path,
         content: &Content,
-        (key, begun): (StatKey, u32),
+        (key, begun): (Fingerprint, u32),
         named: bool,
         outcome: &mut Outcome,
         now: Instant,
@@ -269,7 +270,7 @@ impl Reconciler {
         let Some(name) = self.names.name(at) else { return };
         let confirmed = self.upkeep.is_baseline_confirmed();
         let Some(slot) = self.names.slot_mut(at) else { return };
-        let (told, new_key) = (slot.told, slot.key != key && slot.key != StatKey::default());
+        let (told, new_key) = (slot.told, slot.key != key && slot.key != Fingerprint::default());
         slot.note_key(key, begun);
         let known = match told {
             Told::Nothing | Told::Name | Told::Unreadable => false,

@@ -11,16 +11,14 @@ use std::{
 };
 
 use rustix::{
-    fd::{AsFd, OwnedFd},
-    ffi::CStr,
+    fd::AsFd,
     fs::{AtFlags, Mode, OFlags, fstat, lstat, open, statat},
     io::Errno,
 };
 
-use super::{
-    key::{StatKey, Times},
-    links::Identity,
-};
+use hotloader_disk::{Fingerprint, Magic, each_entry};
+
+use super::links::Identity;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +61,7 @@ pub(crate) struct Listing {
     /// Whether a call into it may not return, since it waits for another machine or program.
     pub(crate) may_hang: bool,
     /// The directory itself, if that tells whether anything in it came or went since.
-    stamp: Option<Times>,
+    stamp: Option<(i64, i64)>,
     names: Box<[u8]>,
     entries: Box<[Entry]>,
 }
@@ -89,10 +87,10 @@ impl Listing {
             Errno::LOOP => io::Error::from(Errno::NOTDIR),
             errno => io::Error::from(errno),
         })?;
-        let key = StatKey::of(&fstat(&fd)?);
+        let key = Fingerprint::of(&fstat(&fd)?);
         // Elsewhere a directory may change behind its time stamps, or they come from a cache.
         let kind = memo.kind(&fd, key.identity());
-        let stamp = (is_local(kind) && key.is_old(SystemTime::now())).then_some(key.times());
+        let stamp = (kind.is_local() && key.is_old(SystemTime::now())).then_some(key.times());
         // In the order of the disk, each name where it begins and ends.
         // With room for what nearly all directories have, as growing takes longer than reading.
         let (mut bytes, mut found) = (Vec::with_capacity(512), Vec::with_capacity(32));
@@ -120,7 +118,7 @@ impl Listing {
         }
         Ok(Self {
             identity: key.identity(),
-            may_hang: may_hang(kind),
+            may_hang: kind.may_hang(),
             stamp,
             names: names.into(),
             entries: entries.into(),
@@ -132,7 +130,7 @@ impl Listing {
     pub(crate) fn is_current(&self, dir: &Path) -> bool {
         self.stamp.is_some_and(|stamp| {
             lstat(dir).is_ok_and(|now| {
-                let now = StatKey::of(&now);
+                let now = Fingerprint::of(&now);
                 now.times() == stamp && now.identity() == self.identity
             })
         })
@@ -203,85 +201,24 @@ pub(crate) fn by_components(a: &Path, b: &Path) -> Ordering {
     a.iter().map(slash_first).cmp(b.iter().map(slash_first))
 }
 
-/// Calls for each entry of a directory but itself and the one above.
-fn each_entry(
-    fd: &OwnedFd,
-    mut entry: impl FnMut(&CStr, rustix::fs::FileType) -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let is_within = |name: &CStr| ![&b"."[..], b".."].contains(&name.to_bytes());
-    // rustix's `Dir` makes a string of its own for each name: a third of what it takes to list.
-    #[cfg(all(target_os = "linux", not(portable)))]
-    {
-        let mut buffer = [std::mem::MaybeUninit::uninit(); 8 * 1024];
-        let mut dir = rustix::fs::RawDir::new(fd, &mut buffer);
-        while let Some(found) = dir.next() {
-            let found = found?;
-            if is_within(found.file_name()) {
-                entry(found.file_name(), found.file_type())?;
-            }
-        }
-    }
-    #[cfg(any(not(target_os = "linux"), portable))]
-    for found in rustix::fs::Dir::read_from(fd)? {
-        let found = found?;
-        if is_within(found.file_name()) {
-            entry(found.file_name(), found.file_type())?;
-        }
-    }
-    Ok(())
-}
-
 /// The kind of the file system that was asked last: of many directories in a row nearly all are on one. Not
 /// kept for longer, as another one may be mounted under the same number later.
 #[derive(Debug, Default)]
-pub(crate) struct FileSystemMemo(Option<(u64, u32)>);
+pub(crate) struct FileSystemMemo(Option<(u64, Magic)>);
 
 impl FileSystemMemo {
-    fn kind(&mut self, fd: impl AsFd, (device, _): Identity) -> u32 {
+    fn kind(&mut self, fd: impl AsFd, (device, _): Identity) -> Magic {
         match self.0 {
             Some((known, kind)) if known == device => kind,
-            _ => self.0.insert((device, kind_of(fd))).1,
+            _ => self.0.insert((device, Magic::of(fd))).1,
         }
     }
-}
-
-/// The number by which the kernel knows a kind of file systems; 0 where it says nothing.
-fn kind_of(fd: impl AsFd) -> u32 {
-    #[cfg(all(target_os = "linux", not(portable)))]
-    return rustix::fs::fstatfs(fd).map_or(0, |fs| fs.f_type as u32);
-    #[cfg(any(not(target_os = "linux"), portable))]
-    return {
-        let _ = fd;
-        0
-    };
-}
-
-/// File systems of this kernel alone, on which whatever comes or goes changes the time of its directory.
-fn is_local(kind: u32) -> bool {
-    const LOCAL: [u32; 9] = [
-        0x0000_EF53, // ext2, ext3, ext4
-        0x5846_5342, // XFS
-        0x9123_683E, // Btrfs
-        0x0102_1994, // tmpfs
-        0xF2F5_2010, // F2FS
-        0x2FC1_2FC1, // ZFS
-        0x8584_58F6, // ramfs
-        0xCA45_1A4E, // bcachefs
-        0x3153_464A, // JFS
-    ];
-    LOCAL.contains(&kind)
-}
-
-fn may_hang(kind: u32) -> bool {
-    // A container's own files.
-    const OVERLAY: u32 = 0x794C_7630;
-    kind != 0 && kind != OVERLAY && !is_local(kind)
 }
 
 /// Whether a file lies where its attributes and its content always agree.
 pub(crate) fn is_on_local_file_system(path: &Path) -> bool {
     open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
-        .is_ok_and(|file| is_local(kind_of(file)))
+        .is_ok_and(|file| Magic::of(file).is_local())
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! From a file system that changes to a [`ChangeSet`]: settle, reconcile, and what has to be watched.
 //!
-//! This layer knows no Lua: it works on roots, names and bytes.
+//! This layer knows no Lua: it works on roots, names and bytes. What file systems are, and what tells one state of a
+//! file from another, it shares with backends: `hotloader_disk`.
 //!
 //! - `start`: [`start`] and [`scan_once`]. `watcher`: the task that leads a change through all this; `looking`: its looks at the disk.
 //! - `handle`: the other end of that task, [`WatchHandle`].
 //! - `registry`: which backends there are ([`Registry`]).
 //! - `supervisor`: the backend made of backends. `handover`: how it brings directories from one of them to
 //!   another. `lane`: one of them at work. `targets`: who shall watch what. `questions`: the barriers. `patience`: how long is waited.
-//! - `choice`: which backends a directory may have; `filesystem`: the facts that this rests on.
+//! - `choice`: which backends a directory may have.
 //! - `health`: how all of them are ([`Health`]).
 //! - `settle`: when it is quiet enough to look.
 //! - `reconcile`: what really changed, by content; what is not believed at first sight. `contents`: which files
@@ -16,7 +17,7 @@
 //! - `stall`: when a look does not come to an end. `answers`: whether a file system can be looked at at all.
 //! - `tree` and `walk`: what was seen of the disk, which logical directories that makes, and what has to
 //!   be watched. `listing` and `prefetch`: real directories, one and many.
-//! - `names`: what was told of each logical name. `key`: what tells that a file need not be read.
+//! - `names`: what was told of each logical name.
 //! - `links`: where a path really leads. `ignore`: names nobody wants. `read`: reading what may be
 //!   written meanwhile. `unfinished`: files that somebody is at work on still; `writers`: who has one
 //!   open. `vcs`: whether a checkout is under way.
@@ -26,12 +27,10 @@ mod answers;
 mod change;
 mod choice;
 mod contents;
-mod filesystem;
 mod handle;
 mod handover;
 mod health;
 mod ignore;
-mod key;
 mod lane;
 mod links;
 mod listed;
@@ -64,10 +63,10 @@ mod writers;
 pub use change::{
     Change, ChangeKind, ChangeSet, Content, ContentHash, Contents, Root, RootId, Timing, Unreadable,
 };
-pub use choice::{Choice, automatic};
-pub use filesystem::{FileSystem, MountTable, watchman_config_above};
+pub use choice::{Choice, automatic, watchman_config_above};
 pub use handle::{WatchError, WatchHandle};
 pub use health::{BackendHealth, BackendState, Health};
+pub use hotloader_disk::{FileSystem, MountTable};
 pub use listed::{Listed, ListedFile};
 pub use outcome::LinkView;
 pub use registry::{Registry, UnknownBackend};

@@ -11,9 +11,10 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use hotloader_disk::Fingerprint;
+
 use super::{
     ContentHash, RootId,
-    key::StatKey,
     listing::{Kind, Listing, join},
     prefetch::{FEW, in_parallel},
     tree::{DirName, Name},
@@ -45,7 +46,7 @@ pub(crate) struct Slot {
     racy_until: u32,
     pub(crate) hash: ContentHash,
     /// Of the file when it was read last.
-    pub(crate) key: StatKey,
+    pub(crate) key: Fingerprint,
     pub(crate) told: Told,
 }
 
@@ -61,11 +62,11 @@ impl Clock {
 
 impl Slot {
     fn new(entry: u32, told: Told) -> Self {
-        Self { entry, racy_until: 0, hash: ContentHash::NONE, key: StatKey::default(), told }
+        Self { entry, racy_until: 0, hash: ContentHash::NONE, key: Fingerprint::default(), told }
     }
 
     /// Whether a file with that key can only have the content that was read.
-    pub(crate) fn is_settled_at(&self, key: &StatKey) -> bool {
+    pub(crate) fn is_settled_at(&self, key: &Fingerprint) -> bool {
         self.racy_until == 0 && self.key == *key
     }
 
@@ -75,7 +76,7 @@ impl Slot {
     }
 
     /// Notes the key of a file that was read, the reading having begun at that time.
-    pub(crate) fn note_key(&mut self, key: StatKey, at: u32) {
+    pub(crate) fn note_key(&mut self, key: Fingerprint, at: u32) {
         let racy_for = u32::try_from(key.racy_for().as_millis()).unwrap_or(u32::MAX);
         if self.key == key {
             // Read once more after the time was over: then nothing can hide any longer.
@@ -83,7 +84,7 @@ impl Slot {
                 self.racy_until = 0;
             }
         } else {
-            let old = self.key == StatKey::default() && key.is_old(SystemTime::now());
+            let old = self.key == Fingerprint::default() && key.is_old(SystemTime::now());
             self.key = key;
             self.racy_until = if old { 0 } else { at.saturating_add(racy_for).saturating_add(1) };
         }
@@ -321,7 +322,7 @@ impl Names {
                         if slot.told != Told::Nothing {
                             self.told_as.entry((name.0, name.1.join(file))).or_insert(was);
                         }
-                        slot.key = StatKey::default();
+                        slot.key = Fingerprint::default();
                     }
                     if moved || slot.told == Told::Nothing {
                         look.push((name.clone(), entry));

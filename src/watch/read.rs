@@ -11,7 +11,9 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Content, key::StatKey, prefetch::in_parallel};
+use hotloader_disk::Fingerprint;
+
+use super::{Content, prefetch::in_parallel};
 
 /// How often a file may change under the reader before it is left for later.
 const TRIES: usize = 3;
@@ -23,7 +25,7 @@ const FEW: usize = 32;
 #[derive(Debug)]
 pub(crate) enum Read {
     /// The whole file, as it was at one moment.
-    Content(Content, StatKey),
+    Content(Content, Fingerprint),
     /// There is nothing, or something that is not on the way to a file.
     Gone,
     /// A pipe, a device, a directory: never read.
@@ -76,7 +78,7 @@ fn read_once(file: &mut File, most: usize) -> io::Result<Read> {
         return Ok(Read::TooLarge(bytes.len() as u64));
     }
     let after = fstat(&*file)?;
-    let (before, after) = (StatKey::of(&before), StatKey::of(&after));
+    let (before, after) = (Fingerprint::of(&before), Fingerprint::of(&after));
     Ok(if before == after { Read::Content(Content::new(bytes), after) } else { Read::Unstable })
 }
 

@@ -20,9 +20,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use hotloader_disk::MountTable;
+
 use super::{
     choice::{Choice, choices},
-    filesystem::MountTable,
     health::{BackendHealth, BackendState},
     lane::{Lane, LaneEvent},
     patience::Patience,

@@ -7,8 +7,9 @@ use rustix::{
     fs::{AtFlags, Mode, OFlags, open, stat, statat},
 };
 
+use hotloader_disk::Fingerprint;
+
 use super::{
-    key::StatKey,
     names::{At, Node, Slot, Told},
     prefetch::{FEW, in_parallel},
     tree::DirName,
@@ -19,7 +20,7 @@ use super::{
 pub(crate) struct Suspect {
     pub(crate) at: At,
     /// What it looks like now, if it can be seen.
-    pub(crate) key: Option<StatKey>,
+    pub(crate) key: Option<Fingerprint>,
 }
 
 /// The files of these directories that do not look as they did when they were read.
@@ -39,15 +40,15 @@ pub(crate) fn suspects(name: &DirName, node: &Node) -> Vec<Suspect> {
     node.slots.iter().filter_map(suspect).collect()
 }
 
-fn key(dir: Option<&OwnedFd>, node: &Node, entry: u32) -> Option<StatKey> {
+fn key(dir: Option<&OwnedFd>, node: &Node, entry: u32) -> Option<Fingerprint> {
     let stat = match node.link(entry) {
         Some(real) => stat(real),
         None => statat(dir?, node.listing.name(entry), AtFlags::SYMLINK_NOFOLLOW),
     };
-    stat.ok().map(|stat| StatKey::of(&stat))
+    stat.ok().map(|stat| Fingerprint::of(&stat))
 }
 
 /// What a file looks like, links not followed.
-pub(crate) fn key_of(path: &Path) -> io::Result<StatKey> {
-    Ok(StatKey::of(&rustix::fs::lstat(path)?))
+pub(crate) fn key_of(path: &Path) -> io::Result<Fingerprint> {
+    Ok(Fingerprint::of(&rustix::fs::lstat(path)?))
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::key::StatKey;
+use hotloader_disk::Fingerprint;
 
 /// A file that had content and has none now, or that somebody has open for writing, is waited for so long
 /// after it changed last.
@@ -50,7 +50,7 @@ pub(crate) struct Unfinished(BTreeMap<PathBuf, Held>);
 
 #[derive(Debug)]
 struct Held {
-    key: StatKey,
+    key: Fingerprint,
     /// When it was first seen so.
     since: Instant,
     /// When it was first seen as it is.
@@ -63,7 +63,7 @@ struct Held {
 }
 
 impl Held {
-    fn new(key: StatKey, now: Instant) -> Self {
+    fn new(key: Fingerprint, now: Instant) -> Self {
         Self { key, since: now, changed: now, grew: false, was_open: false, is_held: true, is_said: false }
     }
 }
@@ -92,13 +92,19 @@ impl Unfinished {
     }
 
     /// When to look at a file again before it is believed; `None`: it is finished, as far as can be known.
-    pub(crate) fn wait(&mut self, file: &Path, key: StatKey, signs: Signs, now: Instant) -> Option<Instant> {
+    pub(crate) fn wait(
+        &mut self,
+        file: &Path,
+        key: Fingerprint,
+        signs: Signs,
+        now: Instant,
+    ) -> Option<Instant> {
         let held = self.0.entry(file.to_owned()).or_insert_with(|| Held::new(key, now));
         if held.key.identity() != key.identity() {
             // Another file took its place: what was waited for will not come.
             *held = Held::new(key, now);
         } else if held.key != key {
-            held.grew = held.key.size() > 0 && key.size() > held.key.size();
+            held.grew = held.key.size > 0 && key.size > held.key.size;
             (held.key, held.changed) = (key, now);
         }
         if !held.is_held {
@@ -161,6 +167,10 @@ impl Signs {
 mod tests {
     use super::*;
 
+    fn file(ino: u64, size: u64) -> Fingerprint {
+        Fingerprint { ino, size, ..Fingerprint::default() }
+    }
+
     const MS: Duration = Duration::from_millis(1);
     const SAVED: Signs = Signs { is_empty: false, is_new: false, is_open: false };
     const EMPTIED: Signs = Signs { is_empty: true, ..SAVED };
@@ -169,7 +179,7 @@ mod tests {
     /// Looks at a file of so many bytes whenever it asks for it, until it is believed or that time has come.
     fn looks(unfinished: &mut Unfinished, size: u64, signs: Signs, from: Instant, until: Instant) -> Instant {
         let mut now = from;
-        while let Some(again) = unfinished.wait(Path::new("/x"), StatKey::of_file(1, size), signs, now) {
+        while let Some(again) = unfinished.wait(Path::new("/x"), file(1, size), signs, now) {
             assert!(again > now);
             if again >= until {
                 return until;
@@ -182,7 +192,7 @@ mod tests {
     #[test]
     fn what_is_saved_and_closed_is_believed_at_once() {
         let (mut unfinished, start) = (Unfinished::default(), Instant::now());
-        assert_eq!(unfinished.wait(Path::new("/x"), StatKey::of_file(1, 9), SAVED, start), None);
+        assert_eq!(unfinished.wait(Path::new("/x"), file(1, 9), SAVED, start), None);
         assert!(unfinished.is_empty());
     }
 
@@ -192,7 +202,7 @@ mod tests {
         let three = start + 3000 * MS;
         assert_eq!(looks(&mut unfinished, 0, EMPTIED, start, three), three);
         assert_eq!(unfinished.said(), [Path::new("/x")]);
-        assert_eq!(unfinished.wait(Path::new("/x"), StatKey::of_file(1, 9), SAVED, three), None);
+        assert_eq!(unfinished.wait(Path::new("/x"), file(1, 9), SAVED, three), None);
         assert!(unfinished.said().is_empty());
     }
 
@@ -220,12 +230,8 @@ mod tests {
         assert_eq!(believed, [MOST, MOST * 2 + 100 * MS]);
         let far = now + 60_000 * MS;
         assert_eq!(looks(&mut unfinished, 400, OPEN, now, far), now + PATIENCE);
-        assert!(unfinished.wait(Path::new("/x"), StatKey::of_file(1, 401), OPEN, far).is_some());
-        assert_eq!(
-            unfinished.wait(Path::new("/x"), StatKey::of_file(1, 402), SAVED, far),
-            None,
-            "it is closed"
-        );
+        assert!(unfinished.wait(Path::new("/x"), file(1, 401), OPEN, far).is_some());
+        assert_eq!(unfinished.wait(Path::new("/x"), file(1, 402), SAVED, far), None, "it is closed");
     }
 
     #[test]
@@ -246,8 +252,8 @@ mod tests {
     #[test]
     fn what_took_the_place_of_a_file_that_was_waited_for_is_not_waited_for() {
         let (mut unfinished, start) = (Unfinished::default(), Instant::now());
-        assert!(unfinished.wait(Path::new("/x"), StatKey::of_file(1, 1), OPEN, start).is_some());
-        let other = StatKey::of_file(7, 9);
+        assert!(unfinished.wait(Path::new("/x"), file(1, 1), OPEN, start).is_some());
+        let other = file(7, 9);
         assert_eq!(unfinished.wait(Path::new("/x"), other, SAVED, start + MS), None);
     }
 }

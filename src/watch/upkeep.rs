@@ -20,10 +20,10 @@ use std::{
 
 use hotloader_backend::{HintSet, Phase};
 
+use hotloader_disk::{Fingerprint, MountTable};
+
 use super::{
     Change, ChangeKind, Contents, Root,
-    filesystem::MountTable,
-    key::StatKey,
     links::{Identity, is_absence},
     listing::{Kind, Listing},
     names::{At, Told},
@@ -355,7 +355,7 @@ pub(crate) struct HardLinks {
 
 impl HardLinks {
     /// Notes a file if it has other names.
-    pub(crate) fn note(&mut self, key: &StatKey, file: &Path, now: Instant) {
+    pub(crate) fn note(&mut self, key: &Fingerprint, file: &Path, now: Instant) {
         if !key.is_hard_linked() {
             return;
         }

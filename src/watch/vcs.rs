@@ -11,7 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{key::StatKey, survey::key_of, writers::open_for_writing};
+use hotloader_disk::Fingerprint;
+
+use super::{survey::key_of, writers::open_for_writing};
 
 /// The locks of every repository that some directories are in.
 #[derive(Debug, Default)]
@@ -28,7 +30,7 @@ pub(crate) struct VcsLocks {
 struct Lock {
     /// Where the repository is.
     dir: PathBuf,
-    key: StatKey,
+    key: Fingerprint,
 }
 
 impl VcsLocks {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use hotloader_disk::{Fingerprint, racy_for};
 #[cfg(all(target_os = "linux", not(portable)))]
 use rustix::fs::{StatxFlags, statx};
 use rustix::{
@@ -19,12 +20,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::contents::Contents;
 
-/// Two writes this close may leave the same time stamp on a file system that counts nanoseconds: they
-/// are taken from a clock that ticks with the kernel's timer.
-const TICK: Duration = Duration::from_millis(20);
-
-/// The same where the stamps are whole seconds (or even ones, on FAT): ext2, sftp.
-const WHOLE_SECONDS: Duration = Duration::from_secs(2);
+/// How soon a directory whose age nobody knows may be another, with the same inode.
+const UNKNOWN_AGE: Duration = Duration::from_secs(2);
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -150,29 +147,17 @@ impl Key {
         Ok(Self { mode: DIRECTORY, dev, ino, mtime: born, ctime: born, ..Self::UNANSWERED })
     }
 
-    #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
     fn from_stat(stat: &Stat) -> Self {
-        let Identity { dev, ino, mode } = stat.into();
-        Self {
-            mode,
-            dev,
-            ino,
-            size: stat.st_size as u64,
-            mtime: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            ctime: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-            content: 0,
-        }
+        let Fingerprint { dev, ino, size, mtime, ctime, mode, .. } = Fingerprint::of(stat);
+        Self { mode, dev, ino, size, mtime, ctime, content: 0 }
     }
 
     /// For how long after it was first seen another write could leave the very same key.
     pub(crate) fn racy_for(&self) -> Duration {
         if self.is_timeless() {
-            // A directory whose age nobody knows may be another by now, with the same inode.
-            if self.mode == DIRECTORY { WHOLE_SECONDS } else { Duration::ZERO }
-        } else if self.mtime % SECOND == 0 && self.ctime % SECOND == 0 {
-            WHOLE_SECONDS
+            if self.mode == DIRECTORY { UNKNOWN_AGE } else { Duration::ZERO }
         } else {
-            TICK
+            racy_for((self.mtime, self.ctime))
         }
     }
 
@@ -195,6 +180,7 @@ impl Key {
     }
 }
 
+#[cfg(all(target_os = "linux", not(portable)))]
 fn nanoseconds(seconds: i64, rest: i64) -> i64 {
     seconds.wrapping_mul(SECOND).wrapping_add(rest)
 }
@@ -209,9 +195,9 @@ pub(crate) struct Identity {
 }
 
 impl From<&Stat> for Identity {
-    #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other systems")]
     fn from(stat: &Stat) -> Self {
-        Self { dev: stat.st_dev as u64, ino: stat.st_ino as u64, mode: stat.st_mode as u32 }
+        let Fingerprint { dev, ino, mode, .. } = Fingerprint::of(stat);
+        Self { dev, ino, mode }
     }
 }
 
@@ -272,15 +258,6 @@ mod tests {
         ] {
             assert_eq!(Absence::from(errno), Absence::Unknown, "{errno}");
         }
-    }
-
-    #[test]
-    fn whole_seconds_are_racy_for_longer_than_fine_stamps() {
-        let base = Key::for_test(0o100_644, 0);
-        let whole = Key { mtime: 4 * SECOND, ctime: 5 * SECOND, ..base };
-        assert_eq!(whole.racy_for(), WHOLE_SECONDS);
-        assert_eq!(base.racy_for(), TICK);
-        assert_eq!(Key { mtime: 4 * SECOND, ..base }.racy_for(), TICK, "an mtime set by hand");
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::{
     time::SystemTime,
 };
 
+use hotloader_disk::each_entry;
 use rustix::{
-    fd::{AsFd, OwnedFd},
+    fd::AsFd,
     ffi::CStr,
-    fs::{FileType, Mode, OFlags, fstat, open},
+    fs::{Mode, OFlags, fstat, open},
     io::Errno,
 };
 
@@ -86,11 +87,12 @@ impl Listing {
                 mount_points.is_some_and(|names| names.contains(OsStr::from_bytes(name.to_bytes())));
             let key = match Key::of(fd.as_fd(), dir, name, kind, is_mount_point, contents.as_deref_mut()) {
                 Ok(key) => key,
-                Err(errno) if Absence::from(errno) == Absence::Gone => return,
+                Err(errno) if Absence::from(errno) == Absence::Gone => return Ok(()),
                 Err(_) => Key::UNANSWERED,
             };
             heard();
             self.push(name, key);
+            Ok(())
         })
     }
 
@@ -124,31 +126,6 @@ impl Listing {
         entries.iter().for_each(|(name, key)| listing.push(name, *key));
         listing
     }
-}
-
-/// Calls for each entry of a directory but itself and the one above.
-fn each_entry(fd: &OwnedFd, mut entry: impl FnMut(&CStr, FileType)) -> Result<(), Errno> {
-    let is_within = |name: &CStr| ![&b"."[..], b".."].contains(&name.to_bytes());
-    // rustix's `Dir` takes a large buffer for each directory and makes a string of its own for each name.
-    #[cfg(all(target_os = "linux", not(portable)))]
-    {
-        let mut buffer = [std::mem::MaybeUninit::uninit(); 8 * 1024];
-        let mut dir = rustix::fs::RawDir::new(fd, &mut buffer);
-        while let Some(found) = dir.next() {
-            let found = found?;
-            if is_within(found.file_name()) {
-                entry(found.file_name(), found.file_type());
-            }
-        }
-    }
-    #[cfg(any(not(target_os = "linux"), portable))]
-    for found in rustix::fs::Dir::read_from(fd)? {
-        let found = found?;
-        if is_within(found.file_name()) {
-            entry(found.file_name(), found.file_type());
-        }
-    }
-    Ok(())
 }
 
 impl Record {

@@ -2,51 +2,21 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs::File,
     io::{Read, Seek},
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use hotloader_disk::{Kind, MountTable};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Where the kernel tells what is mounted, as this process sees it.
 const TABLE: &str = "/proc/self/mountinfo";
 
-/// File systems whose other end is a program or another machine, which may tell new attributes before
-/// new content.
-const REMOTE: &[&str] = &[
-    "9p",
-    "acfs",
-    "afs",
-    "beegfs",
-    "ceph",
-    "cifs",
-    "coda",
-    "gfs2",
-    "glusterfs",
-    "gpfs",
-    "lustre",
-    "ncpfs",
-    "nfs",
-    "nfs4",
-    "ocfs2",
-    "orangefs",
-    "smb3",
-    "smbfs",
-    "vboxsf",
-    "virtiofs",
-    "vmhgfs",
-];
-
-/// One file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Device {
-    major: u32,
-    minor: u32,
-}
+/// The numbers of a file system.
+pub(crate) type Device = (u32, u32);
 
 /// A place where a file system is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +32,7 @@ pub(crate) type MountPoints = HashMap<PathBuf, HashSet<OsString>>;
 /// What is mounted.
 #[derive(Debug)]
 pub(crate) struct Mounts {
-    /// Of two mounts at one place the later hides the one before.
+    /// Those that are seen, by where they are.
     table: HashMap<PathBuf, Mount>,
     points: Arc<MountPoints>,
     /// Stays open: it tells whether something changed since it was read.
@@ -74,7 +44,7 @@ pub(crate) struct Mounts {
 impl Mounts {
     /// Where there is no such table, all is taken for one file system.
     pub(crate) fn new() -> Self {
-        let unknown = Mount { device: Device { major: 0, minor: 0 }, at: "/".into(), is_remote: false };
+        let unknown = Mount { device: (0, 0), at: "/".into(), is_remote: false };
         let file = File::open(TABLE).ok();
         let mut mounts = Self { table: HashMap::new(), points: Arc::default(), file, unknown };
         mounts.read();
@@ -85,7 +55,7 @@ impl Mounts {
         let Some(file) = &mut self.file else { return };
         let mut text = Vec::new();
         if file.rewind().and_then(|()| file.read_to_end(&mut text)).is_ok() {
-            self.table = parse(&text);
+            self.table = seen(&text);
             self.points = points(&self.table).into();
         }
     }
@@ -141,41 +111,14 @@ fn points(table: &HashMap<PathBuf, Mount>) -> MountPoints {
     points
 }
 
-fn parse(table: &[u8]) -> HashMap<PathBuf, Mount> {
-    let mounts = table.split(|&byte| byte == b'\n').filter_map(parse_line);
-    mounts.map(|mount| (mount.at.clone(), mount)).collect()
-}
-
-/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`, see
-/// proc_pid_mountinfo(5).
-fn parse_line(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|&byte| byte == b' ');
-    let (major, minor) = std::str::from_utf8(fields.nth(2)?).ok()?.split_once(':')?;
-    let at = PathBuf::from(OsStr::from_bytes(&unescape(fields.nth(1)?)));
-    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    let kind = String::from_utf8_lossy(kind);
-    let is_remote = kind == "fuse" || kind.starts_with("fuse.") || REMOTE.contains(&&*kind);
-    Some(Mount { device: Device { major: major.parse().ok()?, minor: minor.parse().ok()? }, at, is_remote })
-}
-
-/// A space, a tab, a newline and a backslash are written as three octal digits.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(code) if byte == b'\\' => {
-                plain.push(code);
-                rest = &after[3..];
-            }
-            _ => {
-                plain.push(byte);
-                rest = after;
-            }
-        }
-    }
-    plain
+/// Of those that are seen, where: what is mounted over others hides them.
+fn seen(table: &[u8]) -> HashMap<PathBuf, Mount> {
+    let table = MountTable::parse_bytes(table);
+    let mount = |(at, mount): (&Path, &hotloader_disk::Mount)| {
+        let is_remote = Kind::of(&mount.kind).is_remote();
+        (at.to_owned(), Mount { device: mount.device, at: at.to_owned(), is_remote })
+    };
+    table.visible().into_iter().map(mount).collect()
 }
 
 #[cfg(test)]
@@ -188,12 +131,14 @@ mod tests {
 41 27 0:51 / /mnt/over rw shared:7 master:1 - tmpfs tmpfs rw\n\
 42 41 0:52 /sub /mnt/over rw shared:8 - nfs4 server:/x rw\n\
 43 27 254:0 /srv /mnt/bind rw - ext4 /dev/vda rw\n\
+44 27 0:53 / /hidden/below rw - nfs4 server:/x rw\n\
+45 27 0:54 / /hidden rw - tmpfs tmpfs rw\n\
 a line of another kind\n";
 
     fn of(dir: &str) -> (u32, bool) {
-        let mounts = Mounts { table: parse(SAMPLE), file: None, ..Mounts::new() };
+        let mounts = Mounts { table: seen(SAMPLE), file: None, ..Mounts::new() };
         let mount = mounts.of(Path::new(dir));
-        (mount.device.minor, mount.is_remote)
+        (mount.device.1, mount.is_remote)
     }
 
     #[test]
@@ -203,11 +148,12 @@ a line of another kind\n";
         assert_eq!(of("/mnt/with spaces"), (0, false));
         assert_eq!(of("/mnt/over"), (52, true));
         assert_eq!(of("/mnt/bind/x"), of("/x"), "one file system, two places");
+        assert_eq!(of("/hidden/below/x"), (54, false), "what is mounted over it counts");
     }
 
     #[test]
     fn each_of_many_directories_is_on_the_mount_that_it_is_on_alone() {
-        let table = parse(SAMPLE);
+        let table = seen(SAMPLE);
         let mounts = Mounts { points: points(&table).into(), table, file: None, ..Mounts::new() };
         let dirs = ["/", "/home", "/home/a", "/home/b", "/mnt", "/mnt/a", "/mnt/over", "/mnt/over/a"];
         let more = ["/mnt/over/b", "/mnt/with space", "/mnt/with space/a", "/mnt/with spaces", "/var"];

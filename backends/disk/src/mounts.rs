@@ -5,11 +5,14 @@
 //! asks no file system anything: the server of a dead NFS mount would keep whoever asks waiting.
 
 use std::{
+    collections::HashMap,
     ffi::OsString,
     fs,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
+
+use crate::kinds::{Kind, OVERLAY, UNKNOWN, ask};
 
 /// The mounts of this process, as they were when the table was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,12 +20,17 @@ pub struct MountTable {
     mounts: Vec<Mount>,
 }
 
+/// A line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Mount {
+pub struct Mount {
     id: u64,
     parent: u64,
-    point: PathBuf,
-    kind: String,
+    /// The major and minor number of the file system.
+    pub device: (u32, u32),
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// As the kernel calls it.
+    pub kind: String,
     source: String,
     /// Of the file system, not of the mount; each still escaped, since one may contain a comma.
     options: Vec<u8>,
@@ -55,7 +63,8 @@ impl MountTable {
         Self::parse_bytes(text.as_bytes())
     }
 
-    fn parse_bytes(text: &[u8]) -> Self {
+    /// The same of bytes: names need not be text.
+    pub fn parse_bytes(text: &[u8]) -> Self {
         Self { mounts: text.split(|&byte| byte == b'\n').filter_map(mount).collect() }
     }
 
@@ -72,7 +81,7 @@ impl MountTable {
     pub fn is_made_up(&self, path: &Path) -> bool {
         let at = self.file_system(path);
         // In a container `/dev` is an ordinary tmpfs.
-        is_made_up(&at.kind) || at.kind == "devtmpfs" || at.mount_point == Path::new("/dev")
+        Kind::of(&at.kind) == Kind::MadeUp || at.kind == "devtmpfs" || at.mount_point == Path::new("/dev")
     }
 
     /// Whether something is mounted at exactly this path.
@@ -84,6 +93,13 @@ impl MountTable {
     /// where it comes from does not reach such a mount, which keeps the old one.
     pub fn is_file_mount(&self, path: &Path) -> bool {
         self.is_mount_point(path) && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
+    }
+
+    /// The mount that is seen at each place where something is mounted. A path is on that of the nearest one
+    /// above it.
+    pub fn visible(&self) -> HashMap<&Path, &Mount> {
+        let seen = |mount: &'_ Mount| self.mount_of(&mount.point).filter(|seen| seen.point == mount.point);
+        self.mounts.iter().filter_map(|mount| Some((&*mount.point, seen(mount)?))).collect()
     }
 
     /// Goes down from mount to mount as the kernel does. The longest mount point alone would be wrong
@@ -108,8 +124,9 @@ impl MountTable {
     }
 
     fn judged(&self, mount: &Mount) -> FileSystem {
-        let (mut reports_changes, mut why) = judge(&mount.kind);
-        if mount.kind == "overlay"
+        let kind = Kind::of(&mount.kind);
+        let (mut reports_changes, mut why) = (kind.reports_changes(), kind.why(&mount.kind));
+        if mount.kind == OVERLAY
             && let Some((layer, below)) = self.silent_layer(mount)
         {
             reports_changes = false;
@@ -130,7 +147,7 @@ impl MountTable {
             let below = self.mount_of(&layer)?;
             // In a container the layers are named as the host sees them, and that is not to be seen here.
             // An overlay on an overlay is looked into no further.
-            (below.kind != "overlay")
+            (below.kind != OVERLAY)
                 .then(|| self.judged(below))
                 .filter(|below| !below.reports_changes)
                 .map(|below| (layer, below))
@@ -138,22 +155,18 @@ impl MountTable {
     }
 }
 
-/// The file `.watchmanconfig` in a directory or the nearest one above it: somebody means Watchman to
-/// watch here.
-pub fn watchman_config_above(dir: &Path) -> Option<PathBuf> {
-    dir.ancestors().map(|dir| dir.join(".watchmanconfig")).find(|path| path.is_file())
-}
-
 /// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG]... - KIND SOURCE OPTIONS`
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
     let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
     let (id, parent) = (number()?, number()?);
-    let point = PathBuf::from(OsString::from_vec(unescaped(fields.nth(2)?)));
+    let (major, minor) = std::str::from_utf8(fields.next()?).ok()?.split_once(':')?;
+    let device = (major.parse().ok()?, minor.parse().ok()?);
+    let point = PathBuf::from(OsString::from_vec(unescaped(fields.nth(1)?)));
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let mut text = || Some(String::from_utf8_lossy(&unescaped(rest.next()?)).into_owned());
     let (kind, source) = (text()?, text()?);
-    Some(Mount { id, parent, point, kind, source, options: rest.next().unwrap_or_default().to_vec() })
+    Some(Mount { id, parent, device, point, kind, source, options: rest.next().unwrap_or_default().to_vec() })
 }
 
 /// `\040` is a space: the kernel writes so what would end a field, and the backslash.
@@ -208,115 +221,17 @@ fn split_at_colons(value: &[u8]) -> Vec<Vec<u8>> {
     parts
 }
 
-/// Whether a kind of file system holds nothing but what the kernel says.
-fn is_made_up(kind: &str) -> bool {
-    matches!(
-        kind,
-        "proc"
-            | "sysfs"
-            | "devpts"
-            | "cgroup"
-            | "cgroup2"
-            | "debugfs"
-            | "tracefs"
-            | "securityfs"
-            | "configfs"
-            | "pstore"
-            | "bpf"
-            | "efivarfs"
-            | "binfmt_misc"
-            | "fusectl"
-            | "selinuxfs"
-            | "nsfs"
-            | "rpc_pipefs"
-            | "mqueue"
-            | "resctrl"
-    )
-}
-
-/// Whether a kind of file system reports changes, and why.
-fn judge(kind: &str) -> (bool, String) {
-    let why = match kind {
-        "nfs" | "nfs4" | "cifs" | "smb" | "smb3" | "smbfs" | "ncpfs" | "afs" | "coda" | "ceph" | "lustre"
-        | "glusterfs" | "beegfs" | "orangefs" | "pvfs2" | "gpfs" | "panfs" | "wekafs" | "davfs" => {
-            "is a network file system: the kernel reports no change made by others"
-        }
-        "gfs2" | "ocfs2" | "acfs" => {
-            "is shared between machines: the kernel reports no change made by the others"
-        }
-        "9p" | "virtiofs" | "vboxsf" | "prl_fs" | "vmhgfs" | "drvfs" | "fakeowner" => {
-            "comes from outside of this virtual machine: the kernel reports no change made there"
-        }
-        "fuseblk" => "is served by a program on a device: the kernel reports no change made behind it",
-        "fuse" => "is served by a program: the kernel reports no change made behind it",
-        _ if kind.starts_with("fuse.") => {
-            "is served by a program: the kernel reports no change made behind it"
-        }
-        "autofs" => "is a place where something will be mounted, most likely from the network",
-        _ if is_made_up(kind) => "is made up by the kernel when it is read: no change of it is reported",
-        "unknown" => return (true, "the file system is unknown: taken for a local one".into()),
-        _ => return (true, format!("{kind} is a local file system: the kernel reports every change")),
-    };
-    (false, format!("{kind} {why}"))
-}
-
 /// Asks the nearest thing that exists. This may take as long as the file system likes.
 fn asked(path: &Path) -> FileSystem {
-    let kind = path.ancestors().find_map(kind_by_magic).unwrap_or("unknown");
-    let (reports_changes, why) = judge(kind);
+    let name = path.ancestors().find_map(ask).unwrap_or(UNKNOWN);
+    let kind = Kind::of(name);
     FileSystem {
-        kind: kind.into(),
+        kind: name.into(),
         mount_point: path.to_owned(),
         source: String::new(),
-        reports_changes,
-        why,
+        reports_changes: kind.reports_changes(),
+        why: kind.why(name),
     }
-}
-
-/// From statfs(2), which tells no more than the family: `fuse` for each FUSE file system.
-#[cfg(all(target_os = "linux", not(portable)))]
-fn kind_by_magic(path: &Path) -> Option<&'static str> {
-    let magic = rustix::fs::statfs(path).ok()?.f_type;
-    // Its type differs between machines, and so does its sign; the lower half is what counts.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "magic numbers have 32 bits")]
-    let kind = match magic as u32 {
-        0x6969 => "nfs",
-        0xFF53_4D42 => "cifs",
-        0xFE53_4D42 => "smb3",
-        0x517B => "smbfs",
-        0x0102_1997 => "9p",
-        0x6573_5546 => "fuse",
-        0x5346_414F | 0x6B41_4653 => "afs",
-        0x00C3_6400 => "ceph",
-        0x0BD0_0BD0 => "lustre",
-        0x0116_1970 => "gfs2",
-        0x7461_636F => "ocfs2",
-        0x1983_0326 => "beegfs",
-        0x2003_0528 => "orangefs",
-        0x786F_4256 => "vboxsf",
-        0xBACB_ACBC => "vmhgfs",
-        0x7375_7245 => "coda",
-        0x0187 => "autofs",
-        0x794C_7630 => "overlay",
-        0x9FA0 => "proc",
-        0x6265_6572 => "sysfs",
-        0x1CD1 => "devpts",
-        0x0027_E0EB => "cgroup",
-        0x6367_7270 => "cgroup2",
-        0x6462_6720 => "debugfs",
-        0x0102_1994 => "tmpfs",
-        0xEF53 => "ext4",
-        0x5846_5342 => "xfs",
-        0x9123_683E => "btrfs",
-        0x2FC1_2FC1 => "zfs",
-        _ => "unknown",
-    };
-    Some(kind)
-}
-
-#[cfg(any(not(target_os = "linux"), portable))]
-fn kind_by_magic(_: &Path) -> Option<&'static str> {
-    None
 }
 
 #[cfg(test)]
@@ -415,6 +330,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_seen_at_each_place_says_of_each_path_what_the_whole_table_says() {
+        let table = MountTable::parse(&format!(
+            "{ROOT}2 1 0:40 / /a/b rw - nfs4 files:/x rw\n3 1 0:41 / /a rw - tmpfs none rw\n\
+             4 3 0:42 / /a/c rw - ext4 x rw\n5 4 0:43 / /a/c rw - xfs x rw\n6 1 8:1 /srv /bind rw - ext4 x rw\n"
+        ));
+        let visible = table.visible();
+        assert!(!visible.contains_key(Path::new("/a/b")), "it is hidden");
+        for path in ["/", "/x", "/a", "/a/b", "/a/b/c", "/a/c", "/a/c/d", "/a/cd", "/bind/x"].map(Path::new) {
+            let nearest = path.ancestors().find_map(|above| visible.get(above).copied());
+            assert_eq!(nearest, table.mount_of(path), "{path:?}");
+        }
+    }
+
+    #[test]
     fn a_table_without_a_root_is_used_for_what_it_has() {
         let table = MountTable::parse("5 99 0:40 / /jail/nfs rw - nfs4 files:/x rw\n");
         assert_eq!(at(&table, "/jail/nfs/x").kind, "nfs4");
@@ -473,16 +402,5 @@ mod tests {
         assert!(with(file_text, "ext4", "/dev/sda1", "rw").is_file_mount(&file));
         assert!(!with(dir_text, "ext4", "/dev/sda1", "rw").is_file_mount(&file));
         assert!(!with(dir_text, "ext4", "/dev/sda1", "rw").is_file_mount(dir.path()));
-    }
-
-    #[test]
-    fn the_nearest_watchman_config_above_is_found() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = dir.path().join("a/b");
-        fs::create_dir_all(&deep).unwrap();
-        assert_eq!(watchman_config_above(&deep), None);
-        let config = dir.path().join(".watchmanconfig");
-        fs::write(&config, "{}").unwrap();
-        assert_eq!(watchman_config_above(&deep), Some(config));
     }
 }
