@@ -21,7 +21,7 @@ use hotloader_backend::{
 };
 use lua_hotloader::{
     config::WatchConfig,
-    watch::{self, Contents, Registry, Root, RootId},
+    watch::{self, Registry, Root, RootId},
 };
 
 /// What tells two states of a directory entry apart: inode, mode, size, and two times in nanoseconds.
@@ -111,18 +111,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut registry = Registry::with_builtin();
     registry.register("minimal", |_| Ok(Box::new(MinimalBackend { interval: Duration::from_millis(200) })));
     let settings = WatchConfig { backend: "minimal".into(), ..WatchConfig::default() };
-    let root = Root {
-        id: RootId("dir"),
-        dir,
-        extension: None,
-        recursive: true,
-        contents: Contents::WhenChanged,
-        max_file: Root::MAX_FILE,
-    };
+    let root = Root { id: RootId("dir"), dir, extension: None, recursive: true, max_file: Root::MAX_FILE };
     let (_watching, mut sets) = watch::start(&settings, vec![root], &registry).await?;
     while let Some(set) = sets.recv().await {
         if set.initial {
-            println!("{} files", set.listed.len());
+            println!("{} files", set.changes.len());
         } else {
             println!("{:?}", set.changes.iter().map(|change| &change.name).collect::<Vec<_>>());
         }

@@ -20,7 +20,7 @@ use crate::{
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
     status::{Calendar, ReloadLog, Status},
     telemetry::Metrics,
-    watch::{Contents, Health, Registry, Root, WatchError},
+    watch::{Health, Registry, Root, WatchError},
     web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
 };
 
@@ -84,7 +84,7 @@ impl Server {
 
         let layout = SiteLayout { lua: config.lua.path.clone(), viewdefs: config.viewdefs.path.clone() };
         let lua_dir = site.join(&config.lua.path);
-        let roots = roots(site, &config, Contents::AtStart);
+        let roots = roots(site, &config);
         let watch = config.watch.clone().in_site(site);
         let reloads = Arc::new(ReloadLog::default());
         let hot_loader = if config.lua.hotload {
@@ -190,10 +190,10 @@ fn telling(site: &Path, hotload: &HotloadConfig, is_concealing: bool) -> Telling
 }
 
 /// What is watched of the site in a directory.
-pub(crate) fn roots(site: &Path, config: &Config, contents: Contents) -> Vec<Root> {
+pub(crate) fn roots(site: &Path, config: &Config) -> Vec<Root> {
     let root = |id, path: &Path, extension, recursive| {
         let (dir, extension) = (site.join(path), Some(extension));
-        Root { id, dir, extension, recursive, contents, max_file: config.lua.max_file.as_usize() }
+        Root { id, dir, extension, recursive, max_file: config.lua.max_file.as_usize() }
     };
     vec![
         root(LUA_ROOT, &config.lua.path, "lua", true),

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{self, BackendChoice, Config, LoggingConfig, Overrides, WatchConfig},
     server, telemetry,
-    watch::{self, ChangeSet, Contents, LinkView, MountTable, Registry, Root, RootId, WatchHandle},
+    watch::{self, ChangeSet, LinkView, MountTable, Registry, Root, RootId, WatchHandle},
 };
 
 /// Whoever looks at a tree for longer waits for a file system that does not answer.
@@ -69,17 +69,10 @@ impl Subject {
         let lua = dir.join(&config.lua.path);
         let is_site = args.config.is_some() || file.is_file() || lua.join(&config.lua.main).is_file();
         let roots = if is_site {
-            server::roots(&dir, &config, Contents::WhenChanged)
+            server::roots(&dir, &config)
         } else {
-            let (dir, contents) = (dir.clone(), Contents::WhenChanged);
-            vec![Root {
-                id: RootId("path"),
-                dir,
-                extension: None,
-                recursive: true,
-                contents,
-                max_file: Root::MAX_FILE,
-            }]
+            let dir = dir.clone();
+            vec![Root { id: RootId("path"), dir, extension: None, recursive: true, max_file: Root::MAX_FILE }]
         };
         Self { settings: config.watch.in_site(&dir), dir, is_site, file, roots }
     }
@@ -132,7 +125,7 @@ async fn examine(subject: &Subject, report: &mut Report) {
     let wanting = places.iter().filter(|place| by_config || place.wants_watchman());
     let wanting: Vec<PathBuf> = wanting.map(|place| place.dir().to_owned()).collect();
     watchman.problems(&wanting, by_config).into_iter().for_each(|problem| report.problem(problem));
-    let files: Vec<PathBuf> = watched.first.listed.iter().map(|file| file.path).collect();
+    let files: Vec<PathBuf> = watched.first.changes.iter().map(|file| file.path.clone()).collect();
     let on_disk = doctor_places::problems_on_disk(&links, files.iter().map(PathBuf::as_path), &mounts);
     on_disk.into_iter().for_each(|problem| report.problem(problem));
     round_trip(watched, subject, report).await;
@@ -223,7 +216,7 @@ async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
             format!(
                 "after {}: {} files, {} directories watched",
                 ms(watched.took),
-                watched.first.listed.len(),
+                watched.first.changes.len(),
                 watched.handle.links().watched_dirs.len()
             ),
         ],

@@ -137,7 +137,7 @@ pub(super) fn problems_on_disk<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::{Contents, RootId};
+    use crate::watch::RootId;
 
     const MOUNTS: &str = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:40 / /net rw - nfs4 files:/x rw\n";
 
@@ -147,7 +147,6 @@ mod tests {
             dir: dir.into(),
             extension: None,
             recursive: true,
-            contents: Contents::WhenChanged,
             max_file: Root::MAX_FILE,
         }
     }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{self, Overrides, WatchConfig},
     telemetry,
-    watch::{self, BackendHealth, Contents, Registry, Root, RootId, WatchHandle},
+    watch::{self, BackendHealth, Registry, Root, RootId, WatchHandle},
 };
 
 /// How long stopping may take; it holds nothing that matters.
@@ -55,7 +55,6 @@ async fn follow(
         dir: args.path.clone(),
         extension: None,
         recursive: true,
-        contents: Contents::AtStart,
         max_file: Root::MAX_FILE,
     }];
     let registry = Registry::with_builtin();
@@ -70,7 +69,7 @@ async fn follow(
         path: args.path.clone(),
         backends: at_work(&handle),
         generation: 1,
-        files: first.changes.len() + first.listed.len(),
+        files: first.changes.len(),
         dirs: handle.links().watched_dirs.len(),
         ms: begun.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
     };

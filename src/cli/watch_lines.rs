@@ -54,8 +54,7 @@ pub(super) struct Generation {
 
 impl Generation {
     pub(super) fn new(generation: u64, set: &ChangeSet) -> Self {
-        let added = set.listed.iter().map(|file| escaped(file.name.as_os_str())).collect();
-        let mut this = Self { generation, added, ..Self::default() };
+        let mut this = Self { generation, ..Self::default() };
         for change in &set.changes {
             let names = match change.kind {
                 ChangeKind::Added(_) => &mut this.added,
@@ -146,7 +145,7 @@ mod tests {
             Change { root: RootId("path"), path: name.clone(), name, kind }
         });
         let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
-        ChangeSet { changes: changes.collect(), listed: Default::default(), initial: false, timing }
+        ChangeSet { changes: changes.collect(), initial: false, timing }
     }
 
     fn added() -> ChangeKind {

@@ -13,7 +13,7 @@ use crate::{
     config::{BudgetConfig, WatchConfig},
     reload::{HotLoader, LUA_ROOT, Published, SiteLayout},
     vm::Vm,
-    watch::{Contents, Health, Registry, Root},
+    watch::{Health, Registry, Root},
 };
 
 /// Globals that scripts find something of the hot loader in, beside `require`.
@@ -78,7 +78,6 @@ impl Scripts {
             dir: dir.to_owned(),
             extension: Some("lua"),
             recursive: true,
-            contents: Contents::AtStart,
             max_file: Root::MAX_FILE,
         };
         let registry = Registry::with_builtin();

@@ -207,7 +207,7 @@ mod tests {
         };
         let change = Change { root, name: name.into(), path: Path::new("/site").join(name), kind };
         let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
-        ChangeSet { changes: vec![change], listed: Default::default(), initial: false, timing }
+        ChangeSet { changes: vec![change], initial: false, timing }
     }
 
     #[test]

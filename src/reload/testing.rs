@@ -20,8 +20,7 @@ pub(crate) fn save(last: &Generation, files: &[(&str, Option<&str>)]) -> Generat
         Change { root, name: name.into(), path: Path::new("/site").join(name), kind }
     });
     let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
-    let changes =
-        ChangeSet { changes: changes.collect(), listed: Default::default(), initial: false, timing };
+    let changes = ChangeSet { changes: changes.collect(), initial: false, timing };
     let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };
     Compiler::new(layout).unwrap().compile(last, &changes)
 }

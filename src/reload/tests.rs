@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::*;
 use crate::{
     config::WatchConfig,
-    watch::{Contents, Registry, Root},
+    watch::{Registry, Root},
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -135,7 +135,6 @@ impl Running {
             dir: lua_dir.clone(),
             extension: Some("lua"),
             recursive: true,
-            contents: Contents::AtStart,
             max_file: Root::MAX_FILE,
         };
         let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };

@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::listed::Listed;
-
 /// Which of the watched trees a name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RootId(pub &'static str);
@@ -24,8 +22,6 @@ pub struct Root {
     pub extension: Option<&'static str>,
     /// Whether directories below it belong to it too.
     pub recursive: bool,
-    /// When what is in its files is told.
-    pub contents: Contents,
     /// Files with more bytes are not read.
     pub max_file: usize,
 }
@@ -39,19 +35,6 @@ impl Root {
         self.extension
             .is_none_or(|wanted| Path::new(name).extension().is_some_and(|extension| extension == wanted))
     }
-}
-
-/// When the contents of a tree are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Contents {
-    /// All of them with the first change set, which therefore takes as long as reading everything.
-    #[default]
-    AtStart,
-    /// Each when it changes. The first change set has names only ([`ChangeSet::listed`]), and what is in
-    /// the files is read in the background to compare with later. Until that is done (some seconds for
-    /// 100,000 files) a file is told as modified at any sign of a change, whether its content differs or
-    /// not.
-    WhenChanged,
 }
 
 /// 128 bits of XXH3: identity of content, not a defence against forgery.
@@ -116,7 +99,7 @@ pub enum ChangeKind {
 }
 
 impl Change {
-    /// The content, if it is told.
+    /// The content, if there is one.
     pub fn content(&self) -> Option<&Content> {
         match &self.kind {
             ChangeKind::Added(content) | ChangeKind::Modified(content) => Some(content),
@@ -144,8 +127,6 @@ pub enum Unreadable {
 pub struct ChangeSet {
     /// Ordered by root and name, each at most once.
     pub changes: Vec<Change>,
-    /// In the first one, what is there in trees whose contents are not told ([`Contents::WhenChanged`]).
-    pub listed: Listed,
     /// True for the first one, which names everything there is.
     pub initial: bool,
     /// When and how long: for the log and the status page.

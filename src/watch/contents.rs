@@ -11,7 +11,6 @@ use std::{
 };
 
 use hotloader_backend::Phase;
-
 use hotloader_disk::Fingerprint;
 
 use super::{
@@ -21,7 +20,7 @@ use super::{
     outcome::Outcome,
     read::{Read, read_all},
     reconcile::Reconciler,
-    survey::{Suspect, survey},
+    survey::survey,
     tree::{Name, Touched},
     unfinished::Signs,
     writers::open_for_writing,
@@ -37,31 +36,30 @@ const TROUBLE: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// may keep old content for a while: at first, and at most.
 const STALE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(16));
 
-/// Files to read, each for all its names; and whether a hint named it.
+/// Files to read, each for all its names.
 #[derive(Debug, Default)]
-pub(super) struct Jobs(BTreeMap<PathBuf, (BTreeSet<At>, bool)>);
+pub(super) struct Jobs(BTreeMap<PathBuf, BTreeSet<At>>);
 
 /// A file that was read.
 #[derive(Debug)]
 pub(super) struct ReadFile {
     path: PathBuf,
     names: BTreeSet<At>,
-    named: bool,
     read: Read,
 }
 
 impl Jobs {
     /// Reads each file once.
     pub(super) fn read(self, most: usize) -> Vec<ReadFile> {
-        let (paths, jobs): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
+        let (paths, names): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
         let read = read_all(&paths, most);
-        let file = |((path, (names, named)), read)| ReadFile { path, names, named, read };
-        paths.into_iter().zip(jobs).zip(read).map(file).collect()
+        let file = |((path, names), read)| ReadFile { path, names, read };
+        paths.into_iter().zip(names).zip(read).map(file).collect()
     }
 }
 
 impl Reconciler {
-    pub(super) fn job(&self, at: At, named: bool, jobs: &mut Jobs) {
+    pub(super) fn job(&self, at: At, jobs: &mut Jobs) {
         let Some(file) =
             self.names.nodes.get(&at.0).filter(|node| node.slot(at.1).is_some()).map(|node| node.file(at.1))
         else {
@@ -70,9 +68,7 @@ impl Reconciler {
         if self.tree.is_silent(&file) {
             return;
         }
-        let (names, was_named) = jobs.0.entry(file).or_default();
-        names.insert(at);
-        *was_named |= named;
+        jobs.0.entry(file).or_default().insert(at);
     }
 
     /// Reads these files, and whatever else is the same file under another name.
@@ -83,10 +79,10 @@ impl Reconciler {
                     && slot.key.is_hard_linked()
                 {
                     for other in self.upkeep.hard_links.others(slot.key.identity(), &file) {
-                        self.tree.names_of(other).into_iter().for_each(|at| self.job(at, true, jobs));
+                        self.tree.names_of(other).into_iter().for_each(|at| self.job(at, jobs));
                     }
                 }
-                self.job(at, true, jobs);
+                self.job(at, jobs);
             }
         }
     }
@@ -99,14 +95,8 @@ impl Reconciler {
             .iter()
             .filter(|(_, node)| touched.covers(&node.real) && !self.tree.is_silent(&node.real));
         let nodes: Vec<_> = nodes.collect();
-        for Suspect { at, key } in survey(&nodes) {
-            let told = self.names.slot(&at).map(|slot| slot.told);
-            // With nothing to compare with, what was not touched lately is taken to be as it was.
-            let unknown = told == Some(Told::Name);
-            let old = |key: Fingerprint| key.is_old(SystemTime::now());
-            if !unknown || !key.is_some_and(old) {
-                self.job(at, true, jobs);
-            }
+        for at in survey(&nodes) {
+            self.job(at, jobs);
         }
     }
 
@@ -138,7 +128,7 @@ impl Reconciler {
         let suspects = files.iter().filter(|file| self.may_be_open(file, phases.get(&file.path)));
         let suspects = suspects.map(|file| file.path.as_path()).collect();
         let open: BTreeSet<PathBuf> = open_for_writing(&suspects).into_iter().map(Path::to_owned).collect();
-        for ReadFile { path, names, named, read } in files {
+        for ReadFile { path, names, read } in files {
             if !matches!(read, Read::Failed(_)) {
                 self.troubles.remove(&path);
             }
@@ -155,7 +145,7 @@ impl Reconciler {
                         continue;
                     }
                     for at in &names {
-                        self.content(at, &path, &content, (key, begun), named, outcome, now);
+                        self.content(at, &path, &content, (key, begun), outcome, now);
                     }
                 }
                 Read::Gone => {
@@ -262,23 +252,15 @@ impl Reconciler {
         path: &Path,
         content: &Content,
         (key, begun): (Fingerprint, u32),
-        named: bool,
         outcome: &mut Outcome,
         now: Instant,
     ) {
         self.names.found(at);
         let Some(name) = self.names.name(at) else { return };
-        let confirmed = self.upkeep.is_baseline_confirmed();
         let Some(slot) = self.names.slot_mut(at) else { return };
         let (told, new_key) = (slot.told, slot.key != key && slot.key != Fingerprint::default());
         slot.note_key(key, begun);
-        let known = match told {
-            Told::Nothing | Told::Name | Told::Unreadable => false,
-            // The save may have come between the first change set and the reading.
-            Told::Baseline => confirmed || !named,
-            Told::Content => true,
-        };
-        let same = known && slot.hash == content.hash;
+        let same = told == Told::Content && slot.hash == content.hash;
         if same && !self.again.remove(&name) && !self.has_moved_from_others(&name, path) {
             if new_key {
                 self.doubt_content(path, outcome, now);
@@ -369,7 +351,7 @@ mod tests {
     use super::*;
     use crate::{
         config::WatchConfig,
-        watch::{Contents, Root, RootId, reconcile::scan_with},
+        watch::{Root, RootId, reconcile::scan_with},
     };
 
     #[test]
@@ -382,7 +364,6 @@ mod tests {
             dir: dir.clone(),
             extension: None,
             recursive: true,
-            contents: Contents::AtStart,
             max_file: Root::MAX_FILE,
         };
         let mut reconciler = Reconciler::new(&WatchConfig::default(), vec![root]);
@@ -391,7 +372,7 @@ mod tests {
         let mut read = |kind: io::ErrorKind| {
             let names = reconciler.tree.names_of(&path).into_iter().collect();
             let read = Read::Failed(kind.into());
-            let file = ReadFile { path: path.clone(), names, named: true, read };
+            let file = ReadFile { path: path.clone(), names, read };
             let mut outcome = Outcome::default();
             reconciler.take_in(vec![file], 1, &BTreeMap::new(), &mut outcome, Instant::now());
             outcome.changes.into_iter().map(|change| change.kind).collect::<Vec<_>>()

@@ -10,13 +10,12 @@ use std::{
     time::SystemTime,
 };
 
+use hotloader_disk::{Fingerprint, Magic, each_entry};
 use rustix::{
     fd::AsFd,
     fs::{AtFlags, Mode, OFlags, fstat, lstat, open, statat},
     io::Errno,
 };
-
-use hotloader_disk::{Fingerprint, Magic, each_entry};
 
 use super::links::Identity;
 

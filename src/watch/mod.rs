@@ -21,7 +21,7 @@
 //! - `links`: where a path really leads. `ignore`: names nobody wants. `read`: reading what may be
 //!   written meanwhile. `unfinished`: files that somebody is at work on still; `writers`: who has one
 //!   open. `vcs`: whether a checkout is under way.
-//! - `change`: what comes out. `listed`: the names that are there at the start.
+//! - `change`: what comes out.
 
 mod answers;
 mod change;
@@ -33,7 +33,6 @@ mod health;
 mod ignore;
 mod lane;
 mod links;
-mod listed;
 mod listing;
 mod looking;
 mod names;
@@ -60,14 +59,11 @@ mod walk;
 mod watcher;
 mod writers;
 
-pub use change::{
-    Change, ChangeKind, ChangeSet, Content, ContentHash, Contents, Root, RootId, Timing, Unreadable,
-};
+pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing, Unreadable};
 pub use choice::{Choice, automatic, watchman_config_above};
 pub use handle::{WatchError, WatchHandle};
 pub use health::{BackendHealth, BackendState, Health};
 pub use hotloader_disk::{FileSystem, MountTable};
-pub use listed::{Listed, ListedFile};
 pub use outcome::LinkView;
 pub use registry::{Registry, UnknownBackend};
 pub use start::{scan_once, start};

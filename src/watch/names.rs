@@ -5,7 +5,7 @@
 //! real directory behind it is replaced by another.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Instant, SystemTime},
@@ -27,10 +27,6 @@ pub(crate) enum Told {
     /// Nothing.
     #[default]
     Nothing,
-    /// That it is there.
-    Name,
-    /// That it is there; its content was read later on, to compare with.
-    Baseline,
     /// Its content.
     Content,
     /// That it cannot be read.
@@ -61,8 +57,9 @@ impl Clock {
 }
 
 impl Slot {
-    fn new(entry: u32, told: Told) -> Self {
-        Self { entry, racy_until: 0, hash: ContentHash::NONE, key: Fingerprint::default(), told }
+    fn new(entry: u32) -> Self {
+        let (hash, key) = (ContentHash::NONE, Fingerprint::default());
+        Self { entry, racy_until: 0, hash, key, told: Told::Nothing }
     }
 
     /// Whether a file with that key can only have the content that was read.
@@ -158,8 +155,6 @@ pub(crate) struct Names {
     pub(crate) told_as: BTreeMap<Name, PathBuf>,
     /// Which files belong is not as it was.
     pub(crate) is_choice_new: bool,
-    /// Roots of which the names alone are told, as long as nothing was told.
-    pub(crate) names_only: BTreeSet<RootId>,
 }
 
 impl Names {
@@ -234,25 +229,22 @@ impl Names {
     /// depends on another.
     pub(super) fn begin(&mut self, found: &[Found], wants: &impl Wants) -> Vec<At> {
         self.is_choice_new = false;
-        let names_only = &self.names_only;
         let nodes = in_parallel(found, FEW, |found| {
             let node = |found: &Found| {
-                let told = if names_only.contains(&found.name.0) { Told::Name } else { Told::Nothing };
                 let mut links = found.links.iter().peekable();
                 let files = found.listing.iter().filter(|(entry, file, kind)| match kind {
                     Kind::File => wants.wants(found.name.0, file),
                     _ => links.next_if(|(link, _)| link == entry).is_some(),
                 });
                 let mut slots = Vec::with_capacity(found.listing.len());
-                slots.extend(files.map(|(entry, ..)| Slot::new(entry, told)));
+                slots.extend(files.map(|(entry, ..)| Slot::new(entry)));
                 let Found { name, real, listing, links } = found.clone();
                 (name, Node { real, listing, links: links.into(), slots: slots.into() })
             };
             found.iter().map(node).collect()
         });
         let mut untold = Vec::new();
-        // Of the others the names are told, so there is no need to go through their files.
-        for (name, node) in nodes.iter().filter(|((root, _), _)| !names_only.contains(root)) {
+        for (name, node) in &nodes {
             untold.extend(node.slots.iter().map(|slot| (name.clone(), slot.entry)));
         }
         self.nodes = nodes.into_iter().collect();
@@ -331,7 +323,7 @@ impl Names {
                 }
                 _ => {
                     look.push((name.clone(), entry));
-                    Slot::new(entry, Told::Nothing)
+                    Slot::new(entry)
                 }
             };
             slots.push(slot);
@@ -373,7 +365,7 @@ impl Names {
             missing.is_unreadable = true;
         }
         if let Some(slot) = node.slot_mut(at.1) {
-            *slot = Slot::new(at.1, Told::Nothing);
+            *slot = Slot::new(at.1);
         }
         self.nodes.insert(name, node);
     }

@@ -8,7 +8,7 @@ use std::{
 
 use hotloader_backend::DirSet;
 
-use super::{Change, ChangeSet, Timing, listed::Listed};
+use super::{Change, ChangeSet, Timing};
 
 /// What links there are and what is watched, for people and the status page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,8 +47,6 @@ pub(crate) enum Looked {
 pub(crate) struct Outcome {
     /// Ordered by name.
     pub(crate) changes: Vec<Change>,
-    /// What is there at the start and not told as a change.
-    pub(crate) listed: Listed,
     /// Places to look at again, and when.
     pub(crate) rechecks: Vec<(PathBuf, Instant)>,
     /// Links, or what is to be watched, may not be as they were.
@@ -61,7 +59,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn into_change_set(self, initial: bool, timing: Timing) -> ChangeSet {
-        ChangeSet { changes: self.changes, listed: self.listed, initial, timing }
+        ChangeSet { changes: self.changes, initial, timing }
     }
 
     pub(crate) fn recheck(&mut self, path: impl Into<PathBuf>, at: Instant) {

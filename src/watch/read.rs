@@ -6,12 +6,11 @@ use std::{
     path::Path,
 };
 
+use hotloader_disk::Fingerprint;
 use rustix::{
     fs::{FileType, Mode, OFlags, fstat, open},
     io::Errno,
 };
-
-use hotloader_disk::Fingerprint;
 
 use super::{Content, prefetch::in_parallel};
 

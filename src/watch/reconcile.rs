@@ -15,14 +15,12 @@ use std::{
 use hotloader_backend::{DirSet, HintSet};
 
 use super::{
-    Change, ChangeKind, Contents, Root, RootId, Unreadable,
+    Change, ChangeKind, Root, RootId, Unreadable,
     answers::Answers,
     contents::{Jobs, trouble},
-    listed::{Listed, ListedDir},
     listing::by_components,
     names::{At, Clock, Names, Told},
     outcome::{LinkView, Look, Outcome},
-    prefetch::{FEW, in_parallel},
     settle::Calm,
     tree::{Name, Touched, Tree},
     unfinished::Unfinished,
@@ -68,23 +66,16 @@ struct Arming {
     /// Listed too early.
     dirs: DirSet,
     found: Vec<Found>,
-    prepared: Option<Prepared>,
-}
-
-/// What was made of a walk while its directories came to be watched, if nothing differs afterwards.
-#[derive(Debug)]
-struct Prepared {
-    untold: Vec<At>,
-    listed: Listed,
+    /// The files to be read, if nothing differs afterwards.
+    prepared: Option<Vec<At>>,
 }
 
 impl Reconciler {
     pub(crate) fn new(settings: &WatchConfig, roots: Vec<Root>) -> Self {
         let max_file = roots.iter().map(|root| root.max_file).max().unwrap_or_default();
-        let names_only = roots.iter().filter(|root| root.contents == Contents::WhenChanged);
         Self {
-            upkeep: Upkeep::new(&roots, Instant::now()),
-            names: Names { names_only: names_only.map(|root| root.id).collect(), ..Names::default() },
+            upkeep: Upkeep::new(Instant::now()),
+            names: Names::default(),
             tree: Tree::new(settings, roots),
             clock: Clock(Instant::now()),
             locks: VcsLocks::default(),
@@ -214,14 +205,14 @@ impl Reconciler {
             self.warn();
             self.note_troubles(&mut outcome, now);
             self.locks.change_to(&self.tree.walked().trees);
-            let prepared = prepared.unwrap_or_else(|| self.take_over(found, now));
-            (look, outcome.listed) = (Some(prepared.untold), prepared.listed);
+            let untold = prepared.unwrap_or_else(|| self.names.update(found, &wants(&self.tree), now));
+            look = Some(untold);
             outcome.walked = true;
         }
         let touched = std::mem::take(&mut self.touched);
         let mut jobs = Jobs::default();
         for at in look.into_iter().flatten() {
-            self.job(at, false, &mut jobs);
+            self.job(at, &mut jobs);
         }
         self.named(touched.files.iter().cloned(), &mut jobs);
         if touched.covers_any() && !self.initial {
@@ -246,7 +237,6 @@ impl Reconciler {
             outcome.recheck(&**top, now + SILENT);
         }
         self.initial = false;
-        self.names.names_only.clear();
         outcome.changes.sort_by(|a, b| a.root.cmp(&b.root).then_with(|| by_components(&a.name, &b.name)));
         outcome.missed = self.upkeep.count_missed(&outcome.changes, now);
         Look::Done(outcome)
@@ -270,15 +260,8 @@ impl Reconciler {
             && self.names.nodes.is_empty()
             && self.initial
         {
-            let untold = self.names.begin(&arming.found, &wants(&self.tree));
-            arming.prepared = Some(Prepared { untold, listed: list(&self.names) });
+            arming.prepared = Some(self.names.begin(&arming.found, &wants(&self.tree)));
         }
-    }
-
-    fn take_over(&mut self, found: Vec<Found>, now: Instant) -> Prepared {
-        let untold = self.names.update(found, &wants(&self.tree), now);
-        let listed = if self.initial { list(&self.names) } else { Listed::default() };
-        Prepared { untold, listed }
     }
 
     fn warn(&mut self) {
@@ -326,15 +309,6 @@ impl Reconciler {
             }
         }
     }
-}
-
-/// The names of trees whose contents are not wanted at the start.
-fn list(names: &Names) -> Listed {
-    let nodes = names.nodes.iter().filter(|((root, _), _)| names.names_only.contains(root));
-    let nodes: Vec<_> = nodes.collect();
-    Listed::new(in_parallel(&nodes, FEW, |nodes| {
-        nodes.iter().map(|(name, node)| ListedDir::new(name, node)).collect()
-    }))
 }
 
 /// Whether a hinted place is in the directory, or the directory in it.

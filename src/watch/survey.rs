@@ -2,12 +2,11 @@
 
 use std::{io, path::Path};
 
+use hotloader_disk::Fingerprint;
 use rustix::{
     fd::OwnedFd,
     fs::{AtFlags, Mode, OFlags, open, stat, statat},
 };
-
-use hotloader_disk::Fingerprint;
 
 use super::{
     names::{At, Node, Slot, Told},
@@ -24,8 +23,10 @@ pub(crate) struct Suspect {
 }
 
 /// The files of these directories that do not look as they did when they were read.
-pub(crate) fn survey(nodes: &[(&DirName, &Node)]) -> Vec<Suspect> {
-    in_parallel(nodes, FEW, |nodes| nodes.iter().flat_map(|(name, node)| suspects(name, node)).collect())
+pub(crate) fn survey(nodes: &[(&DirName, &Node)]) -> Vec<At> {
+    in_parallel(nodes, FEW, |nodes| {
+        nodes.iter().flat_map(|(name, node)| suspects(name, node)).map(|suspect| suspect.at).collect()
+    })
 }
 
 /// The files of one directory that do not look as they did when they were read.

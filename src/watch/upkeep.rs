@@ -1,15 +1,14 @@
 //! What the reconciler does when nothing is hinted, in slices short enough that no save waits for them:
 //!
-//! - reads the contents of trees that told only names at the start, to compare with later;
 //! - looks at hard links, since a write through another name of the file is seen by no backend that
 //!   watches directories;
 //! - compares everything with the disk now and then, whatever the backend says. What that finds is a
 //!   change like any other, and a defect of the backend; but not in a file that got another name, which no
 //!   backend that watches directories is told of.
 //!
-//! The first and the last must not be mistaken for what is only on its way: a change that is seen before
-//! its hint has come in. So both end with a barrier ([`Work::barrier`]), and count when all that it
-//! brought was looked at ([`Reconciler::confirm`]).
+//! What that finds must not be mistaken for what is only on its way: a change that is seen before its hint
+//! has come in. So it ends with a barrier ([`Work::barrier`]), and counts when all that it brought was looked
+//! at ([`Reconciler::confirm`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,11 +18,10 @@ use std::{
 };
 
 use hotloader_backend::{HintSet, Phase};
-
 use hotloader_disk::{Fingerprint, MountTable};
 
 use super::{
-    Change, ChangeKind, Contents, Root,
+    Change, ChangeKind,
     links::{Identity, is_absence},
     listing::{Kind, Listing},
     names::{At, Told},
@@ -55,20 +53,9 @@ const ACCUSED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     pub(crate) hard_links: HardLinks,
-    baseline: Baseline,
     audit: Audit,
     /// What an audit found and no hint told of, and when.
     accused: Option<(HintSet, Instant, bool)>,
-}
-
-/// The contents of trees of which only names were told.
-#[derive(Debug)]
-enum Baseline {
-    /// To be read, from behind that directory on.
-    Unread(Option<DirName>),
-    /// All read. A change that was made before may still be on its way.
-    Unconfirmed,
-    Confirmed,
 }
 
 #[derive(Debug)]
@@ -88,19 +75,8 @@ pub(crate) struct Work {
 }
 
 impl Upkeep {
-    pub(crate) fn new(roots: &[Root], now: Instant) -> Self {
-        let names_only = roots.iter().any(|root| root.contents == Contents::WhenChanged);
-        Self {
-            hard_links: HardLinks::default(),
-            baseline: if names_only { Baseline::Unread(None) } else { Baseline::Confirmed },
-            audit: Audit::Due(now + AUDIT),
-            accused: None,
-        }
-    }
-
-    /// Whether what was read to compare with is older than every change that is yet to be hinted.
-    pub(crate) fn is_baseline_confirmed(&self) -> bool {
-        matches!(self.baseline, Baseline::Confirmed)
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { hard_links: HardLinks::default(), audit: Audit::Due(now + AUDIT), accused: None }
     }
 
     /// How many of these changes nobody hinted.
@@ -125,12 +101,11 @@ impl Reconciler {
         if self.is_new() {
             return None;
         }
-        let baseline = matches!(self.upkeep.baseline, Baseline::Unread(_)).then_some(self.clock.0);
         let audit = match &self.upkeep.audit {
             Audit::Due(at) | Audit::Running { next: at, .. } => Some(*at),
             Audit::Found { .. } => None,
         };
-        baseline.into_iter().chain(audit).chain(self.upkeep.hard_links.due).min()
+        audit.into_iter().chain(self.upkeep.hard_links.due).min()
     }
 
     /// Does one slice of what is due.
@@ -139,10 +114,7 @@ impl Reconciler {
         if self.is_new() {
             return work;
         }
-        if let Baseline::Unread(behind) = &mut self.upkeep.baseline {
-            let behind = behind.take();
-            work.barrier |= self.read_baseline(behind);
-        } else if let Audit::Due(at) | Audit::Running { next: at, .. } = &self.upkeep.audit
+        if let Audit::Due(at) | Audit::Running { next: at, .. } = &self.upkeep.audit
             && *at <= now
         {
             work.barrier |= self.audit(now, &mut work.look);
@@ -156,9 +128,6 @@ impl Reconciler {
     /// A barrier was passed and all it brought was looked at: what is now different from the disk was
     /// missed. Returns where to look for it; the outcome of that look counts it.
     pub(crate) fn confirm(&mut self, now: Instant) -> HintSet {
-        if matches!(self.upkeep.baseline, Baseline::Unconfirmed) {
-            self.upkeep.baseline = Baseline::Confirmed;
-        }
         let Audit::Found { found, taken } = &self.upkeep.audit else { return HintSet::new() };
         let (found, taken) = (found.clone(), *taken);
         self.upkeep.audit = Audit::Due(now + AUDIT.max(taken * REST));
@@ -166,45 +135,6 @@ impl Reconciler {
             self.upkeep.accused = Some((found.clone(), now, true));
         }
         found
-    }
-
-    /// Returns whether all is read.
-    fn read_baseline(&mut self, behind: Option<DirName>) -> bool {
-        let began = Instant::now();
-        for name in self.directories(behind) {
-            // What does not answer now stays without: it is told as modified at any sign.
-            if !self.may_look_into(&name) {
-                continue;
-            }
-            let unread: Vec<u32> = match self.names.nodes.get(&name) {
-                Some(node) => {
-                    node.slots.iter().filter(|slot| slot.told == Told::Name).map(|slot| slot.entry).collect()
-                }
-                None => continue,
-            };
-            for entry in unread {
-                self.read_one(&(name.clone(), entry));
-            }
-            if began.elapsed() > SLICE {
-                self.upkeep.baseline = Baseline::Unread(Some(name));
-                return false;
-            }
-        }
-        self.upkeep.baseline = Baseline::Unconfirmed;
-        true
-    }
-
-    fn read_one(&mut self, at: &At) {
-        let now = Instant::now();
-        let begun = self.clock.at(now);
-        let Some(file) = self.names.nodes.get(&at.0).map(|node| node.file(at.1)) else { return };
-        // What cannot be read stays without: it is told as modified at any sign.
-        let Read::Content(content, key) = read_stable(&file, self.max_file) else { return };
-        self.upkeep.hard_links.note(&key, &file, now);
-        if let Some(slot) = self.names.slot_mut(at) {
-            slot.note_key(key, begun);
-            (slot.hash, slot.told) = (content.hash, Told::Baseline);
-        }
     }
 
     /// The next directories, enough for a slice.
@@ -292,7 +222,7 @@ impl Reconciler {
                 continue;
             }
             match (slot.told, suspect.key) {
-                (Told::Nothing | Told::Name | Told::Unreadable, _) => {}
+                (Told::Nothing | Told::Unreadable, _) => {}
                 // Only its stamps are too young to be trusted.
                 (_, Some(key)) if key == slot.key => {
                     if slot.is_doubtful(at) {
@@ -403,7 +333,10 @@ mod tests {
     use crossbeam_channel::bounded;
 
     use super::*;
-    use crate::{config::WatchConfig, watch::reconcile::scan_with};
+    use crate::{
+        config::WatchConfig,
+        watch::{Root, reconcile::scan_with},
+    };
 
     #[test]
     fn a_directory_that_may_hang_is_looked_into_only_while_its_file_system_answers() {
@@ -411,14 +344,7 @@ mod tests {
         let dir = fs::canonicalize(keep.path()).unwrap();
         fs::write(dir.join("x.lua"), "return 1").unwrap();
         let id = crate::watch::RootId("lua");
-        let root = Root {
-            id,
-            dir: dir.clone(),
-            extension: None,
-            recursive: true,
-            contents: Contents::AtStart,
-            max_file: Root::MAX_FILE,
-        };
+        let root = Root { id, dir: dir.clone(), extension: None, recursive: true, max_file: Root::MAX_FILE };
         let mut reconciler = Reconciler::new(&WatchConfig::default(), vec![root]);
         scan_with(&mut reconciler);
         let name: DirName = (id, Path::new("").into());

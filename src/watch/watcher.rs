@@ -146,7 +146,7 @@ impl Watcher {
         let Looked::Done(outcome) = self.look(&HintSet::new(), Calm::ANY).await? else { return Ok(()) };
         self.take_standing();
         tracing::info!(target: "watch",
-            by = self.ends.health.borrow().summary(), dirs = self.plan.dirs.len(), files = outcome.changes.len() + outcome.listed.len(),
+            by = self.ends.health.borrow().summary(), dirs = self.plan.dirs.len(), files = outcome.changes.len(),
             ms = begun.elapsed().as_millis() as u64, "watching");
         let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
         self.send(outcome.into_change_set(true, timing)).await

@@ -13,7 +13,7 @@ use lua_hotloader::{
         Generation, HotLoader, LUA_ROOT, OutcomeSender, Published, ReloadReport, SessionHost, SiteLayout,
     },
     session::{LuaSessions, SessionHandle, SessionId, SessionSettings},
-    watch::{Contents, Registry, Root},
+    watch::{Registry, Root},
 };
 use tokio::sync::mpsc;
 
@@ -107,7 +107,6 @@ pub(crate) async fn measure(count: usize, saves: usize) -> Outcome<Crowd> {
         dir: lua.clone(),
         extension: Some("lua"),
         recursive: true,
-        contents: Contents::AtStart,
         max_file: Root::MAX_FILE,
     };
     let host = Arc::new(Host { sessions: sessions.clone(), reports });

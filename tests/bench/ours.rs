@@ -13,7 +13,7 @@ use hotloader_backend::{FileWatchBackend, WatchPlan, spawn};
 use hotloader_polling::PollingBackend;
 use lua_hotloader::{
     config::{BackendChoice, WatchConfig},
-    watch::{self, ChangeSet, Contents, Registry, Root, RootId},
+    watch::{self, ChangeSet, Registry, Root, RootId},
 };
 use tokio::{
     sync::mpsc::Receiver,
@@ -72,7 +72,6 @@ pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<
         dir: dir.to_owned(),
         extension: None,
         recursive: true,
-        contents: Contents::WhenChanged,
         max_file: Root::MAX_FILE,
     };
     let mut settings =
@@ -83,7 +82,7 @@ pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<
     let (handle, mut sets) = watch::start(&settings, vec![root], &Registry::with_builtin()).await?;
     let first = next(&mut sets).await?;
     let ready = began.elapsed();
-    let files = first.listed.len();
+    let files = first.changes.len();
     drop(first);
     let Some(saves) = saves else {
         handle.stop().await;
@@ -160,7 +159,6 @@ pub(crate) async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usiz
         dir: dir.clone(),
         extension: Some("lua"),
         recursive: true,
-        contents: Contents::AtStart,
         max_file: Root::MAX_FILE,
     };
     let settings =

@@ -109,7 +109,7 @@ async fn session() -> Outcome<(LuaSessions, SessionHandle)> {
         change(VIEWDEF_ROOT, "App.DEFAULT.html", APP),
         change(VIEWDEF_ROOT, "Card.DEFAULT.html", CARD),
     ];
-    let saved = ChangeSet { changes, listed: Default::default(), initial: false, timing };
+    let saved = ChangeSet { changes, initial: false, timing };
     let published = Arc::new(Published::default());
     published.publish_good(Arc::new(compiler.compile(&Generation::default(), &saved)));
     let sessions = LuaSessions::start(SessionSettings {

@@ -96,12 +96,7 @@ fn change_set(files: &[(&str, &str)]) -> ChangeSet {
         kind: ChangeKind::Modified(Content::new(text.as_bytes())),
     };
     let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
-    ChangeSet {
-        changes: files.iter().map(change).collect(),
-        listed: Default::default(),
-        initial: false,
-        timing,
-    }
+    ChangeSet { changes: files.iter().map(change).collect(), initial: false, timing }
 }
 
 fn timed<R>(work: impl FnOnce() -> R) -> Duration {

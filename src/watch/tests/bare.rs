@@ -26,11 +26,11 @@ pub(super) struct Bare {
 }
 
 impl Bare {
-    pub(super) fn new(contents: Contents, prepare: impl FnOnce(&Path)) -> Self {
+    pub(super) fn new(prepare: impl FnOnce(&Path)) -> Self {
         let keep = tempfile::tempdir().unwrap();
         let base = fs::canonicalize(keep.path()).unwrap();
         prepare(&base);
-        let roots = vec![Root { contents, ..lua_root(&base.join("lua")) }];
+        let roots = vec![lua_root(&base.join("lua"))];
         let mut bare = Self {
             _keep: keep,
             reconciler: Reconciler::new(&settings(), roots.clone()),
@@ -57,10 +57,6 @@ impl Bare {
                         self.watched.clone_from(&self.links().watched_dirs);
                     }
                     self.rechecks.extend(outcome.rechecks.iter().cloned());
-                    for file in outcome.listed.iter() {
-                        let name = file.name.to_str().unwrap().to_owned();
-                        assert!(self.known.insert(name, None).is_none(), "listed twice");
-                    }
                     self.learn(&outcome.changes);
                     return outcome;
                 }
@@ -132,8 +128,7 @@ impl Bare {
 
     pub(super) fn disk(&self) -> BTreeMap<String, Option<String>> {
         let mut disk = Self { known: BTreeMap::new(), ..Self::new_like(self) };
-        let at_start = |root| Root { contents: Contents::AtStart, ..root };
-        disk.learn(&scan(&settings(), self.roots.iter().cloned().map(at_start).collect()).changes);
+        disk.learn(&scan(&settings(), self.roots.clone()).changes);
         disk.known
     }
 
@@ -157,7 +152,7 @@ impl Bare {
 
 #[test]
 fn a4_what_no_hint_told_of_is_found_by_the_audit_and_counted_as_missed() {
-    let mut bare = Bare::new(Contents::AtStart, |base| {
+    let mut bare = Bare::new(|base| {
         for file in ["a", "b", "c", "sub/d"] {
             write(&base.join(format!("lua/{file}.lua")), "1");
         }
@@ -187,7 +182,7 @@ fn a4_what_no_hint_told_of_is_found_by_the_audit_and_counted_as_missed() {
 
 #[test]
 fn a_look_that_comes_upon_a_save_of_just_now_waits_for_what_is_saved_with_it() {
-    let mut bare = Bare::new(Contents::AtStart, |base| {
+    let mut bare = Bare::new(|base| {
         write(&base.join("lua/a.lua"), "a");
         write(&base.join("lua/b.lua"), "b");
     });
@@ -215,7 +210,7 @@ fn a_look_that_comes_upon_a_save_of_just_now_waits_for_what_is_saved_with_it() {
 
 #[test]
 fn an_audit_that_finds_nothing_asks_for_no_barrier_and_comes_again() {
-    let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/a.lua"), "1"));
+    let mut bare = Bare::new(|base| write(&base.join("lua/a.lua"), "1"));
     // A stamp of the present is doubted; what was read is not told again.
     assert!(!bare.upkeep(300 * 1000 * MS));
     assert_eq!(bare.known, bare.disk());
@@ -225,7 +220,7 @@ fn an_audit_that_finds_nothing_asks_for_no_barrier_and_comes_again() {
 
 #[test]
 fn a_file_that_gets_another_name_and_is_written_through_it_is_seen_and_nobody_is_accused() {
-    let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/a.lua"), "1"));
+    let mut bare = Bare::new(|base| write(&base.join("lua/a.lua"), "1"));
     let other = bare.base.join("other");
     fs::hard_link(bare.base.join("lua/a.lua"), &other).unwrap();
     // The directory does not change, and the one with the other name is not watched.
@@ -239,7 +234,7 @@ fn a_file_that_gets_another_name_and_is_written_through_it_is_seen_and_nobody_is
 
 #[test]
 fn an_audit_does_not_take_a_file_that_is_still_being_written_for_a_missed_change() {
-    let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/a.lua"), "1"));
+    let mut bare = Bare::new(|base| write(&base.join("lua/a.lua"), "1"));
     let a = bare.base.join("lua/a.lua");
     write(&a, "");
     assert!(bare.look_at(&[&a]).changes.is_empty());
@@ -247,43 +242,8 @@ fn an_audit_does_not_take_a_file_that_is_still_being_written_for_a_missed_change
 }
 
 #[test]
-fn names_alone_come_first_and_contents_are_compared_later() {
-    let mut bare = Bare::new(Contents::WhenChanged, |base| {
-        write(&base.join("lua/a.lua"), "1");
-        write(&base.join("lua/sub/b.lua"), "1");
-    });
-    assert_eq!(bare.known, [("a.lua".to_owned(), None), ("sub/b.lua".to_owned(), None)].into());
-    let (a, b) = (bare.base.join("lua/a.lua"), bare.base.join("lua/sub/b.lua"));
-    assert_eq!(bare.look_at(&[&a]).changes.len(), 1, "before there is anything to compare with");
-    assert!(bare.look_at(&[&a]).changes.is_empty());
-    assert!(bare.upkeep(MS), "all is read");
-    assert_eq!(bare.look_at(&[&b]).changes.len(), 1, "it may have been saved before it was read");
-    bare.reconciler.confirm(bare.now);
-    assert!(bare.look_at(&[&b]).changes.is_empty());
-    write(&b, "1");
-    assert!(bare.look_at(&[&b]).changes.is_empty(), "equal content is no change");
-    write(&b, "2");
-    bare.look_at(&[&b]);
-    assert_eq!(bare.text("sub/b.lua"), "2");
-    fs::remove_file(&b).unwrap();
-    bare.look_at(&[&b]);
-    bare.rest();
-    assert_eq!(bare.known.len(), 1);
-}
-
-#[test]
-fn a_save_between_the_first_names_and_the_reading_is_not_swallowed() {
-    let mut bare = Bare::new(Contents::WhenChanged, |base| write(&base.join("lua/a.lua"), "1"));
-    let a = bare.base.join("lua/a.lua");
-    write(&a, "2");
-    assert!(bare.upkeep(MS), "the reading comes before the hint");
-    bare.look_at(&[&a]);
-    assert_eq!(bare.text("a.lua"), "2");
-}
-
-#[test]
 fn s19_a_write_through_another_name_of_the_file_is_seen() {
-    let mut bare = Bare::new(Contents::AtStart, |base| {
+    let mut bare = Bare::new(|base| {
         write(&base.join("ext/h"), "1");
         write(&base.join("lua/x.lua"), "1");
         fs::hard_link(base.join("ext/h"), base.join("lua/h.lua")).unwrap();
@@ -309,7 +269,7 @@ fn s19_a_write_through_another_name_of_the_file_is_seen() {
 
 #[test]
 fn a_loss_of_sync_finds_every_change() {
-    let mut bare = Bare::new(Contents::AtStart, |base| {
+    let mut bare = Bare::new(|base| {
         for file in 0..200 {
             write(&base.join(format!("lua/{}/{file}.lua", file % 60)), "1");
         }
@@ -326,7 +286,7 @@ fn a_loss_of_sync_finds_every_change() {
 
 #[test]
 fn ten_thousand_flips_leave_nothing_behind() {
-    let mut bare = Bare::new(Contents::AtStart, |base| {
+    let mut bare = Bare::new(|base| {
         for version in ["1", "2"] {
             write(&base.join(format!("ext/{version}/sub/a.lua")), version);
             write(&base.join(format!("ext/{version}/only{version}.lua")), version);
@@ -356,7 +316,7 @@ fn ten_thousand_flips_leave_nothing_behind() {
 
 #[test]
 fn equal_content_behind_another_link_is_no_change_unless_the_old_file_has_other_names() {
-    let mut bare = Bare::new(Contents::AtStart, |base| {
+    let mut bare = Bare::new(|base| {
         for version in ["1", "2"] {
             write(&base.join(format!("ext/{version}/a.lua")), "same");
         }
@@ -386,7 +346,7 @@ fn equal_content_behind_another_link_is_no_change_unless_the_old_file_has_other_
 
 #[test]
 fn what_only_shares_a_directory_with_modules_is_no_hint() {
-    let bare = Bare::new(Contents::AtStart, |base| {
+    let bare = Bare::new(|base| {
         write(&base.join("lua/x.lua"), "1");
         write(&base.join("lua/x.log"), "1");
         write(&base.join("lua/behind.txt"), "2");
@@ -411,7 +371,7 @@ fn what_only_shares_a_directory_with_modules_is_no_hint() {
 
 #[test]
 fn an_emptied_file_is_believed_when_it_stays_so_and_a_saved_one_at_once() {
-    let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/x.lua"), "1"));
+    let mut bare = Bare::new(|base| write(&base.join("lua/x.lua"), "1"));
     let x = bare.base.join("lua/x.lua");
     write(&x, "");
     assert!(bare.look_at(&[&x]).changes.is_empty());
@@ -428,7 +388,7 @@ fn an_emptied_file_is_believed_when_it_stays_so_and_a_saved_one_at_once() {
 
 #[test]
 fn nobody_searches_for_the_writer_of_a_file_of_which_the_backend_says_that_it_is_closed() {
-    let mut bare = Bare::new(Contents::AtStart, |base| write(&base.join("lua/x.lua"), "1"));
+    let mut bare = Bare::new(|base| write(&base.join("lua/x.lua"), "1"));
     let x = bare.base.join("lua/x.lua");
     write(&x, "2");
     let _writer = fs::File::options().append(true).open(&x).unwrap();
@@ -445,7 +405,7 @@ fn nobody_searches_for_the_writer_of_a_file_of_which_the_backend_says_that_it_is
 
 #[test]
 fn a_file_over_the_limit_is_told_with_its_size_and_again_when_it_can_be_read() {
-    let mut bare = Bare::new(Contents::AtStart, |base| {
+    let mut bare = Bare::new(|base| {
         write(&base.join("lua/x.lua"), "1");
         write(&base.join("lua/big.lua"), &"-".repeat(Root::MAX_FILE + 1));
     });
@@ -469,7 +429,7 @@ fn a_file_over_the_limit_is_told_with_its_size_and_again_when_it_can_be_read() {
 
 #[test]
 fn a_root_that_the_audit_names_is_followed_anew() {
-    let mut bare = Bare::new(Contents::AtStart, |base| {
+    let mut bare = Bare::new(|base| {
         write(&base.join("r1/lua/x.lua"), "1");
         write(&base.join("r2/lua/x.lua"), "2");
         symlink("r1/lua", base.join("lua")).unwrap();

@@ -40,14 +40,7 @@ fn settings() -> WatchConfig {
 }
 
 fn lua_root(dir: &Path) -> Root {
-    Root {
-        id: LUA,
-        dir: dir.to_owned(),
-        extension: Some("lua"),
-        recursive: true,
-        contents: Contents::AtStart,
-        max_file: Root::MAX_FILE,
-    }
+    Root { id: LUA, dir: dir.to_owned(), extension: Some("lua"), recursive: true, max_file: Root::MAX_FILE }
 }
 
 fn write(path: &Path, text: &str) {

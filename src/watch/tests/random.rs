@@ -121,7 +121,7 @@ fn operate(random: &mut Random, bare: &Bare, step: usize) -> (String, Vec<PathBu
 fn at_rest_the_reconciler_equals_the_disk_whatever_was_done() {
     for seed in 1..=400_u64 {
         let mut random = Random(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
-        let mut bare = Bare::new(Contents::AtStart, |base| fs::create_dir(base.join("lua")).unwrap());
+        let mut bare = Bare::new(|base| fs::create_dir(base.join("lua")).unwrap());
         let mut done = Vec::new();
         let mut hints = Vec::new();
         for step in 0..40 {
