@@ -2,10 +2,10 @@
 
 local text = {}
 
-text.LIMIT = 12 -- stars at most. try: 2. What the source says is compared with what it said before
+text.LIMIT = 12 -- stars at most. try: 2. Saving compares what the source says with what it said before
 text.drawn = 0 -- counts at run time. Saving does not turn it back, unless you edit this very 0
 
-local longest = 0 -- a local at the top of a file starts over with each save, and the log says so
+local longest = 0 -- so is a local at the top of a file, for every function that uses it
 
 -- main.lua has taken this function into a local of its own, and gets the new one all the same.
 -- try: `return n .. "-fold"`

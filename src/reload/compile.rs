@@ -8,7 +8,8 @@ use std::{
 use mlua::{Lua, LuaOptions, StdLib, chunk::ChunkMode};
 
 use super::{
-    Bindings, Diagnostic, FileEntry, Generation, LUA_ROOT, SourceFile, VIEWDEF_ROOT, Viewdef, twins, viewdef,
+    Bindings, Diagnostic, EditsFrom, FileEntry, Generation, LUA_ROOT, Source, SourceFile, VIEWDEF_ROOT,
+    Viewdef, source::Parsed, twins, viewdef,
 };
 use crate::{
     config::ByteSize,
@@ -51,6 +52,7 @@ impl Compiler {
             viewdef_errors: last.viewdef_errors.clone(),
             changed: Vec::new(),
             removed: Vec::new(),
+            edits: EditsFrom::default(),
         };
         if changes.initial {
             // It names everything there is: what it does not name is gone.
@@ -96,19 +98,28 @@ impl Compiler {
         let entry = next.files.entry(change.name.clone()).or_default();
         *entry = match compiled {
             Ok((content, bytecode)) => {
+                // Only what Lua takes: its word counts.
+                let Parsed { source: says, capturing } = Source::read(strip_head(&content.bytes));
+                let capturing = capturing.and_then(|text| self.compile_text(&display, &text).ok());
+                let captures = capturing.is_some();
+                let bytecode = capturing.unwrap_or(bytecode);
                 let (path, hash, source) = (change.path.clone(), content.hash, content.bytes.clone());
-                let good = SourceFile { path, display, hash, bytecode, source };
+                let says = Arc::new(says);
+                let good = SourceFile { path, display, hash, bytecode, source, says, captures };
                 FileEntry { good: Some(Arc::new(good)), failed: None }
             }
             Err(diagnostic) => FileEntry { good: entry.good.take(), failed: Some(Arc::new(diagnostic)) },
         };
     }
 
+    fn compile_text(&self, display: &str, text: &[u8]) -> mlua::Result<Vec<u8>> {
+        let chunk = self.lua.load(text).set_name(format!("@{display}")).set_mode(ChunkMode::Text);
+        Ok(chunk.into_function()?.dump(false))
+    }
+
     fn compile_file(&self, display: &str, content: &Content) -> Result<Vec<u8>, Diagnostic> {
-        let source = strip_head(&content.bytes);
-        let chunk = self.lua.load(source).set_name(format!("@{display}")).set_mode(ChunkMode::Text);
-        match chunk.into_function() {
-            Ok(function) => Ok(function.dump(false)),
+        match self.compile_text(display, strip_head(&content.bytes)) {
+            Ok(bytecode) => Ok(bytecode),
             Err(mlua::Error::SyntaxError { message, .. }) => {
                 let diagnostic = Diagnostic::from_lua(&message);
                 // Where something is missing at the end, Lua counts a line that nobody can go to.

@@ -8,7 +8,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::{Bindings, Diagnostic, PassedOver, ReloadReport, Telling, Viewdef};
+use super::{Bindings, Diagnostic, EditsFrom, PassedOver, ReloadReport, Source, Telling, Viewdef};
 use crate::watch::ContentHash;
 
 /// All code and templates of a site as of one change set. Numbers only grow; a file that does not
@@ -31,6 +31,8 @@ pub struct Generation {
     pub changed: Vec<String>,
     /// Likewise, the files that were removed.
     pub removed: Vec<String>,
+    /// What is edited in it, for those who run other versions.
+    pub edits: EditsFrom,
 }
 
 /// One name below the Lua directory: what can be run, and what is wrong with what cannot.
@@ -55,6 +57,10 @@ pub struct SourceFile {
     pub bytecode: Vec<u8>,
     /// For excerpts.
     pub source: Arc<[u8]>,
+    /// What the source says.
+    pub says: Arc<Source>,
+    /// The bytecode hands over the locals of the file: see [`Parsed`](super::source::Parsed).
+    pub captures: bool,
 }
 
 impl Generation {

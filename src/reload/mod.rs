@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `compile` | change set + last generation → next [`Generation`]; each file parsed once for all sessions |
+//! | `edits` | what is edited from the versions that a session runs to a generation, once for all that run the same |
 //! | `generation` | the immutable state of all code that sessions start from and move to |
 //! | `viewdef` | checks and names of HTML view templates, and those that come with the server |
 //! | `bindings` | what a template binds: its `ui-*` attributes |
@@ -14,7 +15,7 @@
 //! | `report` | what a reload did in all sessions, summed up: what browsers are told |
 //! | `report_lines` | the same for the log |
 //! | `reference` | what users are told in place of an error |
-//! | `source_text` | what the text of a file says, as far as notes need it |
+//! | `source` | what the source of a file says: its definitions, what uses what, what an edit has touched |
 //! | `telling` | what a developer wants to be told of reloads |
 //! | `hot_loader` | [`HotLoader`]: takes change sets, compiles, hands generations to sessions, reports |
 //!
@@ -26,6 +27,7 @@ mod bindings;
 mod compile;
 mod copies;
 mod diagnostic;
+mod edits;
 mod generation;
 mod hot_loader;
 mod note;
@@ -33,7 +35,7 @@ mod reference;
 mod refreshing;
 mod report;
 mod report_lines;
-pub(crate) mod source_text;
+pub mod source;
 mod telling;
 mod twins;
 mod viewdef;
@@ -42,14 +44,17 @@ pub use allow_list::{Bindings, Bound, Place, Role, Scope};
 pub use bindings::{Binding, Ways, normal};
 pub use compile::{Compiler, SiteLayout};
 pub use diagnostic::{Diagnostic, ExcerptLine};
+pub use edits::EditsFrom;
 pub use generation::{FileEntry, Generation, Published, SourceFile};
 pub use hot_loader::{HotLoader, HotLoaderError, OutcomeSender, SessionHost};
 pub use note::{Note, RunAgain, StaleKind};
 pub(crate) use reference::conceal;
 pub use refreshing::Refreshing;
 pub use report::{Effects, ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
+pub use source::Source;
 pub use telling::{EditorLink, Telling};
 pub use twins::PassedOver;
+pub(crate) use twins::twin;
 pub use viewdef::{Viewdef, built_in};
 
 use crate::watch::RootId;

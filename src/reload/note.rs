@@ -10,18 +10,32 @@ const SHOWN: usize = 8;
 /// A remark on a reload. Equal ones of several sessions are told once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Note {
-    /// A local of a file's top level had changed at run time and started over.
-    FileLocalReset {
-        /// As people know it: `lua/m.lua`.
+    /// A file ran although nobody saved it: it took something when it was loaded that is edited now.
+    RanAgain {
+        /// As people know it: `lua/app.lua`.
         file: String,
-        /// Where the local is declared, counted from 1.
-        line: Option<u32>,
-        /// The local.
+        /// A path in what the module returns; empty for all of it.
+        took: String,
+        /// The module's file.
+        of: String,
+    },
+    /// A value was made again, because something that makes it was edited, and not the value itself.
+    MadeAgain {
+        /// The file.
+        file: String,
+        /// Where the value is made, counted from 1.
+        line: u32,
+        /// The value, as a path.
         name: String,
-        /// What it had become, as Lua would show it.
-        value: String,
-        /// What it is now, if that is a plain value.
-        now: Option<String>,
+        /// What was edited.
+        by: String,
+    },
+    /// The parser of definitions does not take the file, and Lua does: all of it counts as edited.
+    Whole {
+        /// The file.
+        file: String,
+        /// What is not understood.
+        why: String,
     },
     /// Something outside the reloaded code still runs functions of the previous version.
     StaleCode {
@@ -33,15 +47,6 @@ pub enum Note {
         file: String,
         /// Where the function begins.
         line: u32,
-    },
-    /// A dependent holds values that it copied from a changed module while it was loaded.
-    CopiesMade {
-        /// The dependent: saving it makes the copies anew.
-        file: String,
-        /// The module that changed.
-        of: String,
-        /// The changed exports.
-        names: Vec<String>,
     },
     /// Files ran again although nobody saved them, because of what a module they require returns.
     DependentsRun {
@@ -129,10 +134,17 @@ pub enum RunAgain {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FileLocalReset { file, line, name, value, now } => {
-                write!(f, "{}: file-local `{name}` was {value}, reset", Place(file, *line))?;
-                now.as_ref().map_or(Ok(()), |now| write!(f, " to {now}"))?;
-                f.write_str("; keep it in hot.data")
+            Self::RanAgain { file, took, of } if took.is_empty() => {
+                write!(f, "{file} ran again: it took what {of} returns when it loaded")
+            }
+            Self::RanAgain { file, took, of } => {
+                write!(f, "{file} ran again: it took {took} from {of} when it loaded")
+            }
+            Self::MadeAgain { file, line, name, by } => {
+                write!(f, "{file}:{line}: {name} was made again, since {by} was edited")
+            }
+            Self::Whole { file, why } => {
+                write!(f, "{file} counts as edited as a whole, so its values start over: {why}")
             }
             Self::StaleCode { kind, count, file, line } => {
                 let (one, many) = match kind {
@@ -143,13 +155,6 @@ impl fmt::Display for Note {
                 let (what, verb) = if *count == 1 { (one, "runs") } else { (many, "run") };
                 let place = Place(file, Some(*line));
                 write!(f, "{count} {what} still {verb} the previous version of {place}")
-            }
-            Self::CopiesMade { file, of, names } => {
-                write!(
-                    f,
-                    "{file} may hold copies of what {of} exported ({}); save {file} to renew them",
-                    List(names)
-                )
             }
             Self::DependentsRun { file, why, dependents } => {
                 let why = match why {
@@ -187,7 +192,10 @@ impl fmt::Display for Note {
 impl Note {
     /// Whether something is not as the developer will expect it; other notes only inform.
     pub fn is_warning(&self) -> bool {
-        !matches!(self, Self::DependentsRun { .. } | Self::Pruned { .. } | Self::FileLocalReset { .. })
+        !matches!(
+            self,
+            Self::DependentsRun { .. } | Self::Pruned { .. } | Self::RanAgain { .. } | Self::MadeAgain { .. }
+        )
     }
 }
 
@@ -227,16 +235,18 @@ mod tests {
 
     #[test]
     fn each_note_is_a_sentence_with_its_place() {
-        let reset = Note::FileLocalReset {
-            file: "lua/m.lua".into(),
-            line: Some(3),
-            name: "count".into(),
-            value: "7".into(),
-            now: Some("0".into()),
+        let again = |took: &str| Note::RanAgain {
+            file: "lua/app.lua".into(),
+            took: took.into(),
+            of: "lua/util.lua".into(),
         };
         assert_eq!(
-            reset.to_string(),
-            "lua/m.lua:3: file-local `count` was 7, reset to 0; keep it in hot.data"
+            again("LIMIT").to_string(),
+            "lua/app.lua ran again: it took LIMIT from lua/util.lua when it loaded"
+        );
+        assert_eq!(
+            again("").to_string(),
+            "lua/app.lua ran again: it took what lua/util.lua returns when it loaded"
         );
         let stale = |kind, count| Note::StaleCode { kind, count, file: "lua/x.lua".into(), line: 40 };
         assert_eq!(

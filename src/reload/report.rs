@@ -10,9 +10,6 @@ use serde::Serialize;
 use super::{Diagnostic, Generation, Note};
 use crate::config::NoteLevel;
 
-/// So many values that a local had in different sessions are shown.
-const VALUES: usize = 3;
-
 /// What one session made of a generation.
 #[derive(Debug)]
 pub struct ReloadOutcome {
@@ -318,17 +315,6 @@ fn is_zero(count: &usize) -> bool {
 /// value are told of in one line.
 fn absorb(told: &mut Note, note: &Note) -> bool {
     match (told, note) {
-        (
-            Note::FileLocalReset { file, line, name, value, .. },
-            Note::FileLocalReset { file: file2, line: line2, name: name2, value: value2, .. },
-        ) if (&*file, &*line, &*name) == (file2, line2, name2) => {
-            let values: Vec<&str> = value.split(" or ").collect();
-            if !values.contains(&value2.as_str()) && values.len() <= VALUES {
-                let more = if values.len() < VALUES { value2 } else { "…" };
-                *value = format!("{value} or {more}");
-            }
-            true
-        }
         (
             Note::StaleCode { kind, count, file, line },
             Note::StaleCode { kind: kind2, count: count2, file: file2, line: line2 },

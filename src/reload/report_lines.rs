@@ -297,25 +297,18 @@ mod tests {
 
     #[test]
     fn notes_of_many_sessions_that_differ_in_a_number_are_one() {
-        let notes = |value: &str, count| {
-            let reset = Note::FileLocalReset {
-                file: "lua/m.lua".into(),
-                line: Some(3),
-                name: "count".into(),
-                value: value.into(),
-                now: Some("0".into()),
-            };
+        let notes = |count| {
+            let again =
+                Note::RanAgain { file: "lua/m.lua".into(), took: "LIMIT".into(), of: "lua/util.lua".into() };
             let stale = Note::StaleCode { kind: StaleKind::Timer, count, file: "lua/x.lua".into(), line: 40 };
-            applied(&["lua/m.lua"], Effects { notes: vec![reset, stale], ..Effects::default() })
+            applied(&["lua/m.lua"], Effects { notes: vec![again, stale], ..Effects::default() })
         };
-        let outcomes: Vec<_> = (1..=100).map(|n| notes(&(n % 7).to_string(), 1)).collect();
+        let outcomes: Vec<_> = (1..=100).map(|_| notes(1)).collect();
         let told = lines(&saved(&["lua/m.lua"]), &outcomes);
         assert_eq!(
             told[1..],
             [
-                info(
-                    "note lua/m.lua:3: file-local `count` was 1 or 2 or 3 or …, reset to 0; keep it in hot.data"
-                ),
+                info("note lua/m.lua ran again: it took LIMIT from lua/util.lua when it loaded"),
                 Line::Warning("note 100 timers still run the previous version of lua/x.lua:40".into()),
             ]
         );

@@ -31,7 +31,9 @@ pub(super) fn settle<'a>(
     }
     for name in saved {
         next.passed_over.remove(name);
-        let Some(twin) = twin(name).filter(|twin| next.files.contains_key(twin)) else { continue };
+        let is_there = |name: &Path| next.files.contains_key(name);
+        // One that was removed leaves the other alone.
+        let Some(twin) = twin(name).filter(|twin| is_there(name) && is_there(twin)) else { continue };
         let (taken, other) = match (last.files.contains_key(name), last.files.contains_key(&twin)) {
             (false, true) => (&*twin, name),
             (true, false) => (name, &*twin),
@@ -62,8 +64,8 @@ pub(super) fn settle<'a>(
 
 const INIT: &str = "init.lua";
 
-/// The other file that is the same module.
-fn twin(name: &Path) -> Option<PathBuf> {
+/// The other file that is the same module, if both are there.
+pub(crate) fn twin(name: &Path) -> Option<PathBuf> {
     if name.ends_with(INIT) {
         let dir = name.parent().filter(|dir| dir.file_name().is_some())?;
         let mut file = dir.as_os_str().to_owned();

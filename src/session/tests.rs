@@ -12,6 +12,7 @@ mod api;
 mod bindings;
 mod glance;
 mod overridden;
+mod programs;
 mod wrapper_types;
 mod wrappers;
 
@@ -29,10 +30,12 @@ use crate::{
 mod case_collector;
 mod case_files;
 mod case_hooks;
+mod case_libraries;
 mod case_merge;
 mod case_migration;
 mod case_reach;
 mod case_running;
+mod case_source;
 mod case_undo;
 mod case_whose;
 

@@ -15,7 +15,11 @@ use super::{
 };
 use crate::{
     config::ReloadScope,
-    reload::{Diagnostic, Effects, Generation, Note, Outcome, SourceFile},
+    reload::{
+        Diagnostic, Effects, Generation, Note, Outcome, SourceFile,
+        source::{BatchEdits, RanAgain},
+        twin,
+    },
 };
 
 /// What the owner of a state decides.
@@ -64,7 +68,7 @@ impl Vm {
     /// Files that were saved with the content that has run here: after an error, say.
     pub(crate) fn unchanged(&self, newest: &Generation) -> Vec<String> {
         let same = |loaded: &LoadedFile| {
-            let source = newest.file(&loaded.file).filter(|source| source.hash == loaded.hash)?;
+            let source = newest.file(&loaded.file).filter(|source| source.hash == loaded.source.hash)?;
             newest.changed.contains(&source.display).then(|| source.display.clone())
         };
         self.state(|state| state.loaded.values().filter_map(same).collect()).unwrap_or_default()
@@ -91,8 +95,9 @@ impl Vm {
         if !self.begin() {
             effects.notes.push(Note::CodeOnly { tables: MAX_SNAPSHOT });
         }
-        let replaced = before.generation.clone();
-        let (files, committed) = match self.attempt(changed, &newest, before, gone.is_empty()) {
+        let changed = self.with_copies(changed, &newest, &mut effects);
+        let attempt = self.attempt(changed, &newest, before, gone.is_empty(), &mut effects);
+        let (files, committed) = match attempt {
             Ok(committed) => committed,
             Err(Failure { diagnostic, exhausted }) => {
                 let outcome = Outcome::Kept { diagnostic: Box::new(diagnostic), exhausted };
@@ -100,7 +105,7 @@ impl Vm {
             }
         };
         let is_finished = gone.is_empty() && !committed.is_followed;
-        self.after_commit(committed, &replaced, &mut effects);
+        self.after_commit(committed, &mut effects);
         self.let_go(gone, &mut effects);
         if is_finished {
             self.finished();
@@ -128,9 +133,10 @@ impl Vm {
         let Some(before) = self.before() else { return Ok(effects) };
         self.begin();
         let generation = self.generation();
-        let changed = Changed { source, file, renamed_from: None, order: 0 };
-        let (_, committed) = self.attempt(vec![changed], &generation, before, false)?;
-        self.after_commit(committed, &generation, &mut effects);
+        let changed = vec![Changed { source, file, renamed_from: None, order: 0 }];
+        self.look_for_edits(&generation);
+        let (_, committed) = self.attempt(changed, &generation, before, false, &mut effects)?;
+        self.after_commit(committed, &mut effects);
         self.finish();
         Ok(effects)
     }
@@ -142,11 +148,60 @@ impl Vm {
         newest: &Generation,
         before: Before,
         may_finish: bool,
+        effects: &mut Effects,
     ) -> Result<(Vec<String>, Committed), Failure> {
+        self.dispose(&changed, effects);
         let ran = self.run_files(changed, newest);
         ran.and_then(|files| Ok((files, self.commit(may_finish)?))).inspect_err(|failure| {
             self.undo(before, failure.exhausted);
         })
+    }
+
+    /// What is edited for this state, which may run older versions than others.
+    fn look_for_edits(&self, newest: &Generation) -> Arc<BatchEdits> {
+        let compare = |state: &mut HostState| {
+            let running = state.loaded.values().map(|loaded| (loaded.file.as_path(), &loaded.source));
+            let wanted = state.missing.values().flatten();
+            let appeared = wanted.filter(|file| newest.file(file).is_some()).cloned().collect();
+            state.edits = newest.edits_from(&running.collect(), &appeared);
+            state.edits.clone()
+        };
+        self.state(compare).unwrap_or_default()
+    }
+
+    /// Files that took something when they were loaded that is edited now run, too.
+    fn with_copies(
+        &self,
+        mut changed: Vec<Changed>,
+        newest: &Generation,
+        effects: &mut Effects,
+    ) -> Vec<Changed> {
+        for RanAgain { file, took, of } in &self.look_for_edits(newest).ran_again {
+            let Some(source) = newest.file(file) else { continue };
+            if changed.iter().any(|known| known.file == *file) {
+                continue;
+            }
+            let order = self.state(|state| Some(state.loaded.get(&source.path)?.order)).flatten();
+            let Some(order) = order else { continue };
+            let of = newest.file(of).map_or_else(|| of.display().to_string(), |file| file.display.clone());
+            effects.notes.push(Note::RanAgain { file: source.display.clone(), took: took.clone(), of });
+            changed.push(Changed { source: source.clone(), file: file.clone(), renamed_from: None, order });
+        }
+        changed.sort_by_key(|changed| changed.order);
+        changed
+    }
+
+    /// The versions that are to be replaced let go of what they hold, before anything new runs.
+    fn dispose(&mut self, changed: &[Changed], effects: &mut Effects) {
+        for Changed { source, renamed_from, .. } in changed {
+            let path = renamed_from.as_deref().unwrap_or(&source.path);
+            while let Some(called) = self.call_dispose(path) {
+                if let Err((file, failure)) = called {
+                    let (hook, error) = (Hook::Dispose.name(), failure.diagnostic.to_string());
+                    effects.notes.push(Note::HookFailed { hook, file, error });
+                }
+            }
+        }
     }
 
     fn before(&self) -> Option<Before> {
@@ -200,24 +255,24 @@ impl Vm {
     }
 
     /// What follows a commit, in the order that people rely on. A failure in here is told, and undoes nothing.
-    fn after_commit(&mut self, committed: Committed, before: &Generation, effects: &mut Effects) {
+    fn after_commit(&mut self, committed: Committed, effects: &mut Effects) {
         let is_followed = committed.is_followed;
-        self.tell(committed, before, effects);
+        self.tell(committed, effects);
         if !is_followed {
             return;
         }
         self.migrate_all(effects);
         self.call_hooks(Hook::Accept, effects);
         let again = self.take_invalidated();
-        effects.notes.extend(self.notes(self.take_told(), before));
+        effects.notes.extend(self.notes(self.take_told()));
         if !again.is_empty() {
             self.run_again(&again, effects);
         }
     }
 
-    fn tell(&mut self, committed: Committed, before: &Generation, effects: &mut Effects) {
+    fn tell(&mut self, committed: Committed, effects: &mut Effects) {
         effects.timers_replaced += committed.timers_ended;
-        effects.notes.extend(self.notes(committed.told, before));
+        effects.notes.extend(self.notes(committed.told));
         if committed.is_followed {
             self.call_hooks(Hook::Dispose, effects);
         }
@@ -234,12 +289,10 @@ impl Vm {
         let Some(before) = self.before() else { return };
         self.finish();
         self.begin();
-        match self.attempt(again, &generation, before, false) {
-            Ok((ran, committed)) => {
-                let renewed =
-                    |note: &Note| matches!(note, Note::CopiesMade { file, .. } if ran.contains(file));
-                effects.notes.retain(|note| !renewed(note));
-                self.tell(committed, &generation, effects);
+        self.look_for_edits(&generation);
+        match self.attempt(again, &generation, before, false, effects) {
+            Ok((_, committed)) => {
+                self.tell(committed, effects);
                 self.migrate_all(effects);
                 // What these accept may invalidate others; that waits for the next save, or two files
                 // could go on for ever.
@@ -291,13 +344,16 @@ impl Vm {
         }));
     }
 
-    /// Loaded files that the newest generation does not have.
+    /// Loaded files that the newest generation does not have, under no name of their modules.
     fn gone(&self, before: &Before, starts: &[PathBuf]) -> Vec<Gone> {
         let newest = self.generation();
         let gone = before
             .loaded
             .iter()
-            .filter(|(_, loaded)| !starts.contains(&loaded.file) && !newest.files.contains_key(&loaded.file));
+            .filter(|(_, loaded)| !starts.contains(&loaded.file) && !newest.files.contains_key(&loaded.file))
+            .filter(|(path, loaded)| {
+                self.state(|state| moved(state, &newest, path, &loaded.file, 0)).flatten().is_none()
+            });
         gone.map(|(path, loaded)| {
             let was = before.generation.file(&loaded.file);
             Gone { path: path.clone(), just_now: was.map(|source| source.display.clone()) }
@@ -337,10 +393,13 @@ impl Vm {
         };
         let look = |state: &mut HostState| {
             let mut changed: Vec<Changed> = Vec::new();
-            for (path, LoadedFile { file, hash, order }) in &state.loaded {
-                let Some(source) = newest.file(file) else { continue };
+            for (path, LoadedFile { file, source: running, order }) in &state.loaded {
+                let Some(source) = newest.file(file) else {
+                    changed.extend(moved(state, newest, path, file, *order));
+                    continue;
+                };
                 let wanted = state.missing.get(path).is_some_and(|files| files.iter().any(is_new));
-                if source.hash != *hash || source.path != *path || wanted {
+                if source.hash != running.hash || source.path != *path || wanted {
                     changed.push(Changed {
                         source: source.clone(),
                         file: file.clone(),
@@ -364,4 +423,13 @@ impl Vm {
         changed.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.file.cmp(&b.file)));
         changed
     }
+}
+
+/// A module that was `m.lua` may be `m/init.lua` now, or the other way round: it goes on under its name.
+fn moved(state: &HostState, newest: &Generation, path: &Path, file: &Path, order: usize) -> Option<Changed> {
+    let other = twin(file)?;
+    let source = newest.file(&other)?.clone();
+    let is_loaded = state.loaded.contains_key(&source.path);
+    let changed = Changed { source, file: other, renamed_from: Some(path.to_owned()), order };
+    (!is_loaded).then_some(changed)
 }

@@ -148,15 +148,6 @@ impl Entries {
             None
         }
     }
-
-    /// How many there are, from here on.
-    pub(super) unsafe fn count(mut self) -> c_int {
-        let mut count = 0;
-        while unsafe { self.take() }.is_some() {
-            count += 1;
-        }
-        count
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! The state is the Lua state's app data: whoever holds the `Lua` owns it, so there is no lock.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -14,13 +14,12 @@ use std::{
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
 use super::{
-    data, files, raw, reload,
+    files, raw, reload,
     timers::{TimerHandle, Timers},
 };
 use crate::{
     config::BudgetConfig,
-    reload::{Generation, SourceFile},
-    watch::ContentHash,
+    reload::{Generation, SourceFile, source::BatchEdits},
 };
 
 /// A longer line is cut in the log.
@@ -43,6 +42,8 @@ pub(crate) struct HostState {
     pub(crate) missing: HashMap<PathBuf, BTreeSet<PathBuf>>,
     /// Another one whenever `session:expose` has named something, or what it named may be gone.
     pub(crate) exposed: u64,
+    /// What is edited in the generation, while a session moves to it.
+    pub(crate) edits: Arc<BatchEdits>,
     /// The script wants a new state.
     pub(crate) restart: bool,
     /// Lines of a reload, until it is known how it ends.
@@ -67,8 +68,8 @@ const LINES_IN: Duration = Duration::from_secs(1);
 pub(crate) struct LoadedFile {
     /// Its name below the Lua directory.
     pub(crate) file: PathBuf,
-    /// The content that ran.
-    pub(crate) hash: ContentHash,
+    /// The version that ran.
+    pub(crate) source: Arc<SourceFile>,
     /// Files that others require have smaller numbers.
     pub(crate) order: usize,
 }
@@ -83,6 +84,7 @@ impl HostState {
             timers: Timers::default(),
             missing: HashMap::new(),
             exposed: 0,
+            edits: Arc::default(),
             restart: false,
             held: None,
             budget,
@@ -124,12 +126,17 @@ impl HostState {
 
     /// That content of the file has run.
     pub(super) fn loaded(&mut self, path: PathBuf, file: PathBuf) {
-        let Some(source) = self.generation.file(&file) else { return };
-        let hash = source.hash;
+        let Some(source) = self.generation.file(&file).cloned() else { return };
         let next = self.loaded.len();
-        let entry = self.loaded.entry(path);
-        let loaded = entry.or_insert(LoadedFile { file: file.clone(), hash, order: next });
-        (loaded.file, loaded.hash) = (file, hash);
+        match self.loaded.entry(path) {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                (known.file, known.source) = (file, source);
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(LoadedFile { file, source, order: next });
+            }
+        }
     }
 
     /// A file failed when it ran first; `by` is the one that required it. What the one waits for, the
@@ -268,7 +275,6 @@ pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
     };
     host.raw_set("log", lua.create_function(log)?)?;
     raw::add(lua, &host)?;
-    data::add(lua, &host)?;
     files::add(lua, &host)?;
     reload::add(lua, &host)?;
     Ok(host)

@@ -23,12 +23,13 @@
 //! | | loaded when a file is to run and let go some time after it: |
 //! | `prelude/prototypes.lua` | declaring prototypes |
 //! | `prelude/load.lua` | which file runs when it is required |
-//! | `files` | running one, and what it assigns meanwhile, as functions of C |
+//! | `files` | running one, as functions of C |
+//! | `made` | what the definitions of a file are at run time |
 //! | `apply` | a generation in one state: all of it or none of it |
 //! | `failures` | generations that failed one after the other |
 //! | `transaction` | its steps: a reload from outside: all of it or none of it |
 //! | `reload` | what it does with what is in the state, as functions of C: see there |
-//! | `data` | copies of what a source declares, and whether they are as they were |
+//! | `foreign` | tables of others: the library, ours, prototypes, what other files export |
 //! | `raw` | lists of what is in tables |
 //! | `names` | names of fields of ours |
 //! | `values`, `entries` | Lua's values and tables, read where they lie |
@@ -43,16 +44,17 @@
 //! A [`Vm`] is used by one thread at a time; nothing here waits or locks.
 
 mod apply;
-mod data;
 mod deadline;
 #[cfg(test)]
 mod definitions;
 mod entries;
 mod failures;
 mod files;
+mod foreign;
 mod host;
 mod json;
 mod library;
+mod made;
 mod memory;
 mod names;
 mod notes;

@@ -12,9 +12,6 @@ macro_rules! names {
     ($($name:ident)*) => {
         pub(super) struct Names {
             $(pub(super) $name: Raw,)*
-            pub(super) index: Raw,
-            pub(super) new_index: Raw,
-            pub(super) pairs: Raw,
             pub(super) mode: Raw,
             pub(super) load: Raw,
             pub(super) reload: Raw,
@@ -38,9 +35,6 @@ macro_rules! names {
                             Err(_) => c"",
                         }
                     }),)*
-                    index: name(c"__index"),
-                    new_index: name(c"__newindex"),
-                    pairs: name(c"__pairs"),
                     mode: name(c"__mode"),
                     load: name(c"L"),
                     reload: name(c"R"),
@@ -50,8 +44,8 @@ macro_rules! names {
     };
 }
 names! {
-    accept app assigned base callback chunk commit data declared deps dispose done exported exports extra failed file
-    files globals hot instances let_go load_first loaded metatable name names object old_dispose
-    ours owner pairs_of_globals path pending planned prototype prototypes queue records reloading run_dependents
-    running session show source stack tables timers under_way untouched upvalues variables version was watch
+    accept app callback capture changes commit data default_new deps dispose done exported exports exposed extra failed file files globals
+    hot inits instances let_go load_first loaded locals made name names object ours owner path pending planned prototype
+    prototypes queue records reloading run_dependents running session source stack tables timers under_way
+    upvalues variables version watch weak
 }

@@ -15,7 +15,7 @@ use mlua::{
 };
 
 use super::{
-    entries::{Entries, List},
+    entries::Entries,
     values::{Raw, RawTable, make_room, part},
 };
 
@@ -36,6 +36,18 @@ pub(super) unsafe fn origin(l: *mut lua_State, function: Raw) -> (*const c_char,
     }
 }
 
+/// The lines on which a function begins and ends.
+pub(super) unsafe fn lines(l: *mut lua_State, function: Raw) -> (u32, u32) {
+    let mut about = MaybeUninit::<lua_Debug>::zeroed();
+    let line = |line: c_int| u32::try_from(line).unwrap_or(0);
+    unsafe {
+        function.push(l);
+        lua_getinfo(l, c">S".as_ptr(), about.as_mut_ptr());
+        let about = &*about.as_ptr();
+        (line(about.linedefined), line(about.lastlinedefined))
+    }
+}
+
 /// Whether all entries of the table are those that are listed there, in the same order; then, how many values
 /// the list has beyond them.
 pub(super) unsafe fn begins_as_listed(table: *const RawTable, listed: &[Raw]) -> Option<usize> {
@@ -49,19 +61,6 @@ pub(super) unsafe fn begins_as_listed(table: *const RawTable, listed: &[Raw]) ->
             }
         }
         Some(pairs.len() * 2)
-    }
-}
-
-/// On top of the stack: key, value, key, value ... A list takes less time to make, and to compare, than a copy.
-pub(super) unsafe fn push_list(l: *mut lua_State, table: *const RawTable) {
-    unsafe {
-        // There is room for all, so nothing is collected on the way.
-        lua_createtable(l, Entries::of(table).count().saturating_mul(2), 0);
-        let (mut list, mut entries) = (List::at(l, -1), Entries::of(table));
-        while let Some((key, value)) = entries.take() {
-            list.append(l, key);
-            list.append(l, value);
-        }
     }
 }
 
@@ -85,28 +84,5 @@ unsafe extern "C-unwind" fn unlisted(l: *mut lua_State) -> c_int {
         let list = RawTable::list(RawTable::at(l, 1));
         push_unlisted(l, part(list, lua_tointeger(l, 2), lua_tointeger(l, 3)));
         1
-    }
-}
-
-/// To `changes` goes what was there before under each key whose value is another now, `nothing` for nil; keys
-/// that it has already are left alone.
-pub(super) unsafe fn note_changes(
-    l: *mut lua_State,
-    now: *const RawTable,
-    was: *const RawTable,
-    changes: *const RawTable,
-    nothing: Raw,
-) {
-    unsafe {
-        for (one, other) in [(now, was), (was, now)] {
-            let mut entries = Entries::of(one);
-            while let Some((key, value)) = entries.take() {
-                let opposite = RawTable::get(other, l, key);
-                if !value.equals(l, opposite) && RawTable::get(changes, l, key).is_nil() {
-                    let before = if one == was { value } else { opposite };
-                    RawTable::set(changes, l, key, if before.is_nil() { nothing } else { before });
-                }
-            }
-        }
     }
 }

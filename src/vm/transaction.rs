@@ -14,7 +14,7 @@ use super::{
     reload::{Told, take_told},
     state::{Failure, MAX_SNAPSHOT, Vm},
 };
-use crate::reload::{Generation, Note};
+use crate::reload::Note;
 
 /// A list of functions that are called after a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,13 +129,9 @@ impl Vm {
         take(self.trusted("take_notes", ()))
     }
 
-    /// What of it is worth telling; `before` is the generation that was replaced.
-    pub(super) fn notes(&self, told: Vec<Told>, before: &Generation) -> Vec<Note> {
-        if told.is_empty() {
-            return Vec::new();
-        }
-        let now = self.generation();
-        told.into_iter().filter_map(|told| notes::read(told, before, &now)).collect()
+    /// What of it is worth telling.
+    pub(super) fn notes(&self, told: Vec<Told>) -> Vec<Note> {
+        told.into_iter().filter_map(notes::read).collect()
     }
 
     /// The reload is over.
@@ -175,11 +171,22 @@ impl Vm {
 
     /// Calls the next hook of that kind. `None`: there are no more.
     pub(crate) fn call_hook(&self, hook: Hook) -> Option<Result<(), (String, Failure)>> {
-        let (function, argument, source): (Option<Function>, Value, Option<LuaString>) =
-            self.trusted(hook.taken_by(), ());
+        self.call_taken(self.trusted(hook.taken_by(), ()))
+    }
+
+    fn call_taken(
+        &self,
+        (function, argument, source): (Option<Function>, Value, Option<LuaString>),
+    ) -> Option<Result<(), (String, Failure)>> {
         let (function, file) = (function?, notes::file(&source?));
         let called = self.run(self.handler(), |_| function.call::<()>(argument));
         Some(called.map_err(|failure| (file, failure)))
+    }
+
+    /// Calls the next `hot.dispose` of the version of a file that runs. `None`: there are no more.
+    pub(crate) fn call_dispose(&self, path: &Path) -> Option<Result<(), (String, Failure)>> {
+        let path = self.lua().create_string(path.as_os_str().as_bytes()).ok()?;
+        self.call_taken(self.trusted("take_dispose", path))
     }
 
     /// How many objects have to follow their prototypes.

@@ -220,6 +220,12 @@ impl Raw {
         self.kind == other.kind && (matches!(self.kind & BASIC, 0 | BOOLEAN) || self.bits == other.bits)
     }
 
+    /// What tells it from other values, but for long strings.
+    pub(super) fn bit_pattern(self) -> (u8, u64) {
+        let has_bits = !matches!(self.kind & BASIC, 0 | BOOLEAN);
+        (self.kind, if has_bits { self.bits } else { 0 })
+    }
+
     /// What `rawequal` says.
     pub(super) unsafe fn equals(self, l: *mut lua_State, other: Self) -> bool {
         let basic = self.kind & BASIC;

@@ -40,16 +40,20 @@ impl Root {
 /// 128 bits of XXH3: identity of content, not a defence against forgery.
 // Two halves, as a u128 would be aligned to 16 bytes in each of a hundred thousand places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ContentHash([u64; 2]);
+pub struct ContentHash([u8; 16]);
 
 impl ContentHash {
+    /// Its 128 bits.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     fn of(bytes: &[u8]) -> Self {
-        let hash = xxhash_rust::xxh3::xxh3_128(bytes);
-        Self([(hash >> 64) as u64, hash as u64])
+        Self(xxhash_rust::xxh3::xxh3_128(bytes).to_be_bytes())
     }
 
     /// Stands where there is no content yet.
-    pub(crate) const NONE: Self = Self([0, 0]);
+    pub(crate) const NONE: Self = Self([0; 16]);
 }
 
 /// The bytes of a file as they were at one moment.

@@ -63,7 +63,6 @@ async fn each_edit_that_the_docs_propose_does_what_they_say() {
     let line = proposed("lua/text.lua", "text.LIMIT = 2");
     site.edit("lua/text.lua", &line, "text.LIMIT = 2");
     browser.gives(stars, json!(["++", "++"])).await;
-    server.logged("note lua/text.lua:8: file-local `longest` was 3, reset to 0").await;
     // The wrapper, and a colour: what the table says between those and the timer's.
     let line = proposed("lua/race.lua", "in place of `>`");
     let titles = "return [...document.querySelectorAll('.lane span:first-child')].map((e) => e.textContent)";

@@ -9,19 +9,21 @@ use crate::{
 };
 
 #[tokio::test]
-async fn case_07_the_log_and_the_browser_say_what_started_over() {
+async fn case_07_a_local_goes_on_from_what_it_was() {
     let site = Site::new();
     let words = "local M = {}\nlocal times = 0\nfunction M.word() times = times + 1 return 'alpha' end\nfunction M.said() return times end\nreturn M\n";
     site.save("lua/words.lua", words);
+    site.bind(&["said()"]);
     let server = Server::start(&site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     site.save("lua/words.lua", &words.replace("alpha", "beta"));
-    let note = "lua/words.lua:2: file-local `times` was ";
-    server.logged(note).await;
     browser.sees("word()", "beta").await;
-    let report = browser.reload("ok").await;
-    assert!(report["notes"][0].as_str().unwrap().starts_with(note), "{report}");
+    browser.reload("ok").await;
+    browser.show(&["said()"]).await;
+    browser.counts(2).await;
+    let said = browser.value("said()").as_i64().unwrap();
+    assert!(said > 1, "{said}: it goes on from what it was");
 }
 
 #[tokio::test]

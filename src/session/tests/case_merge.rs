@@ -277,7 +277,7 @@ fn case_06_globals_that_are_set_through_the_table_follow_the_same_rule() {
         site.save(&[("main.lua", Some(&main(21, ""))), ("m.lua", Some("_G.inner = 0 _G.list = { 1, 2 }"))]),
         Outcome::Applied { .. }
     ));
-    assert_eq!(site.eval(state), "215932niltrue");
+    assert_eq!(site.eval(state), "215933niltrue", "what the program has added stays");
 }
 
 #[test]
@@ -305,25 +305,20 @@ fn case_06_functions_see_the_globals_themselves_after_the_run() {
 }
 
 #[test]
-fn case_07_file_level_locals_start_over_with_a_note() {
+fn case_07_file_level_locals_are_values_like_any_other() {
     let module = |v: u32| {
         format!(
-            "local M = {{}}\n\nlocal count = 0\nlocal cache, LIMIT = {{}}, 10\nfunction M.up() count = count + 1 cache[count] = {v} return count + LIMIT end\nreturn M"
+            "local M = {{}}\n\nlocal count = 0\nlocal cache, LIMIT = {{}}, 10\nfunction M.up() count = count + 1 cache[count] = {v} return count + LIMIT end\nfunction M.same() return count, cache end\nreturn M"
         )
     };
-    let mut site = Site::new(&[("main.lua", "m = require 'm'"), ("m.lua", &module(1))]);
+    let mut site = Site::new(&[("main.lua", "m = require 'm' _, cache = m.same()"), ("m.lua", &module(1))]);
     site.eval("for i = 1, 7 do m.up() end");
     site.good("m.lua", &module(2));
-    assert_eq!(
-        site.notes(),
-        [
-            "lua/m.lua:3: file-local `count` was 7, reset to 0; keep it in hot.data",
-            "lua/m.lua:4: file-local `cache` was a table of 7 entries, reset; keep it in hot.data",
-        ]
-    );
-    assert_eq!(site.eval("return m.up()"), "11");
+    assert_eq!(site.notes(), Vec::<String>::new());
+    assert_eq!(site.eval("local n, c = m.same() return n .. #c .. tostring(c == cache)"), "77true");
+    assert_eq!(site.eval("return m.up() .. m.same() .. cache[8]"), "1882", "all functions share it");
     site.good("m.lua", &module(3).replace("count = 0", "count = 5").replace("{}, 10", "{}, 20"));
-    assert_eq!(site.notes(), Vec::<String>::new(), "who edits a value wants the new one");
+    assert_eq!(site.eval("return m.up() .. m.same() .. #cache"), "2668");
 }
 
 #[test]
@@ -364,7 +359,7 @@ fn case_18_dependents_of_a_plain_value_run_again_in_the_same_batch() {
     let Outcome::Applied { files } = site.save_one("words.lua", "return 'beta'") else { panic!() };
     assert_eq!(files, ["lua/words.lua", "lua/a.lua"]);
     assert_eq!(site.eval("return A .. OTHER"), "beta!1");
-    assert_eq!(site.notes(), ["lua/words.lua returns a plain value: ran again what requires it: lua/a.lua"]);
+    assert_eq!(site.notes(), ["lua/a.lua ran again: it took what lua/words.lua returns when it loaded"]);
     site.save_one("words.lua", "return { 'gamma' }");
     assert_eq!(site.eval("return A"), "beta!", "the dependent fails, so all of it is undone");
 }
@@ -377,14 +372,11 @@ fn case_18_dependents_run_again_when_the_type_changes() {
     ]);
     site.good("m.lua", "return { x = 2 }");
     assert_eq!(site.eval("return get()"), "2");
-    assert_eq!(
-        site.notes(),
-        ["lua/m.lua returns another type than before: ran again what requires it: lua/main.lua"]
-    );
+    assert_eq!(site.notes(), ["lua/main.lua ran again: it took what lua/m.lua returns when it loaded"]);
 }
 
 #[test]
-fn case_19_copies_made_at_load_time_are_named() {
+fn case_19_who_copied_when_it_was_loaded_runs_again() {
     let files = [
         (
             "main.lua",
@@ -395,13 +387,8 @@ fn case_19_copies_made_at_load_time_are_named() {
     ];
     let mut site = Site::new(&files);
     site.good("util.lua", "return { LIMIT = 20, RATE = 1 }");
-    assert_eq!(site.eval("return twice() .. limit()"), "2020");
-    assert_eq!(
-        site.notes(),
-        [
-            "lua/main.lua may hold copies of what lua/util.lua exported (LIMIT); save lua/main.lua to renew them"
-        ]
-    );
+    assert_eq!(site.eval("return twice() .. limit()"), "4020");
+    assert_eq!(site.notes(), ["lua/main.lua ran again: it took LIMIT from lua/util.lua when it loaded"]);
     site.good("util.lua", "return { LIMIT = 20, RATE = 2 }");
     assert_eq!(site.notes(), Vec::<String>::new());
 }

@@ -233,11 +233,12 @@ fn case_06_data_that_becomes_another_module_with_the_same_content_is_that_module
 fn case_05_a_function_that_is_gone_is_not_followed_by_one_of_another_file() {
     let uses = |f: &str| format!("local f = {f} local M = {{}} function M.call() return f() end return M");
     let mut site = Site::new(&[
-        ("main.lua", "local held = require('u').f function call() return held() end m = require 'm'"),
+        ("main.lua", "function call() return held() end m = require 'm' "),
         ("u.lua", "return { f = function() return 'u' end }"),
         ("m.lua", &uses("require('u').f")),
     ]);
     let own = uses("require 'u' and function() return 'mine' end");
+    site.eval("held = require('u').f");
     site.save(&[("u.lua", Some("return {}")), ("m.lua", Some(&own))]);
     assert_eq!(site.eval("return call() .. m.call()"), "umine");
 }

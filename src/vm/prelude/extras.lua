@@ -3,12 +3,21 @@
 local P = ...
 local host, loaded, records, json = P.host, P.loaded, P.records, P.json
 local error, ipairs, next, pcall, rawequal, tostring, type = error, ipairs, next, pcall, rawequal, tostring, type
-local find_text, sub = string.find, string.sub
+local find_text, sub, getinfo = string.find, string.sub, P.debug.getinfo
 
 local extras = {}
 P.extras = extras
 
 ---------------------------------------------------------------- timers
+-- Where the file is that is being loaded.
+local function line_of(owner)
+  for level = 3, 100 do
+    local info = getinfo(level, "Sl")
+    if not info then return false end
+    if info.what == "main" and info.source == owner.source then return info.currentline end
+  end
+end
+
 local function start(callback, method, ms, once)
   local object
   if type(method) == "string" then callback, object = method, callback else ms = method end
@@ -16,7 +25,10 @@ local function start(callback, method, ms, once)
   local handle, problem = host.start_timer(ms or 0, once)
   if not handle then error(problem, 3) end
   local owner = P.loading()
-  P.timers[handle] = { callback = callback, object = object, owner = owner, version = owner and owner.version, once = once }
+  P.timers[handle] = {
+    callback = callback, object = object, owner = owner, version = owner and owner.version, once = once,
+    line = owner and P.hot and line_of(owner),
+  }
   return handle
 end
 
@@ -179,12 +191,11 @@ P.unload = unload
 -- The same when user code asks for it: this version is let go, so it disposes of what it holds. A reload
 -- that may still be undone calls the hooks when it is committed.
 local function unload_and_dispose(record)
-  local hooks, replaced, reload = record.dispose or {}, record.old_dispose or {}, P.R
-  record.dispose, record.old_dispose = nil, nil
+  local hooks, reload = record.dispose or {}, P.R
+  record.dispose = nil
   unload(record)
   if reload and reload.under_way then
     local let_go = reload.let_go
-    for i = 1, #replaced do let_go[#let_go + 1] = { replaced[i], record.data, record.source } end
     for i = 1, #hooks do let_go[#let_go + 1] = { hooks[i], record.data, record.source } end
     return
   end

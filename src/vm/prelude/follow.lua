@@ -35,6 +35,8 @@ end
 
 function R.take_accept()
   local hook = R.accepted and remove(R.accepted, 1)
+  -- Who starts a timer in it is that version of the file.
+  P.accepting = hook and hook[4]
   if hook then return hook[1], hook[2], hook[3] end
 end
 

@@ -1,15 +1,11 @@
--- Running files: modules by canonical identity, each run once. What it takes to run one, and to note what it
--- assigns meanwhile, are functions of C: see src/vm/files.rs.
+-- Running files: modules by canonical identity, each run once. What it takes to run one, and to note what its
+-- definitions are, are functions of C: see src/vm/files.rs.
 local P = ...
-local L, host, G = P.L, P.host, _G
-local copy_data = L.copy_data
-local error, ipairs, next, type = error, ipairs, next, type
+local L, host = P.L, P.host
+local error, ipairs, next = error, ipairs, next
 local rawequal, rawget, rawset = rawequal, rawget, rawset
 local concat = table.concat
 local loaded, records, stack = P.loaded, P.records, P.stack
-
--- What `pairs` goes through in the environment of a file.
-function L.pairs_of_globals() return next, G, nil end
 
 host.file_functions(P, L)
 
@@ -34,11 +30,7 @@ function L.load_first(path, chunk, file, name)
   records[path] = record
   if stack[1] then stack[#stack].deps[record] = true end
   local exports = L.run(record, chunk)
-  if P.hot then
-    if type(exports) == "table" then record.base = copy_data(exports) end
-    record.globals = L.globals_of(record)
-  end
-  record.assigned = false
+  if P.hot then L.made(record, exports) end
   L.export(record, exports)
   rawset(loaded, name, exports)
   host.loaded(path, file)
@@ -116,7 +108,6 @@ function L.sweep()
   for _, record in next, records do
     if record.running then
       record.running = false
-      L.untrack(record)
       if record.exports == nil then L.forget(record) end
     end
   end

@@ -6,21 +6,13 @@ local getmetatable = P.debug.getmetatable
 
 local function by_order(a, b) return a.order < b.order end
 
--- What has changed structurally since the last reload; nil if nothing has.
+-- What the source changed; nil if nothing.
 local function changes_of(info)
-  local was, now, any = info.was, info.declared, false
-  if not was then return nil end
-  info.was = nil
-  local added, removed = {}, {}
-  for key in next, now do
-    if was[key] == nil then added[#added + 1] = key end
-    any = any or not P.L.same_data(was[key], now[key])
-  end
-  for key, value in next, was do
-    if now[key] == nil then removed[key], any = value, true end
-  end
-  sort(added)
-  return any and { added = added, removed = removed } or nil
+  local changes = info.changes
+  if not changes then return nil end
+  info.changes = nil
+  sort(changes.added)
+  return changes
 end
 
 local function prototype_chain(object, changed)

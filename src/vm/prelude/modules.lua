@@ -3,9 +3,10 @@ local P = ...
 local host, debug, G = P.host, P.debug, _G
 local error, next, type, getinfo = error, next, type, debug.getinfo
 
--- real path -> { path, file, source, name, names, exports, base, globals, deps, data, version, running }:
+-- real path -> { path, file, source, name, names, exports, made, capture, deps, data, version, running }:
 -- `file` is the name below the Lua directory, `source` that of the chunk, `names` are those it was
--- required by, `base` and `globals` what the source set last, `deps` the records that it requires.
+-- required by, `made` the objects that its definitions are, `capture` a function that has its locals, `deps` the
+-- records that it requires.
 local records = {}
 P.records = records
 -- the files that are running now, outermost first
@@ -13,7 +14,7 @@ local stack = {}
 P.stack = stack
 
 -- The file that is being loaded, if any: it owns the timers that are started.
-function P.loading() return stack[#stack] end
+function P.loading() return stack[#stack] or P.accepting end
 
 -- The record of the code that called the caller.
 function P.caller()
@@ -24,8 +25,8 @@ function P.caller()
   return stack[#stack]
 end
 
--- Stands in copies for a function, whichever it was: an old one would be kept alive.
-P.FUNCTION = P.loading
+-- Of lists that hold nobody.
+P.weak = { __mode = "v" }
 
 function G.require(name)
   if type(name) ~= "string" then error("require: the name has to be a string", 2) end

@@ -1,7 +1,7 @@
 -- Files that are there already and are run again, dependencies first.
 local P = ...
 local R, records = P.R, P.records
-local next, rawequal, rawget, type = next, rawequal, rawget, type
+local next, rawequal, rawget, remove, type = next, rawequal, rawget, table.remove, type
 local setmetatable = P.debug.setmetatable
 
 -- These files are to be run: whoever requires one that has not been run yet has it run first.
@@ -38,18 +38,47 @@ function R.take_extra()
   return list
 end
 
--- The same prototype with what the source says now. Fields that left it stay until objects are migrated.
+-- The next `hot.dispose` of the version of that file that is to be replaced, with what it gets, and its file.
+function R.take_dispose(path)
+  local record = records[path]
+  local hooks = record and record.dispose
+  if hooks and hooks[1] then return remove(hooks, 1), record.data, record.source end
+end
+
+local automatic = { type = true, __index = true, new = true }
+
+local function set(prototype, key, value)
+  if rawequal(value, P.EMPTY) then value = nil end
+  prototype[key] = value
+end
+
+-- The same prototype with what the source says now: the fields that were edited. Fields that left it stay until
+-- objects are migrated. Functions are always new.
 function R.redeclare(info, init, base)
-  local prototype, before, now = info.prototype, info.declared, P.L.declared_fields(init)
-  for key, value in next, now do
-    if not P.L.same_data(before[key], init[key]) then
-      if rawequal(init[key], P.EMPTY) then prototype[key] = nil else prototype[key] = init[key] end
+  local prototype = info.prototype
+  if R.inits then R.inits[info.name] = init end
+  local edited = R.fields(info.name)
+  local changes = info.changes or { added = {}, removed = {} }
+  for key, value in next, init do
+    if automatic[key] then
+      if key == "new" then prototype.new = value end
+    elseif type(value) == "function" then
+      prototype[key] = value
+    elseif edited and edited[key] or not edited and rawget(prototype, key) == nil then
+      -- Without a word of the source, what is there is kept.
+      if not edited or edited[key] == "added" then changes.added[#changes.added + 1] = key end
+      info.changes = changes
+      set(prototype, key, value)
     end
   end
-  for key, value in next, init do
-    if type(value) == "function" and key ~= "new" then prototype[key] = value end
+  for key, what in next, edited or {} do
+    local value = rawget(prototype, key)
+    if what == "removed" and rawget(init, key) == nil and type(value) ~= "function" then
+      info.changes = changes
+      if value == nil then value = P.EMPTY end
+      changes.removed[key] = value
+    end
   end
-  if rawget(init, "new") ~= nil then prototype.new = init.new end
+  if edited and edited.new == "removed" then prototype.new = not base and P.default_new or nil end
   if base then setmetatable(prototype, base) end
-  info.was, info.declared = info.was or before, now
 end

@@ -19,8 +19,8 @@ _G.session, own[session] = session, true
 P.session, P.EMPTY = session, EMPTY
 
 ---------------------------------------------------------------- prototypes
--- name -> { name, prototype, declared, order, owner, was }: `declared` are the fields as the source set
--- them last, `was` those before the reload that is under way, `owner` is the file that declared it.
+-- name -> { name, prototype, order, owner, changes }: `owner` is the file that declared it, `changes` are those
+-- of its fields in the reload that is under way.
 local prototypes = {}
 P.prototypes = prototypes
 -- prototype -> its info, to know one when it is met
@@ -48,10 +48,7 @@ function session:prototype(name, init, base)
     if not P.R then host.need("reload", P) end
     P.R.redeclare(info, init, base)
   end
-  if owner then
-    info.owner = owner
-    if P.R and P.R.declared then P.R.declared[info] = true end
-  end
+  if owner then info.owner = owner end
   return info.prototype
 end
 

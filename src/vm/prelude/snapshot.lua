@@ -1,7 +1,6 @@
 -- A reload, most of which are functions of C: see src/vm/reload. What they keep in R:
--- `under_way`: a reload is; `untouched`: nothing of the user has run in it;
--- `declared`: prototypes, by their infos; `extra`: files that are to run beyond the plan; `planned`: those of the
--- plan; `let_go`: hooks of files that were unloaded meanwhile; `app`: what P.app was;
+-- `under_way`: a reload is; `extra`: files that are to run beyond the plan; `planned`: those of the
+-- plan; `inits`: what prototypes were declared with, by their names; `let_go`: hooks of files that were unloaded meanwhile; `app`: what P.app was;
 -- `tables`, `ours`, `upvalues`, `queue`: what it takes to undo it.
 local P = ...
 local R = {}

@@ -2,11 +2,13 @@
 
 use std::ffi::c_int;
 
-use mlua::ffi::{lua_State, lua_call, lua_gettop, lua_pop, lua_pushboolean, lua_pushstring, lua_pushvalue};
+use mlua::{
+    Lua,
+    ffi::{lua_State, lua_call, lua_gettop, lua_pushboolean, lua_pushstring, lua_pushvalue},
+};
 
-use super::{Reload, again, enter_reload, entries};
+use super::{Reload, again, enter_reload, entries, merge::Before};
 use crate::vm::{
-    data::push_copy,
     files::Files,
     values::{Raw, RawTable},
 };
@@ -49,12 +51,18 @@ unsafe fn run(l: *mut lua_State, record: *const RawTable, chunk: c_int, file: Ra
         let bottom = lua_gettop(l);
         let files = again(l).begin_version(record, file);
         files.run(l, record, chunk);
-        let [before, base, globals, exports] = [1, 2, 3, 4].map(|i| Raw::at(l, bottom + i));
+        let [exports, made, capture, returned] = [1, 2, 3, 4].map(|i| Raw::at(l, bottom + i));
+        let lua = Lua::get_or_init_from_ptr(l);
+        // What we note is not the user's, and nothing may be raised while something is to be dropped.
+        let limit = lua.set_memory_limit(0);
+        let stays = again(l).take(record, returned, &Before { exports, made, capture });
+        if let Ok(limit) = limit {
+            let _ = lua.set_memory_limit(limit);
+        }
         let reload = again(l);
-        reload.take(record, exports, before, base, globals);
-        let why = if !exports.has_type_of(before) {
+        let why = if !stays.has_type_of(exports) {
             c"type"
-        } else if exports.table().is_none() && !exports.is_function() && !exports.equals(l, before) {
+        } else if stays.table().is_none() && !stays.is_function() && !stays.equals(l, exports) {
             c"scalar"
         } else {
             return;
@@ -68,12 +76,12 @@ unsafe fn run(l: *mut lua_State, record: *const RawTable, chunk: c_int, file: Ra
 }
 
 impl Reload {
-    /// Leaves on the stack what the file exported, and what its source set, in exports and in globals.
+    /// Leaves on the stack what the file exported, and what is known of its definitions and locals.
     unsafe fn begin_version(&mut self, record: *const RawTable, file: Raw) -> &'static Files {
         let (l, names) = (self.l, self.names);
         unsafe {
             let get = |name| RawTable::get(record, l, name);
-            for name in [names.exports, names.base, names.globals] {
+            for name in [names.exports, names.made, names.capture] {
                 get(name).push(l);
             }
             self.set(record, names.done, Raw::TRUE);
@@ -81,15 +89,13 @@ impl Reload {
             if !file.is_nil() {
                 self.set(record, names.file, file);
             }
-            let dispose = get(names.dispose);
-            if dispose.is_true() {
-                self.set(record, names.old_dispose, dispose);
-                self.set(record, names.dispose, Raw::FALSE);
-            }
-            if get(names.accept).is_true() {
-                self.set(record, names.accept, Raw::FALSE);
+            for name in [names.dispose, names.accept, names.capture] {
+                if get(name).is_true() {
+                    self.set(record, name, Raw::FALSE);
+                }
             }
             self.name_exports(record, Raw::NIL);
+            self.make_plan(record);
         }
         self.files
     }
@@ -106,31 +112,13 @@ impl Reload {
         }
     }
 
-    /// What the new version of a file made goes into what others hold.
-    unsafe fn take(&mut self, record: *const RawTable, exports: Raw, before: Raw, base: Raw, globals: Raw) {
-        let (l, names) = (self.l, self.names);
+    /// What the new version of a file made goes into what others hold. Returns what the file exports.
+    unsafe fn take(&mut self, record: *const RawTable, returned: Raw, before: &Before) -> Raw {
         unsafe {
-            if exports.table().is_some() {
-                push_copy(l, self.files.foreign, self.files.mark, exports);
-            } else {
-                Raw::FALSE.push(l);
-            }
-            self.set(record, names.base, Raw::top(l));
-            self.files.push_globals_of(l, record);
-            let now = Raw::top(l);
-            self.set(record, names.globals, if now.is_nil() { Raw::FALSE } else { now });
-            lua_pop(l, 2);
-            let subject = Raw::of_table(record);
-            let stays = self.merge_file(subject, before, exports, base, globals);
-            self.set(record, names.assigned, Raw::FALSE);
-            self.files.export(l, record, stays);
+            let stays = self.merge_file(record, returned, before);
+            self.files.export(self.l, record, stays);
             self.name_exports(record, stays);
-            if !self.merge.changed.is_empty() {
-                for i in 0..self.merge.changed.len() {
-                    self.hold(self.merge.changed[i]);
-                }
-                self.changed.push((subject, std::mem::take(&mut self.merge.changed)));
-            }
+            stays
         }
     }
 }

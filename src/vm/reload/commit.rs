@@ -17,7 +17,6 @@ pub(super) unsafe extern "C-unwind" fn commit_all(l: *mut lua_State) -> c_int {
     unsafe {
         let reload = enter_reload(l, MAY_FINISH);
         reload.settle();
-        reload.tell_copies();
         if reload.has_more() {
             reload.of_reload(reload.names.commit).push(l);
             lua_call(l, 0, 2);
@@ -41,13 +40,15 @@ impl Reload {
     /// again. Most often there is not.
     unsafe fn has_more(&self) -> bool {
         unsafe {
-            if entries(self.of_reload(self.names.let_go)).take().is_some() {
+            if self.of_prelude(self.names.exposed).is_true()
+                || entries(self.of_reload(self.names.let_go)).take().is_some()
+            {
                 return true;
             }
             let mut records = entries(self.of_prelude(self.names.records));
             while let Some((_, record)) = records.take() {
                 let has = |name| self.field(record, name).is_true();
-                if has(self.names.done) && (has(self.names.old_dispose) || has(self.names.accept)) {
+                if has(self.names.done) && has(self.names.accept) {
                     return true;
                 }
             }
@@ -59,7 +60,7 @@ impl Reload {
             }
             let mut prototypes = entries(self.of_prelude(self.names.prototypes));
             while let Some((_, info)) = prototypes.take() {
-                if self.field(info, self.names.was).is_true() {
+                if self.field(info, self.names.changes).is_true() {
                     return true;
                 }
             }

@@ -1,43 +1,129 @@
-//! After a file has run: what it made goes into what other code holds already.
+//! After a file has run: what it made goes into what other code holds already, as its source says.
 
-use std::ffi::CStr;
+use std::{
+    ffi::{CStr, CString, c_int},
+    sync::Arc,
+};
 
-use mlua::ffi::lua_tostring;
+use mlua::ffi::{lua_getupvalue, lua_pop, lua_tostring, lua_upvalueid};
 
 use super::{
-    Reload, entries,
-    pairs::{Base, Pair},
+    ByIdentity, Reload, entries,
+    plan::Plan,
+    told::{Told, What, words},
 };
-use crate::vm::{
-    entries::Entries,
-    values::{Class, Raw, RawTable, nth},
+use crate::{
+    reload::source::{Change, Definition, DefinitionId, Key, Kind, Source, Why},
+    vm::{
+        made::{metatable, text},
+        values::{Class, Raw, RawTable},
+    },
 };
 
+/// What is known of the version that was replaced. Lua's stack holds it.
+pub(super) struct Before {
+    /// What it returned.
+    pub(super) exports: Raw,
+    /// The objects that its definitions are: see [`Files::note_made`](crate::vm::files::Files::note_made).
+    pub(super) made: Raw,
+    /// The function that has its locals.
+    pub(super) capture: Raw,
+}
+
+/// A file that has just run again.
+pub(super) struct Merging {
+    pub(super) plan: Arc<Plan>,
+    /// What each definition of the new version is, by its number.
+    pub(super) fresh: Vec<Raw>,
+    /// What each definition of the old version is: the object that stays.
+    pub(super) known: Vec<Raw>,
+    /// The definitions of the new version that make something of their own.
+    pub(super) makes: Vec<bool>,
+    /// Those of the old version.
+    made_before: Vec<bool>,
+    /// Functions that have the locals of both versions.
+    pub(super) was_capture: Raw,
+    pub(super) capture: Raw,
+}
+
+impl Merging {
+    pub(super) fn new_source(&self) -> &Source {
+        &self.plan.new.says
+    }
+
+    pub(super) fn old_source(&self) -> &Source {
+        &self.plan.old.says
+    }
+
+    pub(super) fn fresh_of(&self, id: DefinitionId) -> Raw {
+        self.fresh.get(id.index()).copied().unwrap_or(Raw::NIL)
+    }
+
+    pub(super) fn known_of(&self, id: DefinitionId) -> Raw {
+        self.known.get(id.index()).copied().unwrap_or(Raw::NIL)
+    }
+
+    /// What the definition of the new version was in the old one.
+    pub(super) fn before(&self, id: DefinitionId) -> Raw {
+        self.plan.edits.old(id).map_or(Raw::NIL, |old| self.known_of(old))
+    }
+}
+
 impl Reload {
-    /// `old` is what the file of `record` returned before, `new` what it returns now, `base` and `globals` what
-    /// its source set last time. All are held by somebody. Returns what stays; names of it that have other
-    /// values now are in `changed`.
+    /// Returns what the file exports from here on.
     pub(super) unsafe fn merge_file(
         &mut self,
-        record: Raw,
-        old: Raw,
-        new: Raw,
-        base: Raw,
-        globals: Raw,
+        record: *const RawTable,
+        returned: Raw,
+        before: &Before,
     ) -> Raw {
+        let (l, names) = (self.l, self.names);
         unsafe {
             self.begin_merge();
             self.begin_file(record);
-            let has_root = self.pair_roots(old, new, base);
-            let assigned = self.field(record, self.names.assigned);
-            self.pair_globals(assigned, globals);
-            let declared = self.of_reload(self.names.declared);
-            self.pair_prototypes(record, declared);
-            self.find_pairs();
-            self.rebind_file(record, new, assigned, declared);
-            self.fill_all();
-            self.keep_globals();
-            if has_root { old } else { new }
+            let get = |name| RawTable::get(record, l, name);
+            let (capture, locals) = (get(names.capture), get(names.locals));
+            self.set(record, names.locals, Raw::FALSE);
+            let plan = self.plans.get(&Raw::of_table(record).identity()).cloned();
+            if let Some(name) =
+                plan.as_ref().and_then(|plan| CString::new(format!("@{}", plan.old.display)).ok())
+            {
+                // It may have had another name.
+                self.sources.insert(name.into_boxed_c_str());
+            }
+            let Some(plan) = plan.filter(|plan| plan.is_known()) else {
+                return self.merge_whole(record, returned, before, locals);
+            };
+            let fresh = self.files.values(l, &plan.new.says, returned, locals);
+            for &value in &fresh {
+                if value.is_object() {
+                    self.hold(value);
+                }
+            }
+            let known = self.known_objects(&plan.old.says, before);
+            let mut makes = vec![false; fresh.len()];
+            for id in plan.new.says.objects() {
+                makes[id.index()] = true;
+            }
+            let mut made_before = vec![false; known.len()];
+            for id in plan.old.says.objects() {
+                made_before[id.index()] = true;
+            }
+            let was_capture = before.capture;
+            let file = Merging { plan, fresh, known, makes, made_before, was_capture, capture };
+            self.pair_definitions(&file);
+            self.find_cells(&file);
+            self.merge_kept_objects();
+            self.decide_definitions(&file);
+            self.leave_out(&file);
+            self.rebind_file(record, &file, returned);
+            let of_object = |id: DefinitionId, _: &Definition| {
+                let value = file.fresh_of(id);
+                let stays = self.stays_for(value).unwrap_or(value);
+                if stays.is_object() { stays } else { file.before(id) }
+            };
+            self.files.note_made(l, record, file.new_source(), of_object);
+            self.exports(&file, returned, before.exports)
         }
     }
 
@@ -47,185 +133,264 @@ impl Reload {
         self.merge.number += 1;
     }
 
-    unsafe fn begin_file(&mut self, record: Raw) {
+    unsafe fn begin_file(&mut self, record: *const RawTable) {
         unsafe {
-            let source = self.field(record, self.names.source);
-            source.push(self.l);
+            RawTable::get(record, self.l, self.names.source).push(self.l);
             let name = lua_tostring(self.l, -1);
             Raw::pop(self.l);
             if !name.is_null() {
-                self.begin_source(name);
+                self.merge.source = name;
                 self.sources.insert(CStr::from_ptr(name).into());
+                self.is_source.clear();
             }
         }
     }
 
-    /// What the file returns. Says whether the old table stays.
-    unsafe fn pair_roots(&mut self, old: Raw, new: Raw, base: Raw) -> bool {
-        unsafe {
-            if old.is_function() && new.is_function() {
-                self.pair_functions(old, new);
-                return false;
-            }
-            let (Some(old_table), Some(new_table)) = (old.table(), new.table()) else { return false };
-            if old.is(new)
-                || self.is_seen(new)
-                || self.files.foreign.is_own(self.l, old)
-                || self.files.foreign.is_prototype(self.l, old)
-                || self.is_foreign(new)
-            {
-                return false;
-            }
-            self.replaces(old, new);
-            let base = base.table().map_or(Base::Empty, Base::Is);
-            let source = self.merge.source.name;
-            self.merge.pairs.push(Pair {
-                old: old_table,
-                new: new_table,
-                base,
-                data: None,
-                source,
-                is_root: true,
-            });
-            true
-        }
+    pub(super) unsafe fn tell(&mut self, what: What) {
+        let source = unsafe { words(self.merge.source) };
+        self.told.push(Told { source, what });
     }
 
-    /// Globals are exports of the file that assigns them: `assigned` has what was there before, `P` for nil.
-    unsafe fn pair_globals(&mut self, assigned: Raw, before: Raw) {
-        let (l, Some(globals)) = (self.l, self.files.globals.table()) else { return };
-        let prelude = Raw::of_table(self.files.prelude);
-        unsafe {
-            let mut names = entries(assigned);
-            while let Some((name, was)) = names.take() {
-                let now = RawTable::get(globals, l, name);
-                if was.is(prelude) || was.equals(l, now) {
-                    continue;
+    /// The objects that the definitions of the old version are. A name may have been pointed at something else
+    /// meanwhile: if that is no definition's, it is what is edited from here on.
+    unsafe fn known_objects(&mut self, old: &Source, before: &Before) -> Vec<Raw> {
+        let l = self.l;
+        let mut made = vec![Raw::NIL; old.definitions().count()];
+        let mut of_others: ByIdentity<usize> = ByIdentity::default();
+        if let Some(list) = before.made.table() {
+            for (i, id) in (1..).zip(old.objects()) {
+                let object = unsafe { RawTable::get(list, l, Raw::of(i)) };
+                if object.is_object() {
+                    unsafe { self.hold(object) }
+                    of_others.insert(object.identity(), id.index());
+                    made[id.index()] = object;
                 }
-                let base = self.field(before, name);
-                match (now.class(), was.class()) {
-                    (Class::Table, Class::Table) => {
-                        self.pair(was, now, base);
-                        if let Some(stays) = self.stays_for(now) {
-                            self.merge.staying.push([name, stays]);
-                        }
+            }
+        }
+        let mut known: Vec<Raw> = Vec::with_capacity(made.len());
+        for (id, one) in old.definitions() {
+            let own = made[id.index()];
+            let mut object = own;
+            if one.kind != Kind::Function {
+                let current = unsafe { self.current(old, id, one, before, &known) };
+                let is_others = of_others.get(&current.identity()).is_some_and(|&of| of != id.index());
+                let is_foreign = unsafe { self.files.foreign.has(l, current) } && !current.is(own);
+                if current.class() == Class::Table && !is_others && (!is_foreign || !own.is_object()) {
+                    object = current;
+                }
+            }
+            known.push(object);
+        }
+        known
+    }
+
+    /// What is at the place of a definition of the old version, as it was before the file ran.
+    unsafe fn current(
+        &mut self,
+        old: &Source,
+        id: DefinitionId,
+        one: &Definition,
+        before: &Before,
+        known: &[Raw],
+    ) -> Raw {
+        let l = self.l;
+        unsafe {
+            let Some(parent) = one.parent else {
+                return match &one.key {
+                    Key::Local(name, _) if is_last(old, name, id) => {
+                        self.upvalue(before.capture, name).map_or(Raw::NIL, |(_, value)| value)
                     }
-                    (Class::Function, Class::Function) => self.pair_functions(was, now),
-                    (Class::Function, _) => {}
-                    _ if !base.is_nil() && self.is_same_data(base, now) => {
-                        self.merge.staying.push([name, was]);
+                    Key::Global(name) => {
+                        let name = text(l, name);
+                        self.value_before(self.files.globals, name)
                     }
-                    _ => {}
-                }
-            }
-            // A function that has left the source, unless somebody has put another in its place.
-            let mut names = entries(before);
-            while let Some((name, base)) = names.take() {
-                if base.is_function()
-                    && self.field(assigned, name).is_nil()
-                    && RawTable::get(globals, l, name).is(base)
-                {
-                    self.set(globals, name, Raw::NIL);
-                }
-            }
-        }
-    }
-
-    unsafe fn keep_globals(&mut self) {
-        let Some(globals) = self.files.globals.table() else { return };
-        while let Some([name, value]) = self.merge.staying.pop() {
-            unsafe { self.set(globals, name, value) }
-        }
-    }
-
-    unsafe fn pair_prototypes(&mut self, record: Raw, declared: Raw) {
-        unsafe {
-            let mut declared = entries(declared);
-            while let Some((info, _)) = declared.take() {
-                if self.field(info, self.names.owner).is(record) {
-                    self.pair_prototype(self.field(info, self.names.prototype));
-                }
-            }
-        }
-    }
-
-    /// Methods are put straight into a prototype. One that was there and was not set again has left the file.
-    unsafe fn pair_prototype(&mut self, prototype: Raw) {
-        unsafe {
-            let (Some(table), Some(at)) = (prototype.table(), self.place_of(prototype)) else { return };
-            let stop = nth(self.lists.tables.values(), at + 2).integer();
-            for i in (at + 3..stop).step_by(2) {
-                let saved = self.lists.tables.values();
-                let (key, before) = (nth(saved, i), nth(saved, i + 1));
-                if !before.is_function() {
-                    continue;
-                }
-                let now = RawTable::get(table, self.l, key);
-                if now.is(before) {
-                    if self.is_ours(now) {
-                        self.set(table, key, Raw::NIL);
+                    Key::Returned => before.exports,
+                    Key::Prototype(name) => {
+                        let info = self.field(self.of_prelude(self.names.prototypes), text(l, name));
+                        self.field(info, self.names.prototype)
                     }
-                } else if now.is_function() {
-                    self.pair_functions(before, now);
-                }
+                    Key::Module(name) => self.field(self.of_prelude(self.names.loaded), text(l, name)),
+                    _ => Raw::NIL,
+                };
+            };
+            let table = known.get(parent.index()).copied().unwrap_or(Raw::NIL);
+            if one.key == Key::Metatable {
+                return metatable(table);
+            }
+            match self.files.key(l, old, known, &one.key) {
+                Some(key) if table.table().is_some() => self.value_before(table, key),
+                _ => Raw::NIL,
             }
         }
     }
 
-    /// Where the snapshot has that table. It is noted of prototypes; one that became a prototype just now has
-    /// to be searched for.
-    unsafe fn place_of(&self, table: Raw) -> Option<i64> {
-        if let Some(&at) = self.places.get(&table.identity()) {
-            return Some(at);
-        }
-        if !self.seen.contains(&table.identity()) {
+    /// The upvalue of that name: which it is, and its value.
+    pub(super) unsafe fn upvalue(&self, function: Raw, name: &str) -> Option<(c_int, Raw)> {
+        let l = self.l;
+        if !function.is_function() {
             return None;
         }
-        let tables = unsafe { self.lists.tables.values() };
-        let mut at = 1;
-        loop {
-            let one = nth(tables, at);
-            one.table()?;
-            if one.is(table) {
-                return Some(at);
+        unsafe {
+            function.push(l);
+            let mut found = None;
+            for i in 1.. {
+                let known = lua_getupvalue(l, -1, i);
+                if known.is_null() {
+                    break;
+                }
+                let value = Raw::pop(l);
+                if CStr::from_ptr(known).to_bytes() == name.as_bytes() {
+                    found = Some((i, value));
+                    break;
+                }
             }
-            at = nth(tables, at + 2).integer() + 1;
+            lua_pop(l, 1);
+            found
         }
     }
 
-    /// The methods of a prototype may use the file's locals, and globals, timers and hooks may hold what only
-    /// they know.
-    unsafe fn rebind_file(&mut self, record: Raw, new: Raw, assigned: Raw, declared: Raw) {
+    /// Which old object a fresh one is the new version of.
+    unsafe fn pair_definitions(&mut self, file: &Merging) {
+        for (id, one) in file.new_source().definitions() {
+            let (old, new) = (file.before(id), file.fresh_of(id));
+            let made_before = file.plan.edits.old(id).is_some_and(|old| file.made_before[old.index()]);
+            if !file.makes[id.index()]
+                || !made_before
+                || !old.is_object()
+                || old.is(new)
+                || !self.is_fresh(new)
+            {
+                continue;
+            }
+            unsafe {
+                if one.kind == Kind::Function {
+                    if old.is_function() && new.is_function() {
+                        self.pair_functions(old, new);
+                    }
+                    continue;
+                }
+                let (Some(_), Some(_)) = (old.table(), new.table()) else { continue };
+                if self.is_ours_or_library(old) || self.is_ours_or_library(new) {
+                    continue;
+                }
+                if !self.replaces(old, new) || one.kind == Kind::Table {
+                    continue;
+                }
+                match file.plan.change(id) {
+                    Some(Change::Edited(Why::Source | Why::Uses(_))) => {}
+                    Some(Change::Edited(Why::Calls(_))) if !self.is_instance(old) => {}
+                    _ => self.merge.kept.push([old, new]),
+                }
+            }
+        }
+    }
+
+    /// Something with a class or a prototype.
+    pub(super) unsafe fn is_instance(&self, value: Raw) -> bool {
+        !metatable(value).is_nil() || unsafe { self.files.foreign.is_prototype(self.l, value) }
+    }
+
+    unsafe fn is_ours_or_library(&self, table: Raw) -> bool {
+        unsafe { self.files.foreign.is_own(self.l, table) || self.files.foreign.is_library(self.l, table) }
+    }
+
+    /// The old table stays. Says whether that is news.
+    pub(super) unsafe fn replaces(&mut self, old: Raw, new: Raw) -> bool {
+        if self.replaced.contains_key(&new.identity()) {
+            return false;
+        }
         unsafe {
-            self.rebind_value(new);
-            let mut names = entries(assigned);
-            while let Some((name, _)) = names.take() {
-                let value = self.field(self.files.globals, name);
+            self.hold(old);
+            self.hold(new);
+        }
+        self.replaced.insert(new.identity(), old);
+        self.taken.insert(old.identity());
+        true
+    }
+
+    pub(super) unsafe fn pair_functions(&mut self, old: Raw, new: Raw) {
+        if self.follows.contains_key(&old.identity()) || old.is(new) || self.is_seen(new) {
+            return;
+        }
+        unsafe {
+            self.hold(old);
+            self.hold(new);
+        }
+        self.follows.insert(old.identity(), new);
+        self.precedes.insert(new.identity(), old);
+    }
+
+    /// The locals of the new version that are those of the old one: whoever uses one of them uses the other.
+    unsafe fn find_cells(&mut self, file: &Merging) {
+        let l = self.l;
+        for (name, id) in file.new_source().locals() {
+            let Some(old) = file.plan.edits.old(*id) else { continue };
+            let Some((old_name, _)) = file.old_source().locals().iter().find(|(_, known)| *known == old)
+            else {
+                continue;
+            };
+            unsafe {
+                let (Some((new_index, _)), Some((old_index, _))) =
+                    (self.upvalue(file.capture, name), self.upvalue(file.was_capture, old_name))
+                else {
+                    continue;
+                };
+                file.capture.push(l);
+                let cell = lua_upvalueid(l, -1, new_index).addr();
+                lua_pop(l, 1);
+                self.joins.insert(cell, (file.was_capture, old_index));
+            }
+        }
+        if !self.joins.is_empty() {
+            // The functions that have them.
+            unsafe {
+                self.hold(file.capture);
+                self.hold(file.was_capture);
+                self.captures.push(file.capture);
+            }
+        }
+    }
+
+    /// Whatever the file made sees the tables and locals that stay.
+    unsafe fn rebind_file(&mut self, record: *const RawTable, file: &Merging, returned: Raw) {
+        unsafe {
+            // It holds the variables of the new version by which their functions are known: see `join`.
+            self.merge.rebound.insert(file.capture.identity());
+            self.rebind_value(returned);
+            for &value in &file.fresh {
                 if self.is_fresh(value) {
                     self.rebind_value(value);
                 }
             }
-            let mut declared = entries(declared);
-            while let Some((info, _)) = declared.take() {
-                if self.field(info, self.names.owner).is(record) {
-                    self.rebind_value(self.field(info, self.names.prototype));
-                }
-            }
-            let mut timers = entries(self.of_prelude(self.names.timers));
+            self.rebind_held(record);
+        }
+    }
+
+    /// What of a file is held by us.
+    unsafe fn rebind_held(&mut self, record: *const RawTable) {
+        let (l, names) = (self.l, self.names);
+        unsafe {
+            let get = |name| RawTable::get(record, l, name);
+            let (subject, now) = (Raw::of_table(record), get(names.version));
+            let mut timers = entries(self.of_prelude(names.timers));
             while let Some((_, timer)) = timers.take() {
-                let version = self.field(timer, self.names.version);
-                let callback = self.field(timer, self.names.callback);
-                if self.field(timer, self.names.owner).is(record)
-                    && version.is(self.field(record, self.names.version))
-                    && callback.is_function()
-                {
-                    self.rebind_value(callback);
+                let is_its = self.field(timer, names.owner).is(subject);
+                let Some(table) =
+                    timer.table().filter(|_| is_its && self.field(timer, names.version).is(now))
+                else {
+                    continue;
+                };
+                self.rebind_value(self.field(timer, names.callback));
+                let object = self.field(timer, names.object);
+                match self.stays_for(object) {
+                    Some(stays) => self.set(table, names.object, stays),
+                    None => self.rebind_value(object),
                 }
             }
-            for name in [self.names.data, self.names.accept] {
-                self.rebind_value(self.field(record, name));
+            for name in [names.data, names.accept] {
+                self.rebind_value(get(name));
             }
-            let mut dispose = entries(self.field(record, self.names.dispose));
+            let mut dispose = entries(get(names.dispose));
             while let Some((_, function)) = dispose.take() {
                 self.rebind_value(function);
             }
@@ -239,40 +404,61 @@ impl Reload {
         }
     }
 
-    /// Pairs that were found elsewhere: in tables of other files.
-    pub(super) unsafe fn merge_found(&mut self) {
+    /// What the file exports from here on.
+    unsafe fn exports(&mut self, file: &Merging, returned: Raw, before: Raw) -> Raw {
+        if let Some(stays) = self.stays_for(returned) {
+            return stays;
+        }
+        let source = file.new_source();
+        let is_kept = source.returned().is_some_and(|id| {
+            let is_data = source.get(id).is_some_and(|one| one.kind == Kind::Data);
+            is_data && file.plan.change(id).is_none() && file.plan.edits.old(id).is_some()
+        });
+        // A clock, say, or an object that its own file points at.
+        if is_kept && !returned.is_function() && returned.has_type_of(before) { before } else { returned }
+    }
+
+    /// Of a file whose definitions are not known: all of it counts as edited.
+    unsafe fn merge_whole(
+        &mut self,
+        record: *const RawTable,
+        returned: Raw,
+        before: &Before,
+        locals: Raw,
+    ) -> Raw {
         unsafe {
-            self.begin_merge();
-            for i in 0.. {
-                let Some(&[_, old, new]) = self.found.get(i) else { break };
-                if old.is_function() {
-                    let name = self.source_of(new);
-                    self.begin_source(name);
-                    self.pair_functions(old, new);
-                } else {
-                    let mut values = entries(new);
-                    while let Some((_, value)) = values.take() {
-                        if value.is_function() {
-                            let name = self.source_of(value);
-                            self.begin_source(name);
-                        }
-                    }
-                    self.pair(old, new, Raw::NIL);
-                }
-                self.find_pairs();
+            let plan = self.plans.get(&Raw::of_table(record).identity()).cloned();
+            let why = plan.and_then(|plan| {
+                let why = plan.new.says.not_understood().or_else(|| plan.old.says.not_understood());
+                why.map(ToString::to_string)
+            });
+            let why = why.unwrap_or_else(|| "its locals cannot be told".to_owned());
+            self.tell(What::Whole { why });
+            let (old, new) = (before.exports, returned);
+            let both = old.table().is_some() && new.table().is_some() && self.is_fresh(new);
+            let is_same_table = both && !self.is_ours_or_library(old);
+            if old.is_function() && new.is_function() {
+                self.pair_functions(old, new);
             }
-            for i in 0.. {
-                let Some(&[holder, _, new]) = self.found.get(i) else { break };
-                self.rebind(new);
-                let (Some(stays), Some(holder)) = (self.stays_for(new), holder.table()) else { continue };
-                let mut values = Entries::of(holder);
-                while let Some((key, value)) = values.take() {
-                    if value.is(new) {
-                        self.set(holder, key, stays);
-                    }
-                }
+            if is_same_table && self.replaces(old, new) {
+                self.merge.kept.push([old, new]);
+                self.merge_kept_objects();
+                self.replace_entries(old, new);
             }
-            self.fill_all();
+            self.rebind_value(new);
+            let mut values = entries(locals);
+            while let Some((_, value)) = values.take() {
+                self.rebind_value(value);
+            }
+            self.rebind_held(record);
+            // The next version has nothing to go by.
+            self.set(record, self.names.made, Raw::FALSE);
+            if is_same_table { old } else { new }
         }
     }
+}
+
+/// Whether that local is the last of its name.
+pub(super) fn is_last(source: &Source, name: &str, id: DefinitionId) -> bool {
+    source.locals().iter().any(|(known, last)| **known == *name && *last == id)
 }

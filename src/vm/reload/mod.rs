@@ -3,13 +3,17 @@
 //! | file | what it does |
 //! |---|---|
 //! | `snapshot` | before anything runs: takes down all that user code can reach |
+//! | `before` | what the snapshot has of one table |
+//! | `plan` | what the sources say of a file: its definitions before and now, what is edited |
 //! | `again` | runs the new version of a file |
-//! | `merge` | after that: what it made goes into the tables that others hold |
-//! | `pairs` | finds what of the new version goes with what of the old one |
-//! | `fill` | the tables that stay become what the new ones are |
-//! | `rebind` | what is new gets to see the tables that stay |
+//! | `merge` | after that: which old object each new one stands for |
+//! | `definitions` | decides for each definition: what it became at run time, or what the source says now |
+//! | `lists` | the same for the elements of a list |
+//! | `kept` | objects of class libraries, of which the source does not tell |
+//! | `rebind` | what is new gets to see the tables and locals that stay |
 //! | `commit` | the end of a reload that went well |
 //! | `settle` | in it: who holds an old function gets the new one |
+//! | `registrations` | in it: what a load puts into tables of others is there once |
 //! | `stale` | who goes on running old code nevertheless |
 //! | `told` | what there is to tell of it |
 //! | `upvalues` | the upvalues of a function, one after the other |
@@ -29,11 +33,15 @@
 #![allow(unsafe_code, reason = "Lua's own API: the safe one makes a handle of each value it meets")]
 
 mod again;
+mod before;
 mod commit;
-mod fill;
+mod definitions;
+mod kept;
+mod lists;
 mod merge;
-mod pairs;
+mod plan;
 mod rebind;
+mod registrations;
 mod settle;
 mod snapshot;
 mod stale;
@@ -45,6 +53,7 @@ use std::{
     ffi::{CStr, c_char, c_int},
     hash::BuildHasherDefault,
     ptr,
+    sync::Arc,
 };
 
 use mlua::{
@@ -55,17 +64,16 @@ use mlua::{
         lua_setmetatable, lua_settop, lua_touserdata, lua_upvalueindex, luaL_error,
     },
 };
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashMap, FxHasher};
 
-use self::pairs::Pair;
+use self::plan::Plan;
 pub(super) use self::told::{Told, What, take_told};
 use super::{
-    data::is_same,
     entries::{Entries, List},
     files::Files,
     names::Names,
     raw::origin,
-    values::{Raw, RawTable, make_room, same_text},
+    values::{Raw, RawTable, make_room},
 };
 
 type Identities = HashSet<usize, BuildHasherDefault<FxHasher>>;
@@ -92,11 +100,11 @@ struct Reload {
     known: Identities,
     /// What was there before, and the variables of functions that were.
     seen: Identities,
-    /// Where globals and prototypes begin in `tables`.
-    places: ByIdentity<lua_Integer>,
     lists: Lists,
     /// Table, key and function for each function of Lua code that is in a table of the user. The lists hold them.
     slots: Vec<[Raw; 3]>,
+    /// Table and key, where the key is such a function.
+    keys: Vec<[Raw; 2]>,
     coroutines: Vec<Raw>,
     /// The handles of timers.
     timers: Identities,
@@ -111,14 +119,26 @@ struct Reload {
     follows: ByIdentity<Raw>,
     /// Chunks' names of what has run.
     sources: HashSet<Box<CStr>>,
+    /// Fresh function: the old one whose place it takes.
+    precedes: ByIdentity<Raw>,
+    /// Old functions that the file does not hand to others any more when it is loaded.
+    withdrawn: Identities,
+    /// Old functions that have left the source, and the names that it gave them, or nil.
+    left: ByIdentity<Raw>,
+    /// Variable of a fresh function: a function that has the one that stays, and which it is there.
+    joins: ByIdentity<(Raw, c_int)>,
+    /// Functions that have the locals of files that ran, and do not see those that stay yet.
+    captures: Vec<Raw>,
+    /// What is known of files that run, by their records.
+    plans: ByIdentity<Arc<Plan>>,
+    /// Where each table begins in `tables`, once somebody has asked.
+    index: ByIdentity<lua_Integer>,
+    /// What was in large tables.
+    maps: ByIdentity<FxHashMap<(u8, u64), Raw>>,
     /// The same by where the name lies.
     is_source: ByIdentity<bool>,
 
     merge: Merge,
-    /// Of changed tables at the end: the table, what was in it, what is.
-    found: Vec<[Raw; 3]>,
-    /// Files, each with the names of what it exports that have other values now.
-    changed: Vec<(Raw, Vec<Raw>)>,
     stale: stale::Counts,
     /// What there is to tell since it was last asked for.
     told: Vec<Told>,
@@ -140,63 +160,31 @@ struct Lists {
 }
 
 /// One merge, of a file or at the end.
-#[derive(Default)]
 struct Merge {
     /// How many there have been in this reload.
     number: u32,
-    /// The name of the file's chunk, and where it was last met, and where that of another was.
-    source: Source,
-    /// The function that was last asked whether it is from there, and the answer.
-    asked: (usize, bool),
-    /// Tables that go together.
-    pairs: Vec<Pair>,
-    metatables: Vec<[Raw; 2]>,
-    /// Old ones, whose new versions are known.
-    functions: Vec<Raw>,
-    /// Upvalues that are done.
-    matched: Identities,
+    /// The name of the file's chunk.
+    source: *const c_char,
+    /// Objects that stay, each with the one that the file made.
+    kept: Vec<[Raw; 2]>,
     rebound: Identities,
     /// By table or function: the merge that has been through it last.
     visited: ByIdentity<u32>,
     waiting: Vec<Raw>,
     /// Entries of one table, whose keys have been replaced.
     moved: Vec<[Raw; 2]>,
-    /// Of one search.
-    looked: Identities,
-    /// Globals that keep what they were before: name, value.
-    staying: Vec<[Raw; 2]>,
-    /// Names of what the file returns that have other values now.
-    changed: Vec<Raw>,
 }
 
-/// The name of a chunk.
-#[derive(Clone, Copy)]
-struct Source {
-    name: *const c_char,
-    known: [*const c_char; 2],
-}
-
-impl Default for Source {
+impl Default for Merge {
     fn default() -> Self {
-        Self::of(c"".as_ptr())
-    }
-}
-
-impl Source {
-    fn of(name: *const c_char) -> Self {
-        Self { name, known: [name, ptr::null()] }
-    }
-
-    /// Whether that is its name as well. Functions of one file have theirs in one place.
-    unsafe fn is(&mut self, name: *const c_char) -> bool {
-        match self.known {
-            [same, _] if same == name => true,
-            [_, other] if other == name => false,
-            _ => {
-                let same = unsafe { same_text(self.name, name) };
-                self.known[usize::from(!same)] = name;
-                same
-            }
+        Self {
+            number: 0,
+            source: ptr::null(),
+            kept: Vec::new(),
+            rebound: Identities::default(),
+            visited: ByIdentity::default(),
+            waiting: Vec::new(),
+            moved: Vec::new(),
         }
     }
 }
@@ -206,11 +194,13 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
     const PRELUDE: c_int = 1;
     const RELOAD: c_int = 2;
     const STATE: c_int = 3;
-    const FUNCTIONS: [(&CStr, lua_CFunction); 6] = [
+    const FUNCTIONS: [(&CStr, lua_CFunction); 8] = [
         (c"begin", snapshot::begin),
         (c"reload", again::reload),
         (c"commit_all", commit::commit_all),
         (c"finish", finish),
+        (c"fields", plan::fields),
+        (c"moved_call", plan::moved_call),
         (c"note", told::note),
         (c"take_notes", told::take_notes),
     ];
@@ -234,20 +224,26 @@ unsafe extern "C-unwind" fn reload_functions(l: *mut lua_State) -> c_int {
             reload: RawTable::at(l, RELOAD),
             known: Identities::default(),
             seen: Identities::default(),
-            places: ByIdentity::default(),
             lists: Lists::NONE,
             slots: Vec::new(),
+            keys: Vec::new(),
             coroutines: Vec::new(),
             timers: Identities::default(),
             is_complete: false,
             replaced: ByIdentity::default(),
             taken: Identities::default(),
             follows: ByIdentity::default(),
+            precedes: ByIdentity::default(),
+            left: ByIdentity::default(),
+            withdrawn: Identities::default(),
+            joins: ByIdentity::default(),
+            captures: Vec::new(),
+            plans: ByIdentity::default(),
+            index: ByIdentity::default(),
+            maps: ByIdentity::default(),
             sources: HashSet::default(),
             is_source: ByIdentity::default(),
             merge: Merge::default(),
-            found: Vec::new(),
-            changed: Vec::new(),
             stale: stale::Counts::default(),
             told: Vec::new(),
         })));
@@ -325,32 +321,37 @@ impl Lists {
 impl Reload {
     fn clear(&mut self) {
         self.seen.clear();
-        self.places.clear();
         self.lists = Lists::NONE;
         self.slots.clear();
+        self.keys.clear();
         self.coroutines.clear();
         self.timers.clear();
         self.replaced.clear();
         self.taken.clear();
         self.follows.clear();
+        self.precedes.clear();
+        self.left.clear();
+        self.withdrawn.clear();
+        self.joins.clear();
+        self.captures.clear();
+        self.plans.clear();
+        self.index.clear();
+        self.maps.clear();
         self.sources.clear();
         self.is_source.clear();
         self.merge.number = 0;
         self.merge.visited.clear();
         self.merge.clear();
-        self.found.clear();
-        self.changed.clear();
         self.stale.clear();
     }
 
     /// What is nil takes a new place in its table when it comes back, so what is not there is false.
     unsafe fn finish(&mut self) {
-        let Names { reloading, session, under_way, untouched, app, pending, records, done, .. } = *self.names;
+        let Names { reloading, session, under_way, app, pending, records, done, .. } = *self.names;
         unsafe {
             for (table, name) in [
                 (self.of_prelude(session), reloading),
                 (Raw::of_table(self.reload), under_way),
-                (Raw::of_table(self.reload), untouched),
                 (Raw::of_table(self.reload), app),
                 (Raw::of_table(self.files.prelude), pending),
             ] {
@@ -404,7 +405,7 @@ impl Reload {
         if function.is_function() { self.follows.get(&function.identity()).copied() } else { None }
     }
 
-    /// It lies where it lies until the end of the reload.
+    /// Pins the object until the end of the reload.
     unsafe fn hold(&mut self, object: Raw) {
         unsafe { self.lists.queue.append(self.l, object) }
     }
@@ -420,15 +421,6 @@ impl Reload {
 
     unsafe fn of_reload(&self, name: Raw) -> Raw {
         unsafe { RawTable::get(self.reload, self.l, name) }
-    }
-
-    /// Whether `value` is what the source set when `base` was copied from it.
-    unsafe fn is_same_data(&self, base: Raw, value: Raw) -> bool {
-        unsafe { is_same(self.l, self.files.foreign, self.files.mark, base, value) }
-    }
-
-    unsafe fn is_foreign(&self, table: Raw) -> bool {
-        unsafe { self.files.foreign.has(self.l, table) }
     }
 
     /// Puts a value into a table that others hold.
@@ -462,14 +454,9 @@ impl Reload {
 impl Merge {
     /// For the next.
     fn clear(&mut self) {
-        self.pairs.clear();
-        self.metatables.clear();
-        self.functions.clear();
-        self.matched.clear();
+        self.kept.clear();
         self.rebound.clear();
         self.waiting.clear();
         self.moved.clear();
-        self.staying.clear();
-        self.changed.clear();
     }
 }

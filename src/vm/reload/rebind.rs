@@ -1,7 +1,7 @@
 //! What is fresh has to see the tables that stay, or the first reload works and the second changes tables
 //! that nobody holds.
 
-use mlua::ffi::{lua_pop, lua_setupvalue};
+use mlua::ffi::{lua_pop, lua_setmetatable, lua_setupvalue, lua_upvalueid, lua_upvaluejoin};
 
 use super::{
     Reload,
@@ -129,7 +129,11 @@ impl Reload {
     unsafe fn rebind_function(&mut self, function: Raw, cells: &mut Cells) {
         let l = self.l;
         unsafe {
+            if self.merge.rebound.contains(&function.identity()) {
+                return;
+            }
             function.push(l);
+            self.join(function);
             let mut from = 1;
             while let Some(Upvalue { i, cell, value, .. }) = next_upvalue(l, from, |cell| cells.has(cell)) {
                 from = i + 1;
@@ -151,6 +155,46 @@ impl Reload {
                 }
                 self.meet_fresh(value);
             }
+            lua_pop(l, 1);
+        }
+    }
+
+    /// The function is on top of the stack. Its locals become those that stay.
+    unsafe fn join(&mut self, function: Raw) {
+        let l = self.l;
+        if self.joins.is_empty()
+            || function.is_c_function()
+            || !self.merge.rebound.insert(function.identity())
+        {
+            return;
+        }
+        unsafe {
+            for i in 1.. {
+                let cell = lua_upvalueid(l, -1, i);
+                if cell.is_null() {
+                    return;
+                }
+                if let Some(&(holder, index)) = self.joins.get(&cell.addr()) {
+                    holder.push(l);
+                    lua_upvaluejoin(l, -2, i, -1, index);
+                    lua_pop(l, 1);
+                }
+            }
+        }
+    }
+
+    pub(super) unsafe fn set_metatable(&self, table: *const RawTable, metatable: Raw) {
+        let l = self.l;
+        unsafe {
+            let now = RawTable::metatable(table);
+            if metatable.table().is_some_and(|metatable| metatable == now)
+                || metatable.is_nil() && now.is_null()
+            {
+                return;
+            }
+            Raw::of_table(table).push(l);
+            metatable.push(l);
+            lua_setmetatable(l, -2);
             lua_pop(l, 1);
         }
     }

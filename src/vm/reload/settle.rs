@@ -2,13 +2,12 @@
 
 use std::ffi::c_int;
 
-use mlua::ffi::{lua_createtable, lua_gettop, lua_getupvalue, lua_pop, lua_settop, lua_setupvalue};
+use mlua::ffi::{lua_getupvalue, lua_pop, lua_setupvalue};
 
 use super::{Reload, entries};
 use crate::vm::{
-    entries::Entries,
     raw::begins_as_listed,
-    values::{Class, Raw, RawTable, nth, part},
+    values::{Raw, RawTable, nth, part},
 };
 
 impl Reload {
@@ -17,17 +16,20 @@ impl Reload {
         unsafe {
             // What a name lay at may have been freed since.
             self.is_source.clear();
+            self.begin_merge();
             self.find_changes();
-            if !self.found.is_empty() {
-                self.merge_found();
-            }
-            if !self.follows.is_empty() || !self.replaced.is_empty() {
+            if !self.follows.is_empty() || !self.replaced.is_empty() || !self.left.is_empty() {
                 self.repoint_slots();
+                self.repoint_keys();
                 self.repoint_upvalues();
                 self.repoint_timers();
                 self.repoint_exports();
             }
             self.tell_stale();
+            while let Some(capture) = self.captures.pop() {
+                self.merge.rebound.remove(&capture.identity());
+                self.rebind_value(capture);
+            }
         }
     }
 
@@ -60,50 +62,6 @@ impl Reload {
         }
     }
 
-    /// `was`: key, value, key, value ...
-    unsafe fn find_changes_in(&mut self, table: *const RawTable, was: &[Raw]) {
-        let l = self.l;
-        let subject = Raw::of_table(table);
-        let stays = self.taken.contains(&subject.identity());
-        unsafe {
-            let height = lua_gettop(l);
-            lua_createtable(l, 0, c_int::try_from(was.len() / 2).unwrap_or(0));
-            let known = RawTable::at(l, -1);
-            for pair in was.chunks_exact(2) {
-                RawTable::set(known, l, pair[0], pair[1]);
-            }
-            let mut entries = Entries::of(table);
-            while let Some((key, value)) = entries.take() {
-                let class = value.class();
-                if !matches!(class, Class::Table | Class::Function) {
-                    continue;
-                }
-                let before = RawTable::get(known, l, key);
-                if before.is(value) {
-                    continue;
-                }
-                if let Some(stays) = self.stays_for(value) {
-                    self.set(table, key, stays);
-                } else if !self.is_seen(value) {
-                    if before.class() == class && !stays {
-                        self.hold(value);
-                        self.found.push([subject, before, value]);
-                    } else {
-                        self.rebind(value);
-                    }
-                }
-            }
-            let mut entries = Entries::of(table);
-            while let Some((key, value)) = entries.take() {
-                if self.stays_for(key).is_some() {
-                    self.merge.moved.push([key, value]);
-                }
-            }
-            self.move_keys(table);
-            lua_settop(l, height);
-        }
-    }
-
     /// The newest version of a function of a file that has run: a file may have exported one of another file.
     unsafe fn newest(&mut self, function: Raw) -> Option<Raw> {
         let new = self.follower(function)?;
@@ -111,15 +69,77 @@ impl Reload {
     }
 
     unsafe fn repoint_slots(&mut self) {
+        let l = self.l;
+        unsafe {
+            let mut gone: Vec<[Raw; 2]> = Vec::new();
+            for i in 0.. {
+                let Some(&[holder, key, function]) = self.slots.get(i) else { break };
+                let Some(table) = holder.table() else { continue };
+                // A copy has its name, and a registration a number. Whoever has it by another name holds it himself.
+                let has_left = self
+                    .left
+                    .get(&function.identity())
+                    .is_some_and(|&name| key.integer() > 0 || !name.is_nil() && key.equals(l, name));
+                let has_left = has_left || key.integer() > 0 && self.withdrawn.contains(&function.identity());
+                if !has_left && !self.follows.contains_key(&function.identity())
+                    || !RawTable::get(table, l, key).is(function)
+                {
+                    continue;
+                }
+                if has_left {
+                    gone.push([holder, key]);
+                } else if let Some(new) = self.newest(function) {
+                    self.set(table, key, new);
+                }
+            }
+            // From the last to the first: what comes after in a list moves up.
+            while let Some([holder, key]) = gone.pop() {
+                self.take_out(holder, key);
+            }
+        }
+    }
+
+    /// Of a function that has left its source.
+    unsafe fn take_out(&mut self, holder: Raw, key: Raw) {
+        let l = self.l;
+        let Some(table) = holder.table() else { return };
+        unsafe {
+            let at = key.integer();
+            if at > 0 && !RawTable::get(table, l, Raw::of(at + 1)).is_nil() {
+                let list: Vec<Raw> = (at + 1..)
+                    .map(|i| RawTable::get(table, l, Raw::of(i)))
+                    .take_while(|value| !value.is_nil())
+                    .collect();
+                for (i, value) in (at..).zip(&list) {
+                    self.set(table, Raw::of(i), *value);
+                }
+                let last = at + i64::try_from(list.len()).unwrap_or(0);
+                self.set(table, Raw::of(last), Raw::NIL);
+            } else {
+                self.set(table, key, Raw::NIL);
+            }
+        }
+    }
+
+    /// Sets of functions.
+    unsafe fn repoint_keys(&mut self) {
+        let l = self.l;
         unsafe {
             for i in 0.. {
-                let Some(&[holder, key, function]) = self.slots.get(i) else { return };
+                let Some(&[holder, key]) = self.keys.get(i) else { return };
                 let Some(table) = holder.table() else { continue };
-                if self.follows.contains_key(&function.identity())
-                    && RawTable::get(table, self.l, key).is(function)
-                    && let Some(new) = self.newest(function)
-                {
-                    self.set(table, key, new);
+                let value = RawTable::get(table, l, key);
+                if value.is_nil() {
+                    continue;
+                }
+                if self.left.contains_key(&key.identity()) || self.withdrawn.contains(&key.identity()) {
+                    self.set(table, key, Raw::NIL);
+                } else if let Some(new) = self.newest(key) {
+                    self.set(table, key, Raw::NIL);
+                    if RawTable::get(table, l, new).is_nil() {
+                        let value = self.newest(value).unwrap_or(value);
+                        self.set(table, new, value);
+                    }
                 }
             }
         }

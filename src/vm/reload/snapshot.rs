@@ -20,8 +20,7 @@ use crate::vm::{
 const ROOM: c_int = 100;
 
 /// `begin(max)`: takes down everything, up to so many tables, in `R.tables` and so on: see [`Lists`]. Says
-/// whether that was all. What a reload needs beside it is in `R` then, and empty; `untouched`: nothing of the
-/// user has run since.
+/// whether that was all. What a reload needs beside it is in `R` then, and empty.
 pub(super) unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
     const MAX: c_int = 1;
     unsafe {
@@ -38,11 +37,10 @@ pub(super) unsafe extern "C-unwind" fn begin(l: *mut lua_State) -> c_int {
         reload.is_complete = reload.walk(max);
         reload.take_down_ours();
         reload.empty_sets();
-        let Names { under_way, untouched, app, pending, planned, .. } = *reload.names;
+        let Names { under_way, app, pending, planned, .. } = *reload.names;
         let (ours, prelude) = (reload.reload, reload.files.prelude);
         let was = reload.of_prelude(app);
         reload.set(ours, under_way, Raw::TRUE);
-        reload.set(ours, untouched, Raw::TRUE);
         reload.set(ours, app, if was.is_nil() { Raw::FALSE } else { was });
         reload.set(prelude, pending, reload.of_reload(planned));
         lua_pushboolean(l, c_int::from(reload.is_complete));
@@ -56,29 +54,33 @@ impl Reload {
         let prelude = Raw::of_table(self.files.prelude);
         self.known.insert(prelude.identity());
         unsafe {
-            for (name, is_known) in [(c"library", true), (c"own", false)] {
+            for name in [c"library", c"own"] {
                 let Some(tables) = RawTable::field(self.files.prelude, self.l, name).table() else {
                     continue;
                 };
                 let mut tables = Entries::of(tables);
                 while let Some((table, _)) = tables.take() {
-                    if is_known {
-                        self.known.insert(table.identity());
-                    }
-                    self.know_functions(table);
+                    self.know_functions(table, name == c"library");
                 }
             }
         }
     }
 
-    /// Those in the table that are of ours: these have upvalues without a name.
-    unsafe fn know_functions(&mut self, table: Raw) {
+    /// Those in the table that are of C, or of ours: these have upvalues without a name.
+    unsafe fn know_functions(&mut self, table: Raw, is_library: bool) {
         let l = self.l;
         let Some(table) = table.table() else { return };
         unsafe {
             let mut entries = Entries::of(table);
             while let Some((_, value)) = entries.take() {
-                if !value.is_function() || value.is_c_function() {
+                if !value.is_function() {
+                    continue;
+                }
+                if value.is_c_function() {
+                    // Among the globals may be one that a program has made.
+                    if is_library {
+                        self.known.insert(value.identity());
+                    }
                     continue;
                 }
                 value.push(l);
@@ -122,9 +124,9 @@ impl Reload {
     /// A table that was not used by the last reload is as good as a new one.
     unsafe fn empty_sets(&mut self) {
         let l = self.l;
-        let Names { declared, extra, let_go, planned, .. } = *self.names;
+        let Names { extra, inits, let_go, planned, .. } = *self.names;
         unsafe {
-            for name in [declared, extra, let_go, planned] {
+            for name in [extra, inits, let_go, planned] {
                 let is_empty = |table| Entries::of(table).take().is_none();
                 if !self.of_reload(name).table().is_some_and(is_empty) {
                     lua_createtable(l, 0, 0);
@@ -140,7 +142,6 @@ impl Reload {
         unsafe {
             self.meet(self.files.globals);
             self.meet_prototypes();
-            let placed = self.lists.queue.end;
             self.meet_what_is_held_for_users();
             let mut cells = Cells::default();
             let (mut at, mut tables, mut functions) = (0, 0, 0);
@@ -150,7 +151,7 @@ impl Reload {
                 if let Some(table) = object.table() {
                     tables += 1;
                     if tables <= max {
-                        self.table(table, at <= placed);
+                        self.table(table);
                     }
                 } else if object.is_function() {
                     functions += 1;
@@ -178,7 +179,7 @@ impl Reload {
         unsafe {
             let mut records = entries(self.of_prelude(self.names.records));
             while let Some((_, record)) = records.take() {
-                for name in [self.names.exports, self.names.data, self.names.accept] {
+                for name in [self.names.exports, self.names.capture, self.names.data, self.names.accept] {
                     self.meet(self.field(record, name));
                 }
                 let mut dispose = entries(self.field(record, self.names.dispose));
@@ -205,7 +206,11 @@ impl Reload {
     unsafe fn meet(&mut self, value: Raw) -> bool {
         let class = value.class();
         let identity = value.identity();
-        if class == Class::Other || value.is_c_function() || self.known.contains(&identity) {
+        if class == Class::Other || self.known.contains(&identity) {
+            return false;
+        }
+        if value.is_c_function() {
+            unsafe { self.meet_wrapped(value) }
             return false;
         }
         if self.seen.insert(identity) {
@@ -215,6 +220,22 @@ impl Reload {
             }
         }
         class == Class::Function
+    }
+
+    /// `coroutine.wrap` makes a function of C that holds the coroutine.
+    #[cold]
+    unsafe fn meet_wrapped(&mut self, function: Raw) {
+        let l = self.l;
+        unsafe {
+            function.push(l);
+            if !lua_getupvalue(l, -1, 1).is_null() {
+                let held = Raw::pop(l);
+                if held.class() == Class::Coroutine {
+                    self.meet(held);
+                }
+            }
+            lua_pop(l, 1);
+        }
     }
 
     /// What the prelude knows of files, prototypes and timers.
@@ -258,13 +279,10 @@ impl Reload {
         }
     }
 
-    unsafe fn table(&mut self, table: *const RawTable, has_place: bool) {
+    unsafe fn table(&mut self, table: *const RawTable) {
         let l = self.l;
         unsafe {
             let subject = Raw::of_table(table);
-            if has_place {
-                self.places.insert(subject.identity(), self.lists.tables.end + 1);
-            }
             let stop = begin_table(l, &mut self.lists.tables, table);
             let metatable = RawTable::metatable(table);
             if !metatable.is_null() {
@@ -283,8 +301,8 @@ impl Reload {
                 if self.meet(value) {
                     self.slots.push([subject, key, value]);
                 }
-                if key.is_object() {
-                    self.meet(key);
+                if key.is_object() && self.meet(key) {
+                    self.keys.push([subject, key]);
                 }
                 if is_weak {
                     lua_pop(l, 2);

@@ -119,6 +119,7 @@ impl Reload {
 
     /// Functions in tables of the user that have left the source.
     unsafe fn count_slots(&mut self) {
+        let l = self.l;
         unsafe {
             for i in 0.. {
                 let Some(&[holder, key, function]) = self.slots.get(i) else { return };
@@ -126,7 +127,7 @@ impl Reload {
                 if self.follows.contains_key(&function.identity())
                     || !self.is_of_changed(function)
                     || !RawTable::get(table, self.l, key).is(function)
-                    || self.is_foreign(holder)
+                    || self.files.foreign.has(l, holder)
                     || !self.stale.told.insert(function.identity())
                 {
                     continue;

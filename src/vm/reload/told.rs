@@ -8,13 +8,13 @@ use mlua::{
     ffi::{lua_State, lua_pushlightuserdata, lua_pushnil, lua_tolstring},
 };
 
-use super::{Reload, enter, entries};
+use super::{Reload, enter};
 use crate::{
     reload::StaleKind,
     vm::values::{Raw, RawTable, nth},
 };
 
-/// A fact of a reload. Whether it is worth a [`Note`](crate::reload::Note) the sources show.
+/// A fact of a reload.
 #[derive(Debug)]
 pub(in crate::vm) struct Told {
     /// The chunk's name of the file that it is about.
@@ -24,17 +24,16 @@ pub(in crate::vm) struct Told {
 
 #[derive(Debug)]
 pub(in crate::vm) enum What {
-    /// A local of the file has another value than it had, which can be told if it is neither a table nor a
-    /// function.
-    Local { name: String, was: String, now: Option<String>, was_table: bool },
+    /// A value was made again, since that was edited.
+    MadeAgain { line: u32, name: String, by: String },
+    /// The file counts as edited as a whole.
+    Whole { why: String },
     /// So many of these go on running old code from that line on.
     Stale { kind: StaleKind, line: u32, count: usize },
     /// What requires the file runs again, and why: `type`, `scalar`, or `invalidated`, with what that said.
     Dependents { why: String, message: Option<String>, sources: Vec<String> },
     /// `hot.invalidate`, and nothing requires the file.
     Invalidated { message: String },
-    /// It requires `of`, where these names have other values now, which it may have copied.
-    Copies { of: String, names: Vec<String> },
 }
 
 /// Takes what a function of the prelude has said is there.
@@ -113,28 +112,6 @@ impl Reload {
                 lua_pushnil(self.l);
             } else {
                 lua_pushlightuserdata(self.l, (&raw mut self.told).cast());
-            }
-        }
-    }
-
-    /// Who made a copy of a value when it was loaded keeps the old one. Who could have is known by the source.
-    pub(super) unsafe fn tell_copies(&mut self) {
-        let (l, names) = (self.l, self.names);
-        unsafe {
-            for i in 0..self.changed.len() {
-                let Some(&(record, _)) = self.changed.get(i) else { return };
-                let mut others = entries(self.of_prelude(names.records));
-                while let Some((_, other)) = others.take() {
-                    let requires = self.field(self.field(other, names.deps), record).is_true();
-                    if !requires || self.field(other, names.done).is_true() {
-                        continue;
-                    }
-                    let source = |record| text(l, self.field(record, names.source)).unwrap_or_default();
-                    let changed = self.changed.get(i).map_or(&[][..], |changed| &changed.1);
-                    let changed = changed.iter().filter_map(|&name| text(l, name)).collect();
-                    let what = What::Copies { of: source(record), names: changed };
-                    self.told.push(Told { source: source(other), what });
-                }
             }
         }
     }

@@ -1,0 +1,59 @@
+//! What is edited between what a session runs and a generation. Sessions that run the same share it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::{
+    Generation, SourceFile,
+    source::{BatchEdits, Versions},
+};
+
+/// So many starting points are remembered: sessions that missed a save, or joined late, have others than most.
+const REMEMBERED: usize = 64;
+
+/// The comparisons of a generation that were asked for. Whoever asks while another compares waits for it: it
+/// takes as long as to compare once more.
+#[derive(Debug, Default)]
+pub struct EditsFrom(Mutex<Vec<(u128, Arc<BatchEdits>)>>);
+
+impl Generation {
+    /// What is edited in this generation for somebody who runs these versions, by their names below the Lua
+    /// directory, and who looked in vain for files that have appeared.
+    pub fn edits_from(
+        &self,
+        running: &BTreeMap<&Path, &Arc<SourceFile>>,
+        appeared: &BTreeSet<PathBuf>,
+    ) -> Arc<BatchEdits> {
+        let mut hash = Xxh3Default::new();
+        for (name, source) in running {
+            hash.update(name.as_os_str().as_bytes());
+            hash.update(source.hash.as_bytes());
+        }
+        for name in appeared {
+            hash.update(name.as_os_str().as_bytes());
+        }
+        let key = hash.digest128();
+        let mut known = self.edits.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, edits)) = known.iter().find(|(other, _)| *other == key) {
+            return edits.clone();
+        }
+        let old: Versions =
+            running.iter().map(|(name, file)| (name.to_path_buf(), file.says.clone())).collect();
+        let new: Versions = running
+            .keys()
+            .filter_map(|name| Some((name.to_path_buf(), self.file(name)?.says.clone())))
+            .collect();
+        let edits = Arc::new(BatchEdits::with(&old, &new, appeared));
+        if known.len() == REMEMBERED {
+            known.remove(0);
+        }
+        known.push((key, edits.clone()));
+        edits
+    }
+}
