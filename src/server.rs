@@ -303,12 +303,8 @@ impl SessionHost for ServerSessions {
         let _ = session.reload(target.clone(), outcomes.clone());
     }
 
-    fn refresh(&self, session: &SessionHandle) {
-        // An empty function: AfterBatch follows it. Likewise, one that has ended needs none.
-        let _ = self.endpoint.execute_in_session(session.id(), |_| ());
-    }
-
-    fn refresh_until(&self, session: &SessionHandle, done: Refreshing) {
+    fn refresh(&self, session: &SessionHandle, done: Refreshing) {
+        // A session that has ended shows nothing.
         let _ = self.endpoint.execute_in_session(session.id(), |session| session.refresh_until(done));
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::reload::{Generation, OutcomeSender, ReloadReport, SessionHost};
+use crate::reload::{Generation, OutcomeSender, Refreshing, ReloadReport, SessionHost};
 
 /// A generation that a state shall move to, and where it says what came of it.
 pub(super) type Asked = (Arc<Generation>, OutcomeSender);
@@ -100,7 +100,7 @@ impl SessionHost for States {
     }
 
     // What the program shows, it reads from the state anyway.
-    fn refresh(&self, _: &Entry) {}
+    fn refresh(&self, _: &Entry, _: Refreshing) {}
 
     // Each state says what came of it: `State::update`.
     fn announce(&self, _: &ReloadReport) {}

@@ -56,14 +56,9 @@ pub trait SessionHost: Send + Sync + 'static {
     }
     /// Queues the move to a generation: all of it or none of it. The session sends what came of it.
     fn reload(&self, session: &Self::Session, target: &Arc<Generation>, outcomes: &OutcomeSender);
-    /// Queues an empty function in the session, so that AfterBatch runs and pushes what changed.
-    fn refresh(&self, session: &Self::Session);
-    /// The same; the session lets go of `done` when that has happened. One that does not say so is taken
-    /// to be done at once.
-    fn refresh_until(&self, session: &Self::Session, done: Refreshing) {
-        self.refresh(session);
-        drop(done);
-    }
+    /// Queues an empty function in the session, so that AfterBatch runs and pushes what changed. `done` is
+    /// dropped when that has happened.
+    fn refresh(&self, session: &Self::Session, done: Refreshing);
     /// Tells every browser of an error.
     fn announce(&self, report: &ReloadReport);
     /// A reload has ended in every session; for those who count.
@@ -341,7 +336,7 @@ impl<H: SessionHost> Rollout<H> {
     }
 
     fn trigger_session_refresh(&self, session: &H::Session, refreshing: &Refreshing) {
-        self.host.refresh_until(session, refreshing.clone());
+        self.host.refresh(session, refreshing.clone());
     }
 
     /// Whether all canaries ran out of time or memory. The first one that did not clears the way.

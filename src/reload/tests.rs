@@ -75,12 +75,8 @@ impl SessionHost for Host {
         outcomes.send(ReloadOutcome { generation, outcome, unchanged, effects }).unwrap();
     }
 
-    fn refresh(&self, _: &(u32, Answer)) {
+    fn refresh(&self, _: &(u32, Answer), done: Refreshing) {
         self.refreshed.fetch_add(1, SeqCst);
-    }
-
-    fn refresh_until(&self, session: &(u32, Answer), done: Refreshing) {
-        self.refresh(session);
         self.refreshing.lock().unwrap().push(done);
     }
 

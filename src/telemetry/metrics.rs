@@ -14,9 +14,6 @@ use crate::{
     watch::Health,
 };
 
-/// `Content-Type` of what [`Metrics::encode`] returns.
-pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// The server's counters and gauges. Made once at the start and passed on as `Arc<Metrics>`; counting is
 /// an atomic addition and never blocks.
 #[derive(Debug)]

@@ -13,6 +13,6 @@ mod watching;
 
 pub use escape::printable;
 pub use log::{finish, init};
-pub use metrics::{METRICS_CONTENT_TYPE, Metrics};
+pub use metrics::Metrics;
 pub use repeats::Repeats;
 pub use tail::{LogLine, log_tail};

@@ -10,7 +10,8 @@ use std::{
 use lua_hotloader::{
     config::{BindingRule, LuaConfig, ReloadScope, SessionConfig, WatchConfig},
     reload::{
-        Generation, HotLoader, LUA_ROOT, OutcomeSender, Published, ReloadReport, SessionHost, SiteLayout,
+        Generation, HotLoader, LUA_ROOT, OutcomeSender, Published, Refreshing, ReloadReport, SessionHost,
+        SiteLayout,
     },
     session::{LuaSessions, SessionHandle, SessionId, SessionSettings},
     watch::{Registry, Root},
@@ -75,8 +76,8 @@ impl SessionHost for Host {
         let _ = session.reload(target.clone(), outcomes.clone());
     }
 
-    fn refresh(&self, session: &SessionHandle) {
-        let _ = session.execute(|_| ());
+    fn refresh(&self, session: &SessionHandle, done: Refreshing) {
+        let _ = session.execute(|_| drop(done));
     }
 
     fn announce(&self, _: &ReloadReport) {}
