@@ -293,6 +293,18 @@ impl Source {
         &self.locals
     }
 
+    /// The locals that a function uses and that are not in scope at the end of the file: in a `do` block, or
+    /// with another of their name after them.
+    pub fn hidden_locals(&self, function: DefinitionId) -> impl Iterator<Item = (&str, DefinitionId)> {
+        let uses = self.get(function).map_or(&[][..], |one| &one.uses);
+        uses.iter().filter_map(|used| {
+            let base = used.place.base;
+            let Key::Local(name, _) = &self.get(base)?.key else { return None };
+            let is_visible = self.locals.iter().any(|(_, id)| *id == base);
+            (!is_visible).then_some((&**name, base))
+        })
+    }
+
     /// Definitions of which what they make is known again: see the field.
     pub fn objects(&self) -> &[DefinitionId] {
         &self.objects

@@ -473,3 +473,102 @@ fn comments_at_the_end_and_bytes_that_are_no_text_change_nothing() {
         assert_eq!(site.eval("return m.up()"), "-2", "{end}");
     }
 }
+
+#[test]
+fn case_07_locals_in_blocks_and_those_that_others_took_the_name_of_are_kept() {
+    let text = "local M = {}
+do
+  local hits, seen = 0, { last = 'none', size = 1 }
+  local function note(x) seen.last = x hits = hits + 1 end
+  function M.hit(x) note(x) return hits .. seen.last .. seen.size end
+  function M.hits() return hits end
+end
+local n = 0 function M.a() n = n + 1 return n end
+local n = 10 function M.b() n = n + 1 return n end
+return M";
+    let mut site = site(text);
+    site.eval("m.hit('x') m.a() m.b() hit = m.hit");
+    let text = edit(&mut site, text, "return hits ..", "return hits .. '!' ..");
+    assert_eq!(
+        site.eval("return m.hit('y') .. m.hits() .. ' ' .. m.a() .. ' ' .. m.b() .. hit('z')"),
+        "2!y12 2 123!z1"
+    );
+    let text = edit(&mut site, &text, "size = 1", "size = 5");
+    assert_eq!(site.eval("return m.hit('w')"), "4!w5");
+    let text = edit(&mut site, &text, "local hits, seen = 0,", "local hits, seen = 50,");
+    assert_eq!(site.eval("return m.hit('v')"), "51!v5");
+    edit(&mut site, &text, "local n = 0", "local n = 100");
+    assert_eq!(site.eval("return m.a() .. ' ' .. m.b()"), "101 13");
+}
+
+#[test]
+fn case_07_a_local_that_comes_or_goes_is_no_matter_to_the_others() {
+    let text = "local a = 1 local M = {} function M.a() a = a + 1 return a end return M";
+    let mut site = site(text);
+    site.eval("m.a()");
+    let text = edit(&mut site, text, "local M", "local b = 7 local M");
+    let text = edit(&mut site, &text, "return a end", "b = b + 1 return a .. b end");
+    assert_eq!(site.eval("return m.a()"), "38");
+    let text = edit(&mut site, &text, "b = b + 1 return a .. b end", "return a end");
+    assert_eq!(site.eval("return m.a()"), "4");
+    edit(&mut site, &text, "local b = 7 ", "");
+    assert_eq!(site.eval("return m.a()"), "5");
+}
+
+#[test]
+fn rule_2_functions_are_exchanged_in_all_tables_whatever_their_number() {
+    let text = |v: u32| format!("local M = {{}} function M.f() return {v} end return M");
+    let mut site = site(&text(1));
+    site.eval(
+        "all = {} for i = 1, 30000 do all[i] = { at = { f = m.f, call = function() return m.f() end } } end",
+    );
+    for v in 2..4 {
+        site.good("m.lua", &text(v));
+        let look = "local n = 0 for _, one in ipairs(all) do n = n + one.at.f() end return n // 30000 .. ' ' .. n % 30000";
+        assert_eq!(site.eval(look), format!("{v} 0"));
+    }
+}
+
+#[test]
+fn case_03_what_a_load_did_to_the_library_is_undone() {
+    let mut site = site("return {}");
+    let breaks = "string.shout = function() return 'x' end table.insert = nil string.rep = function() return 'mine' end math.huge = 0 error('no')";
+    site.failure("m.lua", breaks);
+    assert_eq!(
+        site.eval(
+            "return tostring(string.shout) .. type(table.insert) .. ('a'):rep(2) .. tostring(math.huge > 1)"
+        ),
+        "nilfunctionaatrue"
+    );
+}
+
+#[test]
+fn case_11_locals_that_one_file_took_are_put_back_when_another_fails() {
+    let text = "local n = 0 local M = {} function M.up() n = n + 1 return n end return M";
+    let main = "m = require 'm' local own = 5 function get() return own end function set(v) own = v end";
+    let mut site = Site::new(&[("main.lua", main), ("m.lua", text)]);
+    site.eval("m.up() set(9)");
+    let edited = text.replace("local n = 0", "local n = 100").replace("n + 1", "n + 10");
+    let fails = format!("{} error('late')", main.replace("own = 5", "own = 6"));
+    site.save(&[("m.lua", Some(&edited)), ("main.lua", Some(&fails))]);
+    assert_eq!(site.eval("return m.up() .. ' ' .. get()"), "2 9");
+    site.save(&[("main.lua", Some(&main.replace("own = 5", "own = 6")))]);
+    assert_eq!(site.eval("return m.up() .. ' ' .. get()"), "110 6");
+}
+
+#[test]
+fn rule_4_elements_that_are_functions_or_names_of_something_are_elements_like_others() {
+    let text = "local M = {} local function a() return 'a' end local function b() return 'b' end
+M.steps = { a, b, function() return 'c' end, 'text' } return M";
+    let mut site = site(text);
+    let all = "local t = {} for i, s in ipairs(m.steps) do t[i] = type(s) == 'function' and s() or s end return table.concat(t)";
+    assert_eq!(site.eval(all), "abctext");
+    let text = edit(&mut site, text, "{ a, b,", "{ b, a,");
+    assert_eq!(site.eval(all), "bactext");
+    let text = edit(&mut site, &text, "return 'a'", "return 'A'");
+    assert_eq!(site.eval(all), "bActext");
+    let text = edit(&mut site, &text, "return 'c'", "return 'C'");
+    assert_eq!(site.eval(all), "bACtext");
+    edit(&mut site, &text, "'text'", "'more', 'text'");
+    assert_eq!(site.eval(all), "bACmoretext");
+}

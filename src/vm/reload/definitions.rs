@@ -1,7 +1,9 @@
 //! Where it is decided what a definition is from here on: the value that it became at run time, or the one that
 //! the source gives it now.
 
-use mlua::ffi::{lua_pop, lua_setupvalue};
+use std::ffi::c_int;
+
+use mlua::ffi::{lua_getupvalue, lua_pop, lua_setupvalue};
 
 use super::{
     Reload,
@@ -100,23 +102,28 @@ impl Reload {
     /// Of a local that functions use: the old variable goes on, and the new functions get it (`find_cells`).
     unsafe fn decide_local(&mut self, file: &Merging, id: DefinitionId, one: &Definition, name: &str) {
         let l = self.l;
-        let Some(old) = file.plan.edits.old(id).filter(|_| is_last(file.new_source(), name, id)) else {
-            return;
-        };
-        let old_name = file.old_source().locals().iter().find(|(_, known)| *known == old);
-        let Some((old_name, _)) = old_name else { return };
         unsafe {
-            let Some((index, current)) = self.upvalue(file.was_capture, old_name) else { return };
-            if self.upvalue(file.capture, name).is_none() {
-                return;
-            }
+            let Some((holder, index)) = self.lasting_local(file, id, name) else { return };
+            holder.push(l);
+            let current = if lua_getupvalue(l, -1, index).is_null() { Raw::NIL } else { Raw::pop(l) };
             if self.decide(file, id, one, current) == Decision::Take {
-                let value = self.lasting(file.fresh_of(id));
-                file.was_capture.push(l);
-                value.push(l);
+                self.lasting(file.fresh_of(id)).push(l);
                 lua_setupvalue(l, -2, index);
-                lua_pop(l, 1);
             }
+            lua_pop(l, 1);
+        }
+    }
+
+    /// A function that has the local that stays, and which of its upvalues it is.
+    unsafe fn lasting_local(&self, file: &Merging, id: DefinitionId, name: &str) -> Option<(Raw, c_int)> {
+        if let Some(&known) = file.hidden.get(&id.index()) {
+            return Some(known);
+        }
+        let old = file.plan.edits.old(id).filter(|_| is_last(file.new_source(), name, id))?;
+        let (old_name, _) = file.old_source().locals().iter().find(|(_, known)| *known == old)?;
+        unsafe {
+            self.upvalue(file.capture, name)?;
+            Some((file.was_capture, self.upvalue(file.was_capture, old_name)?.0))
         }
     }
 

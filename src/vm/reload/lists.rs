@@ -51,6 +51,8 @@ impl Reload {
         let end = length.max(next.len());
         for (i, at) in (0..end).zip(1..) {
             let value = next.get(i).copied().unwrap_or(Raw::NIL);
+            // Where it is now, nobody looks for the old one any more.
+            let value = self.follower(value).unwrap_or(value);
             unsafe { self.set(table, Raw::of(at), value) }
         }
     }
@@ -81,6 +83,7 @@ fn is_edited(file: &Merging, parent: DefinitionId, old_parent: DefinitionId) -> 
 /// The elements of the old version that are still there, and what the program has added. Tables are found
 /// wherever they are; of anything else only its place is known.
 fn as_it_is(file: &Merging, parent: DefinitionId, now: &[Raw]) -> (Vec<Was>, Vec<Raw>) {
+    let known: Vec<Raw> = elements(file.old_source(), parent).map(|(id, _)| file.known_of(id)).collect();
     let mut is_known = vec![false; now.len()];
     let mut was = Vec::new();
     for (id, one) in elements(file.old_source(), parent) {
@@ -89,7 +92,9 @@ fn as_it_is(file: &Merging, parent: DefinitionId, now: &[Raw]) -> (Vec<Was>, Vec
         let at = if object.is_object() {
             now.iter().position(|value| value.is(object))
         } else {
-            Some(position as usize - 1).filter(|&at| now.get(at).is_some_and(|value| !value.is_object()))
+            // Not where an element is now that is known.
+            let is_others = |value: &Raw| value.is_object() && known.iter().any(|other| other.is(*value));
+            Some(position as usize - 1).filter(|&at| now.get(at).is_some_and(|value| !is_others(value)))
         };
         if let Some(at) = at.filter(|&at| !is_known[at]) {
             is_known[at] = true;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use mlua::ffi::{lua_getupvalue, lua_pop, lua_tostring, lua_upvalueid};
+use rustc_hash::FxHashMap;
 
 use super::{
     ByIdentity, Reload, entries,
@@ -44,6 +45,9 @@ pub(super) struct Merging {
     /// Functions that have the locals of both versions.
     pub(super) was_capture: Raw,
     pub(super) capture: Raw,
+    /// Locals that only some functions have: by their numbers in the new version, a function of the old one
+    /// that has it, and which of its upvalues it is.
+    pub(super) hidden: FxHashMap<usize, (Raw, c_int)>,
 }
 
 impl Merging {
@@ -110,7 +114,9 @@ impl Reload {
                 made_before[id.index()] = true;
             }
             let was_capture = before.capture;
-            let file = Merging { plan, fresh, known, makes, made_before, was_capture, capture };
+            let hidden = FxHashMap::default();
+            let mut file = Merging { plan, fresh, known, makes, made_before, was_capture, capture, hidden };
+            self.find_hidden(&mut file);
             self.pair_definitions(&file);
             self.find_cells(&file);
             self.merge_kept_objects();
@@ -246,6 +252,67 @@ impl Reload {
             }
             lua_pop(l, 1);
             found
+        }
+    }
+
+    /// Locals in `do` blocks, and those that others of their name have taken the place of, are known by the
+    /// functions that use them.
+    unsafe fn find_hidden(&mut self, file: &mut Merging) {
+        let l = self.l;
+        let plan = file.plan.clone();
+        let (new, old) = (&plan.new.says, &plan.old.says);
+        // A function that is hidden itself knows more of them.
+        for _ in 0..2 {
+            for (function, one) in new.definitions() {
+                let (after, before) = (file.fresh_of(function), file.before(function));
+                if one.kind != Kind::Function || !after.is_function() || !before.is_function() {
+                    continue;
+                }
+                for (name, id) in new.hidden_locals(function) {
+                    let Some(old_id) = plan.edits.old(id).filter(|_| !file.hidden.contains_key(&id.index()))
+                    else {
+                        continue;
+                    };
+                    let Some(Key::Local(old_name, _)) = old.get(old_id).map(|one| &one.key) else { continue };
+                    unsafe {
+                        let (Some((i, fresh)), Some((at, known))) =
+                            (self.upvalue(after, name), self.upvalue(before, old_name))
+                        else {
+                            continue;
+                        };
+                        after.push(l);
+                        let cell = lua_upvalueid(l, -1, i).addr();
+                        lua_pop(l, 1);
+                        self.hold(after);
+                        self.hold(before);
+                        self.joins.insert(cell, (before, at));
+                        file.hidden.insert(id.index(), (before, at));
+                        file.fresh[id.index()] = fresh;
+                        file.known[old_id.index()] = known;
+                    }
+                }
+            }
+            unsafe {
+                self.find_parts(new, &mut file.fresh);
+                self.find_parts(old, &mut file.known);
+            }
+        }
+    }
+
+    /// What is within what has just been found.
+    unsafe fn find_parts(&self, source: &Source, values: &mut [Raw]) {
+        for (id, one) in source.definitions() {
+            let Some(table) = one.parent.map(|parent| values[parent.index()]) else { continue };
+            if !values[id.index()].is_nil() || table.table().is_none() {
+                continue;
+            }
+            values[id.index()] = unsafe {
+                match (&one.key, self.files.key(self.l, source, values, &one.key), table.table()) {
+                    (Key::Metatable, ..) => metatable(table),
+                    (_, Some(key), Some(table)) => RawTable::get(table, self.l, key),
+                    _ => Raw::NIL,
+                }
+            };
         }
     }
 

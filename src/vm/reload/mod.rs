@@ -13,6 +13,7 @@
 //! | `rebind` | what is new gets to see the tables and locals that stay |
 //! | `commit` | the end of a reload that went well |
 //! | `settle` | in it: who holds an old function gets the new one |
+//! | `beyond` | the same in tables that the snapshot had no room for |
 //! | `registrations` | in it: what a load puts into tables of others is there once |
 //! | `stale` | who goes on running old code nevertheless |
 //! | `told` | what there is to tell of it |
@@ -34,6 +35,7 @@
 
 mod again;
 mod before;
+mod beyond;
 mod commit;
 mod definitions;
 mod kept;

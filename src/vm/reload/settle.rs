@@ -24,6 +24,9 @@ impl Reload {
                 self.repoint_upvalues();
                 self.repoint_timers();
                 self.repoint_exports();
+                if !self.is_complete && !self.follows.is_empty() {
+                    self.exchange_beyond();
+                }
             }
             self.tell_stale();
             while let Some(capture) = self.captures.pop() {
@@ -63,7 +66,7 @@ impl Reload {
     }
 
     /// The newest version of a function of a file that has run: a file may have exported one of another file.
-    unsafe fn newest(&mut self, function: Raw) -> Option<Raw> {
+    pub(super) unsafe fn newest(&mut self, function: Raw) -> Option<Raw> {
         let new = self.follower(function)?;
         unsafe { self.is_of_changed(function).then_some(new) }
     }
