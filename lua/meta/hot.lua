@@ -6,7 +6,8 @@
 ---@field data table of this file, and there in its next version, too
 local Hot = {}
 
----Calls a function when this version of the file is replaced, or let go. Not after a load that failed.
+---Calls a function before another version of the file takes the place of this one, and when it is let go. If the
+---new version fails, what the function did is undone.
 ---@param callback fun(data: table)
 function Hot.dispose(callback) end
 

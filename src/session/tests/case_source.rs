@@ -572,3 +572,59 @@ M.steps = { a, b, function() return 'c' end, 'text' } return M";
     edit(&mut site, &text, "'text'", "'more', 'text'");
     assert_eq!(site.eval(all), "bACmoretext");
 }
+
+#[test]
+fn rule_1_edits_reach_what_is_made_of_them_through_files_and_functions() {
+    let cfg = "local C = { BASE = 10, OTHER = 1 } return C";
+    let mid = "local cfg = require 'cfg' local Mid = { twice = cfg.BASE * 2, other = cfg.OTHER } return Mid";
+    let top = "local mid = require 'mid' local M = { n = 0, four = mid.twice * 2 } local function double(x) return x * 2 end
+M.eight = double(M.four) return M";
+    let files = [("main.lua", "m = require 'm'"), ("cfg.lua", cfg), ("mid.lua", mid), ("m.lua", top)];
+    let mut site = Site::new(&files);
+    site.eval("m.n = 7 require('mid').other = 99");
+    let values = "return m.four .. ' ' .. m.eight .. ' ' .. m.n .. ' ' .. require('mid').other";
+    assert_eq!(site.eval(values), "40 80 7 99");
+    site.good("cfg.lua", &cfg.replace("10", "20"));
+    assert_eq!(site.eval(values), "80 160 7 99");
+    site.good("m.lua", &top.replace("return x * 2 end", "return x * 3 end"));
+    assert_eq!(site.eval(values), "80 240 7 99");
+}
+
+#[test]
+fn rule_3_what_a_program_has_made_of_a_name_is_not_taken_for_a_sibling() {
+    let text = "local M = { a = { v = 1 }, b = { v = 2 }, list = {} }
+M.first = M.a
+local cache, sentinel = {}, {}
+function M.put(k) cache[k] = sentinel end
+function M.has(k) return cache[k] == sentinel end
+function M.swap() M.a, M.b = M.b, M.a end
+return M";
+    let mut site = site(text);
+    site.eval("m.swap() m.put('x') m.list[1] = m.a m.list = { 'own', m.b } a, b = m.a, m.b");
+    let text = edit(&mut site, text, "function M.put(k)", "function M.put(k, v)");
+    assert_eq!(
+        site.eval(
+            "return tostring(m.a == a and m.b == b and m.list[2] == b and m.first == b and m.has('x'))"
+        ),
+        "true"
+    );
+    // The table that the source made as M.a is the one whose v is edited, whatever its name is now.
+    edit(&mut site, &text, "a = { v = 1 }", "a = { v = 5 }");
+    assert_eq!(site.eval("return a.v .. b.v .. m.first.v"), "255");
+}
+
+#[test]
+fn case_18_a_module_that_returns_a_call_keeps_what_it_returned() {
+    let text = "local function make() local n = 0 return { up = function() n = n + 1 return n end, v = 1 } end return setmetatable(make(), {})";
+    let mut site = site(text);
+    site.eval("m.up() held = m");
+    site.good("m.lua", &format!("-- a comment\n{text}"));
+    assert_eq!(site.eval("return m.up() .. tostring(require 'm' == held)"), "2true");
+    let scalar = "local N = 5 return N * 2";
+    let mut site =
+        Site::new(&[("main.lua", "local m = require 'm' function get() return m end"), ("m.lua", scalar)]);
+    site.good("m.lua", &format!("{scalar} -- a comment"));
+    assert_eq!(site.notes(), Vec::<String>::new());
+    site.good("m.lua", &scalar.replace("N = 5", "N = 6"));
+    assert_eq!(site.eval("return get()"), "12");
+}

@@ -1,23 +1,30 @@
 //! Objects that stay although the file made them anew: what made them is code of its own, a class library, say,
 //! of which the source does not tell. They get the functions of the new ones.
 
+use std::ffi::CStr;
+
+use mlua::ffi::{lua_getupvalue, lua_pop};
+
 use super::Reload;
-use crate::vm::{
-    made::metatable,
-    values::{Class, Raw, RawTable},
+use crate::{
+    reload::Source,
+    vm::{
+        made::metatable,
+        values::{Class, Raw, RawTable},
+    },
 };
 
 impl Reload {
     /// All that have been paired.
-    pub(super) unsafe fn merge_kept_objects(&mut self) {
+    pub(super) unsafe fn merge_kept_objects(&mut self, source: &Source) {
         unsafe {
             while let Some([old, new]) = self.merge.kept.pop() {
-                self.merge_kept(old, new);
+                self.merge_kept(old, new, source);
             }
         }
     }
 
-    unsafe fn merge_kept(&mut self, old: Raw, new: Raw) {
+    unsafe fn merge_kept(&mut self, old: Raw, new: Raw, source: &Source) {
         let l = self.l;
         let (Some(into), Some(_)) = (old.table(), new.table()) else { return };
         unsafe {
@@ -28,7 +35,9 @@ impl Reload {
                 let before = RawTable::get(into, l, key);
                 match (value.class(), before.class()) {
                     (Class::Function, Class::Function)
-                        if self.is_fresh(value) && self.is_of_changed(before) =>
+                        if self.is_fresh(value)
+                            && self.is_of_changed(before)
+                            && self.is_of_file_level(value, source) =>
                     {
                         self.pair_functions(before, value);
                     }
@@ -54,6 +63,27 @@ impl Reload {
             if is_pair && !self.taken.contains(&old.identity()) && self.replaces(old, new) {
                 self.merge.kept.push([old, new]);
             }
+        }
+    }
+
+    /// Whether a function uses only what stands at file level. Any other is a closure, with a state of its own: it
+    /// keeps its body.
+    unsafe fn is_of_file_level(&self, function: Raw, source: &Source) -> bool {
+        let l = self.l;
+        unsafe {
+            function.push(l);
+            let mut is_of_it = true;
+            for i in 1.. {
+                let name = lua_getupvalue(l, -1, i);
+                if name.is_null() {
+                    break;
+                }
+                lua_pop(l, 1);
+                let name = CStr::from_ptr(name).to_str().unwrap_or_default();
+                is_of_it &= name == "_ENV" || source.local(name).is_some();
+            }
+            lua_pop(l, 1);
+            is_of_it
         }
     }
 }

@@ -119,7 +119,7 @@ impl Reload {
             self.find_hidden(&mut file);
             self.pair_definitions(&file);
             self.find_cells(&file);
-            self.merge_kept_objects();
+            self.merge_kept_objects(file.new_source());
             self.decide_definitions(&file);
             self.leave_out(&file);
             self.rebind_file(record, &file, returned);
@@ -495,6 +495,7 @@ impl Reload {
     ) -> Raw {
         unsafe {
             let plan = self.plans.get(&Raw::of_table(record).identity()).cloned();
+            let source = plan.as_ref().map(|plan| plan.new.says.clone()).unwrap_or_default();
             let why = plan.and_then(|plan| {
                 let why = plan.new.says.not_understood().or_else(|| plan.old.says.not_understood());
                 why.map(ToString::to_string)
@@ -509,7 +510,7 @@ impl Reload {
             }
             if is_same_table && self.replaces(old, new) {
                 self.merge.kept.push([old, new]);
-                self.merge_kept_objects();
+                self.merge_kept_objects(&source);
                 self.replace_entries(old, new);
             }
             self.rebind_value(new);
