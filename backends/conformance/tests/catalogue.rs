@@ -70,6 +70,7 @@ fn every_test_that_is_named_exists_where_it_is_said_to_be() {
         for (place, name) in tests.map(|test| test.split_once("::").unwrap_or_else(|| panic!("{row:?}"))) {
             let dirs: &[&str] = match place {
                 "suite" => &["backends/conformance/src/scenarios"],
+                "disk" => &["backends/disk"],
                 "notify" => &["backends/notify"],
                 "polling" => &["backends/polling"],
                 "watchman" => &["backends/watchman"],

@@ -103,7 +103,7 @@ impl Reload {
     unsafe fn decide_local(&mut self, file: &Merging, id: DefinitionId, one: &Definition, name: &str) {
         let l = self.l;
         unsafe {
-            let Some((holder, index)) = self.lasting_local(file, id, name) else { return };
+            let Some((holder, index)) = Self::lasting_local(file, id, name) else { return };
             holder.push(l);
             let current = if lua_getupvalue(l, -1, index).is_null() { Raw::NIL } else { Raw::pop(l) };
             if self.decide(file, id, one, current) == Decision::Take {
@@ -115,16 +115,14 @@ impl Reload {
     }
 
     /// A function that has the local that stays, and which of its upvalues it is.
-    unsafe fn lasting_local(&self, file: &Merging, id: DefinitionId, name: &str) -> Option<(Raw, c_int)> {
+    fn lasting_local(file: &Merging, id: DefinitionId, name: &str) -> Option<(Raw, c_int)> {
         if let Some(&known) = file.hidden.get(&id.index()) {
             return Some(known);
         }
         let old = file.plan.edits.old(id).filter(|_| is_last(file.new_source(), name, id))?;
         let (old_name, _) = file.old_source().locals().iter().find(|(_, known)| *known == old)?;
-        unsafe {
-            self.upvalue(file.capture, name)?;
-            Some((file.was_capture, self.upvalue(file.was_capture, old_name)?.0))
-        }
+        file.is.place(name)?;
+        Some((file.was.function, file.was.place(old_name)?))
     }
 
     unsafe fn decide_slot(&mut self, file: &Merging, id: DefinitionId, one: &Definition) {

@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use mlua::ffi::{lua_getupvalue, lua_pop, lua_tostring, lua_upvalueid};
+use mlua::ffi::lua_tostring;
 use rustc_hash::FxHashMap;
 
 use super::{
     ByIdentity, Reload, entries,
+    locals::Capture,
     plan::Plan,
     told::{Told, What, words},
 };
@@ -43,11 +44,13 @@ pub(super) struct Merging {
     /// Those of the old version.
     made_before: Vec<bool>,
     /// Functions that have the locals of both versions.
-    pub(super) was_capture: Raw,
-    pub(super) capture: Raw,
+    pub(super) was: Capture,
+    pub(super) is: Capture,
     /// Locals that only some functions have: by their numbers in the new version, a function of the old one
     /// that has it, and which of its upvalues it is.
     pub(super) hidden: FxHashMap<usize, (Raw, c_int)>,
+    /// The variables of the new version that these have been.
+    pub(super) hidden_cells: Vec<usize>,
 }
 
 impl Merging {
@@ -104,7 +107,8 @@ impl Reload {
                     self.hold(value);
                 }
             }
-            let known = self.known_objects(&plan.old.says, before);
+            let (was, is) = (self.capture(before.capture), self.capture(capture));
+            let known = self.known_objects(&plan.old.says, before, &was);
             let mut makes = vec![false; fresh.len()];
             for id in plan.new.says.objects() {
                 makes[id.index()] = true;
@@ -113,9 +117,9 @@ impl Reload {
             for id in plan.old.says.objects() {
                 made_before[id.index()] = true;
             }
-            let was_capture = before.capture;
             let hidden = FxHashMap::default();
-            let mut file = Merging { plan, fresh, known, makes, made_before, was_capture, capture, hidden };
+            let mut file =
+                Merging { plan, fresh, known, makes, made_before, was, is, hidden, hidden_cells: Vec::new() };
             self.find_hidden(&mut file);
             self.pair_definitions(&file);
             self.find_cells(&file);
@@ -123,6 +127,10 @@ impl Reload {
             self.decide_definitions(&file);
             self.leave_out(&file);
             self.rebind_file(record, &file, returned);
+            for cell in &file.hidden_cells {
+                // Nobody holds it any more: another one may come to lie there.
+                self.joins.remove(cell);
+            }
             let of_object = |id: DefinitionId, _: &Definition| {
                 let value = file.fresh_of(id);
                 let stays = self.stays_for(value).unwrap_or(value);
@@ -159,7 +167,7 @@ impl Reload {
 
     /// The objects that the definitions of the old version are. A name may have been pointed at something else
     /// meanwhile: if that is no definition's, it is what is edited from here on.
-    unsafe fn known_objects(&mut self, old: &Source, before: &Before) -> Vec<Raw> {
+    unsafe fn known_objects(&mut self, old: &Source, before: &Before, was: &Capture) -> Vec<Raw> {
         let l = self.l;
         let mut made = vec![Raw::NIL; old.definitions().count()];
         let mut of_others: ByIdentity<usize> = ByIdentity::default();
@@ -178,7 +186,7 @@ impl Reload {
             let own = made[id.index()];
             let mut object = own;
             if one.kind != Kind::Function {
-                let current = unsafe { self.current(old, id, one, before, &known) };
+                let current = unsafe { self.current(old, id, one, before, was, &known) };
                 let is_others = of_others.get(&current.identity()).is_some_and(|&of| of != id.index());
                 let is_foreign = unsafe { self.files.foreign.has(l, current) } && !current.is(own);
                 if current.class() == Class::Table && !is_others && (!is_foreign || !own.is_object()) {
@@ -197,6 +205,7 @@ impl Reload {
         id: DefinitionId,
         one: &Definition,
         before: &Before,
+        was: &Capture,
         known: &[Raw],
     ) -> Raw {
         let l = self.l;
@@ -204,7 +213,7 @@ impl Reload {
             let Some(parent) = one.parent else {
                 return match &one.key {
                     Key::Local(name, _) if is_last(old, name, id) => {
-                        self.upvalue(before.capture, name).map_or(Raw::NIL, |(_, value)| value)
+                        was.place(name).map_or(Raw::NIL, |at| self.upvalue_at(was.function, at))
                     }
                     Key::Global(name) => {
                         let name = text(l, name);
@@ -227,92 +236,6 @@ impl Reload {
                 Some(key) if table.table().is_some() => self.value_before(table, key),
                 _ => Raw::NIL,
             }
-        }
-    }
-
-    /// The upvalue of that name: which it is, and its value.
-    pub(super) unsafe fn upvalue(&self, function: Raw, name: &str) -> Option<(c_int, Raw)> {
-        let l = self.l;
-        if !function.is_function() {
-            return None;
-        }
-        unsafe {
-            function.push(l);
-            let mut found = None;
-            for i in 1.. {
-                let known = lua_getupvalue(l, -1, i);
-                if known.is_null() {
-                    break;
-                }
-                let value = Raw::pop(l);
-                if CStr::from_ptr(known).to_bytes() == name.as_bytes() {
-                    found = Some((i, value));
-                    break;
-                }
-            }
-            lua_pop(l, 1);
-            found
-        }
-    }
-
-    /// Locals in `do` blocks, and those that others of their name have taken the place of, are known by the
-    /// functions that use them.
-    unsafe fn find_hidden(&mut self, file: &mut Merging) {
-        let l = self.l;
-        let plan = file.plan.clone();
-        let (new, old) = (&plan.new.says, &plan.old.says);
-        // A function that is hidden itself knows more of them.
-        for _ in 0..2 {
-            for (function, one) in new.definitions() {
-                let (after, before) = (file.fresh_of(function), file.before(function));
-                if one.kind != Kind::Function || !after.is_function() || !before.is_function() {
-                    continue;
-                }
-                for (name, id) in new.hidden_locals(function) {
-                    let Some(old_id) = plan.edits.old(id).filter(|_| !file.hidden.contains_key(&id.index()))
-                    else {
-                        continue;
-                    };
-                    let Some(Key::Local(old_name, _)) = old.get(old_id).map(|one| &one.key) else { continue };
-                    unsafe {
-                        let (Some((i, fresh)), Some((at, known))) =
-                            (self.upvalue(after, name), self.upvalue(before, old_name))
-                        else {
-                            continue;
-                        };
-                        after.push(l);
-                        let cell = lua_upvalueid(l, -1, i).addr();
-                        lua_pop(l, 1);
-                        self.hold(after);
-                        self.hold(before);
-                        self.joins.insert(cell, (before, at));
-                        file.hidden.insert(id.index(), (before, at));
-                        file.fresh[id.index()] = fresh;
-                        file.known[old_id.index()] = known;
-                    }
-                }
-            }
-            unsafe {
-                self.find_parts(new, &mut file.fresh);
-                self.find_parts(old, &mut file.known);
-            }
-        }
-    }
-
-    /// What is within what has just been found.
-    unsafe fn find_parts(&self, source: &Source, values: &mut [Raw]) {
-        for (id, one) in source.definitions() {
-            let Some(table) = one.parent.map(|parent| values[parent.index()]) else { continue };
-            if !values[id.index()].is_nil() || table.table().is_none() {
-                continue;
-            }
-            values[id.index()] = unsafe {
-                match (&one.key, self.files.key(self.l, source, values, &one.key), table.table()) {
-                    (Key::Metatable, ..) => metatable(table),
-                    (_, Some(key), Some(table)) => RawTable::get(table, self.l, key),
-                    _ => Raw::NIL,
-                }
-            };
         }
     }
 
@@ -387,42 +310,11 @@ impl Reload {
         self.precedes.insert(new.identity(), old);
     }
 
-    /// The locals of the new version that are those of the old one: whoever uses one of them uses the other.
-    unsafe fn find_cells(&mut self, file: &Merging) {
-        let l = self.l;
-        for (name, id) in file.new_source().locals() {
-            let Some(old) = file.plan.edits.old(*id) else { continue };
-            let Some((old_name, _)) = file.old_source().locals().iter().find(|(_, known)| *known == old)
-            else {
-                continue;
-            };
-            unsafe {
-                let (Some((new_index, _)), Some((old_index, _))) =
-                    (self.upvalue(file.capture, name), self.upvalue(file.was_capture, old_name))
-                else {
-                    continue;
-                };
-                file.capture.push(l);
-                let cell = lua_upvalueid(l, -1, new_index).addr();
-                lua_pop(l, 1);
-                self.joins.insert(cell, (file.was_capture, old_index));
-            }
-        }
-        if !self.joins.is_empty() {
-            // The functions that have them.
-            unsafe {
-                self.hold(file.capture);
-                self.hold(file.was_capture);
-                self.captures.push(file.capture);
-            }
-        }
-    }
-
     /// Whatever the file made sees the tables and locals that stay.
     unsafe fn rebind_file(&mut self, record: *const RawTable, file: &Merging, returned: Raw) {
         unsafe {
             // It holds the variables of the new version by which their functions are known: see `join`.
-            self.merge.rebound.insert(file.capture.identity());
+            self.merge.rebound.insert(file.is.function.identity());
             self.rebind_value(returned);
             for &value in &file.fresh {
                 if self.is_fresh(value) {

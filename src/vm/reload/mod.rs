@@ -7,6 +7,7 @@
 //! | `plan` | what the sources say of a file: its definitions before and now, what is edited |
 //! | `again` | runs the new version of a file |
 //! | `merge` | after that: which old object each new one stands for |
+//! | `locals` | which locals go on |
 //! | `definitions` | decides for each definition: what it became at run time, or what the source says now |
 //! | `lists` | the same for the elements of a list |
 //! | `kept` | objects of class libraries, of which the source does not tell |
@@ -40,6 +41,7 @@ mod commit;
 mod definitions;
 mod kept;
 mod lists;
+mod locals;
 mod merge;
 mod plan;
 mod rebind;
