@@ -112,7 +112,7 @@ impl Questions {
         }
     }
 
-    /// The same, for a reason that whoever asked should know.
+    /// The question is not answered, for a reason that whoever asked should know.
     pub(super) fn refuse(&mut self, purpose: Purpose, reason: &str) {
         if let Purpose::Barrier(number) = purpose
             && let Some(pending) = self.barriers.remove(&number)

@@ -42,7 +42,7 @@ pub(crate) struct Watches {
     watcher: RecommendedWatcher,
     /// Where the cookies are made. Nobody else's.
     cookies: Option<TempDir>,
-    /// The same, for the callback.
+    /// Where that is, for the callback of the crate, which runs on a thread of its own.
     seen: Arc<Mutex<Option<PathBuf>>>,
     armed: BTreeMap<PathBuf, Identity>,
     skipped: BTreeMap<PathBuf, (SkipCause, String)>,

@@ -3,7 +3,8 @@
 
 use std::ffi::c_int;
 
-use mlua::ffi::{lua_getupvalue, lua_pop, lua_setupvalue};
+use mlua::ffi::{lua_pop, lua_setupvalue};
+use rustc_hash::FxHashSet;
 
 use super::{
     Reload,
@@ -104,13 +105,13 @@ impl Reload {
         let l = self.l;
         unsafe {
             let Some((holder, index)) = Self::lasting_local(file, id, name) else { return };
-            holder.push(l);
-            let current = if lua_getupvalue(l, -1, index).is_null() { Raw::NIL } else { Raw::pop(l) };
+            let current = self.upvalue_at(holder, index);
             if self.decide(file, id, one, current) == Decision::Take {
+                holder.push(l);
                 self.lasting(file.fresh_of(id)).push(l);
                 lua_setupvalue(l, -2, index);
+                lua_pop(l, 1);
             }
-            lua_pop(l, 1);
         }
     }
 
@@ -200,11 +201,12 @@ impl Reload {
         let fresh = file.fresh_of(parent);
         let is_edited = file.plan.change(id).is_some();
         unsafe {
-            let mut named: Vec<Raw> = Vec::new();
-            for (_, part) in file.new_source().parts(parent) {
-                named.extend(self.files.key(l, file.new_source(), &file.fresh, &part.key));
-            }
-            let is_named = |key: Raw| named.iter().any(|known| known.equals(l, key));
+            let parts = file.new_source().parts(parent);
+            let keys =
+                parts.filter_map(|(_, part)| self.files.key(l, file.new_source(), &file.fresh, &part.key));
+            // A table of constants may have thousands of both.
+            let named: FxHashSet<(u8, u64)> = keys.map(Raw::bit_pattern).collect();
+            let is_named = |key: Raw| named.contains(&key.bit_pattern());
             match (self.stays_for(fresh).and_then(Raw::table), fresh.table()) {
                 (Some(stays), Some(_)) => {
                     let mut entries = super::entries(fresh);

@@ -1,11 +1,7 @@
 //! Objects that stay although the file made them anew: what made them is code of its own, a class library, say,
 //! of which the source does not tell. They get the functions of the new ones.
 
-use std::ffi::CStr;
-
-use mlua::ffi::{lua_getupvalue, lua_pop};
-
-use super::Reload;
+use super::{Reload, locals::for_each_upvalue};
 use crate::{
     reload::Source,
     vm::{
@@ -69,21 +65,13 @@ impl Reload {
     /// Whether a function uses only what stands at file level. Any other is a closure, with a state of its own: it
     /// keeps its body.
     unsafe fn is_of_file_level(&self, function: Raw, source: &Source) -> bool {
-        let l = self.l;
+        let mut is_of_it = true;
         unsafe {
-            function.push(l);
-            let mut is_of_it = true;
-            for i in 1.. {
-                let name = lua_getupvalue(l, -1, i);
-                if name.is_null() {
-                    break;
-                }
-                lua_pop(l, 1);
-                let name = CStr::from_ptr(name).to_str().unwrap_or_default();
+            for_each_upvalue(self.l, function, |_, name| {
+                let name = std::str::from_utf8(name).unwrap_or_default();
                 is_of_it &= name == "_ENV" || source.local(name).is_some();
-            }
-            lua_pop(l, 1);
-            is_of_it
+            });
         }
+        is_of_it
     }
 }

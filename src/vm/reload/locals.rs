@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use mlua::ffi::{lua_getupvalue, lua_pop, lua_upvalueid};
+use mlua::ffi::{lua_State, lua_getupvalue, lua_pop, lua_upvalueid};
 use rustc_hash::FxHashMap;
 
 use super::{Reload, merge::Merging};
@@ -27,6 +27,25 @@ impl Capture {
     }
 }
 
+/// The places and names of all upvalues; of what is no function, none.
+pub(super) unsafe fn for_each_upvalue(l: *mut lua_State, function: Raw, mut take: impl FnMut(c_int, &[u8])) {
+    if !function.is_function() {
+        return;
+    }
+    unsafe {
+        function.push(l);
+        for i in 1.. {
+            let name = lua_getupvalue(l, -1, i);
+            if name.is_null() {
+                break;
+            }
+            lua_pop(l, 1);
+            take(i, CStr::from_ptr(name).to_bytes());
+        }
+        lua_pop(l, 1);
+    }
+}
+
 impl Reload {
     pub(super) unsafe fn upvalue_at(&self, function: Raw, at: c_int) -> Raw {
         let l = self.l;
@@ -41,45 +60,24 @@ impl Reload {
     pub(super) unsafe fn capture(&self, function: Raw) -> Capture {
         let l = self.l;
         let mut places = FxHashMap::default();
-        if function.is_function() {
-            unsafe {
-                function.push(l);
-                for i in 1.. {
-                    let name = lua_getupvalue(l, -1, i);
-                    if name.is_null() {
-                        break;
-                    }
-                    lua_pop(l, 1);
-                    places.insert(CStr::from_ptr(name).to_bytes().into(), i);
-                }
-                lua_pop(l, 1);
-            }
+        unsafe {
+            for_each_upvalue(l, function, |i, name| {
+                places.insert(name.into(), i);
+            });
         }
         Capture { function, places }
     }
 
     /// The upvalue of that name: which it is, and its value.
     unsafe fn upvalue(&self, function: Raw, name: &str) -> Option<(c_int, Raw)> {
-        let l = self.l;
-        if !function.is_function() {
-            return None;
-        }
+        let mut found = None;
         unsafe {
-            function.push(l);
-            let mut found = None;
-            for i in 1.. {
-                let known = lua_getupvalue(l, -1, i);
-                if known.is_null() {
-                    break;
+            for_each_upvalue(self.l, function, |i, known| {
+                if known == name.as_bytes() {
+                    found = Some(i);
                 }
-                let value = Raw::pop(l);
-                if CStr::from_ptr(known).to_bytes() == name.as_bytes() {
-                    found = Some((i, value));
-                    break;
-                }
-            }
-            lua_pop(l, 1);
-            found
+            });
+            found.map(|i| (i, self.upvalue_at(function, i)))
         }
     }
 

@@ -87,19 +87,19 @@ impl Reload {
                 } else if let Some(stays) = self.stays_for(value) {
                     self.set(table, key, stays);
                 }
-            } else if self.is_seen(value) {
-            } else if value.is_function() {
-                if before.is_function() && self.is_of_changed(before) {
-                    self.pair_functions(before, value);
-                } else if is_new {
-                    register.unnamed.push([key, value]);
-                }
-                self.rebind(value);
-            } else {
-                self.rebind(value);
-                if is_new {
-                    self.find_record(register, key, value);
-                }
+                return;
+            }
+            if self.is_seen(value) {
+                return;
+            }
+            if value.is_function() && before.is_function() && self.is_of_changed(before) {
+                self.pair_functions(before, value);
+            } else if value.is_function() && is_new {
+                register.unnamed.push([key, value]);
+            }
+            self.rebind(value);
+            if is_new && value.class() == Class::Table {
+                self.find_record(register, key, value);
             }
         }
     }
