@@ -14,9 +14,8 @@ use tokio::{
 use tokio_util::sync::DropGuard;
 
 use super::{
-    health::Health,
-    outcome::LinkView,
-    registry::{Registry, UnknownBackend},
+    backends::{Health, Registry, UnknownBackend},
+    reconcile::LinkView,
 };
 use crate::config::{AUTO, WatchConfig};
 

@@ -6,8 +6,7 @@ use hotloader_backend::{HintSet, WatchPlan};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
-    outcome::{LinkView, Look, Looked},
-    reconcile::Reconciler,
+    reconcile::{LinkView, Look, Looked, Reconciler},
     settle::Calm,
     stall::finished,
     watcher::{End, Watcher},

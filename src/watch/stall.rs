@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::health::Health;
+use super::backends::Health;
 
 /// Waits for a look. After `patience` it is told that one waits; `None` if the watcher is to stop, and then
 /// the look is left to itself.

@@ -12,13 +12,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ChangeSet, Root, Timing,
+    backends::{Health, Patience, Registry, Standing},
+    change::{ChangeSet, Root, Timing},
     handle::{WatchError, WatchHandle, absolute, absolute_path},
-    health::Health,
-    patience::Patience,
     reconcile::scan,
-    registry::Registry,
-    supervisor::Standing,
     watcher::{End, Ends, SupervisorMaker, Watcher},
 };
 use crate::config::{AUTO, WatchConfig};

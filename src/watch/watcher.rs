@@ -22,15 +22,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ChangeSet, Root, Timing,
+    backends::{Health, Patience, Registry, Standing, Supervisor},
+    change::{ChangeSet, Root, Timing},
     handle::{Command, WatchError},
-    health::Health,
-    outcome::{LinkView, Looked},
-    patience::Patience,
-    reconcile::Reconciler,
-    registry::Registry,
+    reconcile::{LinkView, Looked, Reconciler},
     settle::{Calm, Settle, Settled},
-    supervisor::{Standing, Supervisor},
 };
 use crate::config::WatchConfig;
 

@@ -40,6 +40,7 @@ pub mod catalogue;
 mod entries;
 pub mod faults;
 mod model;
+mod operation;
 mod processes;
 pub mod random;
 pub mod scenarios;

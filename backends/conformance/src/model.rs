@@ -7,17 +7,8 @@ use std::{
 
 use crate::{
     entries::{Entries, Entry},
-    random::Operation,
+    operation::{OUTSIDE, Operation, ROOT, Steps},
 };
-
-/// A place by its steps. The first one is [`ROOT`] or [`OUTSIDE`].
-pub(crate) type Place = Vec<&'static str>;
-
-/// The watched tree.
-pub(crate) const ROOT: &str = "root";
-
-/// What is beside it.
-pub(crate) const OUTSIDE: &str = "outside";
 
 #[derive(Debug, Clone)]
 enum Node {
@@ -35,7 +26,7 @@ struct File {
 
 /// What an operation comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum Effect {
     Done,
     /// It must fail, and changes nothing.
     Fails,
@@ -43,7 +34,7 @@ pub(crate) enum Outcome {
     Unclear,
 }
 
-use Outcome::{Done, Fails, Unclear};
+use Effect::{Done, Fails, Unclear};
 
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -119,7 +110,7 @@ impl Model {
     }
 
     /// Does it, and says what became of it.
-    pub(crate) fn apply(&mut self, operation: &Operation) -> Outcome {
+    pub(crate) fn apply(&mut self, operation: &Operation) -> Effect {
         match operation {
             Operation::Write(place, text) => {
                 self.change(place, true, |content| *content = text.clone().into())
@@ -181,7 +172,7 @@ impl Model {
         count(&self.top, file)
     }
 
-    fn change(&mut self, place: &Place, may_create: bool, edit: impl FnOnce(&mut Vec<u8>)) -> Outcome {
+    fn change(&mut self, place: &Steps, may_create: bool, edit: impl FnOnce(&mut Vec<u8>)) -> Effect {
         let number = match parent!(self, place).get(last(place)) {
             Some(Node::File(number)) => *number,
             Some(Node::Dir(_)) => return Fails,
@@ -204,7 +195,7 @@ impl Model {
         Done
     }
 
-    fn add(&mut self, place: &Place, node: Node) -> Outcome {
+    fn add(&mut self, place: &Steps, node: Node) -> Effect {
         let dir = parent!(self, place);
         if dir.contains_key(last(place)) {
             return Fails;
@@ -213,7 +204,7 @@ impl Model {
         Done
     }
 
-    fn replace(&mut self, place: &Place, node: Node) -> Outcome {
+    fn replace(&mut self, place: &Steps, node: Node) -> Effect {
         let dir = parent!(self, place);
         if let Some(Node::Dir(_)) = dir.get(last(place)) {
             return Fails;
@@ -222,7 +213,7 @@ impl Model {
         Done
     }
 
-    fn hard_link(&mut self, from: &Place, to: &Place) -> Outcome {
+    fn hard_link(&mut self, from: &Steps, to: &Steps) -> Effect {
         let node = match parent!(self, from).get(last(from)) {
             Some(Node::File(number)) => Node::File(*number),
             Some(Node::Link) => return Unclear,
@@ -235,7 +226,7 @@ impl Model {
         self.add(to, node)
     }
 
-    fn rename(&mut self, from: &Place, to: &Place) -> Outcome {
+    fn rename(&mut self, from: &Steps, to: &Steps) -> Effect {
         let Some(moved) = parent!(self, from).get(last(from)).cloned() else {
             parent!(self, to);
             return Fails;
@@ -261,7 +252,7 @@ impl Model {
         Done
     }
 
-    fn chmod(&mut self, place: &Place, is_closed: bool) -> Outcome {
+    fn chmod(&mut self, place: &Steps, is_closed: bool) -> Effect {
         match parent!(self, place).get(last(place)) {
             Some(Node::File(number)) => {
                 let number = *number;
@@ -285,7 +276,7 @@ mod tests {
     #[test]
     fn a_rename_keeps_the_rules_of_a_file_system() {
         let mut model = Model::new();
-        let place = |steps: &[&'static str]| -> Place { [&[ROOT], steps].concat() };
+        let place = |steps: &[&'static str]| -> Steps { [&[ROOT], steps].concat() };
         let rename = |model: &mut Model, from: &[&'static str], to: &[&'static str]| {
             model.apply(&Operation::Rename(place(from), place(to)))
         };

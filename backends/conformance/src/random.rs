@@ -19,7 +19,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 
 use crate::{
     View,
-    model::{Model, OUTSIDE, Outcome, Place, ROOT},
+    model::{Effect, Model},
+    operation::{OUTSIDE, Operation, ROOT, Steps},
     tools::chmod,
 };
 
@@ -48,7 +49,7 @@ impl Random {
         self.below(n) == 0
     }
 
-    fn place(&mut self) -> Place {
+    fn place(&mut self) -> Steps {
         if self.one_in(60) {
             return vec![ROOT];
         }
@@ -86,29 +87,6 @@ impl Random {
     }
 }
 
-/// One change; or none, where it cannot be done.
-#[derive(Debug, Clone)]
-pub(crate) enum Operation {
-    /// In place.
-    Write(Place, String),
-    Append(Place, String),
-    Truncate(Place, u64),
-    /// By a temporary file and a rename.
-    Save(Place, String),
-    Mkdir(Place),
-    Rename(Place, Place),
-    HardLink(Place, Place),
-    Symlink(Place, &'static str),
-    /// By a temporary link and a rename.
-    Retarget(Place, &'static str),
-    Remove(Place),
-    RemoveTree(Place),
-    /// Closed to everybody, or open.
-    Chmod(Place, bool),
-    /// In seconds since 1970.
-    SetTime(Place, i64),
-}
-
 /// Where the operations take place.
 #[derive(Debug, Clone)]
 struct Ground {
@@ -123,7 +101,7 @@ impl Ground {
         Self { root: view.root().to_owned(), outside: view.outside(), writer }
     }
 
-    fn at(&self, place: &Place) -> PathBuf {
+    fn at(&self, place: &Steps) -> PathBuf {
         let base = if place[0] == ROOT { &self.root } else { &self.outside };
         place[1..].iter().fold(base.clone(), |path, step| path.join(step))
     }
@@ -166,7 +144,7 @@ impl Ground {
         }
     }
 
-    fn replace(&self, place: &Place, make: impl FnOnce(&Path) -> bool) -> bool {
+    fn replace(&self, place: &Steps, make: impl FnOnce(&Path) -> bool) -> bool {
         let path = self.at(place);
         let temporary = path.with_file_name(format!(".temporary{}", self.writer));
         let done = make(&temporary) && fs::rename(&temporary, &path).is_ok();
@@ -176,7 +154,7 @@ impl Ground {
         done
     }
 
-    fn chmod(&self, place: &Place, is_closed: bool) -> bool {
+    fn chmod(&self, place: &Steps, is_closed: bool) -> bool {
         let path = self.at(place);
         // Following a link.
         let Ok(metadata) = fs::metadata(&path) else { return false };
@@ -185,7 +163,7 @@ impl Ground {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).is_ok()
     }
 
-    fn has_one_name(&self, place: &Place) -> bool {
+    fn has_one_name(&self, place: &Steps) -> bool {
         fs::metadata(self.at(place)).is_ok_and(|it| it.is_dir() || it.nlink() == 1)
             || fs::symlink_metadata(self.at(place)).is_err()
             || fs::metadata(self.at(place)).is_err()
@@ -261,12 +239,12 @@ async fn one_writer(view: &mut View, seed: u64) {
     for step in 0..30 {
         let operation = random.operation(step);
         match model.apply(&operation) {
-            Outcome::Unclear => continue,
+            Effect::Unclear => continue,
             outcome => {
                 let worked = ground.apply(&operation);
                 done.push((operation, worked));
                 assert_eq!(
-                    outcome == Outcome::Done,
+                    outcome == Effect::Done,
                     worked,
                     "seed {seed}: the model errs in the last of {done:?}"
                 );

@@ -1,8 +1,12 @@
 //! What of a file one system call tells, to compare with later.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    io,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use rustix::fs::Stat;
+use rustix::fs::{Stat, lstat};
 
 /// Two writes this close may leave the same time stamp on a file system that counts nanoseconds: they
 /// are taken from a clock that ticks with the kernel's timer.
@@ -54,6 +58,15 @@ impl Fingerprint {
             links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
             mode: stat.st_mode as u32,
         }
+    }
+
+    /// Of what is at a path, links not followed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be seen.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&lstat(path)?))
     }
 
     /// Device and inode.

@@ -16,7 +16,6 @@ use std::{
 };
 
 use hotloader_backend::{BackendFailure, SkipCause, Skipped, WatchPlan};
-use rustc_hash::FxHashMap;
 use rustix::{
     event::{EventfdFlags, eventfd},
     fs::inotify::{CreateFlags, WatchFlags, add_watch, init, remove_watch},
@@ -28,6 +27,7 @@ use crate::{
     limits,
     notes::{Notes, lock},
     queue::Reader,
+    table::Table,
 };
 
 /// Nothing about opening and reading: our own reading would feed back. Nor about a file that has no name
@@ -50,51 +50,6 @@ const PORTION: usize = 2048;
 
 /// More threads than this wait for each other in the kernel.
 const THREADS: usize = 4;
-
-/// Which watch is for which paths, and back.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    /// The cookies on their way: watches that were ended for it, with their numbers.
-    pub(crate) cookies: FxHashMap<i32, u64>,
-    by_watch: FxHashMap<i32, Vec<Arc<Path>>>,
-    armed: FxHashMap<Arc<Path>, i32>,
-}
-
-impl Table {
-    /// What an event of this watch is about; nothing if the watch was given up before its event came.
-    pub(crate) fn paths(&self, watch: i32) -> &[Arc<Path>] {
-        self.by_watch.get(&watch).map_or(&[], Vec::as_slice)
-    }
-
-    /// Notes that a path is watched by this; returns the watch that nobody needs any longer by that, and
-    /// whether anything changed.
-    fn insert(&mut self, path: &Arc<Path>, watch: i32) -> (Option<i32>, bool) {
-        let before = self.armed.insert(path.clone(), watch);
-        if before == Some(watch) {
-            return (None, false);
-        }
-        let given_up = before.and_then(|before| self.release(before, path));
-        // Nearly always the only one.
-        self.by_watch.entry(watch).or_insert_with(|| Vec::with_capacity(1)).push(path.clone());
-        (given_up, true)
-    }
-
-    /// Forgets a path; returns its watch if that was the last one.
-    fn remove(&mut self, path: &Path) -> Option<i32> {
-        let watch = self.armed.remove(path)?;
-        self.release(watch, path)
-    }
-
-    /// Takes a path from a watch; returns the watch if that was the last one.
-    fn release(&mut self, watch: i32, path: &Path) -> Option<i32> {
-        let paths = self.by_watch.get_mut(&watch)?;
-        paths.retain(|other| **other != *path);
-        paths.is_empty().then(|| {
-            self.by_watch.remove(&watch);
-            watch
-        })
-    }
-}
 
 /// The watched directories, and the thread that empties the queue.
 pub(crate) struct Watches {
@@ -143,12 +98,12 @@ impl Watches {
     pub(crate) fn change_to(&mut self, plan: &WatchPlan) {
         self.skipped.clear();
         let unwatched = |table: &Table| -> Vec<Arc<Path>> {
-            plan.dirs.iter().filter(|dir| !table.armed.contains_key(*dir)).cloned().collect()
+            plan.dirs.iter().filter(|dir| !table.is_watched(dir)).cloned().collect()
         };
         let (add, is_all_wanted) = {
             let table = lock(&self.table);
             let add = unwatched(&table);
-            let is_all_wanted = table.armed.len() + add.len() == plan.dirs.len();
+            let is_all_wanted = table.watched().len() + add.len() == plan.dirs.len();
             (add, is_all_wanted)
         };
         self.add(&add);
@@ -156,7 +111,7 @@ impl Watches {
             return;
         }
         let remove: Vec<Arc<Path>> =
-            lock(&self.table).armed.keys().filter(|dir| !plan.dirs.contains(dir)).cloned().collect();
+            lock(&self.table).watched().filter(|dir| !plan.dirs.contains(dir)).cloned().collect();
         remove.iter().for_each(|dir| self.forget(dir));
         if !remove.is_empty() && self.skipped.values().any(|(cause, _)| *cause == SkipCause::Limit) {
             // There is room now for as many.
@@ -184,7 +139,7 @@ impl Watches {
             let asked = match full {
                 None => ask(&self.inotify, dirs),
                 Some(errno) => {
-                    let renewed = |dir: &Arc<Path>| table.armed.contains_key(dir);
+                    let renewed = |dir: &Arc<Path>| table.is_watched(dir);
                     let ask =
                         |dir| if renewed(dir) { add_watch(&self.inotify, &**dir, MASK) } else { Err(errno) };
                     dirs.iter().map(ask).collect()
@@ -318,20 +273,5 @@ mod tests {
             }
             assert!(seen, "nothing is reported of {dir:?}");
         }
-    }
-
-    #[test]
-    fn a_watch_is_given_up_with_the_last_of_its_paths() {
-        let path = |path: &str| Arc::<Path>::from(Path::new(path));
-        let mut table = Table::default();
-        assert_eq!(table.insert(&path("/old"), 1), (None, true));
-        assert_eq!(table.insert(&path("/new"), 1), (None, true), "the same directory by another name");
-        assert_eq!(table.insert(&path("/new"), 1), (None, false));
-        assert_eq!(table.paths(1).len(), 2);
-        assert_eq!(table.insert(&path("/old"), 2), (None, true), "another directory in its place");
-        assert_eq!(table.remove(&path("/new")), Some(1));
-        assert!(table.paths(1).is_empty(), "its late events are about nothing");
-        assert_eq!(table.insert(&path("/old"), 3), (Some(2), true));
-        assert_eq!(table.remove(&path("/never")), None);
     }
 }

@@ -27,6 +27,8 @@ mod notes;
 mod portable;
 #[cfg(all(target_os = "linux", not(portable)))]
 mod queue;
+#[cfg(all(target_os = "linux", not(portable)))]
+mod table;
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 

@@ -16,8 +16,8 @@ use rustix::{
 };
 
 use crate::{
-    inotify::Table,
     notes::{Notes, lock},
+    table::Table,
 };
 
 /// How much of the queue is taken at once, in bytes: some 2,000 events.

@@ -4,8 +4,7 @@ use hotloader_backend::{DirSet, HintSet, Phase};
 
 use super::{
     super::{
-        outcome::{LinkView, Look, Outcome},
-        reconcile::{Reconciler, scan},
+        reconcile::{Look, Outcome, Reconciler, scan},
         settle::Calm,
     },
     *,

@@ -10,7 +10,7 @@ use hotloader_conformance::faults::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{patience::Patience, start::start_with},
+    super::{backends::Patience, start::start_with},
     *,
 };
 

@@ -11,12 +11,7 @@ use tokio::{
     time::{Duration, Instant, sleep, timeout},
 };
 
-use super::super::{
-    BackendState,
-    patience::Patience,
-    registry::Registry,
-    supervisor::{Standing, Supervisor},
-};
+use super::super::backends::{BackendState, Patience, Registry, Standing, Supervisor};
 use crate::config::WatchConfig;
 
 /// What a backend does from now on.

@@ -6,32 +6,30 @@
 //! ([`Unfinished`]).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
-    path::{Path, PathBuf},
+    collections::BTreeSet,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use hotloader_backend::{DirSet, HintSet};
 
 use super::{
-    Change, ChangeKind, Root, RootId, Unreadable,
-    answers::Answers,
-    contents::{Jobs, trouble},
-    listing::by_components,
-    names::{At, Clock, Names, Told},
+    audit::{Audit, may_look_into},
+    contents::{Contents, Moment},
+    name::At,
     outcome::{LinkView, Look, Outcome},
-    settle::Calm,
-    tree::{Name, Touched, Tree},
-    unfinished::Unfinished,
-    upkeep::Upkeep,
+    tree::{Touched, Tree},
     vcs::VcsLocks,
     walk::{Found, Warning},
 };
-use crate::config::WatchConfig;
-
-/// How long a file must be gone to be believed so.
-const GRACE: Duration = Duration::from_millis(60);
+use crate::{
+    config::WatchConfig,
+    watch::{
+        change::Root,
+        disk::{Answers, by_components},
+        settle::Calm,
+    },
+};
 
 /// When a file system that does not answer is asked again.
 const SILENT: Duration = Duration::from_secs(1);
@@ -39,25 +37,15 @@ const SILENT: Duration = Duration::from_secs(1);
 /// The state of the watched tree as it was last shown to the reload half.
 #[derive(Debug)]
 pub(crate) struct Reconciler {
-    pub(super) tree: Tree,
-    pub(super) names: Names,
-    pub(super) upkeep: Upkeep,
-    pub(super) clock: Clock,
+    tree: Tree,
+    contents: Contents,
+    audit: Audit,
     locks: VcsLocks,
-    pub(super) answers: Answers,
+    answers: Answers,
     touched: Touched,
     arming: Option<Arming>,
-    pub(super) troubles: BTreeMap<PathBuf, Duration>,
-    pub(super) stale: BTreeMap<PathBuf, Duration>,
     warned: BTreeSet<Warning>,
-    /// Files that are there and cannot be read.
-    pub(super) unreadable: BTreeMap<PathBuf, Unreadable>,
-    /// Larger files are not read.
-    pub(super) max_file: usize,
-    pub(super) unfinished: Unfinished,
-    /// Names to be told again, with the file that is behind them now.
-    pub(super) again: BTreeSet<Name>,
-    pub(super) initial: bool,
+    is_new: bool,
 }
 
 /// What a walk came to that was before its directories were watched.
@@ -70,45 +58,41 @@ struct Arming {
     prepared: Option<Vec<At>>,
 }
 
+/// What a slice of upkeep came to.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Places to look at now.
+    pub(crate) look: HintSet,
+    /// To be had now: a barrier, a look at all that it brought, and then [`Reconciler::confirm`].
+    pub(crate) barrier: bool,
+}
+
 impl Reconciler {
     pub(crate) fn new(settings: &WatchConfig, roots: Vec<Root>) -> Self {
         let max_file = roots.iter().map(|root| root.max_file).max().unwrap_or_default();
         Self {
-            upkeep: Upkeep::new(Instant::now()),
-            names: Names::default(),
             tree: Tree::new(settings, roots),
-            clock: Clock(Instant::now()),
+            contents: Contents::new(max_file),
+            audit: Audit::new(Instant::now()),
             locks: VcsLocks::default(),
             answers: Answers::default(),
             touched: Touched::default(),
             arming: None,
-            troubles: BTreeMap::new(),
-            stale: BTreeMap::new(),
             warned: BTreeSet::new(),
-            unreadable: BTreeMap::new(),
-            max_file,
-            unfinished: Unfinished::default(),
-            again: BTreeSet::new(),
-            initial: true,
+            is_new: true,
         }
     }
 
     /// Other names are ignored, or links may lead elsewhere: all is to be looked at again.
     pub(crate) fn configure(&mut self, settings: &WatchConfig) {
         self.tree.configure(settings);
-        self.names.is_choice_new = true;
+        self.contents.names.choose_anew();
     }
 
     /// Whether nothing is remembered beyond what there is.
     #[cfg(test)]
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.names.missing.is_empty()
-            && self.names.told_as.is_empty()
-            && self.unfinished.is_empty()
-            && self.again.is_empty()
-            && self.troubles.is_empty()
-            && self.stale.is_empty()
-            && self.arming.is_none()
+        self.contents.is_at_rest() && self.arming.is_none()
     }
 
     /// Drops hints that concern nothing of ours.
@@ -118,7 +102,7 @@ impl Reconciler {
 
     /// Whether it has never looked: then its first outcome names everything there is.
     pub(crate) fn is_new(&self) -> bool {
-        self.initial
+        self.is_new
     }
 
     /// Whether a checkout is under way at these places: what is on the disk is half of one revision and half of another.
@@ -173,7 +157,7 @@ impl Reconciler {
         }
         let touched = self.tree.touch(hints);
         self.touched.merge(touched);
-        self.touched.structure |= self.troubles.keys().any(|path| hints.covers(path));
+        self.touched.structure |= self.contents.is_in_trouble(hints);
         let (mut found, mut prepared) = (None, None);
         match self.arming.take() {
             Some(arming) => {
@@ -183,10 +167,10 @@ impl Reconciler {
                 if !self.touched.structure {
                     (found, prepared) = (Some(arming.found), arming.prepared);
                 } else if arming.prepared.is_some() {
-                    self.names.nodes.clear();
+                    self.contents.names.nodes.clear();
                 }
             }
-            None => self.touched.structure |= self.initial,
+            None => self.touched.structure |= self.is_new,
         }
         let mut outcome = Outcome::default();
         let mut look = if self.touched.structure || found.is_some() { None } else { self.relist(now) };
@@ -203,42 +187,36 @@ impl Reconciler {
                 return Look::Arm;
             }
             self.warn();
-            self.note_troubles(&mut outcome, now);
+            self.contents.note_troubles(&self.tree, &mut outcome, now);
             self.locks.change_to(&self.tree.walked().trees);
-            let untold = prepared.unwrap_or_else(|| self.names.update(found, &wants(&self.tree), now));
+            let names = &mut self.contents.names;
+            let untold = prepared.unwrap_or_else(|| names.update(found, self.tree.scope(), now));
             look = Some(untold);
             outcome.walked = true;
         }
         let touched = std::mem::take(&mut self.touched);
-        let mut jobs = Jobs::default();
-        for at in look.into_iter().flatten() {
-            self.job(at, &mut jobs);
-        }
-        self.named(touched.files.iter().cloned(), &mut jobs);
-        if touched.covers_any() && !self.initial {
-            self.covered(&touched, &mut jobs);
-        }
-        let begun = self.clock.at(Instant::now());
-        let files = jobs.read(self.max_file);
-        if !self.initial
-            && let Some(age) = self.youngest(&files)
+        let begun = self.contents.clock.at(Instant::now());
+        let moment = Moment { now, begun, is_first: self.is_new };
+        let covers = touched.covers_any() && !self.is_new;
+        let files = self.contents.read(&self.tree, look.unwrap_or_default(), &touched, covers);
+        if !self.is_new
+            && let Some(age) = self.contents.youngest(&files)
             && let Some(rest) = calm.rest(age, Instant::now())
         {
             // All of this is to be looked at once more.
             self.touched = touched;
             return Look::Early(rest);
         }
-        self.unfinished.expire(now);
-        self.take_in(files, begun, &touched.phases, &mut outcome, now);
-        outcome.unfinished = self.unfinished.said();
-        self.expire(&mut outcome, now);
-        self.tell_again(&mut outcome, now);
+        self.contents.take_in(files, &self.tree, &touched.phases, moment, &mut outcome);
+        outcome.unfinished = self.contents.unfinished.said();
+        self.contents.expire(&mut outcome, now);
+        self.contents.tell_again(&mut outcome, now);
         for top in self.tree.silent() {
             outcome.recheck(&**top, now + SILENT);
         }
-        self.initial = false;
+        self.is_new = false;
         outcome.changes.sort_by(|a, b| a.root.cmp(&b.root).then_with(|| by_components(&a.name, &b.name)));
-        outcome.missed = self.upkeep.count_missed(&outcome.changes, now);
+        outcome.missed = self.audit.count_missed(&outcome.changes, now);
         Look::Done(outcome)
     }
 
@@ -248,7 +226,7 @@ impl Reconciler {
         for dir in self.touched.relist.clone() {
             let listing = self.tree.relist(&dir)?;
             for name in self.tree.names_of_dir(&dir) {
-                look.extend(self.names.relisted(name, listing.clone(), &wants(&self.tree), now));
+                look.extend(self.contents.names.relisted(name, listing.clone(), self.tree.scope(), now));
             }
         }
         Some(look)
@@ -257,10 +235,10 @@ impl Reconciler {
     /// Does what there is to do at the start while directories come to be watched.
     pub(crate) fn prepare(&mut self) {
         if let Some(arming) = &mut self.arming
-            && self.names.nodes.is_empty()
-            && self.initial
+            && self.contents.names.nodes.is_empty()
+            && self.is_new
         {
-            arming.prepared = Some(self.names.begin(&arming.found, &wants(&self.tree)));
+            arming.prepared = Some(self.contents.names.begin(&arming.found, self.tree.scope()));
         }
     }
 
@@ -270,44 +248,34 @@ impl Reconciler {
         self.warned.clone_from(warnings);
     }
 
-    fn note_troubles(&mut self, outcome: &mut Outcome, now: Instant) {
-        let walked = self.tree.walked();
-        let lasts = |path: &PathBuf| walked.troubles.iter().any(|(at, _)| at == path);
-        self.troubles.retain(|path, _| !self.tree.names_of(path).is_empty() || lasts(path));
-        for (path, error) in &walked.troubles {
-            trouble(&mut self.troubles, path, error, outcome, now);
-        }
+    /// When there is something to do, if nothing is hinted until then.
+    pub(crate) fn next_work(&self) -> Option<Instant> {
+        let due = self.audit.due().into_iter().chain(self.contents.hard_links.due()).min();
+        due.filter(|_| !self.is_new)
     }
 
-    /// What was gone for long enough is gone.
-    fn expire(&mut self, outcome: &mut Outcome, now: Instant) {
-        if self.names.missing.is_empty() {
-            return;
+    /// Does one slice of what is due.
+    pub(crate) fn work(&mut self, now: Instant) -> Work {
+        let mut work = Work::default();
+        if self.is_new {
+            return work;
         }
-        let missing = std::mem::take(&mut self.names.missing);
-        for (name, missing) in missing {
-            match self.names.told(&name) {
-                // It is there, and nobody could read it yet: not the same as gone.
-                Some(Told::Nothing) if !missing.is_unreadable => {
-                    self.names.missing.insert(name, missing);
-                    continue;
-                }
-                Some(Told::Nothing) | None => {}
-                Some(_) => continue,
-            }
-            if now < missing.since + GRACE {
-                let [entry, file] = &missing.places;
-                outcome.recheck(entry, missing.since + GRACE);
-                if file != entry {
-                    outcome.recheck(file, missing.since + GRACE);
-                }
-                self.names.missing.insert(name, missing);
-            } else {
-                self.again.remove(&name);
-                let (root, name) = name;
-                outcome.changes.push(Change { root, name, path: missing.real, kind: ChangeKind::Removed });
-            }
+        if self.audit.due().is_some_and(|due| due <= now) {
+            let answers = &mut self.answers;
+            work.barrier = self.audit.slice(&self.tree, &mut self.contents, answers, now, &mut work.look);
         }
+        if self.contents.hard_links.due().is_some_and(|due| due <= now) {
+            let Contents { hard_links, names, .. } = &mut self.contents;
+            let may_look = |dir: &_| may_look_into(dir, names, &mut self.answers);
+            work.look.merge(hard_links.look(&self.tree, names, may_look, now));
+        }
+        work
+    }
+
+    /// A barrier was passed and all it brought was looked at: what is now different from the disk was
+    /// missed. Returns where to look for it; the outcome of that look counts it.
+    pub(crate) fn confirm(&mut self, now: Instant) -> HintSet {
+        self.audit.confirm(now)
     }
 }
 
@@ -316,19 +284,9 @@ fn touches(hints: &HintSet, dir: &Path) -> bool {
     hints.covers(dir) || hints.iter().any(|(path, _)| path.starts_with(dir))
 }
 
-fn wants(tree: &Tree) -> impl Fn(RootId, &OsStr) -> bool + Sync {
-    move |id, file| {
-        tree.roots.iter().any(|root| root.id == id && root.wants(file)) && !tree.ignore.matches(file)
-    }
-}
-
 /// Everything there is, as a look at an unwatched tree.
 pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> Outcome {
-    scan_with(&mut Reconciler::new(settings, roots))
-}
-
-/// The same, with a reconciler that goes on.
-pub(super) fn scan_with(reconciler: &mut Reconciler) -> Outcome {
+    let mut reconciler = Reconciler::new(settings, roots);
     let mut watched = DirSet::new();
     loop {
         match reconciler.look(&HintSet::new(), &watched, Instant::now()) {

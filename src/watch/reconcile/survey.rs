@@ -1,7 +1,5 @@
 //! Which of many files may have another content, by their attributes alone.
 
-use std::{io, path::Path};
-
 use hotloader_disk::Fingerprint;
 use rustix::{
     fd::OwnedFd,
@@ -9,28 +7,28 @@ use rustix::{
 };
 
 use super::{
-    names::{At, Node, Slot, Told},
-    prefetch::{FEW, in_parallel},
-    tree::DirName,
+    name::{At, DirName},
+    names::{Node, Slot, Told},
 };
+use crate::watch::disk::{FEW_DIRS, in_parallel};
 
 /// A file that has to be read to know.
 #[derive(Debug)]
-pub(crate) struct Suspect {
-    pub(crate) at: At,
+pub(super) struct Suspect {
+    pub(super) at: At,
     /// What it looks like now, if it can be seen.
-    pub(crate) key: Option<Fingerprint>,
+    pub(super) key: Option<Fingerprint>,
 }
 
 /// The files of these directories that do not look as they did when they were read.
-pub(crate) fn survey(nodes: &[(&DirName, &Node)]) -> Vec<At> {
-    in_parallel(nodes, FEW, |nodes| {
+pub(super) fn survey(nodes: &[(&DirName, &Node)]) -> Vec<At> {
+    in_parallel(nodes, FEW_DIRS, |nodes| {
         nodes.iter().flat_map(|(name, node)| suspects(name, node)).map(|suspect| suspect.at).collect()
     })
 }
 
 /// The files of one directory that do not look as they did when they were read.
-pub(crate) fn suspects(name: &DirName, node: &Node) -> Vec<Suspect> {
+pub(super) fn suspects(name: &DirName, node: &Node) -> Vec<Suspect> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let dir = open(&*node.real, flags, Mode::empty()).ok();
     let suspect = |slot: &Slot| {
@@ -47,9 +45,4 @@ fn key(dir: Option<&OwnedFd>, node: &Node, entry: u32) -> Option<Fingerprint> {
         None => statat(dir?, node.listing.name(entry), AtFlags::SYMLINK_NOFOLLOW),
     };
     stat.ok().map(|stat| Fingerprint::of(&stat))
-}
-
-/// What a file looks like, links not followed.
-pub(crate) fn key_of(path: &Path) -> io::Result<Fingerprint> {
-    Ok(Fingerprint::of(&rustix::fs::lstat(path)?))
 }

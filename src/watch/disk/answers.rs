@@ -43,7 +43,7 @@ impl Answers {
         })
     }
 
-    pub(super) fn answers_to(&mut self, device: u64, question: impl FnOnce() + Send + 'static) -> bool {
+    pub(crate) fn answers_to(&mut self, device: u64, question: impl FnOnce() + Send + 'static) -> bool {
         let answer = match self.0.remove(&device) {
             Some(State::Answered(at)) if at.elapsed() < HOLDS => {
                 self.0.insert(device, State::Answered(at));

@@ -1,7 +1,6 @@
 //! Listing a whole tree of directories on several threads.
 
 use std::{
-    num::NonZero,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
@@ -9,14 +8,8 @@ use std::{
 use super::{
     ignore::Ignore,
     listing::{FileSystemMemo, Kind, Listing},
-    walk::MAX_DIRS,
+    parallel::{FEW_DIRS, in_parallel, threads},
 };
-
-/// Fewer directories than this are listed faster by one thread than threads are started.
-pub(crate) const FEW: usize = 48;
-
-/// More threads than this rarely make a disk faster.
-const MAX_THREADS: usize = 8;
 
 /// What became of a directory that was stale or unknown.
 pub(crate) enum Prefetched {
@@ -24,17 +17,13 @@ pub(crate) enum Prefetched {
     New(Arc<Listing>),
 }
 
-/// How many threads to look at the disk with.
-pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS)
-}
-
 /// Lists every directory at and below `top` that `known` does not have or has as stale. What cannot be
-/// listed is left out: whoever asks for it next finds out why.
-pub(crate) fn below(
+/// listed is left out: whoever asks for it next finds out why. It ends at `most` directories.
+pub(crate) fn list_below(
     top: &Path,
     recursive: bool,
     ignore: &Ignore,
+    most: usize,
     known: impl Fn(&Path) -> Option<(Arc<Listing>, bool)> + Sync,
 ) -> Vec<(Arc<Path>, Prefetched)> {
     let look = |dir: PathBuf, into: &mut Vec<PathBuf>, memo: &mut FileSystemMemo| {
@@ -58,7 +47,7 @@ pub(crate) fn below(
     let (mut found, mut memo) = (Vec::new(), FileSystemMemo::default());
     let mut todo = vec![top.to_owned()];
     let mut looked = 0;
-    while looked < FEW
+    while looked < FEW_DIRS
         && let Some(dir) = todo.pop()
     {
         found.extend(look(dir, &mut todo, &mut memo));
@@ -67,7 +56,7 @@ pub(crate) fn below(
     if todo.is_empty() {
         return found;
     }
-    let queue = Queue::new(todo);
+    let queue = Queue::new(todo, most);
     let many: Vec<_> = std::thread::scope(|scope| {
         let worker = || {
             let (mut found, mut more, mut memo) = (Vec::new(), Vec::new(), FileSystemMemo::default());
@@ -92,7 +81,7 @@ pub(crate) fn below(
 
 /// Looks again at directories, of which `listed` says how they were. Returns those that are not so any more:
 /// as they are now, or `None` if that cannot be seen.
-pub(crate) fn again<'a>(
+pub(crate) fn list_again<'a>(
     dirs: &[Arc<Path>],
     listed: impl Fn(&Path) -> Option<&'a Listing> + Sync,
 ) -> Vec<(Arc<Path>, Option<Listing>)> {
@@ -103,33 +92,7 @@ pub(crate) fn again<'a>(
         let changed = changed.filter(|(_, before, now)| now.as_ref().is_none_or(|now| !now.is_same(before)));
         changed.map(|(dir, _, now)| (dir.clone(), now)).collect::<Vec<_>>()
     };
-    in_parallel(dirs, FEW, look)
-}
-
-/// Does something with parts of a list, on several threads if there are more than a few in it. What comes
-/// out is in the order of the list.
-pub(crate) fn in_parallel<T: Sync, R: Send>(
-    all: &[T],
-    few: usize,
-    work: impl Fn(&[T]) -> Vec<R> + Sync,
-) -> Vec<R> {
-    let threads = threads().min(all.len() / few);
-    if threads < 2 {
-        return work(all);
-    }
-    std::thread::scope(|scope| {
-        let work = &work;
-        let parts = all.chunks(all.len().div_ceil(threads));
-        let parts: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-        let join = |part: std::thread::ScopedJoinHandle<'_, Vec<R>>| match part.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        let parts: Vec<Vec<R>> = parts.into_iter().map(join).collect();
-        let mut all = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-        parts.into_iter().for_each(|part| all.extend(part));
-        all
-    })
+    in_parallel(dirs, FEW_DIRS, look)
 }
 
 fn subdirectories(dir: &Path, listing: &Listing, ignore: &Ignore, into: &mut Vec<PathBuf>) {
@@ -141,6 +104,7 @@ fn subdirectories(dir: &Path, listing: &Listing, ignore: &Ignore, into: &mut Vec
 struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    most: usize,
 }
 
 struct State {
@@ -152,9 +116,9 @@ struct State {
 impl Queue {
     const BATCH: usize = 16;
 
-    fn new(todo: Vec<PathBuf>) -> Self {
+    fn new(todo: Vec<PathBuf>, most: usize) -> Self {
         let total = todo.len();
-        Self { state: Mutex::new(State { todo, busy: threads(), total }), changed: Condvar::new() }
+        Self { state: Mutex::new(State { todo, busy: threads(), total }), changed: Condvar::new(), most }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -165,7 +129,7 @@ impl Queue {
     fn take(&self, found: &mut Vec<PathBuf>) -> Option<Vec<PathBuf>> {
         let mut state = self.lock();
         state.total += found.len();
-        if state.total <= MAX_DIRS {
+        if state.total <= self.most {
             state.todo.append(found);
         }
         found.clear();

@@ -1,4 +1,4 @@
-//! One walk over the logical tree: from the roots through directories and links to all directories.
+//! One walk over the logical tree, from the roots through directories and links to all directories.
 
 use std::{
     cell::OnceCell,
@@ -12,19 +12,21 @@ use std::{
 
 use hotloader_backend::DirSet;
 
-use super::{
-    MountTable, Root,
-    links::{End, Identity, Resolved},
-    listing::{Kind, Listing, by_components, join},
-    tree::{DirName, Tree},
-};
+use hotloader_disk::MountTable;
 
-/// Links between directories can multiply names without end; here it ends.
-pub(crate) const MAX_DIRS: usize = 50_000;
+use super::{
+    cache::{DiskCache, MAX_DIRS},
+    name::DirName,
+    scope::Scope,
+};
+use crate::watch::{
+    change::Root,
+    disk::{End, Identity, Kind, Listing, Resolved, by_components, join},
+};
 
 /// Something a person should know, said once for as long as it lasts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Warning {
+pub(super) enum Warning {
     /// The link leads to a directory that contains it.
     Cycle { link: PathBuf, target: PathBuf },
     /// The link leads nowhere but to links.
@@ -42,7 +44,7 @@ pub(crate) enum Warning {
 }
 
 impl Warning {
-    pub(crate) fn log(&self) {
+    pub(super) fn log(&self) {
         match self {
             Self::Cycle { link, target } => {
                 tracing::warn!(target: "watch", ?link, ?target, "link leads to a directory that contains it; not followed");
@@ -74,35 +76,69 @@ impl Warning {
 
 /// A logical directory.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
-    pub(crate) name: DirName,
+pub(super) struct Found {
+    pub(super) name: DirName,
     /// Which directory of the disk it is.
-    pub(crate) real: Arc<Path>,
-    pub(crate) listing: Arc<Listing>,
+    pub(super) real: Arc<Path>,
+    pub(super) listing: Arc<Listing>,
     /// The entries that are links to files, and the real files behind them.
-    pub(crate) links: Vec<(u32, Arc<Path>)>,
+    pub(super) links: Vec<(u32, Arc<Path>)>,
 }
 
 /// What a walk found, beside the directories.
 #[derive(Debug, Default)]
-pub(crate) struct Walked {
+pub(super) struct Walked {
     /// Each link and root whose way was followed.
-    pub(crate) ways: BTreeSet<PathBuf>,
+    pub(super) ways: BTreeSet<PathBuf>,
     /// Every directory that must be watched.
-    pub(crate) dirs: DirSet,
+    pub(super) dirs: DirSet,
     /// The real directories in which trees begin: where roots and links to directories lead.
-    pub(crate) trees: BTreeSet<PathBuf>,
+    pub(super) trees: BTreeSet<PathBuf>,
     /// Each link, and where it leads in the end.
-    pub(crate) targets: BTreeMap<PathBuf, PathBuf>,
+    pub(super) targets: BTreeMap<PathBuf, PathBuf>,
     /// What could not be seen.
-    pub(crate) troubles: Vec<(PathBuf, io::Error)>,
+    pub(super) troubles: Vec<(PathBuf, io::Error)>,
     /// What a person should know.
-    pub(crate) warnings: BTreeSet<Warning>,
+    pub(super) warnings: BTreeSet<Warning>,
+}
+
+/// Goes from the roots through directories and links to all directories, in the order of their names. Reads
+/// what is stale.
+pub(super) fn walk(scope: &Scope, cache: &mut DiskCache) -> (Walked, Vec<Found>) {
+    let mut walk = Walk {
+        scope,
+        cache,
+        allowed: None,
+        root_dirs: Vec::new(),
+        mounts: OnceCell::new(),
+        dirs: Vec::new(),
+        watch: Vec::new(),
+        on_the_way: BTreeSet::new(),
+        walked: Walked::default(),
+    };
+    let ends: Vec<Option<(PathBuf, Identity)>> = scope.roots.iter().map(|root| walk.root(root)).collect();
+    walk.root_dirs = ends.iter().flatten().map(|(dir, _)| dir.clone()).collect();
+    if !scope.allowed_roots.is_empty() {
+        let listed = scope.allowed_roots.iter();
+        let listed = listed.map(|dir| fs::canonicalize(dir).unwrap_or_else(|_| dir.clone()));
+        walk.allowed = Some(listed.chain(walk.root_dirs.iter().cloned()).collect());
+    }
+    for (root, end) in scope.roots.iter().zip(ends) {
+        if let Some((dir, _)) = end {
+            // A link to a directory above the root leads in a circle as well.
+            let above = dir.ancestors().skip(1).filter_map(|dir| fs::symlink_metadata(dir).ok());
+            let mut stack: Vec<Identity> = above.map(|dir| (dir.dev(), dir.ino())).collect();
+            walk.tree_of_dirs(root, Path::new(""), &dir, &mut stack);
+        }
+    }
+    walk.finish()
 }
 
 /// A walk under way.
-pub(crate) struct Walk<'a> {
-    tree: &'a mut Tree,
+struct Walk<'a> {
+    scope: &'a Scope,
+    cache: &'a mut DiskCache,
+    /// Where links may lead; `None`: anywhere.
     allowed: Option<Vec<PathBuf>>,
     /// Where the roots are: nobody asks for the file system of what is below them.
     root_dirs: Vec<PathBuf>,
@@ -110,50 +146,24 @@ pub(crate) struct Walk<'a> {
     dirs: Vec<Found>,
     /// Directories that must be watched, as they are met: to sort them once is faster.
     watch: Vec<Arc<Path>>,
-    /// Likewise, those on the way of links.
+    /// Directories on the way of links, which must be watched as well.
     on_the_way: BTreeSet<PathBuf>,
     walked: Walked,
 }
 
-impl<'a> Walk<'a> {
-    pub(crate) fn over(tree: &'a mut Tree) -> (Walked, Vec<Found>) {
-        let roots = tree.roots.clone();
-        let mut walk = Walk {
-            tree,
-            allowed: None,
-            root_dirs: Vec::new(),
-            mounts: OnceCell::new(),
-            dirs: Vec::new(),
-            watch: Vec::new(),
-            on_the_way: BTreeSet::new(),
-            walked: Walked::default(),
-        };
-        let ends: Vec<Option<(PathBuf, Identity)>> = roots.iter().map(|root| walk.root(root)).collect();
-        walk.root_dirs = ends.iter().flatten().map(|(dir, _)| dir.clone()).collect();
-        if !walk.tree.allowed_roots.is_empty() {
-            let listed = walk.tree.allowed_roots.iter();
-            let listed = listed.map(|dir| fs::canonicalize(dir).unwrap_or_else(|_| dir.clone()));
-            walk.allowed = Some(listed.chain(ends.iter().flatten().map(|(dir, _)| dir.clone())).collect());
-        }
-        for (root, end) in roots.iter().zip(ends) {
-            if let Some((dir, _)) = end {
-                // A link to a directory above the root leads in a circle as well.
-                let above = dir.ancestors().skip(1).filter_map(|dir| fs::symlink_metadata(dir).ok());
-                let mut stack: Vec<Identity> = above.map(|dir| (dir.dev(), dir.ino())).collect();
-                walk.tree_of_dirs(root, Path::new(""), &dir, &mut stack);
-            }
-        }
+impl Walk<'_> {
+    fn finish(mut self) -> (Walked, Vec<Found>) {
         // Roots may be named in any order. A walk over one of them comes by its directories in theirs.
         let order =
             |a: &Found, b: &Found| a.name.0.cmp(&b.name.0).then_with(|| by_components(&a.name.1, &b.name.1));
-        if !walk.dirs.is_sorted_by(|a, b| order(a, b).is_lt()) {
-            walk.dirs.sort_by(order);
-            walk.dirs.dedup_by(|later, first| later.name == first.name);
+        if !self.dirs.is_sorted_by(|a, b| order(a, b).is_lt()) {
+            self.dirs.sort_by(order);
+            self.dirs.dedup_by(|later, first| later.name == first.name);
         }
-        walk.watch.retain(|dir| dir.parent().is_some());
-        let on_the_way = walk.on_the_way.into_iter().map(Arc::from);
-        walk.walked.dirs = walk.watch.into_iter().chain(on_the_way).collect();
-        (walk.walked, walk.dirs)
+        self.watch.retain(|dir| dir.parent().is_some());
+        let on_the_way = self.on_the_way.into_iter().map(Arc::from);
+        self.walked.dirs = self.watch.into_iter().chain(on_the_way).collect();
+        (self.walked, self.dirs)
     }
 
     fn root(&mut self, root: &Root) -> Option<(PathBuf, Identity)> {
@@ -174,7 +184,7 @@ impl<'a> Walk<'a> {
     }
 
     fn way(&mut self, base: &Path, name: &OsStr) -> Arc<Resolved> {
-        let (way, trouble) = self.tree.way(base, name);
+        let (way, trouble) = self.cache.way(base, name);
         self.walked.troubles.extend(trouble);
         self.walked.ways.insert(base.join(name));
         // A directory in `/` tells itself that it is moved. A link does not, nor does what is not there.
@@ -196,8 +206,8 @@ impl<'a> Walk<'a> {
     /// A directory in which a tree begins.
     fn tree_of_dirs(&mut self, root: &Root, name: &Path, dir: &Path, stack: &mut Vec<Identity>) {
         self.walked.trees.insert(dir.to_owned());
-        if !self.tree.is_fresh(dir) {
-            let count = self.tree.prefetch(dir, root.recursive);
+        if !self.cache.is_fresh(dir) {
+            let count = self.cache.prefetch(dir, root.recursive, &self.scope.ignore);
             // What has to grow in many steps is copied at each of them.
             self.dirs.reserve(count);
             self.watch.reserve(count);
@@ -210,7 +220,7 @@ impl<'a> Walk<'a> {
             self.walked.warnings.insert(Warning::TooMany);
             return;
         }
-        let (listing, trouble) = self.tree.listing(dir);
+        let (listing, trouble) = self.cache.listing(dir);
         self.walked.troubles.extend(trouble.map(|error| (dir.to_owned(), error)));
         // Also if it cannot be listed: it may become readable.
         self.watch.push(listing.as_ref().map_or_else(|| dir.into(), |(real, _)| real.clone()));
@@ -226,7 +236,7 @@ impl<'a> Walk<'a> {
         stack.push(listing.identity);
         let mut links = Vec::new();
         for (entry, entry_name, kind) in listing.iter() {
-            if kind == Kind::File || self.tree.ignore.matches(entry_name) {
+            if kind == Kind::File || self.scope.ignore.matches(entry_name) {
                 continue;
             }
             let (name, path) = (join(name, entry_name), join(&real, entry_name));

@@ -14,16 +14,18 @@ use std::{
 use hotloader_disk::Fingerprint;
 
 use super::{
-    ContentHash, RootId,
-    listing::{Kind, Listing, join},
-    prefetch::{FEW, in_parallel},
-    tree::{DirName, Name},
+    name::{At, DirName, Name},
+    scope::Scope,
     walk::Found,
+};
+use crate::watch::{
+    change::ContentHash,
+    disk::{FEW_DIRS, Kind, Listing, in_parallel, join},
 };
 
 /// What the consumer was told of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Told {
+pub(super) enum Told {
     /// Nothing.
     #[default]
     Nothing,
@@ -35,23 +37,23 @@ pub(crate) enum Told {
 
 /// One file of a logical directory.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slot {
+pub(super) struct Slot {
     /// Which entry of the listing it is.
-    pub(crate) entry: u32,
+    pub(super) entry: u32,
     /// Until then (in milliseconds of the [`Clock`]) a write may have left the key as it is; 0: no more.
     racy_until: u32,
-    pub(crate) hash: ContentHash,
+    pub(super) hash: ContentHash,
     /// Of the file when it was read last.
-    pub(crate) key: Fingerprint,
-    pub(crate) told: Told,
+    pub(super) key: Fingerprint,
+    pub(super) told: Told,
 }
 
 /// Milliseconds since a start; never 0.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock(pub(crate) Instant);
+pub(super) struct Clock(pub(super) Instant);
 
 impl Clock {
-    pub(crate) fn at(self, now: Instant) -> u32 {
+    pub(super) fn at(self, now: Instant) -> u32 {
         u32::try_from(now.saturating_duration_since(self.0).as_millis() + 1).unwrap_or(u32::MAX)
     }
 }
@@ -63,17 +65,17 @@ impl Slot {
     }
 
     /// Whether a file with that key can only have the content that was read.
-    pub(crate) fn is_settled_at(&self, key: &Fingerprint) -> bool {
+    pub(super) fn is_settled_at(&self, key: &Fingerprint) -> bool {
         self.racy_until == 0 && self.key == *key
     }
 
     /// Whether a write may hide behind the key, and would show by now.
-    pub(crate) fn is_doubtful(&self, at: u32) -> bool {
+    pub(super) fn is_doubtful(&self, at: u32) -> bool {
         self.racy_until != 0 && self.racy_until < at
     }
 
     /// Notes the key of a file that was read, the reading having begun at that time.
-    pub(crate) fn note_key(&mut self, key: Fingerprint, at: u32) {
+    pub(super) fn note_key(&mut self, key: Fingerprint, at: u32) {
         let racy_for = u32::try_from(key.racy_for().as_millis()).unwrap_or(u32::MAX);
         if self.key == key {
             // Read once more after the time was over: then nothing can hide any longer.
@@ -90,36 +92,36 @@ impl Slot {
 
 /// A logical directory.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) real: Arc<Path>,
-    pub(crate) listing: Arc<Listing>,
+pub(super) struct Node {
+    pub(super) real: Arc<Path>,
+    pub(super) listing: Arc<Listing>,
     pub(super) links: Box<[(u32, Arc<Path>)]>,
-    pub(crate) slots: Box<[Slot]>,
+    pub(super) slots: Box<[Slot]>,
 }
 
 impl Node {
-    pub(crate) fn slot(&self, entry: u32) -> Option<&Slot> {
+    pub(super) fn slot(&self, entry: u32) -> Option<&Slot> {
         self.slots.get(self.slots.binary_search_by_key(&entry, |slot| slot.entry).ok()?)
     }
 
-    pub(crate) fn slot_mut(&mut self, entry: u32) -> Option<&mut Slot> {
+    pub(super) fn slot_mut(&mut self, entry: u32) -> Option<&mut Slot> {
         self.slots.get_mut(self.slots.binary_search_by_key(&entry, |slot| slot.entry).ok()?)
     }
 
     /// The directory entry: a file, or a link to one.
-    pub(crate) fn entry(&self, entry: u32) -> PathBuf {
+    pub(super) fn entry(&self, entry: u32) -> PathBuf {
         join(&self.real, self.listing.name(entry))
     }
 
     /// The real file.
-    pub(crate) fn file(&self, entry: u32) -> PathBuf {
+    pub(super) fn file(&self, entry: u32) -> PathBuf {
         match self.link(entry) {
             Some(real) => real.to_path_buf(),
             None => self.entry(entry),
         }
     }
 
-    pub(crate) fn link(&self, entry: u32) -> Option<&Path> {
+    pub(super) fn link(&self, entry: u32) -> Option<&Path> {
         let at = self.links.binary_search_by_key(&entry, |(link, _)| *link).ok()?;
         self.links.get(at).map(|(_, real)| &**real)
     }
@@ -131,48 +133,66 @@ impl Node {
 
 /// A name that is not there any more, as far as one look can tell.
 #[derive(Debug)]
-pub(crate) struct Missing {
+pub(super) struct Missing {
     /// The file that was behind it as it was told.
-    pub(crate) real: PathBuf,
-    pub(crate) told: Told,
-    pub(crate) hash: ContentHash,
-    pub(crate) since: Instant,
+    pub(super) real: PathBuf,
+    pub(super) told: Told,
+    pub(super) hash: ContentHash,
+    pub(super) since: Instant,
     /// Where to look for it again.
-    pub(crate) places: [PathBuf; 2],
+    pub(super) places: [PathBuf; 2],
     /// The listing has it, but there was nothing to read.
-    pub(crate) is_unreadable: bool,
+    pub(super) is_unreadable: bool,
 }
-
-/// A file by its logical directory and entry.
-pub(crate) type At = (DirName, u32);
 
 /// All logical names.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
-    pub(crate) nodes: BTreeMap<DirName, Node>,
-    pub(crate) missing: BTreeMap<Name, Missing>,
+pub(super) struct Names {
+    pub(super) nodes: BTreeMap<DirName, Node>,
+    missing: BTreeMap<Name, Missing>,
     /// The real file as it was told, where it is another now.
-    pub(crate) told_as: BTreeMap<Name, PathBuf>,
+    pub(super) told_as: BTreeMap<Name, PathBuf>,
     /// Which files belong is not as it was.
-    pub(crate) is_choice_new: bool,
+    is_choice_new: bool,
 }
 
 impl Names {
-    pub(crate) fn name(&self, (dir, entry): &At) -> Option<Name> {
+    /// Whether nothing is remembered beyond what there is.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.missing.is_empty() && self.told_as.is_empty()
+    }
+
+    /// Names that are not there any more, to be told so or kept.
+    pub(super) fn take_missing(&mut self) -> BTreeMap<Name, Missing> {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// Whether that name is gone cannot be told yet.
+    pub(super) fn keep_missing(&mut self, name: Name, missing: Missing) {
+        self.missing.insert(name, missing);
+    }
+
+    pub(super) fn name(&self, (dir, entry): &At) -> Option<Name> {
         let node = self.nodes.get(dir)?;
         Some((dir.0, join(&dir.1, node.listing.name(*entry))))
     }
 
-    pub(crate) fn slot(&self, (dir, entry): &At) -> Option<&Slot> {
+    pub(super) fn slot(&self, (dir, entry): &At) -> Option<&Slot> {
         self.nodes.get(dir)?.slot(*entry)
     }
 
-    pub(crate) fn slot_mut(&mut self, (dir, entry): &At) -> Option<&mut Slot> {
+    pub(super) fn slot_mut(&mut self, (dir, entry): &At) -> Option<&mut Slot> {
         self.nodes.get_mut(dir)?.slot_mut(*entry)
     }
 
+    /// Other names are ignored, or links may lead elsewhere.
+    pub(super) fn choose_anew(&mut self) {
+        self.is_choice_new = true;
+    }
+
     /// Whether a name was not told with that content.
-    pub(crate) fn differs(&self, at: &At, hash: ContentHash) -> bool {
+    pub(super) fn differs(&self, at: &At, hash: ContentHash) -> bool {
         self.slot(at).is_some_and(|slot| slot.told != Told::Content || slot.hash != hash)
     }
 
@@ -183,20 +203,20 @@ impl Names {
     }
 
     /// What was told of a name; `None` if there is no file of that name.
-    pub(crate) fn told(&self, name: &Name) -> Option<Told> {
+    pub(super) fn told(&self, name: &Name) -> Option<Told> {
         Some(self.locate(name)?.1.told)
     }
 
     /// The real file behind a name.
-    pub(crate) fn file(&self, name: &Name) -> Option<PathBuf> {
+    pub(super) fn file(&self, name: &Name) -> Option<PathBuf> {
         self.locate(name).map(|(node, slot)| node.file(slot.entry))
     }
 
     /// Takes over the directories of a walk, in order of their names. Returns the files to be read: those
     /// that are new, or lead elsewhere, or of which nothing could be told so far.
-    pub(crate) fn update(&mut self, found: Vec<Found>, wants: &impl Wants, now: Instant) -> Vec<At> {
+    pub(super) fn update(&mut self, found: Vec<Found>, scope: &Scope, now: Instant) -> Vec<At> {
         if self.nodes.is_empty() && self.missing.is_empty() {
-            return self.begin(&found, wants);
+            return self.begin(&found, scope);
         }
         let mut look = Vec::new();
         let is_choice_new = std::mem::take(&mut self.is_choice_new);
@@ -214,7 +234,7 @@ impl Names {
                     look.extend(untold.map(|slot| (name.clone(), slot.entry)));
                     node
                 }
-                known => self.carry(&name, known.map(|(_, node)| node), found, wants, &mut look, now),
+                known => self.carry(&name, known.map(|(_, node)| node), found, scope, &mut look, now),
             };
             nodes.push((name, node));
         }
@@ -227,13 +247,13 @@ impl Names {
 
     /// Takes over the directories of a walk when nothing is known: there may be a hundred thousand, and none
     /// depends on another.
-    pub(super) fn begin(&mut self, found: &[Found], wants: &impl Wants) -> Vec<At> {
+    pub(super) fn begin(&mut self, found: &[Found], scope: &Scope) -> Vec<At> {
         self.is_choice_new = false;
-        let nodes = in_parallel(found, FEW, |found| {
+        let nodes = in_parallel(found, FEW_DIRS, |found| {
             let node = |found: &Found| {
                 let mut links = found.links.iter().peekable();
                 let files = found.listing.iter().filter(|(entry, file, kind)| match kind {
-                    Kind::File => wants.wants(found.name.0, file),
+                    Kind::File => scope.wants(found.name.0, file),
                     _ => links.next_if(|(link, _)| link == entry).is_some(),
                 });
                 let mut slots = Vec::with_capacity(found.listing.len());
@@ -252,11 +272,11 @@ impl Names {
     }
 
     /// Takes over the listing of a directory in which files came or went.
-    pub(crate) fn relisted(
+    pub(super) fn relisted(
         &mut self,
         name: &DirName,
         listing: Arc<Listing>,
-        wants: &impl Wants,
+        scope: &Scope,
         now: Instant,
     ) -> Vec<At> {
         let mut look = Vec::new();
@@ -267,7 +287,7 @@ impl Names {
         };
         let links = node.links.iter().filter_map(link).collect();
         let found = Found { name: name.clone(), real: node.real.clone(), listing: listing.clone(), links };
-        let node = self.carry(&name, Some(node), found, wants, &mut look, now);
+        let node = self.carry(&name, Some(node), found, scope, &mut look, now);
         self.nodes.insert(name, node);
         look
     }
@@ -278,7 +298,7 @@ impl Names {
         name: &DirName,
         before: Option<Node>,
         found: Found,
-        wants: &impl Wants,
+        scope: &Scope,
         look: &mut Vec<At>,
         now: Instant,
     ) -> Node {
@@ -289,7 +309,7 @@ impl Names {
         for (entry, file, kind) in found.listing.iter() {
             let link = links.next_if(|(link, _)| *link == entry).map(|(_, real)| real);
             let wanted = match kind {
-                Kind::File => wants.wants(name.0, file),
+                Kind::File => scope.wants(name.0, file),
                 _ => link.is_some(),
             };
             if !wanted {
@@ -356,7 +376,7 @@ impl Names {
     }
 
     /// The listing has a file that cannot be found.
-    pub(crate) fn lose_at(&mut self, at: &At, now: Instant) {
+    pub(super) fn lose_at(&mut self, at: &At, now: Instant) {
         let Some((name, mut node)) = self.nodes.remove_entry(&at.0) else { return };
         if let Some(slot) = node.slot(at.1).copied() {
             self.lose_file(&name, &node, &slot, now);
@@ -371,7 +391,7 @@ impl Names {
     }
 
     /// What was told of a name under which there is a file again.
-    pub(crate) fn found(&mut self, at: &At) {
+    pub(super) fn found(&mut self, at: &At) {
         if self.missing.is_empty() {
             return;
         }
@@ -384,17 +404,6 @@ impl Names {
         if let Some(slot) = self.slot_mut(at) {
             (slot.told, slot.hash) = (missing.told, missing.hash);
         }
-    }
-}
-
-/// Which files belong.
-pub(crate) trait Wants: Sync {
-    fn wants(&self, root: RootId, file: &std::ffi::OsStr) -> bool;
-}
-
-impl<F: Fn(RootId, &std::ffi::OsStr) -> bool + Sync> Wants for F {
-    fn wants(&self, root: RootId, file: &std::ffi::OsStr) -> bool {
-        self(root, file)
     }
 }
 

@@ -9,64 +9,60 @@
 //! makes before it breaks. After one, or after a gap in which nobody watched, everything is looked at
 //! again.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::select_all;
 use hotloader_backend::{
-    Armed, BackendFailure, BackendInputs, BarrierRequest, FailureClass, FileWatchBackend, WatchPlan,
+    Armed, BackendFailure, BackendInputs, BarrierRequest, FailureClass, FileWatchBackend, LostCause, Report,
+    Scope,
 };
+use hotloader_disk::MountTable;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
-use hotloader_disk::MountTable;
-
 use super::{
-    choice::{Choice, choices},
+    choice::choices,
+    handover::{Coverage, News},
     health::{BackendHealth, BackendState},
     lane::{Lane, LaneEvent},
     patience::Patience,
     questions::{Answer, Purpose, Questions, Unanswered},
     registry::Registry,
-    targets::{distinct, next_after},
+    targets::{Target, distinct},
 };
 use crate::config::WatchConfig;
 
 /// What the supervisor tells the watcher beside reports.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// Every wanted directory is watched by a backend that answers.
-    pub(super) covered: bool,
+    pub(crate) covered: bool,
     /// What is in the way of that.
-    pub(super) trouble: Option<String>,
-    pub(super) backends: Vec<BackendHealth>,
+    pub(crate) trouble: Option<String>,
+    pub(crate) backends: Vec<BackendHealth>,
 }
 
 /// The backend made of backends.
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     registry: Registry,
     settings: watch::Receiver<Arc<WatchConfig>>,
     standing: watch::Sender<Standing>,
-    pub(super) lanes: Vec<Lane>,
+    lanes: Vec<Lane>,
     next_id: u64,
     mounts: MountTable,
-    pub(super) wanted: Arc<WatchPlan>,
-    /// For each wanted directory, in their order.
-    pub(super) choices: Vec<Arc<Choice>>,
-    /// The revision that was confirmed to the watcher.
-    pub(super) confirmed: Option<u64>,
-    /// Somebody did not watch what was watched before: look everywhere as soon as all is watched again.
-    pub(super) gap: bool,
-    pub(super) questions: Questions,
+    coverage: Coverage,
+    questions: Questions,
     patience: Patience,
     heartbeat: Instant,
-    /// What the watcher should know of, as of the last decision.
-    pub(super) covered: bool,
-    pub(super) trouble: Option<String>,
-    /// How many directories each lane watches that no better one does.
-    pub(super) serves: BTreeMap<u64, usize>,
-    pub(super) has_news: bool,
+    has_news: bool,
 }
 
 impl FileWatchBackend for Supervisor {
@@ -83,7 +79,7 @@ impl FileWatchBackend for Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn new(
+    pub(crate) fn new(
         registry: Registry,
         settings: watch::Receiver<Arc<WatchConfig>>,
         standing: watch::Sender<Standing>,
@@ -96,16 +92,10 @@ impl Supervisor {
             lanes: Vec::new(),
             next_id: 0,
             mounts: MountTable::read(),
-            wanted: Arc::default(),
-            choices: Vec::new(),
-            confirmed: None,
-            gap: false,
+            coverage: Coverage::default(),
             questions: Questions::new(patience.barrier),
             patience,
             heartbeat: Instant::now() + patience.heartbeat,
-            covered: false,
-            trouble: None,
-            serves: BTreeMap::new(),
             has_news: false,
         }
     }
@@ -142,7 +132,7 @@ impl Supervisor {
                 Some(answer) = self.questions.answer() => self.answered(answer, inputs)?,
                 changed = inputs.plan.changed() => match changed {
                     Ok(()) => {
-                        self.wanted = inputs.plan.borrow_and_update().clone();
+                        self.coverage.want(inputs.plan.borrow_and_update().clone());
                         self.choose(inputs)?;
                     }
                     Err(_) => return Ok(()),
@@ -152,7 +142,7 @@ impl Supervisor {
                 () = sleep_until(due) => self.tick(inputs)?,
             }
             // In a gap nobody can say that all was reported; after it, everything is looked at.
-            if !self.gap {
+            if !self.coverage.has_gap() {
                 self.questions.complete();
             }
             if std::mem::take(&mut self.has_news) {
@@ -168,13 +158,13 @@ impl Supervisor {
     /// Decides anew who shall watch what.
     fn choose(&mut self, inputs: &BackendInputs) -> Result<(), BackendFailure> {
         let settings = self.settings.borrow().clone();
-        self.choices = choices(&self.wanted, &settings.backend, &self.mounts);
+        self.coverage.choose(choices(self.coverage.wanted(), &settings.backend, &self.mounts));
         let mut new: Vec<(String, String)> = Vec::new();
-        let firsts =
-            distinct(&self.choices).filter_map(|choice| Some((choice.backends.first()?, &choice.why)));
+        let firsts = distinct(self.coverage.choices())
+            .filter_map(|choice| Some((choice.backends.first()?, &choice.why)));
         let reasons: BTreeMap<String, String> =
             firsts.map(|(name, why)| (name.clone(), why.clone())).collect();
-        for choice in distinct(&self.choices) {
+        for choice in distinct(self.coverage.choices()) {
             for name in &choice.backends {
                 let instead = || format!("in place of {}", choice.backends[0]);
                 // Where it is the first choice, the reason is about it.
@@ -211,8 +201,40 @@ impl Supervisor {
         self.choose(inputs)
     }
 
-    pub(super) fn lane(&self, name: &str) -> Option<usize> {
-        self.lanes.iter().position(|lane| lane.name == name && !lane.retiring)
+    /// Brings the lanes nearer to what they should be, as far as it goes without waiting.
+    fn advance(&mut self, inputs: &BackendInputs) -> Result<(), BackendFailure> {
+        let targets = self.start_needed(inputs)?;
+        for at in self.coverage.spread(&targets, &mut self.lanes) {
+            if self.lanes[at].ask_for_proof() {
+                self.questions.ask(&self.lanes[at], Purpose::Proof);
+            }
+        }
+        self.lanes.retain(|lane| !lane.retiring || lane.is_running());
+        self.has_news = true;
+        let News { is_gap_over, armed } = self.coverage.conclude(&self.lanes)?;
+        if is_gap_over {
+            let cause = LostCause::Handover;
+            inputs.reports.report(Report::LostSync { scope: Scope::Everything, cause });
+        }
+        if let Some(armed) = armed {
+            // Whoever hears of it may ask at once who watches.
+            self.tell();
+            inputs.reports.report(Report::Armed(armed));
+        }
+        Ok(())
+    }
+
+    /// Starts every lane that has something to do, or whoever stands behind one that cannot be started.
+    fn start_needed(&mut self, inputs: &BackendInputs) -> Result<Vec<Target>, BackendFailure> {
+        loop {
+            let targets = self.coverage.targets(&self.lanes);
+            let needed: BTreeSet<usize> = targets.iter().filter_map(|target| target.lane).collect();
+            let failed = needed.iter().find_map(|&at| Some((at, self.lanes[at].start().err()?)));
+            match failed {
+                Some((at, failure)) => self.fail(at, &failure, inputs)?,
+                None => return Ok(targets),
+            }
+        }
     }
 
     fn take(&mut self, id: u64, event: LaneEvent, inputs: &BackendInputs) -> Result<(), BackendFailure> {
@@ -248,7 +270,7 @@ impl Supervisor {
         self.advance(inputs)
     }
 
-    pub(super) fn fail(
+    fn fail(
         &mut self,
         at: usize,
         failure: &BackendFailure,
@@ -263,7 +285,9 @@ impl Supervisor {
         let was_trial = self.lanes[at].is_on_trial() || self.lanes[at].is_down();
         let worked = self.lanes[at].has_work();
         self.has_news = true;
-        self.gap |= worked && !was_trial;
+        if worked && !was_trial {
+            self.coverage.note_gap();
+        }
         let delay = self.lanes[at].fail(failure, next.is_none());
         let (why, retry) = (failure.explain(), delay.map(|delay| delay.as_millis() as u64));
         match (&next, was_trial) {
@@ -274,7 +298,7 @@ impl Supervisor {
                 tracing::warn!(target: "watch", backend = name, failure = why, retry_ms = retry,
                     "the watch backend failed; {next} takes over");
             }
-            (None, false) if self.confirmed.is_none() => {
+            (None, false) if !self.coverage.was_confirmed() => {
                 let failed = match failure.class() {
                     FailureClass::Fatal => BackendFailure::fatal(why),
                     FailureClass::Retry => BackendFailure::retry(why),
@@ -291,7 +315,7 @@ impl Supervisor {
     }
 
     fn next_after(&self, at: usize) -> Option<String> {
-        next_after(&self.lanes[at], &self.choices, &self.lanes)
+        self.coverage.next_after(&self.lanes[at], &self.lanes)
     }
 
     fn answered(&mut self, answer: Answer, inputs: &BackendInputs) -> Result<(), BackendFailure> {
@@ -346,7 +370,9 @@ impl Supervisor {
         if recovered || (was_on_trial && is_proof) {
             tracing::info!(target: "watch", backend = lane.name, "the watch backend works again");
         }
-        self.gap |= recovered;
+        if recovered {
+            self.coverage.note_gap();
+        }
         self.has_news = true;
         if is_proof || recovered { self.advance(inputs) } else { Ok(()) }
     }
@@ -358,7 +384,7 @@ impl Supervisor {
             self.fail(at, &BackendFailure::next_backend(why), inputs)?;
             return self.advance(inputs);
         }
-        if self.confirmed.is_none() {
+        if !self.coverage.was_confirmed() {
             let name = &self.lanes[at].name;
             return Err(BackendFailure::next_backend(format!(
                 "the watch backend \"{name}\" does not say in time that it watches; choose another one with watch.backend"
@@ -411,16 +437,15 @@ impl Supervisor {
         if tried { self.advance(inputs) } else { Ok(()) }
     }
 
-    pub(super) fn tell(&self) {
-        let serves = |lane: &Lane| self.serves.get(&lane.id).copied().unwrap_or_default();
-        let backends: Vec<BackendHealth> =
-            self.lanes.iter().filter_map(|lane| lane.health(serves(lane))).collect();
+    fn tell(&self) {
+        let health = |lane: &Lane| lane.health(self.coverage.served_by(lane));
+        let backends: Vec<BackendHealth> = self.lanes.iter().filter_map(health).collect();
         let silent = backends.iter().find_map(|backend| match &backend.state {
             BackendState::Silent(why) => Some(format!("{}: {why}", backend.name)),
             _ => None,
         });
-        let covered = self.covered && silent.is_none();
-        let trouble = silent.or_else(|| self.trouble.clone());
+        let covered = self.coverage.is_complete() && silent.is_none();
+        let trouble = silent.or_else(|| self.coverage.trouble().cloned());
         self.standing.send_replace(Standing { covered, trouble, backends });
     }
 }

@@ -10,21 +10,24 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use hotloader_backend::Phase;
+use hotloader_backend::{HintSet, Phase};
 use hotloader_disk::Fingerprint;
 
 use super::{
-    Change, ChangeKind, Content, Unreadable,
-    listing::is_on_local_file_system,
-    names::{At, Told},
+    hard_links::HardLinks,
+    name::{At, Name},
+    names::{Clock, Names, Told},
     outcome::Outcome,
-    read::{Read, read_all},
-    reconcile::Reconciler,
     survey::survey,
-    tree::{Name, Touched},
-    unfinished::Signs,
-    writers::open_for_writing,
+    tree::{Touched, Tree},
 };
+use crate::watch::{
+    change::{Change, ChangeKind, Content, Unreadable},
+    disk::{Read, Signs, Unfinished, is_on_local_file_system, open_for_writing, read_all},
+};
+
+/// How long a file must be gone to be believed so.
+const GRACE: Duration = Duration::from_millis(60);
 
 /// When a file that changed under the reader is read again.
 const UNSTABLE: Duration = Duration::from_millis(20);
@@ -40,6 +43,16 @@ const STALE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 #[derive(Debug, Default)]
 pub(super) struct Jobs(BTreeMap<PathBuf, BTreeSet<At>>);
 
+impl Jobs {
+    /// Reads each file once.
+    fn read(self, most: usize) -> Vec<ReadFile> {
+        let (paths, names): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
+        let read = read_all(&paths, most);
+        let file = |((path, names), read)| ReadFile { path, names, read };
+        paths.into_iter().zip(names).zip(read).map(file).collect()
+    }
+}
+
 /// A file that was read.
 #[derive(Debug)]
 pub(super) struct ReadFile {
@@ -48,55 +61,113 @@ pub(super) struct ReadFile {
     read: Read,
 }
 
-impl Jobs {
-    /// Reads each file once.
-    pub(super) fn read(self, most: usize) -> Vec<ReadFile> {
-        let (paths, names): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
-        let read = read_all(&paths, most);
-        let file = |((path, names), read)| ReadFile { path, names, read };
-        paths.into_iter().zip(names).zip(read).map(file).collect()
-    }
+/// A look at the disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    /// When it began to read, in milliseconds of the [`Clock`].
+    pub(super) begun: u32,
+    /// Nothing was told before it.
+    pub(super) is_first: bool,
 }
 
-impl Reconciler {
-    pub(super) fn job(&self, at: At, jobs: &mut Jobs) {
+/// What was told of the files, and what is in doubt about them.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) names: Names,
+    pub(super) hard_links: HardLinks,
+    pub(super) unfinished: Unfinished,
+    pub(super) clock: Clock,
+    /// Larger files are not read.
+    pub(super) max_file: usize,
+    /// What cannot be read now, and how long one waits before looking again.
+    troubles: BTreeMap<PathBuf, Duration>,
+    /// Files whose attributes are new and whose content is not, where the content may come later.
+    stale: BTreeMap<PathBuf, Duration>,
+    /// Files that are there and cannot be read.
+    unreadable: BTreeMap<PathBuf, Unreadable>,
+    /// Names to be told again, with the file that is behind them now.
+    again: BTreeSet<Name>,
+}
+
+impl Contents {
+    pub(super) fn new(max_file: usize) -> Self {
+        Self {
+            names: Names::default(),
+            hard_links: HardLinks::default(),
+            unfinished: Unfinished::default(),
+            clock: Clock(Instant::now()),
+            max_file,
+            troubles: BTreeMap::new(),
+            stale: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            again: BTreeSet::new(),
+        }
+    }
+
+    /// Whether nothing is remembered beyond what there is.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.names.is_at_rest()
+            && self.unfinished.is_empty()
+            && self.again.is_empty()
+            && self.troubles.is_empty()
+            && self.stale.is_empty()
+    }
+
+    /// Whether something at these places could not be read.
+    pub(super) fn is_in_trouble(&self, hints: &HintSet) -> bool {
+        self.troubles.keys().any(|path| hints.covers(path))
+    }
+
+    /// Reads the files that are new, those that are named, and those that look different where all are
+    /// covered.
+    pub(super) fn read(&self, tree: &Tree, new: Vec<At>, touched: &Touched, covers: bool) -> Vec<ReadFile> {
+        let mut jobs = Jobs::default();
+        new.into_iter().for_each(|at| self.job(at, tree, &mut jobs));
+        touched.files.iter().for_each(|file| self.named(file, tree, &mut jobs));
+        if covers {
+            self.covered(touched, tree, &mut jobs);
+        }
+        jobs.read(self.max_file)
+    }
+
+    fn job(&self, at: At, tree: &Tree, jobs: &mut Jobs) {
         let Some(file) =
             self.names.nodes.get(&at.0).filter(|node| node.slot(at.1).is_some()).map(|node| node.file(at.1))
         else {
             return;
         };
-        if self.tree.is_silent(&file) {
+        if tree.is_silent(&file) {
             return;
         }
         jobs.0.entry(file).or_default().insert(at);
     }
 
-    /// Reads these files, and whatever else is the same file under another name.
-    pub(super) fn named(&self, files: impl Iterator<Item = PathBuf>, jobs: &mut Jobs) {
-        for file in files {
-            for at in self.tree.names_of(&file) {
-                if let Some(slot) = self.names.slot(&at)
-                    && slot.key.is_hard_linked()
-                {
-                    for other in self.upkeep.hard_links.others(slot.key.identity(), &file) {
-                        self.tree.names_of(other).into_iter().for_each(|at| self.job(at, jobs));
-                    }
+    /// Has a file read, and whatever else is the same file under another name.
+    fn named(&self, file: &Path, tree: &Tree, jobs: &mut Jobs) {
+        for at in tree.names_of(file) {
+            if let Some(slot) = self.names.slot(&at)
+                && slot.key.is_hard_linked()
+            {
+                for other in self.hard_links.others(slot.key.identity(), file) {
+                    tree.names_of(other).into_iter().for_each(|at| self.job(at, tree, jobs));
                 }
-                self.job(at, jobs);
             }
+            self.job(at, tree, jobs);
         }
     }
 
     /// Reads the files whose attributes differ, where none is named.
-    pub(super) fn covered(&self, touched: &Touched, jobs: &mut Jobs) {
+    fn covered(&self, touched: &Touched, tree: &Tree, jobs: &mut Jobs) {
         let nodes = self
             .names
             .nodes
             .iter()
-            .filter(|(_, node)| touched.covers(&node.real) && !self.tree.is_silent(&node.real));
+            .filter(|(_, node)| touched.covers(&node.real) && !tree.is_silent(&node.real));
         let nodes: Vec<_> = nodes.collect();
         for at in survey(&nodes) {
-            self.job(at, jobs);
+            self.job(at, tree, jobs);
         }
     }
 
@@ -120,12 +191,16 @@ impl Reconciler {
     pub(super) fn take_in(
         &mut self,
         files: Vec<ReadFile>,
-        begun: u32,
+        tree: &Tree,
         phases: &BTreeMap<PathBuf, Phase>,
+        moment: Moment,
         outcome: &mut Outcome,
-        now: Instant,
     ) {
-        let suspects = files.iter().filter(|file| self.may_be_open(file, phases.get(&file.path)));
+        let now = moment.now;
+        self.unfinished.expire(now);
+        let may_be_open =
+            |file: &&ReadFile| !moment.is_first && self.may_be_open(file, phases.get(&file.path));
+        let suspects = files.iter().filter(may_be_open);
         let suspects = suspects.map(|file| file.path.as_path()).collect();
         let open: BTreeSet<PathBuf> = open_for_writing(&suspects).into_iter().map(Path::to_owned).collect();
         for ReadFile { path, names, read } in files {
@@ -137,15 +212,15 @@ impl Reconciler {
             }
             match read {
                 Read::Content(content, key) => {
-                    self.upkeep.hard_links.note(&key, &path, now);
+                    self.hard_links.note(&key, &path, now);
                     let is_open = open.contains(&path);
-                    if let Some(again) = self.wait_for(&path, &names, &content, key, is_open, now) {
+                    if let Some(again) = self.wait_for(&path, &names, &content, key, is_open, moment) {
                         names.iter().for_each(|at| self.names.found(at));
                         outcome.recheck(path, again);
                         continue;
                     }
                     for at in &names {
-                        self.content(at, &path, &content, (key, begun), outcome, now);
+                        self.content(at, (&path, &content, key), tree, moment, outcome);
                     }
                 }
                 Read::Gone => {
@@ -157,11 +232,11 @@ impl Reconciler {
                 Read::Unstable => outcome.recheck(path, now + UNSTABLE),
                 Read::Failed(error) => {
                     let is_lasting = self.troubles.contains_key(&path);
-                    trouble(&mut self.troubles, &path, &error, outcome, now);
+                    self.trouble(&path, &error, outcome, now);
                     // Permissions are set in two steps at times; and what a server that is away has to give is
                     // not worse for that.
                     let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
-                    if self.initial || (is_lasting && is_refused) {
+                    if moment.is_first || (is_lasting && is_refused) {
                         self.tell_unreadable(path, &names, Unreadable::Failed(error.to_string()), outcome);
                     }
                 }
@@ -206,7 +281,7 @@ impl Reconciler {
     /// Whether it is worth searching for whoever has a file open: that may take milliseconds.
     fn may_be_open(&self, file: &ReadFile, phase: Option<&Phase>) -> bool {
         let Read::Content(content, key) = &file.read else { return false };
-        if self.initial || !self.is_other_content(&file.names, content) {
+        if !self.is_other_content(&file.names, content) {
             return false;
         }
         if self.unfinished.knows(&file.path) || phase == Some(&Phase::Writing) {
@@ -234,36 +309,35 @@ impl Reconciler {
         content: &Content,
         key: Fingerprint,
         is_open: bool,
-        now: Instant,
+        moment: Moment,
     ) -> Option<Instant> {
-        if self.initial || !self.is_other_content(names, content) {
+        if moment.is_first || !self.is_other_content(names, content) {
             self.unfinished.forget(path);
             return None;
         }
         let is_new = names.iter().all(|at| self.names.slot(at).is_none_or(|slot| slot.told == Told::Nothing));
         let signs = Signs { is_empty: content.bytes.is_empty(), is_new, is_open };
-        self.unfinished.wait(path, key, signs, now)
+        self.unfinished.wait(path, key, signs, moment.now)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "all of it belongs to one file that was read")]
+    /// Takes in one name of a file that was read.
     fn content(
         &mut self,
         at: &At,
-        path: &Path,
-        content: &Content,
-        (key, begun): (Fingerprint, u32),
+        (path, content, key): (&Path, &Content, Fingerprint),
+        tree: &Tree,
+        moment: Moment,
         outcome: &mut Outcome,
-        now: Instant,
     ) {
         self.names.found(at);
         let Some(name) = self.names.name(at) else { return };
         let Some(slot) = self.names.slot_mut(at) else { return };
         let (told, new_key) = (slot.told, slot.key != key && slot.key != Fingerprint::default());
-        slot.note_key(key, begun);
+        slot.note_key(key, moment.begun);
         let same = told == Told::Content && slot.hash == content.hash;
-        if same && !self.again.remove(&name) && !self.has_moved_from_others(&name, path) {
+        if same && !self.again.remove(&name) && !self.has_moved_from_others(&name, path, tree) {
             if new_key {
-                self.doubt_content(path, outcome, now);
+                self.doubt_content(path, outcome, moment.now);
             }
             return;
         }
@@ -279,13 +353,13 @@ impl Reconciler {
 
     /// Whether the consumer knows the name as another file, which still has other names: to go on taking
     /// the two for one would be wrong.
-    fn has_moved_from_others(&mut self, name: &Name, path: &Path) -> bool {
+    fn has_moved_from_others(&mut self, name: &Name, path: &Path, tree: &Tree) -> bool {
         let Some(was) = self.names.told_as.get(name) else { return false };
         if was == path {
             self.names.told_as.remove(name);
             return false;
         }
-        !self.tree.names_of(was).is_empty()
+        !tree.names_of(was).is_empty()
     }
 
     /// A name that the consumer knows as a file which it was just told of under another name has to be
@@ -321,29 +395,60 @@ impl Reconciler {
             outcome.recheck(path, now + delay);
         }
     }
-}
 
-/// What cannot be read stays as it was, and is looked at again, less and less often.
-pub(super) fn trouble(
-    troubles: &mut BTreeMap<PathBuf, Duration>,
-    path: &Path,
-    error: &io::Error,
-    outcome: &mut Outcome,
-    now: Instant,
-) {
-    let (first, longest) = TROUBLE;
-    let delay = match troubles.get_mut(path) {
-        Some(delay) => {
-            *delay = (*delay * 2).min(longest);
-            *delay
+    /// What cannot be read stays as it was, and is looked at again, less and less often.
+    fn trouble(&mut self, path: &Path, error: &io::Error, outcome: &mut Outcome, now: Instant) {
+        let (first, longest) = TROUBLE;
+        let delay = match self.troubles.get_mut(path) {
+            Some(delay) => {
+                *delay = (*delay * 2).min(longest);
+                *delay
+            }
+            None => {
+                tracing::warn!(target: "watch", ?path, %error, "cannot be read; keeping what was known and looking again");
+                self.troubles.insert(path.to_owned(), first);
+                first
+            }
+        };
+        outcome.recheck(path, now + delay);
+    }
+
+    /// Notes what a walk could not see.
+    pub(super) fn note_troubles(&mut self, tree: &Tree, outcome: &mut Outcome, now: Instant) {
+        let troubles = &tree.walked().troubles;
+        let lasts = |path: &PathBuf| troubles.iter().any(|(at, _)| at == path);
+        self.troubles.retain(|path, _| !tree.names_of(path).is_empty() || lasts(path));
+        for (path, error) in troubles {
+            self.trouble(path, error, outcome, now);
         }
-        None => {
-            tracing::warn!(target: "watch", ?path, %error, "cannot be read; keeping what was known and looking again");
-            troubles.insert(path.to_owned(), first);
-            first
+    }
+
+    /// What was gone for long enough is gone.
+    pub(super) fn expire(&mut self, outcome: &mut Outcome, now: Instant) {
+        for (name, missing) in self.names.take_missing() {
+            match self.names.told(&name) {
+                // It is there, and nobody could read it yet: not the same as gone.
+                Some(Told::Nothing) if !missing.is_unreadable => {
+                    self.names.keep_missing(name, missing);
+                    continue;
+                }
+                Some(Told::Nothing) | None => {}
+                Some(_) => continue,
+            }
+            if now < missing.since + GRACE {
+                let [entry, file] = &missing.places;
+                outcome.recheck(entry, missing.since + GRACE);
+                if file != entry {
+                    outcome.recheck(file, missing.since + GRACE);
+                }
+                self.names.keep_missing(name, missing);
+            } else {
+                self.again.remove(&name);
+                let (root, name) = name;
+                outcome.changes.push(Change { root, name, path: missing.real, kind: ChangeKind::Removed });
+            }
         }
-    };
-    outcome.recheck(path, now + delay);
+    }
 }
 
 #[cfg(test)]
@@ -351,7 +456,7 @@ mod tests {
     use super::*;
     use crate::{
         config::WatchConfig,
-        watch::{Root, RootId, reconcile::scan_with},
+        watch::{Root, RootId},
     };
 
     #[test]
@@ -366,17 +471,22 @@ mod tests {
             recursive: true,
             max_file: Root::MAX_FILE,
         };
-        let mut reconciler = Reconciler::new(&WatchConfig::default(), vec![root]);
-        scan_with(&mut reconciler);
+        let mut tree = Tree::new(&WatchConfig::default(), vec![root]);
+        let mut contents = Contents::new(Root::MAX_FILE);
+        let now = Instant::now();
+        assert_eq!(contents.names.update(tree.walk(), tree.scope(), now).len(), 1);
         let path = dir.join("x.lua");
-        let mut read = |kind: io::ErrorKind| {
-            let names = reconciler.tree.names_of(&path).into_iter().collect();
-            let read = Read::Failed(kind.into());
+        let mut look = |read: Read, is_first: bool| {
+            let names = tree.names_of(&path).into_iter().collect();
             let file = ReadFile { path: path.clone(), names, read };
             let mut outcome = Outcome::default();
-            reconciler.take_in(vec![file], 1, &BTreeMap::new(), &mut outcome, Instant::now());
+            let moment = Moment { now, begun: 1, is_first };
+            contents.take_in(vec![file], &tree, &BTreeMap::new(), moment, &mut outcome);
             outcome.changes.into_iter().map(|change| change.kind).collect::<Vec<_>>()
         };
+        let content = Read::Content(Content::new(*b"1"), Fingerprint::at(&path).unwrap());
+        assert!(matches!(look(content, true)[..], [ChangeKind::Added(_)]));
+        let mut read = |kind: io::ErrorKind| look(Read::Failed(kind.into()), false);
         for _ in 0..3 {
             assert!(read(io::ErrorKind::TimedOut).is_empty());
         }

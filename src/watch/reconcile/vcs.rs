@@ -13,11 +13,11 @@ use std::{
 
 use hotloader_disk::Fingerprint;
 
-use super::{survey::key_of, writers::open_for_writing};
+use crate::watch::disk::open_for_writing;
 
 /// The locks of every repository that some directories are in.
 #[derive(Debug, Default)]
-pub(crate) struct VcsLocks {
+pub(super) struct VcsLocks {
     /// Where a repository may be: the directories and all that are above them.
     dirs: BTreeSet<PathBuf>,
     /// Locks that were waited for in vain, as they were then.
@@ -35,7 +35,7 @@ struct Lock {
 
 impl VcsLocks {
     /// For the repositories that are, or may come to be, at or above some real directories.
-    pub(crate) fn of<'a>(dirs: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+    pub(super) fn of<'a>(dirs: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let mut above = BTreeSet::new();
         for dir in dirs {
             for dir in dir.ancestors() {
@@ -48,21 +48,21 @@ impl VcsLocks {
     }
 
     /// Takes over other directories, and keeps in mind which locks are stale.
-    pub(crate) fn change_to<'a>(&mut self, dirs: impl IntoIterator<Item = &'a PathBuf>) {
+    pub(super) fn change_to<'a>(&mut self, dirs: impl IntoIterator<Item = &'a PathBuf>) {
         self.dirs = Self::of(dirs).dirs;
     }
 
     /// Whether a repository that concerns one is locked now, by a lock that is not stale. Asks the disk a few
     /// times for each directory. The others are not asked: theirs is another checkout, and their file
     /// systems may hang.
-    pub(crate) fn is_busy(&mut self, concerns: impl Fn(&Path) -> bool) -> bool {
+    pub(super) fn is_busy(&mut self, concerns: impl Fn(&Path) -> bool) -> bool {
         let held = self.held(&concerns);
         self.stale.retain(|lock, stale| !concerns(&stale.dir) || held.get(lock) == Some(stale));
         held.iter().any(|(path, lock)| self.stale.get(path) != Some(lock))
     }
 
     /// Waited long enough: what is locked now is not waited for again until it changes.
-    pub(crate) fn give_up(&mut self, concerns: impl Fn(&Path) -> bool) {
+    pub(super) fn give_up(&mut self, concerns: impl Fn(&Path) -> bool) {
         self.stale.retain(|_, stale| !concerns(&stale.dir));
         for (lock, held) in self.held(&concerns) {
             if has_living_holder(&lock) {
@@ -77,7 +77,7 @@ impl VcsLocks {
     }
 
     /// Whether one that is waited for is held by a process that lives. Looks through all processes.
-    pub(crate) fn is_alive(&mut self, concerns: impl Fn(&Path) -> bool) -> bool {
+    pub(super) fn is_alive(&mut self, concerns: impl Fn(&Path) -> bool) -> bool {
         let held = self.held(&concerns);
         self.said.retain(|lock, said| held.get(lock) == Some(said));
         let mut is_alive = false;
@@ -100,7 +100,7 @@ impl VcsLocks {
         });
         // Mercurial's lock is a link that leads nowhere.
         let held = |(lock, dir): (PathBuf, &PathBuf)| {
-            let key = key_of(&lock).ok()?;
+            let key = Fingerprint::at(&lock).ok()?;
             Some((lock, Lock { dir: dir.clone(), key }))
         };
         locks.filter_map(held).collect()

@@ -8,7 +8,7 @@ use std::{
 
 use hotloader_backend::DirSet;
 
-use super::{Change, ChangeSet, Timing};
+use crate::watch::change::{Change, ChangeSet, Timing};
 
 /// What links there are and what is watched, for people and the status page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

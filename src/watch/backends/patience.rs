@@ -4,18 +4,18 @@ use std::time::Duration;
 
 /// The times by which one tells that a backend or the disk is not well, and when one asks or tries again.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// A backend that takes longer to pass a barrier is not well.
-    pub(super) barrier: Duration,
+    pub(crate) barrier: Duration,
     /// One that passed no barrier for so long is asked for one. The mount table is read as often.
-    pub(super) heartbeat: Duration,
+    pub(crate) heartbeat: Duration,
     /// A backend that takes longer to confirm a plan is not well. One that goes through a large tree for
     /// the first time may take that long, and then others watch meanwhile.
-    pub(super) arming: Duration,
+    pub(crate) arming: Duration,
     /// When the directories beyond a limit are tried again.
-    pub(super) limit: Duration,
+    pub(crate) limit: Duration,
     /// A look at the disk that takes longer is told of.
-    pub(super) look: Duration,
+    pub(crate) look: Duration,
 }
 
 impl Default for Patience {

@@ -12,7 +12,8 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Content, prefetch::in_parallel};
+use super::parallel::in_parallel;
+use crate::watch::change::Content;
 
 /// How often a file may change under the reader before it is left for later.
 const TRIES: usize = 3;

@@ -1,0 +1,32 @@
+//! What really changed: hints say where to look, the disk says what is true.
+//!
+//! The [`Reconciler`] is all that others may touch: it takes hints and gives an [`Outcome`]. It has no task, no
+//! channel and no clock; who calls it says what time it is.
+//!
+//! - `reconciler`: one look, from the hints to the changes; and the upkeep while nothing is hinted.
+//! - `scope`: what is asked for. `cache`: what was seen of the disk. `walk`: from there to all logical directories.
+//!   `tree`: those, and what a hint touches of them.
+//! - `name`, `names`: logical names, and what was told of each. `contents`: which files have to be read, and what
+//!   they say. `survey`: files that look different. `hard_links`: those that have several names.
+//! - `audit`: whether a hint was missing. `vcs`: whether a checkout is under way.
+//! - `outcome`: what a look came to.
+
+mod audit;
+mod cache;
+mod contents;
+mod hard_links;
+mod name;
+mod names;
+mod outcome;
+mod reconciler;
+mod scope;
+mod survey;
+mod tree;
+mod vcs;
+mod walk;
+
+pub use outcome::LinkView;
+#[cfg(test)]
+pub(super) use outcome::Outcome;
+pub(super) use outcome::{Look, Looked};
+pub(super) use reconciler::{Reconciler, scan};
