@@ -13,8 +13,8 @@ fn shipped(name: &str) -> WatchConfig {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
     let text = fs::read_to_string(&path).unwrap();
     let watch = load_str(&path, &text, &["notify", "polling", "watchman"]).unwrap().watch;
-    PollingBackend::from_options(&watch.polling).unwrap();
-    WatchmanBackend::from_options(&watch.watchman).unwrap();
+    PollingBackend::from_options(watch.options("polling")).unwrap();
+    WatchmanBackend::from_options(watch.options("watchman")).unwrap();
     watch
 }
 
@@ -22,7 +22,7 @@ fn shipped(name: &str) -> WatchConfig {
 fn a_network_file_system_is_polled_gently() {
     let watch = shipped("network-filesystem.toml");
     assert_eq!(watch.backend.names(), ["polling"]);
-    assert!(watch.quiet > WatchConfig::default().quiet && !watch.polling.is_empty());
+    assert!(watch.quiet > WatchConfig::default().quiet && !watch.options("polling").is_empty());
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{self, BackendChoice, Config, LoggingConfig, Overrides, WatchConfig},
     server, telemetry,
-    watch::{self, ChangeSet, LinkView, MountTable, Registry, Root, RootId, WatchHandle},
+    watch::{self, ChangeSet, LinkView, MountTable, POLLING, Registry, Root, RootId, WATCHMAN, WatchHandle},
 };
 
 /// Whoever looks at a tree for longer waits for a file system that does not answer.
@@ -99,7 +99,7 @@ impl Subject {
 async fn examine(subject: &Subject, report: &mut Report) {
     subject.header();
     let (mounts, watchman, limits) =
-        (MountTable::read(), Watchman::ask(&subject.settings.watchman), Limits::read());
+        (MountTable::read(), Watchman::ask(subject.settings.options(WATCHMAN)), Limits::read());
     section("limits", &limits.rows());
     section("watchman", &watchman.rows());
     let Some(watched) = watched(subject, report).await else {
@@ -117,11 +117,11 @@ async fn examine(subject: &Subject, report: &mut Report) {
     let links = watched.handle.links();
     let places = places(&subject.roots, &links, &mounts);
     show_places(&places, subject, report);
-    let by_kernel = |place: &Place| place.choice.backends[0] != "polling";
-    let needs_watches = subject.configured()[0] != "polling" && places.iter().any(by_kernel);
+    let by_kernel = |place: &Place| place.choice.backends[0] != POLLING;
+    let needs_watches = subject.configured()[0] != POLLING && places.iter().any(by_kernel);
     let dirs = if needs_watches { links.watched_dirs.len() } else { 0 };
     limits.problems(dirs).into_iter().for_each(|problem| report.problem(problem));
-    let by_config = subject.configured().iter().any(|name| name == "watchman");
+    let by_config = subject.configured().iter().any(|name| name == WATCHMAN);
     let wanting = places.iter().filter(|place| by_config || place.wants_watchman());
     let wanting: Vec<PathBuf> = wanting.map(|place| place.dir().to_owned()).collect();
     watchman.problems(&wanting, by_config).into_iter().for_each(|problem| report.problem(problem));
@@ -148,12 +148,12 @@ struct Watched {
 
 /// Starts to watch as configured; where that is not possible, at least by looking again and again.
 async fn watched(subject: &Subject, report: &mut Report) -> Option<Watched> {
-    let (mut settings, polling) = (subject.settings.clone(), BackendChoice::from("polling"));
+    let (mut settings, polling) = (subject.settings.clone(), BackendChoice::from(POLLING));
     loop {
         match timeout(PATIENCE, start(&settings, &subject.roots)).await {
             Ok(Ok(watched)) => return Some(watched),
             Ok(Err(error)) => {
-                let fix = format!("watch.backend = \"polling\"   (in {})", subject.file.display());
+                let fix = format!("watch.backend = {POLLING:?}   (in {})", subject.file.display());
                 report.problem(Problem::new(error.to_string(), [&fix]));
                 if settings.backend == polling {
                     return None;
@@ -187,7 +187,7 @@ async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
     for _ in 0..BARRIERS {
         let begun = Instant::now();
         if let Err(error) = watched.handle.barrier().await {
-            let fix = format!("watch.backend = \"polling\"   (in {})", subject.file.display());
+            let fix = format!("watch.backend = {POLLING:?}   (in {})", subject.file.display());
             report.problem(Problem::new(error.to_string(), [&fix]));
             break;
         }
@@ -228,11 +228,14 @@ async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
             backend.barrier.map_or_else(String::new, |(_, took)| format!(", answers in {}", ms(took)));
         let (state, dirs) = (backend.state.name(), backend.dirs);
         rows.push([backend.name.clone(), format!("{state}{answered}; {dirs} directories; {}", backend.why)]);
-        if backend.name == "polling" && dirs > 0 {
-            rows.push([String::new(), "a save is seen at the next look: see watch.polling.interval".into()]);
+        if backend.name == POLLING && dirs > 0 {
+            rows.push([
+                String::new(),
+                format!("a save is seen at the next look: see watch.{POLLING}.interval"),
+            ]);
         }
         // One that only a `.watchmanconfig` asks for may be missing: that is what the others are for.
-        let is_optional = backend.name == "watchman" && subject.settings.backend.is_auto();
+        let is_optional = backend.name == WATCHMAN && subject.settings.backend.is_auto();
         if let Some(failure) = backend.last_failure.as_ref().filter(|_| !is_optional) {
             let mends = "the next one in watch.backend takes over; when this one works again, so does it";
             report.problem(Problem::new(format!("{} failed: {failure}", backend.name), [mends]));

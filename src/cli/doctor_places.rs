@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::doctor_report::Problem;
-use crate::watch::{Choice, FileSystem, LinkView, MountTable, Root, automatic, watchman_config_above};
+use crate::{
+    config::AUTO,
+    watch::{Choice, FileSystem, LinkView, MountTable, POLLING, Root, WATCHMAN, automatic, is_asked_for},
+};
 
 /// So many links into one file system are listed.
 const LINKS: usize = 10;
@@ -31,7 +34,7 @@ impl Place {
     }
 
     pub(super) fn wants_watchman(&self) -> bool {
-        self.file_system.reports_changes && watchman_config_above(self.dir()).is_some()
+        self.file_system.reports_changes && is_asked_for(WATCHMAN, self.dir())
     }
 }
 
@@ -86,7 +89,7 @@ pub(super) fn reasons(places: &[Place]) -> Vec<[String; 2]> {
 
 /// What is wrong with the places for the backends that are configured; `mend` says where to write that.
 pub(super) fn problems(places: &[Place], configured: &[String], mend: &str) -> Vec<Problem> {
-    let sees_all = configured.first().is_some_and(|name| name == "auto" || name == "polling");
+    let sees_all = configured.first().is_some_and(|name| name == AUTO || name == POLLING);
     let silent = places.iter().filter(|place| !place.file_system.reports_changes && !sees_all);
     silent
         .map(|place| {
@@ -97,7 +100,7 @@ pub(super) fn problems(places: &[Place], configured: &[String], mend: &str) -> V
                     place.file_system.mount_point.display(),
                     place.file_system.why
                 ),
-                [&format!("watch.backend = \"polling\"   ({mend})")],
+                [&format!("watch.backend = {POLLING:?}   ({mend})")],
             )
         })
         .collect()

@@ -40,7 +40,7 @@ pub(super) fn refused_options(
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     for name in backends.names() {
-        let mut options = config.watch.options(name).cloned().unwrap_or_default();
+        let mut options = config.watch.options(name).clone();
         let full = |option: &str| format!("watch.{name}.{option}");
         while !options.is_empty()
             && let Some(why) = backends.refusal(name, &options)

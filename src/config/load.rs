@@ -63,7 +63,7 @@ pub(super) fn layered(
     flags: &Overrides,
     backends: &dyn Backends,
 ) -> Result<Config, ConfigError> {
-    let schema = Schema::new()?;
+    let schema = Schema::new(&backends.names())?;
     let mut settings = file::settings(&schema, path, text)?;
     let (from_environment, mut problems) = environment::settings(&schema, variables);
     settings.extend(from_environment);

@@ -173,7 +173,7 @@ pub enum ReloadScope {
 
 /// `[watch]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct WatchConfig {
     /// Which watch backends, the preferred one first.
     pub backend: BackendChoice,
@@ -187,12 +187,9 @@ pub struct WatchConfig {
     pub ignore: Vec<String>,
     /// Directories that links may lead into, beside the site; empty: anywhere.
     pub allowed_roots: Vec<PathBuf>,
-    /// Options of the notify backend.
-    pub notify: BackendOptions,
-    /// Options of the polling backend.
-    pub polling: BackendOptions,
-    /// Options of the Watchman backend.
-    pub watchman: BackendOptions,
+    /// The table `[watch.NAME]` of each backend, by its name. Which there are, the backends say: [`Backends`].
+    #[serde(flatten)]
+    pub options: BTreeMap<String, BackendOptions>,
 }
 
 impl Config {
@@ -224,26 +221,15 @@ impl WatchConfig {
         self.options(backend) == other.options(backend)
     }
 
-    /// The table of a backend, if it has one.
-    pub fn options(&self, backend: &str) -> Option<&BackendOptions> {
-        match backend {
-            "notify" => Some(&self.notify),
-            "polling" => Some(&self.polling),
-            "watchman" => Some(&self.watchman),
-            _ => None,
-        }
+    /// The table of a backend; empty if nothing is set in it.
+    pub fn options(&self, backend: &str) -> &BackendOptions {
+        static NONE: BackendOptions = BackendOptions::new();
+        self.options.get(backend).unwrap_or(&NONE)
     }
 
-    /// The same with another table for a backend; without a difference if it has none.
-    #[must_use]
-    pub fn with_options(mut self, backend: &str, options: BackendOptions) -> Self {
-        match backend {
-            "notify" => self.notify = options,
-            "polling" => self.polling = options,
-            "watchman" => self.watchman = options,
-            _ => {}
-        }
-        self
+    /// The table of a backend, to set something in it.
+    pub fn options_mut(&mut self, backend: &str) -> &mut BackendOptions {
+        self.options.entry(backend.to_owned()).or_default()
     }
 
     /// The same for a site in that directory: `allowed_roots` start there, and it is one of them.
@@ -410,9 +396,7 @@ impl Default for WatchConfig {
             max_hold: Duration::from_millis(500),
             ignore: ignore.map(String::from).to_vec(),
             allowed_roots: Vec::new(),
-            notify: BackendOptions::new(),
-            polling: BackendOptions::new(),
-            watchman: BackendOptions::new(),
+            options: BTreeMap::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use figment::value::{Dict, Value};
 
-use super::Config;
+use super::{BackendOptions, Config};
 
 /// The keys of a [`Config`].
 pub(super) struct Schema(Dict);
@@ -21,8 +21,12 @@ pub(super) enum Kind<'a> {
 }
 
 impl Schema {
-    pub(super) fn new() -> Result<Self, Box<figment::Error>> {
-        Ok(Self(Value::serialize(Config::default()).map_err(Box::new)?.into_dict().unwrap_or_default()))
+    /// With a table for each of these watch backends.
+    pub(super) fn new(backends: &[&str]) -> Result<Self, Box<figment::Error>> {
+        let mut config = Config::default();
+        config.watch.options =
+            backends.iter().map(|&name| (name.to_owned(), BackendOptions::new())).collect();
+        Ok(Self(Value::serialize(config).map_err(Box::new)?.into_dict().unwrap_or_default()))
     }
 
     pub(super) fn kind(&self, path: &str) -> Kind<'_> {
@@ -109,7 +113,7 @@ mod tests {
     use super::*;
 
     fn nearest(unknown: &str, table: bool) -> Option<String> {
-        Schema::new().unwrap().nearest(unknown, table)
+        Schema::new(&["notify"]).unwrap().nearest(unknown, table)
     }
 
     #[test]
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_backends_table_takes_any_key() {
-        let schema = Schema::new().unwrap();
+        let schema = Schema::new(&["notify"]).unwrap();
         assert!(matches!(schema.kind("watch.notify"), Kind::Free));
         assert!(matches!(schema.kind("watch.notify.any.thing"), Kind::Free));
         assert!(matches!(schema.kind("watch.other"), Kind::Unknown));

@@ -25,7 +25,8 @@ mod tests;
 mod watcher;
 
 pub use backends::{
-    BackendHealth, BackendState, Choice, Health, Registry, UnknownBackend, automatic, watchman_config_above,
+    BackendHealth, BackendState, Choice, Health, POLLING, Registry, UnknownBackend, WATCHMAN, automatic,
+    is_asked_for,
 };
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing, Unreadable};
 pub use handle::{WatchError, WatchHandle};

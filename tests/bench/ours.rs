@@ -77,7 +77,7 @@ pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<
     let mut settings =
         WatchConfig { backend: BackendChoice::from(backend), quiet: QUIET, ..WatchConfig::default() };
     if let Ok(socket) = std::env::var(SOCKET) {
-        settings.watchman.insert("sockname".into(), socket.into());
+        settings.options_mut("watchman").insert("sockname".into(), socket.into());
     }
     let (handle, mut sets) = watch::start(&settings, vec![root], &Registry::with_builtin()).await?;
     let first = next(&mut sets).await?;

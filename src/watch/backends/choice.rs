@@ -6,8 +6,9 @@ use std::{
 };
 
 use hotloader_backend::WatchPlan;
-use hotloader_disk::MountTable;
+use hotloader_disk::{FileSystem, MountTable};
 
+use super::registry::{Auto, BUILTIN, Builtin};
 use crate::config::BackendChoice;
 
 /// The backends for a directory.
@@ -24,23 +25,40 @@ pub struct Choice {
 /// Facts decide and not a trial: on a network file system one's own writes are reported and those of
 /// others are not, so a test would find nothing wrong.
 pub fn automatic(dir: &Path, tree: Option<&Path>, mounts: &MountTable) -> Choice {
-    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let file_system = mounts.file_system(dir);
-    if !file_system.reports_changes {
-        return Choice { backends: names(&[hotloader_polling::NAME]), why: file_system.why };
+    let FileSystem { reports_changes, mut why, .. } = mounts.file_system(dir);
+    let mut backends = Vec::new();
+    for Builtin { name, auto, .. } in BUILTIN {
+        let is_taken = match auto {
+            Auto::Asked(_) if !reports_changes => false,
+            Auto::Asked(file) => match tree.and_then(|tree| in_or_above(tree, file)) {
+                Some(file) => {
+                    why = format!("{} asks for {name}", file.display());
+                    true
+                }
+                None => false,
+            },
+            Auto::Reported => reports_changes,
+            Auto::Anywhere => true,
+        };
+        if is_taken {
+            backends.push(name.to_owned());
+        }
     }
-    if let Some(config) = tree.and_then(watchman_config_above) {
-        let why = format!("{} asks for Watchman", config.display());
-        let backends = names(&[hotloader_watchman::NAME, hotloader_notify::NAME, hotloader_polling::NAME]);
-        return Choice { backends, why };
-    }
-    Choice { backends: names(&[hotloader_notify::NAME, hotloader_polling::NAME]), why: file_system.why }
+    Choice { backends, why }
 }
 
-/// The file `.watchmanconfig` in a directory or the nearest one above it: somebody means Watchman to
-/// watch here.
-pub fn watchman_config_above(dir: &Path) -> Option<PathBuf> {
-    dir.ancestors().map(|dir| dir.join(".watchmanconfig")).find(|path| path.is_file())
+/// Whether somebody asks for a backend by a file in a directory or above it.
+pub fn is_asked_for(backend: &str, dir: &Path) -> bool {
+    let asks = |builtin: &Builtin| {
+        builtin.name == backend
+            && matches!(builtin.auto, Auto::Asked(file) if in_or_above(dir, file).is_some())
+    };
+    BUILTIN.iter().any(asks)
+}
+
+/// A file of that name in a directory or the nearest one above it.
+fn in_or_above(dir: &Path, name: &str) -> Option<PathBuf> {
+    dir.ancestors().map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 /// The choice for each directory of a plan, in its order.
@@ -159,9 +177,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let deep = dir.path().join("a/b");
         fs::create_dir_all(&deep).unwrap();
-        assert_eq!(watchman_config_above(&deep), None);
+        assert_eq!(in_or_above(&deep, ".watchmanconfig"), None);
         let config = dir.path().join(".watchmanconfig");
         fs::write(&config, "{}").unwrap();
-        assert_eq!(watchman_config_above(&deep), Some(config));
+        assert_eq!(in_or_above(&deep, ".watchmanconfig"), Some(config));
     }
 }

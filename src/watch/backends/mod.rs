@@ -20,8 +20,8 @@ mod registry;
 mod supervisor;
 mod targets;
 
-pub use choice::{Choice, automatic, watchman_config_above};
+pub use choice::{Choice, automatic, is_asked_for};
 pub use health::{BackendHealth, BackendState, Health};
 pub(super) use patience::Patience;
-pub use registry::{Registry, UnknownBackend};
+pub use registry::{POLLING, Registry, UnknownBackend, WATCHMAN};
 pub(super) use supervisor::{Standing, Supervisor};

@@ -10,6 +10,50 @@ use thiserror::Error;
 
 use crate::config::{BackendOptions, Backends, WatchConfig};
 
+/// Where `watch.backend = "auto"` takes a backend.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Auto {
+    /// Where the kernel tells of changes and a file of that name stands in the tree or above it: somebody
+    /// asks for this backend.
+    Asked(&'static str),
+    /// Where the kernel tells of changes.
+    Reported,
+    /// Everywhere.
+    Anywhere,
+}
+
+/// A backend that comes with the server.
+pub(super) struct Builtin {
+    pub(super) name: &'static str,
+    pub(super) auto: Auto,
+    make: fn(&BackendOptions) -> Result<Box<dyn FileWatchBackend>, BackendFailure>,
+}
+
+/// All of them, in the order of preference of `watch.backend = "auto"`.
+pub(super) const BUILTIN: [Builtin; 3] = [
+    Builtin {
+        name: WATCHMAN,
+        auto: Auto::Asked(".watchmanconfig"),
+        make: |options| Ok(Box::new(WatchmanBackend::from_options(options)?)),
+    },
+    Builtin {
+        name: hotloader_notify::NAME,
+        auto: Auto::Reported,
+        make: |options| Ok(Box::new(NotifyBackend::from_options(options)?)),
+    },
+    Builtin {
+        name: POLLING,
+        auto: Auto::Anywhere,
+        make: |options| Ok(Box::new(PollingBackend::from_options(options)?)),
+    },
+];
+
+/// The backend that works on every file system, since it needs nothing of the kernel.
+pub const POLLING: &str = hotloader_polling::NAME;
+
+/// The backend that stands on a program of its own.
+pub const WATCHMAN: &str = hotloader_watchman::NAME;
+
 type Construct = dyn Fn(&WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure> + Send + Sync;
 
 /// Makes a backend from the settings.
@@ -48,15 +92,9 @@ impl Registry {
     /// Those that come with the server.
     pub fn with_builtin() -> Self {
         let mut registry = Self::default();
-        registry.register(hotloader_notify::NAME, |settings| {
-            Ok(Box::new(NotifyBackend::from_options(&settings.notify)?))
-        });
-        registry.register(hotloader_polling::NAME, |settings| {
-            Ok(Box::new(PollingBackend::from_options(&settings.polling)?))
-        });
-        registry.register(hotloader_watchman::NAME, |settings| {
-            Ok(Box::new(WatchmanBackend::from_options(&settings.watchman)?))
-        });
+        for Builtin { name, make, .. } in BUILTIN {
+            registry.register(name, move |settings| make(settings.options(name)));
+        }
         registry
     }
 
@@ -98,7 +136,8 @@ impl Backends for Registry {
     }
 
     fn refusal(&self, name: &str, options: &BackendOptions) -> Option<String> {
-        let settings = WatchConfig::default().with_options(name, options.clone());
+        let mut settings = WatchConfig::default();
+        settings.options_mut(name).clone_from(options);
         let failure = self.constructors.get(name)?.make(&settings).err()?;
         // Others may pass by themselves.
         (failure.class() == FailureClass::Fatal).then(|| failure.explain())

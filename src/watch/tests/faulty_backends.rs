@@ -35,8 +35,8 @@ async fn site(choice: &str, wrap: impl Fn(Backend, usize) -> Backend + Send + Sy
         Ok(wrap(notify.make(settings)?, made.fetch_add(1, Ordering::Relaxed)))
     });
     let mut settings = WatchConfig { backend: choice.into(), ..settings() };
-    settings.polling.insert("interval".into(), "20ms".into());
-    settings.polling.insert("max_cpu".into(), 0.5.into());
+    settings.options_mut("polling").insert("interval".into(), "20ms".into());
+    settings.options_mut("polling").insert("max_cpu".into(), 0.5.into());
     let keep = tempfile::tempdir().unwrap();
     let base = fs::canonicalize(keep.path()).unwrap();
     let root = base.join("lua");

@@ -7,7 +7,7 @@ use super::*;
 /// A site whose changes are seen by that backend.
 async fn site(backend: &str, prepare: impl FnOnce(&Path)) -> Site {
     let mut settings = WatchConfig { backend: backend.into(), ..settings() };
-    settings.polling.insert("interval".into(), "20ms".into());
+    settings.options_mut("polling").insert("interval".into(), "20ms".into());
     Site::with_settings(&settings, prepare).await
 }
 

@@ -490,7 +490,7 @@ async fn other_options_of_a_backend_are_taken_over_without_a_gap_and_equal_ones_
     sleep(Duration::from_secs(60)).await;
     assert!(stage.diary.try_recv().is_err(), "the same one goes on");
     stage.settings.send_modify(|settings| {
-        Arc::make_mut(settings).polling.insert("interval".into(), "1s".into());
+        Arc::make_mut(settings).options_mut("polling").insert("interval".into(), "1s".into());
     });
     stage.handover().await;
     assert_eq!(stage.noted("polling stops").await, ["polling watches 3", "polling stops"]);
