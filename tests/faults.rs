@@ -2,33 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
-#[allow(dead_code, reason = "the end-to-end tests use the rest")]
-#[path = "e2e/client.rs"]
-mod client;
-#[path = "../backends/watchman/tests/harness/mod.rs"]
-mod daemon;
-#[allow(dead_code, reason = "the tests of the backend use the rest")]
-#[path = "../backends/polling/tests/real/mounts.rs"]
-mod mounts;
-#[allow(dead_code, reason = "the end-to-end tests use the rest")]
-mod support;
-
 use std::{fs, path::Path, process::Command};
 
-use rustix::process::Signal;
-
-use client::Browser;
-use daemon::Daemon;
-use mounts::Mount;
-use support::{
-    DEADLINE, http,
-    server::{Server, program},
+use hotloader_test_support::{
+    client::Browser,
+    daemon::Daemon,
+    http,
+    mounts::{self, Mount},
+    server::Server,
     setup::Setup,
     site::{MAIN, Site, VIEWDEF, WORDS},
     until,
 };
+use rustix::process::Signal;
 
-const SETUP: Setup = Setup::Auto;
+const SETUP: Setup = Setup::auto(env!("CARGO_BIN_EXE_lua-hotloader"));
 
 /// Waits until `/readyz` is fine and says this.
 async fn ready(server: &Server, text: &str) {
@@ -51,8 +39,8 @@ async fn saves_are_seen(site: &Site, browser: &mut Browser, name: &str) {
 #[tokio::test]
 async fn killing_watchman_loses_no_save_and_it_is_used_again_when_it_is_back() {
     let Some(mut daemon) = Daemon::start() else { return };
-    let site = Site::new();
-    let mut command = program();
+    let site = Site::new(SETUP);
+    let mut command = SETUP.command();
     command.env("HOTLOADER_WATCH__WATCHMAN__SOCKNAME", daemon.sock());
     command.args(["serve", "--hotload", "--port", "0", "--watch-backend", "watchman,notify", "--dir"]);
     let server = Server::run({
@@ -79,8 +67,8 @@ async fn killing_watchman_loses_no_save_and_it_is_used_again_when_it_is_back() {
 #[tokio::test]
 async fn watchman_alone_is_waited_for_and_what_was_saved_meanwhile_is_seen() {
     let Some(mut daemon) = Daemon::start() else { return };
-    let site = Site::new();
-    let mut command = program();
+    let site = Site::new(SETUP);
+    let mut command = SETUP.command();
     command.env("HOTLOADER_WATCH__WATCHMAN__SOCKNAME", daemon.sock());
     command.args(["serve", "--hotload", "--port", "0", "--watch-backend", "watchman", "--dir"]);
     let server = Server::run({
@@ -108,9 +96,9 @@ async fn lowering_the_limit_of_watches_sends_new_directories_to_polling() {
     if !mounts::told(can.is_ok_and(|status| status.success()), "a user namespace") {
         return;
     }
-    let site = Site::new();
+    let site = Site::new(SETUP);
     let mut command = Command::new("unshare");
-    command.args(["-Ur", "--"]).arg(program().get_program());
+    command.args(["-Ur", "--"]).arg(SETUP.command().get_program());
     command.args(["serve", "--hotload", "--port", "0", "--dir"]).arg(site.dir());
     for name in ["INTERVAL", "IDLE_INTERVAL"] {
         command.env(format!("HOTLOADER_WATCH__POLLING__{name}"), "50ms");
@@ -137,8 +125,8 @@ async fn lowering_the_limit_of_watches_sends_new_directories_to_polling() {
 
 #[tokio::test]
 async fn an_overflowing_event_queue_is_noticed_and_everything_is_looked_at() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     server.suspend();
@@ -158,8 +146,8 @@ async fn an_overflowing_event_queue_is_noticed_and_everything_is_looked_at() {
 
 #[tokio::test]
 async fn a_site_that_is_moved_away_and_back_is_watched_again() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let away = site.outside("away");
     for name in ["once", "twice"] {
@@ -183,7 +171,7 @@ fn lay_out(dir: &Path) {
 }
 
 fn polling_often(site: &Path) -> Command {
-    let mut command = program();
+    let mut command = SETUP.command();
     command.args(["serve", "--hotload", "--port", "0", "--dir"]).arg(site);
     for name in ["INTERVAL", "IDLE_INTERVAL"] {
         command.env(format!("HOTLOADER_WATCH__POLLING__{name}"), "50ms");
@@ -220,7 +208,7 @@ async fn a_mount_that_goes_and_comes_back_loses_neither_state_nor_saves() {
 async fn a_link_into_a_mount_is_polled_while_the_rest_is_not() {
     let Some(mount) = Mount::bindfs() else { return };
     fs::write(mount.back().join("names.lua"), "return { name = function() return 'Ada' end }\n").unwrap();
-    let site = Site::new();
+    let site = Site::new(SETUP);
     site.link("lua/shared", &mount.front());
     site.save("lua/main.lua", &MAIN.replace("\"first\"", "require('shared.names').name()"));
     let server = Server::run(polling_often(&site.dir())).await;
@@ -241,7 +229,7 @@ async fn a_mount_that_hangs_holds_up_no_save_beside_it() {
     let Some(mount) = Mount::bindfs() else { return };
     let names = mount.back().join("names.lua");
     fs::write(&names, "return { name = function() return 'Ada' end }\n").unwrap();
-    let site = Site::new();
+    let site = Site::new(SETUP);
     site.link("lua/shared", &mount.front());
     // A repository on the mount: whether it is locked is nobody's business while others save.
     fs::create_dir(mount.back().join(".git")).unwrap();
@@ -267,8 +255,8 @@ async fn a_mount_that_hangs_holds_up_no_save_beside_it() {
 
 #[tokio::test]
 async fn a_saved_configuration_changes_the_backend_while_it_runs() {
-    let site = Site::configured("[watch]\nbackend = \"notify\"\n");
-    let server = Server::start(&site.dir()).await;
+    let site = Site::configured(SETUP, "[watch]\nbackend = \"notify\"\n");
+    let server = Server::start(SETUP, &site.dir()).await;
     ready(&server, "notify").await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;

@@ -2,10 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
-#[allow(dead_code, reason = "the end-to-end tests use the rest")]
-#[path = "support/http.rs"]
-mod http;
-
 use std::{
     fs,
     sync::{
@@ -16,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hotloader_test_support::{http, until};
 use lua_hotloader::{
     config::Config,
     server::Server,
@@ -54,17 +51,6 @@ async fn start(configure: impl FnOnce(&mut Config)) -> (tempfile::TempDir, Serve
     configure(&mut config);
     let server = Server::start(site.path(), config).await.unwrap();
     (site, server)
-}
-
-async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = check().await {
-            return found;
-        }
-        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Runs code in a session, and waits for its end.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use hotloader_test_support::{server::Server, site::Site};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_tungstenite::{
     accept_async,
@@ -13,10 +14,9 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    Outcome, Verdict,
+    Outcome, SETUP, Verdict,
     connect::{Socket, connect, open},
     micros, process, quantile,
-    support::{server::Server, site::Site},
 };
 
 const SESSIONS: usize = 50;
@@ -113,17 +113,20 @@ async fn text(socket: &mut Socket) -> io::Result<Utf8Bytes> {
 }
 
 fn site() -> Site {
-    Site::with(&[
-        ("lua/main.lua", include_str!("site/main.lua")),
-        ("viewdefs/App.DEFAULT.html", include_str!("site/App.DEFAULT.html")),
-    ])
+    Site::with(
+        SETUP,
+        &[
+            ("lua/main.lua", include_str!("site/main.lua")),
+            ("viewdefs/App.DEFAULT.html", include_str!("site/App.DEFAULT.html")),
+        ],
+    )
 }
 
 /// One session, one click after the other.
 pub(crate) async fn alone(clicks: usize, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
     let floor = echoes(clicks).await?;
     let site = site();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut page = Page::open(&server.addr().to_string()).await?;
     let mut times = Vec::with_capacity(clicks);
     for _ in 0..clicks / 10 {
@@ -177,7 +180,7 @@ async fn echoes(rounds: usize) -> Outcome<f64> {
 /// Many sessions that click as fast as the server answers.
 pub(crate) async fn crowd(span: Duration, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
     let site = site();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let address = server.addr().to_string();
     let mut pages = Vec::new();
     for _ in 0..SESSIONS {

@@ -3,16 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use hotloader_test_support::{server::Server, site::Site};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::{
-    Outcome, Verdict,
-    connect::connect,
-    process,
-    support::{server::Server, site::Site},
-};
+use crate::{Outcome, SETUP, Verdict, connect::connect, process};
 
 /// What the page shows of its session.
 const CREATE: &str = r#"{"userEvent":true,"messages":[{"type":"watch","data":{"varId":1}},
@@ -26,12 +22,15 @@ const OTHERS: u64 = 100;
 
 pub(crate) async fn measure(wanted: usize, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
     let count = wanted.min(usize::try_from(raise_file_limit()?.saturating_sub(OTHERS))?);
-    let site = Site::with(&[
-        ("lua/main.lua", include_str!("site/main.lua")),
-        ("viewdefs/App.DEFAULT.html", include_str!("site/App.DEFAULT.html")),
-    ]);
+    let site = Site::with(
+        SETUP,
+        &[
+            ("lua/main.lua", include_str!("site/main.lua")),
+            ("viewdefs/App.DEFAULT.html", include_str!("site/App.DEFAULT.html")),
+        ],
+    );
     // It inherits the limit.
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let address = server.addr().to_string();
     let empty = process::memory(server.id())?;
     let began = Instant::now();

@@ -2,14 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
+use hotloader_test_support::{chromium::Chromium, server::Server, site::Site, until};
 use serde_json::json;
 
-use crate::{
-    Outcome, Verdict,
-    chromium::Chromium,
-    quantile,
-    support::{server::Server, site::Site, until},
-};
+use crate::{Outcome, SETUP, Verdict, quantile};
 
 /// When, in the browser's own clock, something of the application was first on the page, and when the first
 /// byte of the page came. The page that comes from the server is empty: what is painted was rendered
@@ -21,9 +17,9 @@ const PAINTED: &str = "
 
 pub(crate) async fn measure(loads: usize, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
     let Some(browser) = Chromium::start().await else { return Ok(()) };
-    let site = Site::with(&[]);
+    let site = Site::with(SETUP, &[]);
     site.copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("lua"), "lua");
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut times = Vec::new();
     // The first one shows how fast the browser starts.
     for load in 0..=loads {

@@ -11,33 +11,22 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what drives the browser is shared with the tests")]
 
-#[allow(dead_code, reason = "the tests in a browser use the rest")]
-#[path = "../browser/chromium.rs"]
-mod chromium;
 mod clicks;
 mod connect;
-#[path = "../../backends/watchman/tests/harness/mod.rs"]
-mod daemon;
 mod idle;
-#[allow(dead_code, reason = "the tests of the backend use the rest")]
-#[path = "../../backends/polling/tests/real/mounts.rs"]
-mod mounts;
 mod paint;
 mod pass;
 mod process;
-#[allow(dead_code, reason = "the end-to-end tests use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{error::Error, time::Duration};
 
-use support::{DEADLINE, setup::Setup};
+use hotloader_test_support::setup::Setup;
 
 // As the server has it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SETUP: Setup = Setup::Auto;
+const SETUP: Setup = Setup::auto(env!("CARGO_BIN_EXE_lua-hotloader"));
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 

@@ -1,13 +1,9 @@
 //! The sample site below `server.base`, in a real browser.
 
+use hotloader_test_support::{chromium::Chromium, server::Server};
 use serde_json::json;
 
-use crate::{
-    CLICK, COUNT,
-    chromium::Chromium,
-    sample,
-    support::server::{Server, program},
-};
+use crate::{CLICK, COUNT, SETUP, sample};
 
 #[tokio::test]
 async fn below_a_base_the_page_its_socket_its_edits_and_its_restart_are_as_ever() {
@@ -15,7 +11,7 @@ async fn below_a_base_the_page_its_socket_its_edits_and_its_restart_are_as_ever(
     let site = sample();
     let config = site.read("config/config.toml");
     site.save("config/config.toml", &format!("{config}\n[server]\nbase = \"/app\"\n"));
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
 
     browser.open_at(&format!("{}/app", server.url())).await;
     browser.shows("h1", "Hello from Lua").await;
@@ -36,7 +32,7 @@ async fn below_a_base_the_page_its_socket_its_edits_and_its_restart_are_as_ever(
     // The page finds its session again, by its own address and by nobody else's.
     browser.open_at(&format!("{}{path}", server.url())).await;
     browser.shows(COUNT, "Clicked 1 time").await;
-    let mut restart = program();
+    let mut restart = SETUP.command();
     restart.args(["restart", "--all", "--port", &server.addr().port().to_string(), "--dir"]).arg(site.dir());
     let restarted = restart.output().unwrap();
     assert!(restarted.status.success(), "{restarted:?}");

@@ -1,14 +1,15 @@
 //! What the sample site shows off: a wrapper, several ways to show a card, a web component.
 
+use hotloader_test_support::{chromium::Chromium, server::Server};
 use serde_json::json;
 
-use crate::{chromium::Chromium, sample, support::server::Server};
+use crate::{SETUP, sample};
 
 #[tokio::test]
 async fn cards_overtake_each_other_in_the_race_and_keep_their_elements() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     let lanes =
         "return [...document.querySelectorAll('.lane')].map((e) => e.innerText.replace(/\\s+/g, ' ').trim())";
@@ -33,7 +34,7 @@ async fn cards_overtake_each_other_in_the_race_and_keep_their_elements() {
 async fn a_colour_that_is_added_in_lua_is_a_dot_more_to_choose() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     let dots = "const dots = document.querySelector('color-dots');
         return [...dots.shadowRoot.querySelectorAll('input')].map((e) => e.value + (e.checked ? '!' : ''))";

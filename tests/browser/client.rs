@@ -1,12 +1,10 @@
 //! What a site is made of, through the built-in client and the real server: each attribute, lists, typing
 //! while files are saved, and several tabs.
 
+use hotloader_test_support::{chromium::Chromium, server::Server, site::Site};
 use serde_json::json;
 
-use crate::{
-    chromium::Chromium,
-    support::{server::Server, site::Site},
-};
+use crate::SETUP;
 
 /// One object with something for each attribute.
 const MAIN: &str = r##"
@@ -66,14 +64,17 @@ const APP: &str = r##"<template>
 #[tokio::test]
 async fn every_attribute_shows_and_sends() {
     let Some(browser) = Chromium::start().await else { return };
-    let site = Site::with(&[
-        ("lua/main.lua", MAIN),
-        ("viewdefs/App.DEFAULT.html", APP),
-        ("viewdefs/Person.DEFAULT.html", "<template>whole <b ui-value=\"name\"></b></template>"),
-        ("viewdefs/Person.short.html", "<template><b ui-value=\"name\"></b></template>"),
-        ("viewdefs/Person.list-item.html", "<template>item <b ui-value=\"name\"></b></template>"),
-    ]);
-    let server = Server::start(&site.dir()).await;
+    let site = Site::with(
+        SETUP,
+        &[
+            ("lua/main.lua", MAIN),
+            ("viewdefs/App.DEFAULT.html", APP),
+            ("viewdefs/Person.DEFAULT.html", "<template>whole <b ui-value=\"name\"></b></template>"),
+            ("viewdefs/Person.short.html", "<template><b ui-value=\"name\"></b></template>"),
+            ("viewdefs/Person.list-item.html", "<template>item <b ui-value=\"name\"></b></template>"),
+        ],
+    );
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.shows("#summary", "some text|3|40|2024-02-29|true|b|two|x|two/lines|from Lua|2").await;
     let looks = "const q = (css) => document.querySelector(css);
@@ -151,8 +152,8 @@ function App:echo() return self.now .. '/' .. self.later end
 if not session:getApp() then session:createAppVariable(App:new {}) end\n";
     let view = "<template><h1>view 0</h1><h2 ui-value=\"label()\"></h2><p ui-value=\"echo()\"></p>
         <input id=now ui-value=\"now?keypress\"><input id=later ui-value=\"later\"></template>";
-    let site = Site::with(&[("lua/main.lua", main), ("viewdefs/App.DEFAULT.html", view)]);
-    let server = Server::start(&site.dir()).await;
+    let site = Site::with(SETUP, &[("lua/main.lua", main), ("viewdefs/App.DEFAULT.html", view)]);
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.shows("h2", "label 0").await;
     let words = "no character of this is lost";
@@ -192,20 +193,23 @@ if not session:getApp() then
   for i = 1, 1000 do rows[i] = Row:new { name = 'row ' .. i } end
   session:createAppVariable(App:new { rows = rows })
 end\n";
-    let site = Site::with(&[
-        ("lua/main.lua", main),
-        (
-            "viewdefs/App.DEFAULT.html",
-            "<template><button id=turn ui-action=\"turn()\">t</button>
+    let site = Site::with(
+        SETUP,
+        &[
+            ("lua/main.lua", main),
+            (
+                "viewdefs/App.DEFAULT.html",
+                "<template><button id=turn ui-action=\"turn()\">t</button>
             <button id=rotate ui-action=\"rotate()\">r</button><button id=drop ui-action=\"drop()\">d</button>
             <ul ui-viewlist=\"rows\"></ul></template>",
-        ),
-        (
-            "viewdefs/Row.list-item.html",
-            "<template><span ui-value=\"name\"></span> <input ui-value=\"name\"></template>",
-        ),
-    ]);
-    let server = Server::start(&site.dir()).await;
+            ),
+            (
+                "viewdefs/Row.list-item.html",
+                "<template><span ui-value=\"name\"></span> <input ui-value=\"name\"></template>",
+            ),
+        ],
+    );
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.gives("return document.querySelectorAll('li span').length", 1000).await;
     browser.shows("li:last-child span", "row 1000").await;
@@ -229,8 +233,8 @@ end\n";
 #[tokio::test]
 async fn ten_saves_in_a_row_end_with_the_last_one() {
     let Some(browser) = Chromium::start().await else { return };
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.shows("p", "first").await;
     let main = site.read("lua/main.lua");
@@ -246,12 +250,12 @@ async fn ten_saves_in_a_row_end_with_the_last_one() {
 #[tokio::test]
 async fn two_tabs_of_one_session_show_the_same() {
     let Some(browser) = Chromium::start().await else { return };
-    let site = Site::new();
+    let site = Site::new(SETUP);
     site.save(
         "viewdefs/App.DEFAULT.html",
         "<template><p ui-value=\"label()\"></p><button ui-action=\"click()\"><b ui-value=\"count\"></b></button></template>",
     );
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.shows("b", "0").await;
     let session = browser.client.current_url().await.unwrap();
@@ -277,12 +281,12 @@ async fn two_tabs_of_one_session_show_the_same() {
 #[tokio::test]
 async fn the_overlays_button_restarts_the_session() {
     let Some(browser) = Chromium::start().await else { return };
-    let site = Site::new();
+    let site = Site::new(SETUP);
     site.save(
         "viewdefs/App.DEFAULT.html",
         "<template><button ui-action=\"click()\"><b ui-value=\"count\"></b></button></template>",
     );
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.click("button").await;
     browser.shows("b", "1").await;

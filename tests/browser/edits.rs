@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use hotloader_test_support::{chromium::Chromium, server::Server};
 use serde_json::json;
 
-use crate::{CLICK, COUNT, chromium::Chromium, sample, support::server::Server};
+use crate::{CLICK, COUNT, SETUP, sample};
 
 /// The docs name a file and a line: what is proposed is about that line.
 fn proposed(file: &str, what: &str) -> String {
@@ -21,7 +22,7 @@ fn proposed(file: &str, what: &str) -> String {
 async fn each_edit_that_the_docs_propose_does_what_they_say() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.click(CLICK).await;
     browser.click(CLICK).await;

@@ -2,14 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 
+use hotloader_test_support::{chromium::Chromium, http, server::Server, until};
 use serde_json::{Value, json};
 
-use crate::{
-    CLICK, COUNT,
-    chromium::Chromium,
-    sample,
-    support::{http, server::Server, until},
-};
+use crate::{CLICK, COUNT, SETUP, sample};
 
 /// Serves an empty page at every address, on a port of its own, as long as the test lives.
 fn elsewhere() -> String {
@@ -44,7 +40,7 @@ async fn socket(page: &Chromium, url: &str) -> Value {
 async fn a_page_of_another_port_opens_no_socket_and_restarts_nothing() {
     let (Some(browser), Some(victim)) = (Chromium::start().await, Chromium::start().await) else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let addr = server.addr();
     victim.open(&server).await;
     victim.click(CLICK).await;
@@ -79,7 +75,7 @@ async fn a_page_of_another_port_opens_no_socket_and_restarts_nothing() {
 async fn a_page_of_another_port_gets_nothing_of_a_session_whose_id_it_knows() {
     let (Some(browser), Some(stranger)) = (Chromium::start().await, Chromium::start().await) else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let addr = server.addr();
     browser.open(&server).await;
     browser.click(CLICK).await;

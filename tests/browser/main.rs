@@ -7,28 +7,18 @@
 
 mod below_a_base;
 mod board;
-mod chromium;
 mod client;
-#[path = "../../backends/watchman/tests/harness/mod.rs"]
-mod daemon;
 mod edits;
 mod foreign_page;
-#[allow(dead_code, reason = "the tests of the backend use the rest")]
-#[path = "../../backends/polling/tests/real/mounts.rs"]
-mod mounts;
 mod status;
-#[allow(dead_code, reason = "the end-to-end tests use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
 mod tutorial;
 
 use std::{fs, path::Path};
 
-use chromium::Chromium;
+use hotloader_test_support::{chromium::Chromium, server::Server, setup::Setup, site::Site};
 use serde_json::json;
-use support::{DEADLINE, server::Server, setup::Setup, site::Site};
 
-const SETUP: Setup = Setup::Auto;
+const SETUP: Setup = Setup::auto(env!("CARGO_BIN_EXE_lua-hotloader"));
 
 const CLICK: &str = ".counter button.main";
 const COUNT: &str = ".count";
@@ -36,7 +26,7 @@ const COUNT: &str = ".count";
 /// The sample site, to be edited.
 fn sample() -> Site {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let site = Site::with(&[]);
+    let site = Site::with(SETUP, &[]);
     site.copy(&checkout.join("lua"), "lua");
     site.copy(&checkout.join("config"), "config");
     site
@@ -46,7 +36,7 @@ fn sample() -> Site {
 async fn an_edit_is_seen_with_the_old_count_on_the_same_page() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.shows("h1", "Hello from Lua").await;
     browser.click(CLICK).await;
@@ -76,7 +66,7 @@ async fn an_edit_is_seen_with_the_old_count_on_the_same_page() {
 async fn a_broken_save_shows_the_overlay_over_a_page_that_lives_and_the_fix_takes_it_away() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.click(CLICK).await;
     browser.shows(COUNT, "Clicked 1 time").await;
@@ -100,7 +90,7 @@ async fn a_broken_save_shows_the_overlay_over_a_page_that_lives_and_the_fix_take
 async fn an_edited_viewdef_keeps_what_is_typed_and_the_focus() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.shows(".board aside h2", "In front").await;
     browser.find("form .grow").await.send_keys("half a ti").await.unwrap();
@@ -129,7 +119,7 @@ async fn an_edited_viewdef_keeps_what_is_typed_and_the_focus() {
 async fn three_windows_show_an_edit_and_keep_their_counts() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut windows = vec![browser.client.window().await.unwrap()];
     for _ in 0..2 {
         windows.push(browser.client.new_window(false).await.unwrap().handle);
@@ -161,7 +151,7 @@ async fn the_page_of_a_failed_start_becomes_the_application_when_the_file_is_men
     let good = site.read("lua/main.lua");
     for bad in ["local x = nil\nx.y = 1\n", "function x(\n"] {
         site.save("lua/main.lua", bad);
-        let server = Server::start(&site.dir()).await;
+        let server = Server::start(SETUP, &site.dir()).await;
         browser.open(&server).await;
         let body = browser.run("return document.body.textContent").await;
         assert!(body.as_str().unwrap().contains("lua/main.lua:"), "{body}");
@@ -177,7 +167,7 @@ async fn the_page_of_a_failed_start_becomes_the_application_when_the_file_is_men
 async fn a_server_that_comes_back_is_noticed_and_offers_a_new_session() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let port = server.addr().port().to_string();
     browser.open(&server).await;
     browser.shows("h1", "Hello from Lua").await;
@@ -185,7 +175,7 @@ async fn a_server_that_comes_back_is_noticed_and_offers_a_new_session() {
     browser
         .gives("return document.querySelector('ui-notice').shadowRoot.textContent.includes('Offline')", true)
         .await;
-    let _server = Server::with(&site.dir(), &["--hotload", "--port", &port]).await;
+    let _server = Server::with(SETUP, &site.dir(), &["--hotload", "--port", &port]).await;
     browser.shows("h1", "This session is not known").await;
     browser.click("a[href='/']").await;
     browser.shows("h1", "Hello from Lua").await;
@@ -204,7 +194,7 @@ async fn screenshots() {
     }
     let browser = Chromium::start().await.unwrap();
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.client.set_window_size(1200, 800).await.unwrap();
     browser.open(&server).await;
     // The window has a frame.

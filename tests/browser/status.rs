@@ -1,14 +1,15 @@
 //! The status page `/_hot/`, beside a page of the sample site.
 
+use hotloader_test_support::{chromium::Chromium, server::Server};
 use serde_json::json;
 
-use crate::{CLICK, COUNT, chromium::Chromium, sample, support::server::Server};
+use crate::{CLICK, COUNT, SETUP, sample};
 
 #[tokio::test]
 async fn the_status_page_follows_reloads_and_restarts_a_session() {
     let (Some(browser), Some(status)) = (Chromium::start().await, Chromium::start().await) else { return };
     let site = sample();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     browser.open(&server).await;
     browser.click(CLICK).await;
     browser.shows(COUNT, "Clicked 1 time").await;

@@ -3,12 +3,10 @@
 
 use std::fs;
 
+use hotloader_test_support::{chromium::Chromium, server::Server, site::Site, until};
 use serde_json::json;
 
-use crate::{
-    chromium::Chromium,
-    support::{server::Server, site::Site, until},
-};
+use crate::SETUP;
 
 const ENTER: char = '\u{E007}';
 /// Ctrl and A.
@@ -85,8 +83,8 @@ impl Reader {
     /// With an empty directory, a server on it, and the page open.
     async fn start() -> Option<Self> {
         let browser = Chromium::start().await?;
-        let site = Site::with(&[]);
-        let server = Server::start(&site.dir()).await;
+        let site = Site::with(SETUP, &[]);
+        let server = Server::start(SETUP, &site.dir()).await;
         browser.open(&server).await;
         browser.shows("strong", "main.lua").await;
         Some(Self { browser, site, server })

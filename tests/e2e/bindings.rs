@@ -1,16 +1,15 @@
 //! What a browser may ask for, on the wire and with nothing configured: what templates bind.
 
+use hotloader_test_support::{
+    client::Browser,
+    http,
+    server::Server,
+    site::{MAIN, Site, VIEWDEF},
+    until,
+};
 use serde_json::{Value, json};
 
-use crate::{
-    client::Browser,
-    support::{
-        http,
-        server::Server,
-        site::{MAIN, Site, VIEWDEF},
-        until,
-    },
-};
+use crate::SETUP;
 
 fn create(id: u64, path: &str, access: &str) -> Value {
     let properties = json!({ "path": path, "access": access });
@@ -29,7 +28,7 @@ async fn refused(browser: &mut Browser, id: u64) -> String {
 
 /// With `secret`, and `reset()`, which no template binds.
 fn site() -> Site {
-    let site = Site::new();
+    let site = Site::new(SETUP);
     let more = "App.secret = 'hidden'\nfunction App:reset() self.count = -1 end\nif not";
     site.save("lua/main.lua", &MAIN.replace("if not", more));
     site
@@ -38,7 +37,7 @@ fn site() -> Site {
 #[tokio::test]
 async fn what_no_template_binds_is_neither_shown_nor_written_nor_called_and_told_once() {
     let site = site();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.send(json!([create(50, "secret", "r")])).await;
     let why = refused(&mut browser, 50).await;
@@ -67,7 +66,7 @@ async fn to_be_shown_written_or_called_does_not_imply_the_others() {
     let site = site();
     let more = "<input ui-value=\"secret?access=w\"><button ui-action=\"reset()\"></button></template>";
     site.save("viewdefs/App.DEFAULT.html", &VIEWDEF.replace("</template>", more));
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let not = [
         ("label()", "action"),
@@ -88,7 +87,7 @@ async fn to_be_shown_written_or_called_does_not_imply_the_others() {
 #[tokio::test]
 async fn a_saved_template_changes_what_may_be_asked_for_at_once() {
     let site = site();
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.send(json!([create(50, "secret", "r")])).await;
     refused(&mut browser, 50).await;
@@ -109,7 +108,7 @@ async fn a_script_exposes_what_its_page_needs_beside() {
         "App.secret",
         "session:expose(App, { 'secret?access=r', 'reset()' })\nApp.secret",
     );
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.send(json!([create(50, "secret", "rw"), write(50, "x")])).await;
     browser.told("update", |update| update["varId"] == 50 && update["value"] == "hidden").await;
@@ -126,7 +125,7 @@ async fn a_script_exposes_what_its_page_needs_beside() {
 async fn any_lets_front_ends_of_another_make_ask_for_what_they_like() {
     let site = site();
     site.save("config/config.toml", "[server]\nbindings = \"any\"\n");
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser
         .send(json!([

@@ -2,16 +2,35 @@
 
 use std::time::{Duration, Instant};
 
+use hotloader_test_support::{
+    client::{Browser, begin},
+    http,
+    server::Server,
+    setup::Setup,
+    site::{MAIN, PATIENT, Site, WORDS},
+};
 use serde_json::{Value, json};
 
-use crate::{
-    client::{Browser, begin},
-    support::{
-        http,
-        server::Server,
-        site::{MAIN, PATIENT, Site, WORDS},
-    },
-};
+on_each! {
+    auto, polling, watchman: [
+        a_syntax_error_reaches_nobody_and_the_fix_clears_it,
+        a_browser_that_connects_while_an_error_stands_is_told_and_one_after_the_fix_is_not,
+        an_error_half_way_is_undone,
+        what_is_wrong_with_one_file_keeps_the_others_of_the_batch_back_until_it_is_mended,
+        an_endless_loop_ends_and_everybody_is_told,
+        while_a_loop_runs_other_sessions_answer_at_once,
+        a_memory_bomb_ends_and_everybody_is_told,
+        one_disaster_after_another_leaves_all_sessions_clickable,
+        a_site_that_is_broken_at_the_start_says_so_on_the_page_and_comes_alive_when_mended,
+        a_site_that_does_not_even_compile_at_the_start_comes_alive_too,
+        a_file_over_the_limit_is_told_with_limit_size_and_key_when_it_is_saved_and_when_it_is_required,
+        a_second_file_for_a_module_is_told_of_and_all_sessions_go_on_with_the_first,
+        a_broken_viewdef_keeps_the_old_one_and_is_told,
+        a_handler_that_loops_costs_its_own_session_only,
+        no_strange_code_takes_a_session_away,
+        strange_files_are_told_of_or_passed_over,
+    ]
+}
 
 /// Loops end soon, so that these tests do.
 const QUICK: &str = "[session.budget]\nload = \"1s\"\nmemory = \"16MiB\"\n";
@@ -56,10 +75,9 @@ async fn all_see(browsers: &mut [Browser], label: &str, count: i64) {
     }
 }
 
-#[tokio::test]
-async fn a_syntax_error_reaches_nobody_and_the_fix_clears_it() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn a_syntax_error_reaches_nobody_and_the_fix_clears_it(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browsers = three(&server).await;
 
     site.save("lua/main.lua", &format!("print('ran')\n{}function x(\n", MAIN.replace("first", "second")));
@@ -72,10 +90,9 @@ async fn a_syntax_error_reaches_nobody_and_the_fix_clears_it() {
     all_see(&mut browsers, "second", 2).await;
 }
 
-#[tokio::test]
-async fn a_browser_that_connects_while_an_error_stands_is_told_and_one_after_the_fix_is_not() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn a_browser_that_connects_while_an_error_stands_is_told_and_one_after_the_fix_is_not(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut first = Browser::open_app(&server).await;
     site.save("lua/words.lua", &WORDS.replace("\nreturn M\n", "\nreturn M M\n"));
     first.reload("failed").await;
@@ -101,10 +118,9 @@ async fn a_browser_that_connects_while_an_error_stands_is_told_and_one_after_the
     assert_eq!(after.messages("reload").count(), 0, "{:?}", after.frames);
 }
 
-#[tokio::test]
-async fn an_error_half_way_is_undone() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn an_error_half_way_is_undone(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browsers = three(&server).await;
     for browser in &mut browsers {
         browser.frames.clear();
@@ -138,11 +154,10 @@ return x.name
     all_see(&mut browsers, "nil", 3).await;
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_one_file_keeps_the_others_of_the_batch_back_until_it_is_mended() {
+async fn what_is_wrong_with_one_file_keeps_the_others_of_the_batch_back_until_it_is_mended(setup: Setup) {
     for bad in ["local x = nil\nx.y = 1\n", "function x(\n"] {
-        let site = Site::configured(PATIENT);
-        let server = Server::start(&site.dir()).await;
+        let site = Site::configured(setup, PATIENT);
+        let server = Server::start(setup, &site.dir()).await;
         let mut browser = Browser::open_app(&server).await;
         site.save("lua/words.lua", &WORDS.replace("alpha", "beta"));
         site.save("lua/main.lua", bad);
@@ -155,10 +170,9 @@ async fn what_is_wrong_with_one_file_keeps_the_others_of_the_batch_back_until_it
     }
 }
 
-#[tokio::test]
-async fn an_endless_loop_ends_and_everybody_is_told() {
-    let site = Site::configured(QUICK);
-    let server = Server::start(&site.dir()).await;
+async fn an_endless_loop_ends_and_everybody_is_told(setup: Setup) {
+    let site = Site::configured(setup, QUICK);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browsers = three(&server).await;
     site.save("lua/main.lua", &format!("{}while true do end\n", MAIN.replace("first", "second")));
     all_are_told(&mut browsers, ("lua/main.lua", 8), "ran longer than 1s", 2).await;
@@ -167,10 +181,9 @@ async fn an_endless_loop_ends_and_everybody_is_told() {
     all_see(&mut browsers, "second", 2).await;
 }
 
-#[tokio::test]
-async fn while_a_loop_runs_other_sessions_answer_at_once() {
-    let site = Site::configured("[session.budget]\nload = \"2s\"\n");
-    let server = Server::start(&site.dir()).await;
+async fn while_a_loop_runs_other_sessions_answer_at_once(setup: Setup) {
+    let site = Site::configured(setup, "[session.budget]\nload = \"2s\"\n");
+    let server = Server::start(setup, &site.dir()).await;
     let mut browsers = Vec::new();
     for _ in 0..5 {
         browsers.push(Browser::open_app(&server).await);
@@ -193,11 +206,10 @@ async fn while_a_loop_runs_other_sessions_answer_at_once() {
     }
 }
 
-#[tokio::test]
-async fn a_memory_bomb_ends_and_everybody_is_told() {
+async fn a_memory_bomb_ends_and_everybody_is_told(setup: Setup) {
     // With all the time of the default, or a busy machine would find the time used up first.
-    let site = Site::configured("[session.budget]\nmemory = \"16MiB\"\n");
-    let server = Server::start(&site.dir()).await;
+    let site = Site::configured(setup, "[session.budget]\nmemory = \"16MiB\"\n");
+    let server = Server::start(setup, &site.dir()).await;
     let mut browsers = three(&server).await;
     let bomb = "hoard = {}\nfor i = 1, 1e9 do hoard[i] = ('x'):rep(100000) .. i end\n";
     site.save("lua/main.lua", &format!("{}{bomb}", MAIN.replace("first", "second")));
@@ -206,10 +218,9 @@ async fn a_memory_bomb_ends_and_everybody_is_told() {
     all_see(&mut browsers, "nil", 2).await;
 }
 
-#[tokio::test]
-async fn one_disaster_after_another_leaves_all_sessions_clickable() {
-    let site = Site::configured(QUICK);
-    let server = Server::start(&site.dir()).await;
+async fn one_disaster_after_another_leaves_all_sessions_clickable(setup: Setup) {
+    let site = Site::configured(setup, QUICK);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browsers = three(&server).await;
     let disasters = [
         ("function x(", "near"),
@@ -238,11 +249,10 @@ async fn one_disaster_after_another_leaves_all_sessions_clickable() {
     assert_eq!(errors.count(), 4, "one line for all sessions, with file and line:\n{lines}");
 }
 
-#[tokio::test]
-async fn a_site_that_is_broken_at_the_start_says_so_on_the_page_and_comes_alive_when_mended() {
-    let site = Site::new();
+async fn a_site_that_is_broken_at_the_start_says_so_on_the_page_and_comes_alive_when_mended(setup: Setup) {
+    let site = Site::new(setup);
     site.save("lua/main.lua", "local app = nil\napp.start()\n");
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(setup, &site.dir()).await;
     let session = begin(server.addr()).await;
     let page = http::get(server.addr(), &format!("/{session}")).await;
     assert_eq!(page.status, 500);
@@ -260,11 +270,10 @@ async fn a_site_that_is_broken_at_the_start_says_so_on_the_page_and_comes_alive_
     assert_eq!(http::get(server.addr(), &format!("/{session}")).await.status, 200);
 }
 
-#[tokio::test]
-async fn a_site_that_does_not_even_compile_at_the_start_comes_alive_too() {
-    let site = Site::new();
+async fn a_site_that_does_not_even_compile_at_the_start_comes_alive_too(setup: Setup) {
+    let site = Site::new(setup);
     site.save("lua/main.lua", "function x(\n");
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(setup, &site.dir()).await;
     server.logged("[hot] ERROR lua/main.lua:").await;
     let session = begin(server.addr()).await;
     let page = http::get(server.addr(), &format!("/{session}")).await;
@@ -279,12 +288,13 @@ async fn a_site_that_does_not_even_compile_at_the_start_comes_alive_too() {
     browser.counts(1).await;
 }
 
-#[tokio::test]
-async fn a_file_over_the_limit_is_told_with_limit_size_and_key_when_it_is_saved_and_when_it_is_required() {
-    let site = Site::configured("lua.max_file = \"16KiB\"\n");
+async fn a_file_over_the_limit_is_told_with_limit_size_and_key_when_it_is_saved_and_when_it_is_required(
+    setup: Setup,
+) {
+    let site = Site::configured(setup, "lua.max_file = \"16KiB\"\n");
     let big = format!("{WORDS}--{}", "-".repeat(16 << 10));
     let words = format!("the file has {} bytes, and lua.max_file is \"16KiB\"", big.len());
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     site.save("lua/words.lua", &big);
     let report = browser.reload("failed").await;
@@ -302,10 +312,9 @@ async fn a_file_over_the_limit_is_told_with_limit_size_and_key_when_it_is_saved_
     assert!(report["errors"][0]["message"].as_str().unwrap().contains(&words), "{report}");
 }
 
-#[tokio::test]
-async fn a_second_file_for_a_module_is_told_of_and_all_sessions_go_on_with_the_first() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn a_second_file_for_a_module_is_told_of_and_all_sessions_go_on_with_the_first(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     site.save("lua/words/init.lua", &WORDS.replace("alpha", "beta"));
     let report = browser.reload("failed").await;
@@ -320,10 +329,9 @@ async fn a_second_file_for_a_module_is_told_of_and_all_sessions_go_on_with_the_f
     last.sees("word()", "beta").await;
 }
 
-#[tokio::test]
-async fn a_broken_viewdef_keeps_the_old_one_and_is_told() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn a_broken_viewdef_keeps_the_old_one_and_is_told(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     site.save("viewdefs/App.DEFAULT.html", "<p>no template</p>\n");
     let report = browser.reload("failed").await;
@@ -336,15 +344,14 @@ async fn a_broken_viewdef_keeps_the_old_one_and_is_told() {
     browser.reload("ok").await;
 }
 
-#[tokio::test]
-async fn a_handler_that_loops_costs_its_own_session_only() {
-    let site = Site::configured("[session.budget]\nhandler = \"300ms\"\n");
+async fn a_handler_that_loops_costs_its_own_session_only(setup: Setup) {
+    let site = Site::configured(setup, "[session.budget]\nhandler = \"300ms\"\n");
     site.save(
         "lua/main.lua",
         &MAIN.replace("self.count = self.count + 1", "self.count = self.count + 1; while self.loop do end"),
     );
     site.bind(&["loop"]);
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(setup, &site.dir()).await;
     let mut bad = Browser::open_app(&server).await;
     let mut good = Browser::open_app(&server).await;
     bad.show(&["loop"]).await;
@@ -358,10 +365,9 @@ async fn a_handler_that_loops_costs_its_own_session_only() {
     bad.counts(2).await;
 }
 
-#[tokio::test]
-async fn no_strange_code_takes_a_session_away() {
-    let site = Site::configured(QUICK);
-    let server = Server::start(&site.dir()).await;
+async fn no_strange_code_takes_a_session_away(setup: Setup) {
+    let site = Site::configured(setup, QUICK);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let strange = [
         ("local function f() return 1 + f() end f()", "failed", ""),
@@ -410,10 +416,9 @@ async fn no_strange_code_takes_a_session_away() {
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
-#[tokio::test]
-async fn strange_files_are_told_of_or_passed_over() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn strange_files_are_told_of_or_passed_over(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let write = |name: &[u8], content: &[u8]| {
         let name = std::os::unix::ffi::OsStrExt::from_bytes(name);

@@ -6,23 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hotloader_test_support::{
+    client::{Browser, begin},
+    http,
+    server::Server,
+    site::{MAIN, Site},
+    until,
+};
 use rustix::process::Signal;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::{
-    client::{Browser, begin},
-    support::{
-        http,
-        server::{Server, program},
-        site::{MAIN, Site},
-        until,
-    },
-};
+use crate::SETUP;
 
 #[tokio::test]
 async fn a_burst_of_saves_does_not_keep_it_from_stopping() {
-    let site = Site::new();
-    let mut server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let mut server = Server::start(SETUP, &site.dir()).await;
     let mut browsers = Vec::new();
     for _ in 0..3 {
         browsers.push(Browser::open_app(&server).await);
@@ -53,8 +52,8 @@ async fn a_burst_of_saves_does_not_keep_it_from_stopping() {
 #[tokio::test]
 async fn it_stops_in_time_while_a_script_loops_and_a_second_signal_ends_it_at_once() {
     for signals in [1, 2] {
-        let site = Site::configured("[session.budget]\nload = \"60s\"\n");
-        let mut server = Server::start(&site.dir()).await;
+        let site = Site::configured(SETUP, "[session.budget]\nload = \"60s\"\n");
+        let mut server = Server::start(SETUP, &site.dir()).await;
         let mut browser = Browser::open_app(&server).await;
         // What a load prints is told when it has succeeded: that others wait for it is told at once.
         site.save("lua/main.lua", &format!("{MAIN}while true do end\n"));
@@ -76,8 +75,8 @@ async fn it_stops_in_time_while_a_script_loops_and_a_second_signal_ends_it_at_on
 
 #[tokio::test]
 async fn without_hot_loading_an_edit_changes_nothing() {
-    let site = Site::new();
-    let server = Server::with(&site.dir(), &[]).await;
+    let site = Site::new(SETUP);
+    let server = Server::with(SETUP, &site.dir(), &[]).await;
     let mut browser = Browser::open_app(&server).await;
     site.edit("lua/main.lua", "first", "second");
     site.edit("viewdefs/App.DEFAULT.html", "<p", "<h1");
@@ -94,8 +93,8 @@ async fn without_hot_loading_an_edit_changes_nothing() {
 
 #[tokio::test]
 async fn an_unknown_backend_ends_it_with_2_and_a_suggestion() {
-    let site = Site::new();
-    let mut command = program();
+    let site = Site::new(SETUP);
+    let mut command = SETUP.command();
     command.args(["serve", "--port", "0", "--watch-backend", "notifi", "--dir"]).arg(site.dir());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -106,10 +105,10 @@ async fn an_unknown_backend_ends_it_with_2_and_a_suggestion() {
 #[tokio::test]
 async fn a_new_site_is_served_and_edited() {
     let parent = tempfile::tempdir().unwrap();
-    let output = program().current_dir(parent.path()).args(["new", "mine"]).output().unwrap();
+    let output = SETUP.command().current_dir(parent.path()).args(["new", "mine"]).output().unwrap();
     assert!(output.status.success());
     let mine = parent.path().join("mine");
-    let server = Server::start(&mine).await;
+    let server = Server::start(SETUP, &mine).await;
     let mut browser = Browser::open(&server).await;
     browser.show(&["greeting()", "clicks"]).await;
     browser.sees("greeting()", "Hello from Lua").await;
@@ -122,7 +121,7 @@ async fn a_new_site_is_served_and_edited() {
 #[tokio::test]
 async fn in_an_empty_directory_the_sample_is_served_and_can_be_edited_where_it_says() {
     let (empty, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut command = program();
+    let mut command = SETUP.command();
     command.current_dir(empty.path()).env("TMPDIR", temporary.path());
     command.args(["serve", "--port", "0", "--hotload"]);
     let server = Server::run(command).await;
@@ -141,8 +140,8 @@ async fn in_an_empty_directory_the_sample_is_served_and_can_be_edited_where_it_s
 
 #[tokio::test]
 async fn a_session_ends_when_no_browser_has_looked_at_it_for_its_timeout() {
-    let site = Site::configured("[session]\ntimeout = \"1s\"\n");
-    let server = Server::start(&site.dir()).await;
+    let site = Site::configured(SETUP, "[session]\ntimeout = \"1s\"\n");
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut kept = Browser::open_app(&server).await;
     let left = begin(server.addr()).await;
     let start = Instant::now();

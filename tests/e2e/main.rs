@@ -1,29 +1,37 @@
 //! The whole program: the real binary on a temporary site, real files, real WebSockets.
 //!
-//! One test binary, so that it is linked once. A module for each kind of scenario; `client` is a browser
-//! without a browser. Nothing sleeps: whatever is waited for has a deadline.
+//! One test binary, so that it is linked once. A module for each kind of scenario; those that must hold
+//! whatever watches the files run once with each [`Setup`]. Nothing sleeps: whatever is waited for has a
+//! deadline.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
+/// Makes tests of functions that take a [`Setup`]: a module for each setup, named like its constructor.
+macro_rules! on_each {
+    ($($setup:ident),+: $tests:tt) => { $(on_each! { @ $setup $tests })+ };
+    (@ $setup:ident [$($test:ident,)+]) => {
+        mod $setup {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(hotloader_test_support::setup::Setup::$setup(crate::PROGRAM)).await;
+                }
+            )+
+        }
+    };
+}
+
 mod bindings;
-mod client;
-#[path = "../../backends/watchman/tests/harness/mod.rs"]
-mod daemon;
 mod failures;
 mod lifecycle;
 mod links;
-#[allow(dead_code, reason = "the tests of the backend use the rest")]
-#[path = "../../backends/polling/tests/real/mounts.rs"]
-mod mounts;
 mod polling;
 mod roots;
 mod saves;
 mod semantics;
-#[allow(dead_code, reason = "the browser tests use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
 mod web;
 
-use support::{DEADLINE, setup::Setup};
+use hotloader_test_support::setup::Setup;
 
-const SETUP: Setup = Setup::Auto;
+const PROGRAM: &str = env!("CARGO_BIN_EXE_lua-hotloader");
+const SETUP: Setup = Setup::auto(PROGRAM);

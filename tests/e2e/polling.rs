@@ -1,17 +1,17 @@
 //! The server that polls: what it is told to notice by does not change what is seen.
 
-use crate::{
+use hotloader_test_support::{
     client::Browser,
-    support::{
-        server::{Server, program},
-        site::{MAIN, Site, WORDS},
-    },
+    server::Server,
+    site::{MAIN, Site, WORDS},
 };
+
+use crate::SETUP;
 
 #[tokio::test]
 async fn an_edit_is_seen_with_the_backend_named_on_the_command_line() {
-    let site = Site::new();
-    let server = Server::with(&site.dir(), &["--hotload", "--watch-backend", "polling"]).await;
+    let site = Site::new(SETUP);
+    let server = Server::with(SETUP, &site.dir(), &["--hotload", "--watch-backend", "polling"]).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     site.edit("lua/main.lua", "first", "second");
@@ -21,8 +21,9 @@ async fn an_edit_is_seen_with_the_backend_named_on_the_command_line() {
 
 #[tokio::test]
 async fn an_edit_a_deletion_and_a_new_file_are_seen_with_the_backend_of_the_configuration() {
-    let site = Site::configured("[watch]\nbackend = \"polling\"\n[watch.polling]\ninterval = \"50ms\"\n");
-    let server = Server::start(&site.dir()).await;
+    let site =
+        Site::configured(SETUP, "[watch]\nbackend = \"polling\"\n[watch.polling]\ninterval = \"50ms\"\n");
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
 
@@ -44,8 +45,8 @@ async fn an_edit_a_deletion_and_a_new_file_are_seen_with_the_backend_of_the_conf
 
 #[tokio::test]
 async fn a_wrong_option_ends_the_start_and_is_named() {
-    let site = Site::configured("[watch.polling]\nintervall = \"50ms\"\n");
-    let mut command = program();
+    let site = Site::configured(SETUP, "[watch.polling]\nintervall = \"50ms\"\n");
+    let mut command = SETUP.command();
     command
         .args(["serve", "--hotload", "--port", "0", "--watch-backend", "polling", "--dir"])
         .arg(site.dir());

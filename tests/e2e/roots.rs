@@ -1,21 +1,26 @@
 //! The directories of a site themselves: removed, replaced, made later.
 
+use hotloader_test_support::{
+    client::Browser,
+    http,
+    server::Server,
+    setup::Setup,
+    site::{MAIN, Site, WORDS},
+    until,
+};
 use std::fs;
 
-use crate::{
-    client::Browser,
-    support::{
-        http,
-        server::Server,
-        site::{MAIN, Site, WORDS},
-        until,
-    },
-};
+on_each! {
+    auto, polling, watchman, bindfs, sshfs: [
+        a_lua_directory_that_is_deleted_and_made_again_is_watched_again,
+        another_lua_directory_put_in_the_place_of_the_old_one_is_taken,
+        viewdefs_made_after_the_start_are_sent,
+    ]
+}
 
-#[tokio::test]
-async fn a_lua_directory_that_is_deleted_and_made_again_is_watched_again() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn a_lua_directory_that_is_deleted_and_made_again_is_watched_again(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     for label in ["second", "third"] {
@@ -32,10 +37,9 @@ async fn a_lua_directory_that_is_deleted_and_made_again_is_watched_again() {
     until("readiness", ready).await;
 }
 
-#[tokio::test]
-async fn another_lua_directory_put_in_the_place_of_the_old_one_is_taken() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn another_lua_directory_put_in_the_place_of_the_old_one_is_taken(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     site.save("next/words.lua", WORDS);
     site.save("next/main.lua", &MAIN.replace("first", "second"));
@@ -49,11 +53,10 @@ async fn another_lua_directory_put_in_the_place_of_the_old_one_is_taken() {
     browser.sees("label()", "fourth").await;
 }
 
-#[tokio::test]
-async fn viewdefs_made_after_the_start_are_sent() {
-    let site = Site::new();
+async fn viewdefs_made_after_the_start_are_sent(setup: Setup) {
+    let site = Site::new(setup);
     site.delete("viewdefs");
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open(&server).await;
     // Nothing binds it yet.
     browser.show(&["label()"]).await;

@@ -1,19 +1,32 @@
 //! A saved file reaches every browser, however it was saved, and what was there before stays.
 
+use hotloader_test_support::{
+    client::Browser,
+    server::Server,
+    setup::Setup,
+    site::{MAIN, PATIENT, Site, VIEWDEF, WORDS},
+};
 use std::time::{Duration, Instant};
 
-use crate::{
-    client::Browser,
-    support::{
-        server::Server,
-        site::{MAIN, PATIENT, Site, VIEWDEF, WORDS},
-    },
-};
+on_each! {
+    auto, polling, watchman, bindfs, sshfs: [
+        an_edit_in_place_is_seen_with_the_old_count_and_in_one_frame,
+        an_atomic_rename_is_seen_each_time,
+        a_file_that_is_deleted_keeps_running_and_is_reloaded_when_it_is_back,
+        a_module_in_a_directory_made_later_is_found_and_reloaded,
+        a_module_keeps_its_identity_and_its_values_through_three_saves,
+        two_files_saved_together_are_seen_together,
+        a_viewdef_and_the_code_it_shows_come_in_one_frame,
+        three_sessions_see_an_edit_and_keep_their_counts,
+        two_tabs_of_a_session_have_variables_of_their_own_and_one_state,
+        a_touch_without_a_change_sends_nothing,
+        a_file_that_starts_an_interval_ticks_once_after_ten_saves,
+    ]
+}
 
-#[tokio::test]
-async fn an_edit_in_place_is_seen_with_the_old_count_and_in_one_frame() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn an_edit_in_place_is_seen_with_the_old_count_and_in_one_frame(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     browser.frames.clear();
@@ -28,10 +41,9 @@ async fn an_edit_in_place_is_seen_with_the_old_count_and_in_one_frame() {
     browser.counts(2).await;
 }
 
-#[tokio::test]
-async fn an_atomic_rename_is_seen_each_time() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn an_atomic_rename_is_seen_each_time(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     for label in ["second", "third", "fourth"] {
         site.save_atomically("lua/main.lua", &MAIN.replace("first", label));
@@ -40,10 +52,9 @@ async fn an_atomic_rename_is_seen_each_time() {
     browser.counts(1).await;
 }
 
-#[tokio::test]
-async fn a_file_that_is_deleted_keeps_running_and_is_reloaded_when_it_is_back() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn a_file_that_is_deleted_keeps_running_and_is_reloaded_when_it_is_back(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
 
@@ -57,10 +68,9 @@ async fn a_file_that_is_deleted_keeps_running_and_is_reloaded_when_it_is_back() 
     assert_eq!(browser.value("count"), 2);
 }
 
-#[tokio::test]
-async fn a_module_in_a_directory_made_later_is_found_and_reloaded() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn a_module_in_a_directory_made_later_is_found_and_reloaded(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
 
@@ -72,14 +82,13 @@ async fn a_module_in_a_directory_made_later_is_found_and_reloaded() {
     browser.counts(2).await;
 }
 
-#[tokio::test]
-async fn a_module_keeps_its_identity_and_its_values_through_three_saves() {
-    let site = Site::new();
+async fn a_module_keeps_its_identity_and_its_values_through_three_saves(setup: Setup) {
+    let site = Site::new(setup);
     // Whether the table that main.lua has held since the beginning is the one that require gives now.
     let same = "function App:same() return words == require 'words' end\n";
     site.save("lua/main.lua", &MAIN.replace("if not", &format!("{same}if not")));
     site.bind(&["said()", "same()"]);
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.show(&["said()", "same()"]).await;
     browser.sees("same()", true).await;
@@ -97,10 +106,9 @@ async fn a_module_keeps_its_identity_and_its_values_through_three_saves() {
     assert!(!server.log().contains("reloaded lua/main.lua"), "its users do not run again");
 }
 
-#[tokio::test]
-async fn two_files_saved_together_are_seen_together() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn two_files_saved_together_are_seen_together(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let mut together = 0;
     for n in 1..=50 {
@@ -125,10 +133,9 @@ async fn two_files_saved_together_are_seen_together() {
     panic!("only {together} pairs were saved within 5 ms");
 }
 
-#[tokio::test]
-async fn a_viewdef_and_the_code_it_shows_come_in_one_frame() {
-    let site = Site::configured(PATIENT);
-    let server = Server::start(&site.dir()).await;
+async fn a_viewdef_and_the_code_it_shows_come_in_one_frame(setup: Setup) {
+    let site = Site::configured(setup, PATIENT);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let has = |browser: &Browser, text: &str| {
         browser.frames.iter().any(|frame| serde_json::json!(frame).to_string().contains(text))
@@ -150,10 +157,9 @@ async fn a_viewdef_and_the_code_it_shows_come_in_one_frame() {
     server.logged("App.DEFAULT.html").await;
 }
 
-#[tokio::test]
-async fn three_sessions_see_an_edit_and_keep_their_counts() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn three_sessions_see_an_edit_and_keep_their_counts(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browsers = Vec::new();
     for clicks in 1..=3 {
         let mut browser = Browser::open_app(&server).await;
@@ -170,10 +176,9 @@ async fn three_sessions_see_an_edit_and_keep_their_counts() {
     server.logged("in 3/3 sessions").await;
 }
 
-#[tokio::test]
-async fn two_tabs_of_a_session_have_variables_of_their_own_and_one_state() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn two_tabs_of_a_session_have_variables_of_their_own_and_one_state(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut first = Browser::open_app(&server).await;
     let mut second = Browser::tab(&server, &first.session).await;
     // The ids of the first tab mean something else here.
@@ -191,10 +196,9 @@ async fn two_tabs_of_a_session_have_variables_of_their_own_and_one_state() {
     assert_eq!((first.value("count"), second.value("word()")), (&2.into(), &"alpha".into()));
 }
 
-#[tokio::test]
-async fn a_touch_without_a_change_sends_nothing() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+async fn a_touch_without_a_change_sends_nothing(setup: Setup) {
+    let site = Site::new(setup);
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     browser.frames.clear();
@@ -208,14 +212,13 @@ async fn a_touch_without_a_change_sends_nothing() {
     assert!(!server.log().contains("lua/main.lua"));
 }
 
-#[tokio::test]
-async fn a_file_that_starts_an_interval_ticks_once_after_ten_saves() {
-    let site = Site::new();
+async fn a_file_that_starts_an_interval_ticks_once_after_ten_saves(setup: Setup) {
+    let site = Site::new(setup);
     let ticking = "session:setInterval(function() session:getApp().ticks = (session:getApp().ticks or 0) + 1 end, 50)\n";
     let main = format!("{MAIN}{ticking}");
     site.save("lua/main.lua", &main);
     site.bind(&["ticks"]);
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(setup, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     for n in 0..10 {
         let text = format!("v{n}");

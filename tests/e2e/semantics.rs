@@ -1,20 +1,20 @@
 //! What a save does to state, through the real server: what is not told by the tests of single sessions.
 
-use crate::{
+use hotloader_test_support::{
     client::Browser,
-    support::{
-        server::Server,
-        site::{MAIN, Site, WORDS},
-    },
+    server::Server,
+    site::{MAIN, Site, WORDS},
 };
+
+use crate::SETUP;
 
 #[tokio::test]
 async fn case_07_a_local_goes_on_from_what_it_was() {
-    let site = Site::new();
+    let site = Site::new(SETUP);
     let words = "local M = {}\nlocal times = 0\nfunction M.word() times = times + 1 return 'alpha' end\nfunction M.said() return times end\nreturn M\n";
     site.save("lua/words.lua", words);
     site.bind(&["said()"]);
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     site.save("lua/words.lua", &words.replace("alpha", "beta"));
@@ -28,8 +28,8 @@ async fn case_07_a_local_goes_on_from_what_it_was() {
 
 #[tokio::test]
 async fn case_12_a_file_may_fail_in_one_session_and_reach_the_others() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let (mut one, mut other) = (Browser::open_app(&server).await, Browser::open_app(&server).await);
     one.counts(1).await;
     other.counts(1).await;
@@ -46,8 +46,8 @@ async fn case_12_a_file_may_fail_in_one_session_and_reach_the_others() {
 
 #[tokio::test]
 async fn case_15_a_renamed_module_is_one_edit() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     site.save("lua/terms.lua", &WORDS.replace("alpha", "beta"));

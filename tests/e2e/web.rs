@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use hotloader_test_support::{
+    client::{Browser, begin, connect},
+    http,
+    server::Server,
+    site::{MAIN, Site},
+    until,
+};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{Error, protocol::frame::coding::CloseCode};
 
-use crate::{
-    client::{Browser, begin, connect},
-    support::{
-        http,
-        server::Server,
-        site::{MAIN, Site},
-        until,
-    },
-};
+use crate::SETUP;
 
 const NOBODY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -27,8 +26,8 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, Error>) -> u16 {
 
 #[tokio::test]
 async fn a_session_has_a_page_a_cookie_and_deeper_paths() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let session = begin(server.addr()).await;
     assert_eq!(session.len(), 32);
     for path in [format!("/{session}"), format!("/{session}/any/path")] {
@@ -45,8 +44,8 @@ async fn a_session_has_a_page_a_cookie_and_deeper_paths() {
 
 #[tokio::test]
 async fn an_unknown_session_is_told_from_a_known_one() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let page = http::get(server.addr(), &format!("/{NOBODY}")).await;
     assert_eq!(page.status, 404);
     assert!(page.body.contains("href=\"/\""), "a new one is offered: {}", page.body);
@@ -55,8 +54,8 @@ async fn an_unknown_session_is_told_from_a_known_one() {
 
 #[tokio::test]
 async fn foreign_hosts_and_origins_are_refused() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let session = begin(server.addr()).await;
     assert_eq!(http::get_with(server.addr(), "/", &[("Host", "evil.example")]).await.status, 403);
     assert_eq!(refusal(connect(server.addr(), &session, &[("origin", "http://evil.example")]).await), 403);
@@ -67,8 +66,8 @@ async fn foreign_hosts_and_origins_are_refused() {
 
 #[tokio::test]
 async fn operators_see_that_it_lives_is_ready_and_what_it_counts() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     site.edit("lua/main.lua", "first", "second");
     browser.sees("label()", "second").await;
@@ -89,10 +88,10 @@ async fn operators_see_that_it_lives_is_ready_and_what_it_counts() {
 
 #[tokio::test]
 async fn files_of_the_site_are_served_fresh_and_nothing_outside_of_it() {
-    let site = Site::new();
+    let site = Site::new(SETUP);
     site.save("html/style.css", "p { color: red }\n");
     site.save_outside("secret.txt", "secret\n");
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let style = http::get(server.addr(), "/style.css").await;
     assert_eq!((style.status, style.body.as_str()), (200, "p { color: red }\n"));
     assert!(style.header("content-type").unwrap().starts_with("text/css"));
@@ -113,8 +112,8 @@ async fn files_of_the_site_are_served_fresh_and_nothing_outside_of_it() {
 
 #[tokio::test]
 async fn beyond_the_maximum_newcomers_are_turned_away_and_the_others_go_on() {
-    let site = Site::configured("[session]\nmax = 2\n");
-    let server = Server::start(&site.dir()).await;
+    let site = Site::configured(SETUP, "[session]\nmax = 2\n");
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let unopened = begin(server.addr()).await;
     let _second = Browser::open_app(&server).await;
@@ -128,8 +127,8 @@ async fn beyond_the_maximum_newcomers_are_turned_away_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_browser_that_comes_back_finds_its_state() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     let session = browser.session.clone();
@@ -146,8 +145,8 @@ async fn a_browser_that_comes_back_finds_its_state() {
 
 #[tokio::test]
 async fn malformed_frames_are_answered_and_leave_the_socket_open() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let label = browser.id("label()");
     let bad = [
@@ -188,10 +187,10 @@ async fn malformed_frames_are_answered_and_leave_the_socket_open() {
 
 #[tokio::test]
 async fn no_path_reaches_what_is_private() {
-    let site = Site::new();
+    let site = Site::new(SETUP);
     let hidden = "App._secret = 'x'\nApp.plain = function() return 1 end\n";
     site.save("lua/main.lua", &MAIN.replace("if not", &format!("{hidden}if not")));
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     let paths = ["_secret", "plain", "__index", "click", "label().x.y", "_G", "new.x"];
     browser.show(&paths).await;
@@ -205,8 +204,8 @@ async fn no_path_reaches_what_is_private() {
 
 #[tokio::test]
 async fn a_frame_that_is_too_large_closes_its_socket_and_not_the_session() {
-    let site = Site::configured("[server]\nmax_frame = \"10KiB\"\n");
-    let server = Server::start(&site.dir()).await;
+    let site = Site::configured(SETUP, "[server]\nmax_frame = \"10KiB\"\n");
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut browser = Browser::open_app(&server).await;
     browser.counts(1).await;
     browser.send_text(&format!("\"{}\"", "x".repeat(20_000))).await;
@@ -218,12 +217,12 @@ async fn a_frame_that_is_too_large_closes_its_socket_and_not_the_session() {
 
 #[tokio::test]
 async fn a_socket_that_takes_nothing_is_dropped_and_hurts_nobody() {
-    let site = Site::configured("[server]\nsend_timeout = \"1s\"\n");
+    let site = Site::configured(SETUP, "[server]\nsend_timeout = \"1s\"\n");
     // More than the kernel's buffers hold, new at every click.
     let large = "function App:large() return tostring(self.count) .. (\"x\"):rep(1000000) end\nif not";
     site.save("lua/main.lua", &MAIN.replace("if not", large));
     site.bind(&["large()"]);
-    let server = Server::start(&site.dir()).await;
+    let server = Server::start(SETUP, &site.dir()).await;
     let mut stalled = Browser::open(&server).await;
     stalled.show(&["large()"]).await;
     let mut tab = Browser::tab(&server, &stalled.session).await;
@@ -242,7 +241,7 @@ async fn a_socket_that_takes_nothing_is_dropped_and_hurts_nobody() {
         tab.counts(count).await;
         other.counts(count).await;
         assert!(clicked.elapsed() < Duration::from_secs(1), "clicks took {:?}", clicked.elapsed());
-        assert!(start.elapsed() < crate::support::DEADLINE, "it is not dropped");
+        assert!(start.elapsed() < hotloader_test_support::DEADLINE, "it is not dropped");
     }
     server.logged("a WebSocket was given up").await;
     site.edit("lua/main.lua", "first", "second");
@@ -253,8 +252,8 @@ async fn a_socket_that_takes_nothing_is_dropped_and_hurts_nobody() {
 
 #[tokio::test]
 async fn a_socket_that_is_cut_off_leaves_its_session_as_it_was() {
-    let site = Site::new();
-    let server = Server::start(&site.dir()).await;
+    let site = Site::new(SETUP);
+    let server = Server::start(SETUP, &site.dir()).await;
     let session = begin(server.addr()).await;
     for _ in 0..20 {
         // Dropped in the middle of everything.

@@ -1,8 +1,9 @@
 //! The site, the server under its limit, and what it uses.
 
+use hotloader_test_support::{server::Server, site::Site};
 use std::fs;
 
-use crate::support::{server::Server, site::Site};
+use crate::SETUP;
 
 /// All the address space that the server gets.
 pub(crate) const ADDRESS_SPACE: u64 = 1 << 30;
@@ -49,8 +50,8 @@ impl Small {
 
     /// With so many bytes of address space.
     pub(crate) async fn within(address_space: u64) -> Self {
-        let site = Site::with(&[("lua/main.lua", MAIN), ("viewdefs/App.DEFAULT.html", VIEWDEF)]);
-        let server = Server::limited(&site.dir(), address_space).await;
+        let site = Site::with(SETUP, &[("lua/main.lua", MAIN), ("viewdefs/App.DEFAULT.html", VIEWDEF)]);
+        let server = Server::limited(SETUP, &site.dir(), address_space).await;
         Self { server, _site: site }
     }
 

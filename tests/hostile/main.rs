@@ -13,20 +13,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
 mod bystander;
-#[path = "../../backends/watchman/tests/harness/mod.rs"]
-mod daemon;
 mod harness;
 mod memory;
-#[allow(dead_code, reason = "what the setups of the end-to-end tests need")]
-#[path = "../../backends/polling/tests/real/mounts.rs"]
-mod mounts;
 mod raw;
-#[allow(dead_code, reason = "the end-to-end tests use the rest")]
-#[path = "../support/mod.rs"]
-mod support;
 mod together;
 mod turns;
 
-use support::{DEADLINE, setup::Setup};
+use hotloader_test_support::setup::Setup;
 
-const SETUP: Setup = Setup::Auto;
+const SETUP: Setup = Setup::auto(env!("CARGO_BIN_EXE_lua-hotloader"));

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hotloader_test_support::DEADLINE;
 use serde_json::{Value, json};
 
 use crate::{
     bystander::{Bystander, CLICK},
     harness::Small,
     raw::{End, PING, Raw, Visitor},
-    support::DEADLINE,
 };
 
 /// What a session may make the process take, at most, in MiB: its Lua state (64), its account (16), and what

@@ -6,9 +6,8 @@ use std::{
     time::Duration,
 };
 
+use hotloader_test_support::DEADLINE;
 use serde_json::Value;
-
-use crate::support::DEADLINE;
 
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const CLOSE: u8 = 8;

@@ -15,8 +15,8 @@ use crate::{
     bystander::Bystander,
     harness::Small,
     raw::{TEXT, Visitor, head},
-    support::until,
 };
+use hotloader_test_support::until;
 
 const ATTACKERS: usize = 100;
 /// Frames that they get rid of before it is enough.

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Daemon, Site};
+use harness::{Daemon, OnDaemon, Site};
 use hotloader_backend::{BackendFailure, FailureClass, LostCause, Scope, spawn};
 use hotloader_watchman::{WatchmanBackend, probe, watched_roots};
 use rustix::process::Signal;
@@ -258,7 +258,7 @@ async fn w18_restarts_leave_no_subscription_behind() {
     }
     let begun = Instant::now();
     while subscribers() != alone {
-        assert!(begun.elapsed() < harness::DEADLINE, "{} subscriptions", subscribers());
+        assert!(begun.elapsed() < hotloader_test_support::DEADLINE, "{} subscriptions", subscribers());
         tokio::task::yield_now().await;
     }
     kept.works().await;

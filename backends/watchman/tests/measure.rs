@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Daemon, Site};
+use harness::{Daemon, OnDaemon, Site};
 
 const DIRS: usize = 1000;
 const FILES: usize = 10;

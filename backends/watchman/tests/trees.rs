@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Daemon, Site};
+use harness::{Daemon, OnDaemon, Site};
 use hotloader_backend::{LostCause, Scope, SkipCause, WatchPlan};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;

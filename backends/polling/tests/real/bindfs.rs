@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hotloader_test_support::mounts::Mount;
 use rustix::process::Signal;
 
-use crate::{Watched, is_lost, mounts::Mount, skipped};
+use crate::{Watched, is_lost, skipped};
 
 #[tokio::test]
 async fn f1_a_change_from_behind_is_seen() {

@@ -15,9 +15,8 @@ use fuser::{
     INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyOpen,
     Request,
 };
+use hotloader_test_support::mounts::told;
 use tempfile::TempDir;
-
-use crate::mounts::told;
 
 /// What a file is said to be.
 #[derive(Debug, Clone)]

@@ -1,14 +1,13 @@
 //! The backend on file systems that change from behind, lie, fail, die and hang. Each test is named after
 //! the row of the catalogue that it provokes.
 //!
-//! - `mounts`: file systems made of programs that are installed: bindfs, sshfs, ext2 on a loop device.
-//!   A test whose program is missing, or that may not mount, says so and passes; with `CI=true` it fails.
+//! - [`mounts`](hotloader_test_support::mounts): file systems made of installed programs: bindfs, sshfs, ext2
+//!   on a loop device.
 //! - `lying`: a file system of our own, which does what it is told.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
 mod lying;
-mod mounts;
 
 mod bindfs;
 mod errors;
@@ -19,13 +18,12 @@ mod stamps;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use hotloader_backend::{Armed, BackendHandle, Collected, ReportStream, Scope, WatchPlan, spawn};
 use hotloader_polling::PollingBackend;
-
-const DEADLINE: Duration = Duration::from_secs(20);
+use hotloader_test_support::DEADLINE;
 
 /// A backend at work.
 struct Watched {

@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Watched, mounts::Mount};
+use crate::Watched;
+use hotloader_test_support::mounts::Mount;
 
 /// Writes twice without a change of attributes between, and wants both to be seen.
 async fn second_of_two_writes_in_a_second_is_seen(mount: &Mount, write_to: &std::path::Path) {

@@ -12,7 +12,7 @@ use hotloader_backend::{
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use super::DEADLINE;
+use hotloader_test_support::DEADLINE;
 
 pub struct Site {
     _keep: TempDir,

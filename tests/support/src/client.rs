@@ -14,40 +14,42 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{DEADLINE, http, server::Server};
+use crate::{DEADLINE, http, server::Server};
 
-pub(crate) type Socket = WebSocketStream<TcpStream>;
+/// A WebSocket to a session.
+pub type Socket = WebSocketStream<TcpStream>;
 
 /// A tab that looks at a session.
-pub(crate) struct Browser {
-    pub(crate) session: String,
+pub struct Browser {
+    /// The id of the session.
+    pub session: String,
     socket: Socket,
     last_id: u64,
     ids: HashMap<String, u64>,
     /// The newest value of each variable.
     values: HashMap<u64, Value>,
     /// Each frame as it came: an array of messages.
-    pub(crate) frames: Vec<Vec<Value>>,
+    pub frames: Vec<Vec<Value>>,
     /// The Close that ended it.
-    pub(crate) closed: Option<CloseFrame>,
+    pub closed: Option<CloseFrame>,
 }
 
 impl Browser {
-    /// A new session, with its page, its socket, and the application's variables.
-    pub(crate) async fn open(server: &Server) -> Self {
+    /// Opens a new session, with its page, its socket, and the application's variables.
+    pub async fn open(server: &Server) -> Self {
         let session = begin(server.addr()).await;
         Self::tab(server, &session).await
     }
 
-    /// One more tab of a session.
-    pub(crate) async fn tab(server: &Server, session: &str) -> Self {
+    /// Opens one more tab of a session.
+    pub async fn tab(server: &Server, session: &str) -> Self {
         let mut browser = Self::connected(server, session).await;
         browser.send(json!([{ "type": "watch", "data": { "varId": 1 } }])).await;
         browser
     }
 
-    /// With a socket, and not a word said.
-    pub(crate) async fn connected(server: &Server, session: &str) -> Self {
+    /// Opens a socket, and says not a word.
+    pub async fn connected(server: &Server, session: &str) -> Self {
         let socket = connect(server.addr(), session, &[]).await.unwrap();
         Self {
             session: session.to_owned(),
@@ -60,24 +62,26 @@ impl Browser {
         }
     }
 
-    /// The application on [`Site::new`](crate::support::site::Site::new), all of it on the page.
-    pub(crate) async fn open_app(server: &Server) -> Self {
+    /// Opens the application on [`Site::new`](crate::site::Site::new), all of it on the page.
+    pub async fn open_app(server: &Server) -> Self {
         let mut browser = Self::open(server).await;
         browser.show(&["label()", "word()", "count"]).await;
         browser.sees("count", 0).await;
         browser
     }
 
-    pub(crate) async fn send(&mut self, batch: Value) {
+    /// Sends a batch of messages.
+    pub async fn send(&mut self, batch: Value) {
         self.send_text(&batch.to_string()).await;
     }
 
-    pub(crate) async fn send_text(&mut self, text: &str) {
+    /// Sends a frame as it is.
+    pub async fn send_text(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
     /// Makes a variable of each path, below the application.
-    pub(crate) async fn show(&mut self, paths: &[&str]) {
+    pub async fn show(&mut self, paths: &[&str]) {
         let messages: Vec<Value> = paths.iter().map(|path| self.create(path)).collect();
         self.send(json!(messages)).await;
     }
@@ -89,12 +93,13 @@ impl Browser {
         json!({ "type": "create", "data": { "id": self.last_id, "parentId": 1, "properties": { "path": path, "access": access } } })
     }
 
-    pub(crate) fn id(&self, path: &str) -> u64 {
+    /// The id of the variable that [`Browser::show`] made of the path.
+    pub fn id(&self, path: &str) -> u64 {
         self.ids[path]
     }
 
-    /// A person clicks.
-    pub(crate) async fn click(&mut self) {
+    /// Clicks the button of the application.
+    pub async fn click(&mut self) {
         let mut messages = Vec::new();
         if !self.ids.contains_key("click()") {
             messages.push(self.create("click()"));
@@ -103,44 +108,45 @@ impl Browser {
         self.send(json!({ "userEvent": true, "messages": messages })).await;
     }
 
-    pub(crate) fn value(&self, path: &str) -> &Value {
+    /// The newest value of a path; null if there is none.
+    pub fn value(&self, path: &str) -> &Value {
         self.ids.get(path).and_then(|id| self.values.get(id)).unwrap_or(&Value::Null)
     }
 
     /// Waits until the variable has the value.
-    pub(crate) async fn sees(&mut self, path: &str, value: impl Into<Value>) {
+    pub async fn sees(&mut self, path: &str, value: impl Into<Value>) {
         let value = value.into();
         self.wait_until(&format!("{path} = {value}"), |browser| *browser.value(path) == value).await;
     }
 
     /// Waits until a click has been answered: what was sent before it has been worked on.
-    pub(crate) async fn counts(&mut self, count: i64) {
+    pub async fn counts(&mut self, count: i64) {
         self.click().await;
         self.sees("count", count).await;
     }
 
     /// Waits for a message of the type that fits; one that has been there already does, too.
-    pub(crate) async fn told(&mut self, kind: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub async fn told(&mut self, kind: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let find = |browser: &Self| browser.messages(kind).find(|data| fits(data)).cloned();
         self.wait_until(&format!("a {kind} message"), |browser| find(browser).is_some()).await;
         find(self).unwrap()
     }
 
     /// Waits for the `reload` message of that status, and forgets what was there before.
-    pub(crate) async fn reload(&mut self, status: &str) -> Value {
+    pub async fn reload(&mut self, status: &str) -> Value {
         let data = self.told("reload", |data| data["status"] == status).await;
         self.frames.clear();
         data
     }
 
     /// The data of all messages of a type.
-    pub(crate) fn messages<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    pub fn messages<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         let all = self.frames.iter().flatten();
         all.filter(move |message| message["type"] == kind).map(|message| &message["data"])
     }
 
     /// Takes in frames until the condition holds.
-    pub(crate) async fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub async fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let deadline = (Instant::now() + DEADLINE).into();
         while !holds(self) {
             let next = timeout_at(deadline, self.socket.next()).await;
@@ -164,7 +170,7 @@ impl Browser {
     }
 
     /// Waits for the end of the socket; gives the code of its Close.
-    pub(crate) async fn close_code(&mut self) -> CloseCode {
+    pub async fn close_code(&mut self) -> CloseCode {
         self.wait_until("the Close", |browser| browser.closed.is_some()).await;
         self.closed.as_ref().unwrap().code
     }
@@ -194,14 +200,14 @@ impl Browser {
 }
 
 /// `GET /`: a new session's id.
-pub(crate) async fn begin(addr: SocketAddr) -> String {
+pub async fn begin(addr: SocketAddr) -> String {
     let answer = http::get(addr, "/").await;
     assert_eq!(answer.status, 307, "{answer:?}");
     answer.header("location").unwrap().trim_start_matches('/').to_owned()
 }
 
 /// The WebSocket of a session, with more headers than a browser's own.
-pub(crate) async fn connect(
+pub async fn connect(
     addr: SocketAddr,
     session: &str,
     headers: &[(&'static str, &str)],

@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::setup::Ground;
+use crate::setup::{Ground, Setup};
 
 /// An application with a counter, a word from a module, and a label to edit.
-pub(crate) const MAIN: &str = r#"local words = require "words"
+pub const MAIN: &str = r#"local words = require "words"
 local App = session:prototype("App", { count = 0 })
 function App:click() self.count = self.count + 1 end
 function App:label() return "first" end
@@ -19,30 +19,30 @@ if not session:getApp() then session:createAppVariable(App:new {}) end
 "#;
 
 /// The module, with state of its own that it builds up at run time.
-pub(crate) const WORDS: &str = r#"local M = { times = 0 }
+pub const WORDS: &str = r#"local M = { times = 0 }
 function M.word() return "alpha" end
 function M.said() M.times = M.times + 1; return M.times end
 return M
 "#;
 
 /// Binds what tests show and call of it.
-pub(crate) const VIEWDEF: &str = r#"<template><p ui-value="label()"></p>
+pub const VIEWDEF: &str = r#"<template><p ui-value="label()"></p>
 <p ui-attr-title="word()"></p><b ui-attr-title="count?access=rw" ui-event-dblclick="click()"></b></template>
 "#;
 
 /// For tests whose saves have to be one batch: a busy machine may keep a test from its second save for longer
 /// than the usual `quiet`.
-pub(crate) const PATIENT: &str = "[watch]\nquiet = \"500ms\"\n";
+pub const PATIENT: &str = "[watch]\nquiet = \"500ms\"\n";
 
 /// A temporary site. A second directory beside it, [`outside`](Self::outside), is not part of it.
-pub(crate) struct Site {
+pub struct Site {
     ground: Ground,
 }
 
 impl Site {
-    /// A site with these files and nothing else.
-    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
-        let site = Self { ground: Ground::new() };
+    /// Makes a site with these files and nothing else.
+    pub fn with(setup: Setup, files: &[(&str, &str)]) -> Self {
+        let site = Self { ground: Ground::new(setup) };
         fs::create_dir_all(site.path("")).unwrap();
         fs::create_dir_all(site.outside("")).unwrap();
         for (name, text) in files {
@@ -51,44 +51,42 @@ impl Site {
         site
     }
 
-    /// The application above, without any configuration.
-    pub(crate) fn new() -> Self {
-        Self::with(&[
-            ("lua/main.lua", MAIN),
-            ("lua/words.lua", WORDS),
-            ("viewdefs/App.DEFAULT.html", VIEWDEF),
-        ])
+    /// Makes a site of [`MAIN`], [`WORDS`] and [`VIEWDEF`], without any configuration.
+    pub fn new(setup: Setup) -> Self {
+        let files =
+            [("lua/main.lua", MAIN), ("lua/words.lua", WORDS), ("viewdefs/App.DEFAULT.html", VIEWDEF)];
+        Self::with(setup, &files)
     }
 
-    /// The same with a configuration file.
-    pub(crate) fn configured(config: &str) -> Self {
-        let site = Self::new();
+    /// Adds a configuration file to what [`Site::new`] makes.
+    pub fn configured(setup: Setup, config: &str) -> Self {
+        let site = Self::new(setup);
         site.save("config/config.toml", config);
         site
     }
 
     /// Where the server finds it.
-    pub(crate) fn dir(&self) -> PathBuf {
+    pub fn dir(&self) -> PathBuf {
         self.ground.in_front(&self.path(""))
     }
 
     /// A file of the site, to be written.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.ground.back.join("site").join(name)
     }
 
     /// A file that is not in the site, for links to lead to.
-    pub(crate) fn outside(&self, name: &str) -> PathBuf {
+    pub fn outside(&self, name: &str) -> PathBuf {
         self.ground.back.join("outside").join(name)
     }
 
     /// Writes into the file that is there, as most editors do; makes directories on the way.
-    pub(crate) fn save(&self, name: &str, text: &str) {
+    pub fn save(&self, name: &str, text: &str) {
         write(&self.path(name), text);
     }
 
     /// Lets browsers show and write more paths of the application.
-    pub(crate) fn bind(&self, paths: &[&str]) {
+    pub fn bind(&self, paths: &[&str]) {
         let bound: String =
             paths.iter().map(|path| format!("<i ui-attr-title=\"{path}?access=rw\"></i>")).collect();
         self.save(
@@ -97,13 +95,13 @@ impl Site {
         );
     }
 
-    /// The same outside of the site.
-    pub(crate) fn save_outside(&self, name: &str, text: &str) {
+    /// Writes a file that is not in the site.
+    pub fn save_outside(&self, name: &str, text: &str) {
         write(&self.outside(name), text);
     }
 
     /// Puts a new file in the place of the old one, as careful editors do.
-    pub(crate) fn save_atomically(&self, name: &str, text: &str) {
+    pub fn save_atomically(&self, name: &str, text: &str) {
         let path = self.path(name);
         let fresh = path.with_extension("tmp");
         fs::write(&fresh, text).unwrap();
@@ -111,17 +109,19 @@ impl Site {
     }
 
     /// Replaces one text by another in a file, and saves it.
-    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
         let text = self.read(name);
         assert!(text.contains(from), "{name} has no {from:?}");
         self.save(name, &text.replace(from, to));
     }
 
-    pub(crate) fn read(&self, name: &str) -> String {
+    /// The text of a file.
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    pub(crate) fn delete(&self, name: &str) {
+    /// Removes a file, or a directory with all that is in it.
+    pub fn delete(&self, name: &str) {
         let path = self.path(name);
         let gone = if path.is_dir() && !path.is_symlink() {
             fs::remove_dir_all(path)
@@ -131,14 +131,15 @@ impl Site {
         gone.unwrap();
     }
 
-    pub(crate) fn link(&self, name: &str, target: &Path) {
+    /// Makes a link to a path that a test writes at.
+    pub fn link(&self, name: &str, target: &Path) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         symlink(self.ground.in_front(target), path).unwrap();
     }
 
     /// Lets a link lead elsewhere, in one step.
-    pub(crate) fn retarget(&self, name: &str, target: &Path) {
+    pub fn retarget(&self, name: &str, target: &Path) {
         let path = self.path(name);
         let fresh = path.with_extension("tmp");
         symlink(self.ground.in_front(target), &fresh).unwrap();
@@ -146,7 +147,7 @@ impl Site {
     }
 
     /// Copies a directory of this checkout into the site.
-    pub(crate) fn copy(&self, from: &Path, name: &str) {
+    pub fn copy(&self, from: &Path, name: &str) {
         copy(from, &self.path(name)).unwrap();
     }
 }

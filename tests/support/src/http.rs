@@ -12,13 +12,17 @@ use tokio::{
     time::timeout,
 };
 
-use super::DEADLINE;
+use crate::DEADLINE;
 
+/// What a server has answered.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
+pub struct Answer {
+    /// The status code; 0 if there was none.
+    pub status: u16,
+    /// The first line and the headers.
+    pub head: String,
+    /// What follows the headers, as it came.
+    pub body: String,
 }
 
 impl Answer {
@@ -33,28 +37,25 @@ impl Answer {
         })
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    /// The value of the first header of that name.
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 }
 
-pub(crate) async fn get(addr: SocketAddr, path: &str) -> Answer {
+/// Asks for a path.
+pub async fn get(addr: SocketAddr, path: &str) -> Answer {
     get_with(addr, path, &[]).await
 }
 
-/// With these headers, of which `Host` replaces the real one.
-pub(crate) async fn get_with(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+/// Asks for a path with these headers, of which `Host` replaces the real one.
+pub async fn get_with(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
     ask(addr, "GET", path, headers, "").await
 }
 
-pub(crate) async fn ask(
-    addr: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Answer {
+/// Sends one request. The connection ends with it.
+pub async fn ask(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
         request += &format!("Host: {addr}\r\n");
@@ -89,7 +90,7 @@ pub(crate) async fn ask(
 static JAR: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// What that browser sends with a request for this address.
-pub(crate) fn cookies(path: &str) -> String {
+pub fn cookies(path: &str) -> String {
     let jar = JAR.lock().unwrap_or_else(PoisonError::into_inner);
     let fitting = jar.iter().filter(|(below, _)| path.starts_with(below)).map(|(_, cookie)| cookie.as_str());
     fitting.collect::<Vec<_>>().join("; ")

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::DEADLINE;
 
 /// `front`, on which something is mounted that shows `back`.
-pub(crate) struct Mount {
+pub struct Mount {
     keep: TempDir,
     servers: Vec<Child>,
 }
@@ -32,21 +32,22 @@ impl Mount {
         mount
     }
 
-    /// By bindfs, which keeps no attributes.
-    pub(crate) fn bindfs() -> Option<Self> {
+    /// Mounts by bindfs, which keeps no attributes.
+    pub fn bindfs() -> Option<Self> {
         let mut mount = Self::new();
         let is_mounted = mount.mount_bindfs("attr_timeout=0,entry_timeout=0");
         told(is_mounted, "bindfs").then_some(mount)
     }
 
-    pub(crate) fn mount_bindfs(&mut self, options: &str) -> bool {
+    /// Mounts by bindfs with these options. `false` where that cannot be.
+    pub fn mount_bindfs(&mut self, options: &str) -> bool {
         let mut command = Command::new("bindfs");
         command.args(["-f", "-o", options]).arg(self.back()).arg(self.front());
         self.serve(&mut command)
     }
 
-    /// By sshfs, without a network: it talks to the server of sftp through a pair of sockets.
-    pub(crate) fn sshfs(options: &str) -> Option<Self> {
+    /// Mounts by sshfs, without a network: it talks to the server of sftp through a pair of sockets.
+    pub fn sshfs(options: &str) -> Option<Self> {
         let mut mount = Self::new();
         let (server, client) = UnixStream::pair().unwrap();
         let both = |end: UnixStream| {
@@ -67,8 +68,8 @@ impl Mount {
         told(is_mounted, "sshfs with sftp-server").then_some(mount)
     }
 
-    /// ext2 with inodes of 128 bytes, whose time stamps are whole seconds.
-    pub(crate) fn ext2() -> Option<Self> {
+    /// Mounts ext2 with inodes of 128 bytes, whose time stamps are whole seconds.
+    pub fn ext2() -> Option<Self> {
         let mount = Self::new();
         let image = mount.keep.path().join("image");
         fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
@@ -77,16 +78,18 @@ impl Mount {
         told(is_mounted, "ext2 on a loop device").then_some(mount)
     }
 
-    pub(crate) fn back(&self) -> PathBuf {
+    /// What is behind the mount.
+    pub fn back(&self) -> PathBuf {
         self.keep.path().join("back")
     }
 
-    /// As it is called in a plan.
-    pub(crate) fn front(&self) -> PathBuf {
+    /// The mount, as it is called in a plan.
+    pub fn front(&self) -> PathBuf {
         self.above().join("front")
     }
 
-    pub(crate) fn above(&self) -> PathBuf {
+    /// The directory that both are in.
+    pub fn above(&self) -> PathBuf {
         fs::canonicalize(self.keep.path()).unwrap()
     }
 
@@ -109,17 +112,18 @@ impl Mount {
         is_mounted
     }
 
-    /// To the one who serves the mount.
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends a signal to the process that serves the mount.
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(self.servers.last().unwrap()), signal).unwrap();
     }
 
-    /// Until it gets SIGCONT.
-    pub(crate) fn suspend(&self) {
+    /// Stops that process until it gets SIGCONT.
+    pub fn suspend(&self) {
         hotloader_conformance::suspend(self.servers.last().unwrap());
     }
 
-    pub(crate) fn kill(&mut self) {
+    /// Ends all that serve.
+    pub fn kill(&mut self) {
         for mut server in self.servers.drain(..) {
             // A stopped one dies of this as well.
             let _ = server.kill();
@@ -127,7 +131,8 @@ impl Mount {
         }
     }
 
-    pub(crate) fn unmount(&self) {
+    /// Unmounts, also what does not answer.
+    pub fn unmount(&self) {
         // It may not be mounted any more.
         let _ = run(Command::new("umount").args(["-l"]).arg(self.front()))
             || run(Command::new("fusermount3").args(["-q", "-u", "-z"]).arg(self.front()));
@@ -147,7 +152,7 @@ fn run(command: &mut Command) -> bool {
 }
 
 /// Says aloud that a test proves nothing here.
-pub(crate) fn told(is_mounted: bool, what: &str) -> bool {
+pub fn told(is_mounted: bool, what: &str) -> bool {
     if !is_mounted {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{what} cannot be mounted");
         eprintln!("SKIPPED: {what} cannot be mounted here");

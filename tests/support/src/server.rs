@@ -12,10 +12,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{sync::watch, time::timeout};
 
-use super::{DEADLINE, setup::Equipment, until};
+use crate::{
+    DEADLINE,
+    setup::{Equipment, Setup},
+    until,
+};
 
 /// A running server; the test's end is its end.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
     addr: SocketAddr,
     stdout: watch::Receiver<String>,
@@ -24,15 +28,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// On `site`, with hot loading, on a free port.
-    pub(crate) async fn start(site: &Path) -> Self {
-        Self::with(site, &["--hotload"]).await
+    /// Starts it on `site`, with hot loading, on a free port.
+    pub async fn start(setup: Setup, site: &Path) -> Self {
+        Self::with(setup, site, &["--hotload"]).await
     }
 
-    /// With these flags, on a free port unless they say another.
-    pub(crate) async fn with(site: &Path, flags: &[&str]) -> Self {
-        let equipment = Equipment::new();
-        let mut command = program();
+    /// Starts it with these flags, on a free port unless they say another.
+    pub async fn with(setup: Setup, site: &Path, flags: &[&str]) -> Self {
+        let equipment = Equipment::new(setup);
+        let mut command = setup.command();
         command.args(["serve", "--dir"]).arg(site).args(flags);
         command.envs(equipment.variables.iter().map(|(name, value)| (name, value)));
         if !flags.contains(&"--port") {
@@ -46,9 +50,9 @@ impl Server {
         server
     }
 
-    /// Without hot loading, in so many bytes of address space.
-    pub(crate) async fn limited(site: &Path, address_space: u64) -> Self {
-        let program = program();
+    /// Starts it without hot loading, in so many bytes of address space.
+    pub async fn limited(setup: Setup, site: &Path, address_space: u64) -> Self {
+        let program = setup.command();
         let mut command = Command::new("prlimit");
         command.arg(format!("--as={address_space}")).arg(program.get_program());
         for (name, value) in program.get_envs() {
@@ -61,8 +65,8 @@ impl Server {
         Self::run(command).await
     }
 
-    /// Any command that comes to listening.
-    pub(crate) async fn run(mut command: Command) -> Self {
+    /// Runs any command that comes to listening.
+    pub async fn run(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = follow(child.stdout.take().unwrap());
         let mut said = stdout.clone();
@@ -82,45 +86,50 @@ impl Server {
         Self { child, addr, stdout, log, _equipment: None }
     }
 
-    /// Of the process.
-    pub(crate) fn id(&self) -> u32 {
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Its address for a browser, without a slash at the end.
+    pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    pub(crate) fn stdout(&self) -> String {
+    /// All it has printed.
+    pub fn stdout(&self) -> String {
         self.stdout.borrow().clone()
     }
 
-    pub(crate) fn log(&self) -> String {
+    /// All it has logged.
+    pub fn log(&self) -> String {
         self.log.borrow().clone()
     }
 
     /// Waits until the log has this text.
-    pub(crate) async fn logged(&self, text: &str) {
+    pub async fn logged(&self, text: &str) {
         let mut log = self.log.clone();
         let found = timeout(DEADLINE, log.wait_for(|log| log.contains(text))).await;
         assert!(matches!(found, Ok(Ok(_))), "waited {DEADLINE:?} for {text:?} in the log:\n{}", self.log());
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Until it gets SIGCONT.
-    pub(crate) fn suspend(&self) {
+    /// Stops the process until it gets SIGCONT.
+    pub fn suspend(&self) {
         hotloader_conformance::suspend(&self.child);
     }
 
-    /// Waits for its end; gives how long that took, too.
-    pub(crate) async fn ended(&mut self) -> (ExitStatus, Duration) {
+    /// Waits for its end, and measures how long that takes.
+    pub async fn ended(&mut self) -> (ExitStatus, Duration) {
         let start = Instant::now();
         let status = until("the server to end", async || self.child.try_wait().unwrap()).await;
         (status, start.elapsed())
@@ -143,18 +152,6 @@ impl Drop for Server {
             eprintln!("--- log of the server\n{}---", self.log());
         }
     }
-}
-
-/// The program, out of reach of the environment of whoever runs the tests.
-pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lua-hotloader"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("HOTLOADER_") || name == "RUST_LOG" {
-            command.env_remove(name);
-        }
-    }
-    command.stdin(Stdio::null());
-    command
 }
 
 /// Everything the pipe has said so far. A thread reads it, so that the program never waits for us.

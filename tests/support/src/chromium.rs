@@ -14,12 +14,13 @@ use fantoccini::{
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
-use crate::support::{http, server::Server, until};
+use crate::{http, server::Server, until};
 
 /// A browser of one test. The driver ends with the test, and the browser with it.
-pub(crate) struct Chromium {
+pub struct Chromium {
     driver: Driver,
-    pub(crate) client: Client,
+    /// Whatever else WebDriver can do.
+    pub client: Client,
 }
 
 struct Driver {
@@ -53,7 +54,7 @@ impl Drop for Driver {
 
 impl Chromium {
     /// `None` where there is none, said aloud; with CI=true that is a failure.
-    pub(crate) async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let Some(driver) = Driver::start() else {
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "chromedriver is missing");
             eprintln!("SKIPPED: chromedriver is missing (Debian package chromium-driver)");
@@ -81,35 +82,35 @@ impl Chromium {
         Some(Self { driver, client })
     }
 
-    /// A page that is not a session's.
-    pub(crate) async fn open_at(&self, url: &str) {
+    /// Opens a page that is not a session's.
+    pub async fn open_at(&self, url: &str) {
         self.client.goto(url).await.unwrap();
     }
 
-    /// The page of a new session.
-    pub(crate) async fn open(&self, server: &Server) {
+    /// Opens the page of a new session.
+    pub async fn open(&self, server: &Server) {
         self.client.goto(&server.url()).await.unwrap();
         self.run("window.marker = 'never reloaded'").await;
     }
 
     /// Runs the body of a function in the page.
-    pub(crate) async fn run(&self, script: &str) -> Value {
+    pub async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
     /// Waits for the element: a page that was opened just now may not have drawn it yet.
-    pub(crate) async fn find(&self, css: &str) -> Element {
+    pub async fn find(&self, css: &str) -> Element {
         until(css, async || self.client.find(Locator::Css(css)).await.ok()).await
     }
 
     /// Waits until the element is there and takes a click: what is drawn anew in between is looked for again.
-    pub(crate) async fn click(&self, css: &str) {
+    pub async fn click(&self, css: &str) {
         let what = format!("{css} to be clicked");
         until(&what, async || self.client.find(Locator::Css(css)).await.ok()?.click().await.ok()).await;
     }
 
     /// Waits until the function's body gives this.
-    pub(crate) async fn gives(&self, script: &str, expected: impl Into<Value>) {
+    pub async fn gives(&self, script: &str, expected: impl Into<Value>) {
         let expected = expected.into();
         let mut last = Value::Null;
         let what = format!("{script} to give {expected}");
@@ -121,12 +122,12 @@ impl Chromium {
     }
 
     /// Waits until the element shows the text.
-    pub(crate) async fn shows(&self, css: &str, text: &str) {
+    pub async fn shows(&self, css: &str, text: &str) {
         self.gives(&format!("return document.querySelector('{css}')?.textContent"), text).await;
     }
 
     /// Waits until the overlay says all of that; without words, until it is gone.
-    pub(crate) async fn overlay(&self, words: &[&str]) {
+    pub async fn overlay(&self, words: &[&str]) {
         let text = "return document.querySelector('ui-overlay').shadowRoot.querySelector('section')?.textContent ?? ''";
         until(&format!("an overlay with {words:?}"), async || {
             let text = self.run(text).await;
@@ -139,7 +140,7 @@ impl Chromium {
     }
 
     /// Puts the focus into a field, with the caret at its end, unless it is there.
-    pub(crate) async fn click_if_not_focused(&self, css: &str) {
+    pub async fn click_if_not_focused(&self, css: &str) {
         self.find(css).await;
         self.run(&format!(
             "const e = document.querySelector('{css}');
@@ -149,7 +150,7 @@ impl Chromium {
     }
 
     /// Presses a key, wherever the focus is.
-    pub(crate) async fn press(&self, character: char) {
+    pub async fn press(&self, character: char) {
         let keys = KeyActions::new("keyboard".into())
             .then(KeyAction::Down { value: character })
             .then(KeyAction::Up { value: character });
@@ -157,7 +158,7 @@ impl Chromium {
     }
 
     /// The page is the one that was opened, and its console has no errors. Ends the browser.
-    pub(crate) async fn ends_well(self) {
+    pub async fn ends_well(self) {
         assert_eq!(self.run("return window.marker").await, "never reloaded");
         let errors = self.errors().await;
         assert!(errors.is_empty(), "the console: {errors:?}");
@@ -165,15 +166,14 @@ impl Chromium {
     }
 
     /// What the console complains about.
-    pub(crate) async fn errors(&self) -> Vec<String> {
+    pub async fn errors(&self) -> Vec<String> {
         let entries = self.ask_driver("se/log", json!({ "type": "browser" })).await;
         let entries = entries.as_array().unwrap().iter();
         entries.filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// A command of Chromium's own protocol.
-    #[allow(dead_code, reason = "each program that drives a browser has its own needs")]
-    pub(crate) async fn command(&self, name: &str, params: Value) -> Value {
+    /// Gives a command of Chromium's own protocol.
+    pub async fn command(&self, name: &str, params: Value) -> Value {
         self.ask_driver("goog/cdp/execute", json!({ "cmd": name, "params": params })).await
     }
 
@@ -186,7 +186,8 @@ impl Chromium {
         serde_json::from_str::<Value>(&answer.body).unwrap()["value"].take()
     }
 
-    pub(crate) async fn end(self) {
+    /// Ends the browser.
+    pub async fn end(self) {
         self.client.close().await.unwrap();
     }
 }
