@@ -11,10 +11,11 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    backends::{Health, Registry, UnknownBackend},
+    backends::{Health, Registry, Standing, UnknownBackend},
+    change::ChangeSet,
     reconcile::LinkView,
 };
 use crate::config::{AUTO, WatchConfig};
@@ -71,6 +72,16 @@ pub(super) enum Command {
     Barrier(oneshot::Sender<Result<(), WatchError>>),
     /// Look at everything again.
     Rescan,
+}
+
+/// The watcher's ends of the channels, and what stops it.
+pub(super) struct Ends {
+    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) changes: mpsc::Sender<ChangeSet>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) links: watch::Sender<Arc<LinkView>>,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) stop: CancellationToken,
 }
 
 impl WatchHandle {

@@ -1,131 +1,145 @@
-//! Having the reconciler look at the disk, on a thread that may wait for it, and what it finds watched.
+//! Having the reconciler look at the disk, on a thread that may wait for it.
+//!
+//! A call into a file system whose server stopped answering may never return, and nothing can end it. It must not go
+//! unnoticed, and must not keep the watcher from stopping.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Duration;
 
-use hotloader_backend::{HintSet, WatchPlan};
-use tokio::task::{JoinHandle, spawn_blocking};
-
-use super::{
-    reconcile::{LinkView, Look, Looked, Reconciler},
-    settle::Calm,
-    stall::finished,
-    watcher::{End, Watcher},
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinHandle, spawn_blocking},
+    time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
-impl Watcher {
-    /// Has the reconciler do something at the places that are held.
-    pub(super) async fn at_held<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Reconciler, &HintSet) -> T + Send + 'static,
-    ) -> Result<T, End> {
-        let hints = self.settle.held().cloned().unwrap_or_default();
-        self.on_disk(move |reconciler| work(reconciler, &hints)).await
+use super::{backends::Health, reconcile::Reconciler, state::End};
+
+/// The reconciler, and what is needed to wait for it.
+pub(super) struct Looking {
+    /// `None` only while a thread has it.
+    reconciler: Option<Box<Reconciler>>,
+    /// A look that takes longer is told of.
+    patience: Duration,
+    health: watch::Sender<Health>,
+    stop: CancellationToken,
+}
+
+/// The reconciler at work.
+pub(super) struct Job<T>(JoinHandle<(Box<Reconciler>, T)>);
+
+impl Looking {
+    pub(super) fn new(
+        reconciler: Reconciler,
+        patience: Duration,
+        health: watch::Sender<Health>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { reconciler: Some(Box::new(reconciler)), patience, health, stop }
     }
 
-    /// Has the reconciler do something that asks the disk.
-    pub(super) async fn on_disk<T: Send + 'static>(
+    /// Goes on with another reconciler.
+    pub(super) fn begin_anew(&mut self, reconciler: Reconciler) {
+        self.reconciler = Some(Box::new(reconciler));
+    }
+
+    /// For what asks no disk.
+    pub(super) fn reconciler(&mut self) -> Option<&mut Reconciler> {
+        self.reconciler.as_deref_mut()
+    }
+
+    /// Has the reconciler do something that asks the disk, and waits for it.
+    pub(super) async fn run<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Reconciler) -> T + Send + 'static,
     ) -> Result<T, End> {
+        let job = self.start(work)?;
+        self.finish(job).await
+    }
+
+    /// Has the reconciler begin something. Until it is [finished](Self::finish) it does nothing else.
+    pub(super) fn start<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Reconciler) -> T + Send + 'static,
+    ) -> Result<Job<T>, End> {
         let Some(mut reconciler) = self.reconciler.take() else { return Err(End::Panicked) };
-        let job = spawn_blocking(move || {
+        Ok(Job(spawn_blocking(move || {
             let result = work(&mut reconciler);
             (reconciler, result)
-        });
-        let (reconciler, result) = self.finished(job).await?;
+        })))
+    }
+
+    pub(super) async fn finish<T>(&mut self, job: Job<T>) -> Result<T, End> {
+        let done = finished(job.0, self.patience, &self.health, &self.stop).await;
+        let (reconciler, result) = done.ok_or(End::Stopped)?.map_err(|_| End::Panicked)?;
         self.reconciler = Some(reconciler);
         Ok(result)
     }
+}
 
-    async fn finished<T>(&mut self, job: JoinHandle<T>) -> Result<T, End> {
-        let done =
-            finished(job, self.make_supervisor.patience.look, &self.ends.health, &self.ends.stop).await;
-        done.ok_or(End::Stopped)?.map_err(|_| End::Panicked)
-    }
-
-    /// Looks until there is nothing that is listed but not watched.
-    pub(super) async fn look(&mut self, hints: &HintSet, calm: Calm) -> Result<Looked, End> {
-        let mut hints = hints.clone();
-        loop {
-            let Some(mut reconciler) = self.reconciler.take() else { return Err(End::Panicked) };
-            let watched = self.plan.dirs.clone();
-            let job = spawn_blocking(move || {
-                let look = reconciler.look_when_calm(&hints, &watched, calm, Instant::now());
-                (reconciler, look)
-            });
-            let (reconciler, look) = self.finished(job).await?;
-            let links = || reconciler.links();
-            match look {
-                Look::Arm => {
-                    let links = links();
-                    self.arm(reconciler, links).await?;
-                    // What was listed too early is known to the reconciler.
-                    hints = HintSet::new();
-                }
-                Look::Early(rest) => {
-                    self.reconciler = Some(reconciler);
-                    return Ok(Looked::Early(rest));
-                }
-                Look::Done(outcome) => {
-                    let links = outcome.walked.then(links);
-                    self.reconciler = Some(reconciler);
-                    if let Some(links) = links {
-                        self.update_symlink_watches(links).await?;
-                    }
-                    for (path, at) in &outcome.rechecks {
-                        self.settle.recheck(path.clone(), *at);
-                    }
-                    return Ok(Looked::Done(outcome));
-                }
-            }
+/// Waits for a look. After `patience` it is told that one waits; `None` if the watcher is to stop, and then
+/// the look is left to itself.
+async fn finished<T>(
+    mut look: JoinHandle<T>,
+    patience: Duration,
+    health: &watch::Sender<Health>,
+    stop: &CancellationToken,
+) -> Option<Result<T, JoinError>> {
+    let looking = async {
+        if let Ok(done) = timeout(patience, &mut look).await {
+            return done;
         }
-    }
-
-    /// Has the backend watch what was found, while the reconciler does what does not depend on it.
-    async fn arm(&mut self, mut reconciler: Box<Reconciler>, links: LinkView) -> Result<(), End> {
-        let job = spawn_blocking(move || {
-            reconciler.prepare();
-            reconciler
+        let why = "a look at the disk does not come to an end (a file system that hangs? `lua-hotloader doctor` \
+                   names them); no change is seen until it does";
+        tracing::error!(target: "watch", seconds = patience.as_secs(), "{why}");
+        let before = health.borrow().clone();
+        health.send_modify(|health| {
+            health.armed = false;
+            health.trouble = Some(why.to_owned());
         });
-        let armed = self.update_symlink_watches(links).await;
-        self.reconciler = Some(self.finished(job).await?);
-        armed
+        let done = look.await;
+        tracing::info!(target: "watch", "the look at the disk has ended");
+        health.send_modify(|health| (health.armed, health.trouble) = (before.armed, before.trouble));
+        done
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        done = looking => Some(done),
     }
+}
 
-    /// Publishes the links, and has the backend watch what they need; waits until it does if there is
-    /// anything new.
-    async fn update_symlink_watches(&mut self, links: LinkView) -> Result<(), End> {
-        let grown = !links.watched_dirs.is_subset(&self.plan.dirs);
-        let same = links.watched_dirs == self.plan.dirs && links.trees == self.plan.trees;
-        let (dirs, trees) = (links.watched_dirs.clone(), links.trees.clone());
-        self.ends.links.send_if_modified(|known| {
-            let modified = **known != links;
-            if modified {
-                *known = Arc::new(links);
-            }
-            modified
-        });
-        if !same {
-            self.plan = WatchPlan { revision: self.plan.revision + 1, dirs, trees };
-            self.backend.set_plan(self.plan.clone());
-        }
-        if grown { self.armed().await } else { Ok(()) }
-    }
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
 
-    pub(super) async fn armed(&mut self) -> Result<(), End> {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.ends.stop.cancelled() => return Err(End::Stopped),
-                failure = self.backend.failed() => return Err(End::Failed(failure)),
-                Some(collected) = self.reports.next() => {
-                    let armed = collected.armed.as_ref().is_some_and(|armed| armed.revision >= self.plan.revision);
-                    self.take_in(collected);
-                    if armed {
-                        return Ok(());
-                    }
-                }
-            }
-        }
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_look_that_hangs_is_told_until_it_ends_and_does_not_hold_up_a_stop() {
+        let (health, mut seen) = watch::channel(Health { armed: true, ..Health::default() });
+        let stop = CancellationToken::new();
+        let patience = Duration::from_millis(20);
+        let (end, ended) = mpsc::channel::<u8>();
+        let look = finished(spawn_blocking(move || ended.recv().unwrap()), patience, &health, &stop);
+        let watching = async {
+            let told = seen.wait_for(|health| !health.armed);
+            let told = timeout(DEADLINE, told).await.expect("nobody is told").unwrap();
+            assert!(told.trouble.as_ref().is_some_and(|why| why.contains("hangs")));
+            drop(told);
+            end.send(7).unwrap();
+        };
+        let (done, ()) = tokio::join!(look, watching);
+        assert_eq!(done.unwrap().unwrap(), 7);
+        assert!(seen.borrow().armed && seen.borrow().trouble.is_none());
+
+        let (end, ended) = mpsc::channel::<u8>();
+        stop.cancel();
+        let look = finished(spawn_blocking(move || ended.recv().unwrap()), patience, &health, &stop);
+        assert!(timeout(DEADLINE, look).await.expect("the stop waits for it").is_none());
+        end.send(0).unwrap();
     }
 }

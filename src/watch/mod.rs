@@ -4,8 +4,8 @@
 //! is done with stands in three wings, each of which says on its first page what others may touch.
 //!
 //! - `start`: [`start`] and [`scan_once`]. `handle`: the other end of a running watcher, [`WatchHandle`].
-//! - `watcher`: the task that leads a change through all this. `looking`: its looks at the disk; `stall`: when one
-//!   does not come to an end.
+//! - `task`: leads a change through all this. `state`: what it is doing. `looking`: its looks at the disk.
+//!   `watches`: the backends, and what they were told. `exact`: its clock.
 //! - `settle`: the debounce. `change`: what comes out.
 //! - `backends`: which there are, who watches what, and how they are.
 //! - `disk`: what is asked of the disk, and how.
@@ -14,15 +14,17 @@
 mod backends;
 mod change;
 mod disk;
+mod exact;
 mod handle;
 mod looking;
 mod reconcile;
 mod settle;
-mod stall;
 mod start;
+mod state;
+mod task;
 #[cfg(test)]
 mod tests;
-mod watcher;
+mod watches;
 
 pub use backends::{
     BackendHealth, BackendState, Choice, Health, POLLING, Registry, UnknownBackend, WATCHMAN, automatic,

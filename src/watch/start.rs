@@ -12,11 +12,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backends::{Health, Patience, Registry, Standing},
+    backends::{Health, Patience, Registry, Standing, SupervisorMaker},
     change::{ChangeSet, Root, Timing},
-    handle::{WatchError, WatchHandle, absolute, absolute_path},
+    handle::{Ends, WatchError, WatchHandle, absolute, absolute_path},
     reconcile::scan,
-    watcher::{End, Ends, SupervisorMaker, Watcher},
+    state::End,
+    task::Watcher,
 };
 use crate::config::{AUTO, WatchConfig};
 
@@ -56,7 +57,7 @@ pub(super) async fn start_with(
     let stop = CancellationToken::new();
     let make_supervisor = SupervisorMaker::new(registry.clone(), settings, standing_sender, patience);
     let ends = Ends { standing, changes, commands: command_inbox, links, health, stop: stop.clone() };
-    let mut watcher = Watcher::new(make_supervisor, roots, ends);
+    let mut watcher = Watcher::new(make_supervisor, roots, patience, ends);
     if let Err(end) = watcher.begin(begun).await {
         watcher.stop().await;
         return Err(match end {

@@ -24,6 +24,16 @@ pub struct Health {
     pub unfinished: Vec<PathBuf>,
 }
 
+/// What the supervisor tells the watcher beside reports.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    /// Every wanted directory is watched by a backend that answers.
+    pub(crate) covered: bool,
+    /// What is in the way of that.
+    pub(crate) trouble: Option<String>,
+    pub(crate) backends: Vec<BackendHealth>,
+}
+
 /// How one backend is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackendHealth {
@@ -81,6 +91,14 @@ impl BackendState {
 }
 
 impl Health {
+    /// Takes over how the backends are.
+    pub(crate) fn take(&mut self, standing: Standing) {
+        let Standing { covered, trouble, backends } = standing;
+        let last_barrier = backends.iter().filter_map(|backend| backend.barrier).map(|(at, _)| at).max();
+        self.last_barrier = self.last_barrier.max(last_barrier);
+        (self.armed, self.trouble, self.backends) = (covered, trouble, backends);
+    }
+
     /// Which backends watch, and why, in one line: `notify (12 directories; ext4: …)`.
     pub fn summary(&self) -> String {
         let at_work = self.backends.iter().filter(|backend| backend.dirs > 0);

@@ -1,6 +1,6 @@
 //! The backends: which there are, which of them watches a directory, and one backend made of all of them.
 //!
-//! To the watcher the [`Supervisor`] is a backend like any other, with one addition, its [`Standing`]. What a
+//! To the watcher the supervisor is a backend like any other, with one addition, its [`Standing`], and [`SupervisorMaker`] starts it. What a
 //! backend is, and what it promises, is in the crate `hotloader_backend`. Beside the supervisor, others may use the
 //! [`Registry`], the rule of `auto` ([`automatic`]) and what is told of how backends are ([`Health`]).
 //!
@@ -21,7 +21,10 @@ mod supervisor;
 mod targets;
 
 pub use choice::{Choice, automatic, is_asked_for};
+pub(super) use health::Standing;
 pub use health::{BackendHealth, BackendState, Health};
 pub(super) use patience::Patience;
 pub use registry::{POLLING, Registry, UnknownBackend, WATCHMAN};
-pub(super) use supervisor::{Standing, Supervisor};
+#[cfg(test)]
+pub(super) use supervisor::Supervisor;
+pub(super) use supervisor::SupervisorMaker;

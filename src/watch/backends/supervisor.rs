@@ -19,8 +19,8 @@ use std::{
 
 use futures_util::future::select_all;
 use hotloader_backend::{
-    Armed, BackendFailure, BackendInputs, BarrierRequest, FailureClass, FileWatchBackend, LostCause, Report,
-    Scope,
+    Armed, BackendFailure, BackendHandle, BackendInputs, BarrierRequest, FailureClass, FileWatchBackend,
+    LostCause, Report, ReportStream, Scope, spawn,
 };
 use hotloader_disk::MountTable;
 use tokio::{
@@ -31,7 +31,7 @@ use tokio::{
 use super::{
     choice::choices,
     handover::{Coverage, News},
-    health::{BackendHealth, BackendState},
+    health::{BackendHealth, BackendState, Standing},
     lane::{Lane, LaneEvent},
     patience::Patience,
     questions::{Answer, Purpose, Questions, Unanswered},
@@ -39,16 +39,6 @@ use super::{
     targets::{Target, distinct},
 };
 use crate::config::WatchConfig;
-
-/// What the supervisor tells the watcher beside reports.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
-    /// Every wanted directory is watched by a backend that answers.
-    pub(crate) covered: bool,
-    /// What is in the way of that.
-    pub(crate) trouble: Option<String>,
-    pub(crate) backends: Vec<BackendHealth>,
-}
 
 /// The backend made of backends.
 pub(crate) struct Supervisor {
@@ -447,5 +437,35 @@ impl Supervisor {
         let covered = self.coverage.is_complete() && silent.is_none();
         let trouble = silent.or_else(|| self.coverage.trouble().cloned());
         self.standing.send_replace(Standing { covered, trouble, backends });
+    }
+}
+
+/// Makes the supervisor, again if it ever panics.
+pub(crate) struct SupervisorMaker {
+    registry: Registry,
+    settings: watch::Receiver<Arc<WatchConfig>>,
+    standing: watch::Sender<Standing>,
+    pub(crate) patience: Patience,
+}
+
+impl SupervisorMaker {
+    /// The settings that are in force.
+    pub(crate) fn settings(&self) -> watch::Receiver<Arc<WatchConfig>> {
+        self.settings.clone()
+    }
+
+    pub(crate) fn new(
+        registry: Registry,
+        settings: watch::Receiver<Arc<WatchConfig>>,
+        standing: watch::Sender<Standing>,
+        patience: Patience,
+    ) -> Self {
+        Self { registry, settings, standing, patience }
+    }
+
+    /// Starts a supervisor.
+    pub(crate) fn spawn(&self) -> (BackendHandle, ReportStream) {
+        let (registry, settings) = (self.registry.clone(), self.settings.clone());
+        spawn(Box::new(Supervisor::new(registry, settings, self.standing.clone(), self.patience)))
     }
 }

@@ -46,10 +46,10 @@ pub(crate) struct Signs {
 
 /// The files that are waited for, and those that were until a moment ago.
 #[derive(Debug, Default)]
-pub(crate) struct Unfinished(BTreeMap<PathBuf, Held>);
+pub(crate) struct Unfinished(BTreeMap<PathBuf, Awaited>);
 
 #[derive(Debug)]
-struct Held {
+struct Awaited {
     key: Fingerprint,
     /// When it was first seen so.
     since: Instant,
@@ -62,7 +62,7 @@ struct Held {
     is_said: bool,
 }
 
-impl Held {
+impl Awaited {
     fn new(key: Fingerprint, now: Instant) -> Self {
         Self { key, since: now, changed: now, grew: false, was_open: false, is_held: true, is_said: false }
     }
@@ -99,10 +99,10 @@ impl Unfinished {
         signs: Signs,
         now: Instant,
     ) -> Option<Instant> {
-        let held = self.0.entry(file.to_owned()).or_insert_with(|| Held::new(key, now));
+        let held = self.0.entry(file.to_owned()).or_insert_with(|| Awaited::new(key, now));
         if held.key.identity() != key.identity() {
             // Another file took its place: what was waited for will not come.
-            *held = Held::new(key, now);
+            *held = Awaited::new(key, now);
         } else if held.key != key {
             held.grew = held.key.size > 0 && key.size > held.key.size;
             (held.key, held.changed) = (key, now);

@@ -4,8 +4,8 @@
 //! A difference is a change like any other, and a defect of the backend; but not in a file that got another
 //! name, of which no backend that watches directories is told.
 //!
-//! What an audit finds may be a change whose hint has not come in yet. So it ends with a barrier, and counts when
-//! all that it brought was looked at ([`Audit::confirm`]).
+//! What an audit finds may be a change whose hint has not come in yet: who has it done asks the backends for a
+//! barrier, and counts as missed what nobody has hinted when that is passed.
 
 use std::{
     ops::Bound,
@@ -22,10 +22,7 @@ use super::{
     survey::suspects,
     tree::Tree,
 };
-use crate::watch::{
-    change::{Change, ChangeKind},
-    disk::{Answers, Kind, Listing, Read, is_absence, read_stable},
-};
+use crate::watch::disk::{Answers, Kind, Listing, Read, is_absence, read_stable};
 
 /// A save that comes in meanwhile waits for that long at most.
 const SLICE: Duration = Duration::from_millis(3);
@@ -39,66 +36,27 @@ const AUDIT: Duration = Duration::from_secs(10);
 /// So many times what an audit took is between two of them: it uses less than 0.5 % of a processor.
 const REST: u32 = 200;
 
-/// A removal that an audit found is told of only after a while.
-const ACCUSED: Duration = Duration::from_secs(1);
-
-/// When an audit is due, and how far it has come.
+/// When an audit is due, or how far it has come.
 #[derive(Debug)]
-pub(super) struct Audit {
-    state: State,
-    /// What an audit found and no hint told of, and when.
-    accused: Option<(HintSet, Instant, bool)>,
-}
-
-#[derive(Debug)]
-enum State {
+pub(super) enum Audit {
     Due(Instant),
     Running { next: Instant, behind: Option<DirName>, taken: Duration, found: HintSet },
-    Found { found: HintSet, taken: Duration },
 }
 
 impl Audit {
     pub(super) fn new(now: Instant) -> Self {
-        Self { state: State::Due(now + AUDIT), accused: None }
-    }
-
-    /// How many of these changes nobody hinted.
-    pub(super) fn count_missed(&mut self, changes: &[Change], now: Instant) -> usize {
-        let Some((hints, since, first)) = &mut self.accused else { return 0 };
-        if std::mem::take(first) {
-            return changes.len();
-        }
-        if now > *since + ACCUSED {
-            self.accused = None;
-            return 0;
-        }
-        let late =
-            |change: &&Change| matches!(change.kind, ChangeKind::Removed) && hints.covers(&change.path);
-        changes.iter().filter(late).count()
+        Self::Due(now + AUDIT)
     }
 
     /// When the next slice is due.
-    pub(super) fn due(&self) -> Option<Instant> {
-        match &self.state {
-            State::Due(at) | State::Running { next: at, .. } => Some(*at),
-            State::Found { .. } => None,
+    pub(super) fn due(&self) -> Instant {
+        match self {
+            Self::Due(at) | Self::Running { next: at, .. } => *at,
         }
-    }
-
-    /// A barrier was passed and all it brought was looked at: what is now different from the disk was
-    /// missed. Returns where to look for it; the outcome of that look counts it.
-    pub(super) fn confirm(&mut self, now: Instant) -> HintSet {
-        let State::Found { found, taken } = &self.state else { return HintSet::new() };
-        let (found, taken) = (found.clone(), *taken);
-        self.state = State::Due(now + AUDIT.max(taken * REST));
-        if !found.is_empty() {
-            self.accused = Some((found.clone(), now, true));
-        }
-        found
     }
 
     /// Compares some more directories with the disk, and the links in the end. Notes in `look` what no backend
-    /// could report. Returns whether a barrier is to tell what of the rest was missed.
+    /// could report. Returns what else is different, when all was compared.
     pub(super) fn slice(
         &mut self,
         tree: &Tree,
@@ -106,11 +64,11 @@ impl Audit {
         answers: &mut Answers,
         now: Instant,
         look: &mut HintSet,
-    ) -> bool {
+    ) -> HintSet {
         let began = Instant::now();
-        let running = std::mem::replace(&mut self.state, State::Due(now));
+        let running = std::mem::replace(self, Self::Due(now));
         let (behind, before, mut found) = match running {
-            State::Running { behind, taken, found, .. } => (behind, taken, found),
+            Self::Running { behind, taken, found, .. } => (behind, taken, found),
             _ => (None, Duration::ZERO, HintSet::new()),
         };
         let mut last = None;
@@ -125,8 +83,8 @@ impl Audit {
         }
         let taken = before + began.elapsed();
         if last.is_some() {
-            self.state = State::Running { next: now + PAUSE, behind: last, taken, found };
-            return false;
+            *self = Self::Running { next: now + PAUSE, behind: last, taken, found };
+            return HintSet::new();
         }
         // What lies on another machine is left to the backend that asks it all the time.
         let mounts = MountTable::read();
@@ -134,12 +92,8 @@ impl Audit {
             found.insert(link.clone(), Phase::Complete);
         }
         let taken = before + began.elapsed();
-        if found.is_empty() {
-            self.state = State::Due(now + AUDIT.max(taken * REST));
-            return false;
-        }
-        self.state = State::Found { found, taken };
-        true
+        *self = Self::Due(now + AUDIT.max(taken * REST));
+        found
     }
 }
 

@@ -441,6 +441,7 @@ impl Contents {
                 if file != entry {
                     outcome.recheck(file, missing.since + GRACE);
                 }
+                outcome.vanished += usize::from(missing.since == now);
                 self.names.keep_missing(name, missing);
             } else {
                 self.again.remove(&name);

@@ -26,7 +26,5 @@ mod vcs;
 mod walk;
 
 pub use outcome::LinkView;
-#[cfg(test)]
-pub(super) use outcome::Outcome;
-pub(super) use outcome::{Look, Looked};
+pub(super) use outcome::{Look, Outcome, Unwatched};
 pub(super) use reconciler::{Reconciler, scan};

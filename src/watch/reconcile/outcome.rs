@@ -8,6 +8,7 @@ use std::{
 
 use hotloader_backend::DirSet;
 
+use super::{name::At, walk::Found};
 use crate::watch::change::{Change, ChangeSet, Timing};
 
 /// What links there are and what is watched, for people and the status page.
@@ -25,9 +26,9 @@ pub struct LinkView {
 /// What a look came to.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// Some of the directories in [`Reconciler::links`] were listed before they were watched: have them
-    /// watched and look again, without hints. What is doubtful is known.
-    Arm,
+    /// Some of the directories in [`Reconciler::links`](super::Reconciler::links) were listed before they were
+    /// watched: have them watched and look again, without hints, and with what is known of them.
+    Unwatched(Unwatched),
     /// Something was written too short a while ago: what is saved together with it may be on its way. Look
     /// again after that time, without hints; what is doubtful is known.
     Early(Duration),
@@ -35,11 +36,14 @@ pub(crate) enum Look {
     Done(Outcome),
 }
 
-/// What looks came to, when everything that is listed is watched.
-pub(crate) enum Looked {
-    Done(Outcome),
-    /// Something was written too short a while ago; look again after that time.
-    Early(Duration),
+/// What a walk came to that was before its directories were watched.
+#[derive(Debug)]
+pub(crate) struct Unwatched {
+    /// Listed too early.
+    pub(super) dirs: DirSet,
+    pub(super) found: Vec<Found>,
+    /// The files to be read, if nothing differs afterwards.
+    pub(super) prepared: Option<Vec<At>>,
 }
 
 /// What changed, and what remains to be seen.
@@ -51,8 +55,10 @@ pub(crate) struct Outcome {
     pub(crate) rechecks: Vec<(PathBuf, Instant)>,
     /// Links, or what is to be watched, may not be as they were.
     pub(crate) walked: bool,
-    /// How many of the changes an audit found, of which there was no hint.
-    pub(crate) missed: usize,
+    /// How many names have no file any more, which is believed if it lasts.
+    pub(crate) vanished: usize,
+    /// Nothing was told before: it names everything there is.
+    pub(crate) is_first: bool,
     /// Files that are waited for, as somebody is still writing them.
     pub(crate) unfinished: Vec<PathBuf>,
 }

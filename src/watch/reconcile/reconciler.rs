@@ -17,10 +17,10 @@ use super::{
     audit::{Audit, may_look_into},
     contents::{Contents, Moment},
     name::At,
-    outcome::{LinkView, Look, Outcome},
+    outcome::{LinkView, Look, Outcome, Unwatched},
     tree::{Touched, Tree},
     vcs::VcsLocks,
-    walk::{Found, Warning},
+    walk::Warning,
 };
 use crate::{
     config::WatchConfig,
@@ -43,19 +43,8 @@ pub(crate) struct Reconciler {
     locks: VcsLocks,
     answers: Answers,
     touched: Touched,
-    arming: Option<Arming>,
     warned: BTreeSet<Warning>,
     is_new: bool,
-}
-
-/// What a walk came to that was before its directories were watched.
-#[derive(Debug)]
-struct Arming {
-    /// Listed too early.
-    dirs: DirSet,
-    found: Vec<Found>,
-    /// The files to be read, if nothing differs afterwards.
-    prepared: Option<Vec<At>>,
 }
 
 /// What a slice of upkeep came to.
@@ -63,8 +52,9 @@ struct Arming {
 pub(crate) struct Work {
     /// Places to look at now.
     pub(crate) look: HintSet,
-    /// To be had now: a barrier, a look at all that it brought, and then [`Reconciler::confirm`].
-    pub(crate) barrier: bool,
+    /// Places that an audit found different. If a barrier that is begun now brings no hint of them, they were
+    /// missed.
+    pub(crate) found: HintSet,
 }
 
 impl Reconciler {
@@ -77,7 +67,6 @@ impl Reconciler {
             locks: VcsLocks::default(),
             answers: Answers::default(),
             touched: Touched::default(),
-            arming: None,
             warned: BTreeSet::new(),
             is_new: true,
         }
@@ -92,17 +81,12 @@ impl Reconciler {
     /// Whether nothing is remembered beyond what there is.
     #[cfg(test)]
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.contents.is_at_rest() && self.arming.is_none()
+        self.contents.is_at_rest()
     }
 
     /// Drops hints that concern nothing of ours.
     pub(crate) fn keep_concerning(&self, hints: &mut HintSet) {
         hints.retain(|path| self.tree.concerns(path));
-    }
-
-    /// Whether it has never looked: then its first outcome names everything there is.
-    pub(crate) fn is_new(&self) -> bool {
-        self.is_new
     }
 
     /// Whether a checkout is under way at these places: what is on the disk is half of one revision and half of another.
@@ -137,17 +121,14 @@ impl Reconciler {
         }
     }
 
-    /// Looks at the hinted places, whatever was written when.
-    pub(crate) fn look(&mut self, hints: &HintSet, watched: &DirSet, now: Instant) -> Look {
-        self.look_when_calm(hints, watched, Calm::ANY, now)
-    }
-
     /// Looks at the hinted places, if it is calm: a hint that is older, or covers many files, comes upon saves
     /// whose own hints are yet to come. If that leads to directories that are not in `watched`, nothing is
-    /// read yet: what was just listed may have changed before anybody watched it.
-    pub(crate) fn look_when_calm(
+    /// read yet: what was just listed may have changed before anybody watched it. Then it is called again with
+    /// what it came to.
+    pub(crate) fn look(
         &mut self,
         hints: &HintSet,
+        unwatched: Option<Unwatched>,
         watched: &DirSet,
         calm: Calm,
         now: Instant,
@@ -159,14 +140,14 @@ impl Reconciler {
         self.touched.merge(touched);
         self.touched.structure |= self.contents.is_in_trouble(hints);
         let (mut found, mut prepared) = (None, None);
-        match self.arming.take() {
-            Some(arming) => {
-                if self.tree.recheck(&arming.dirs) || !self.touched.relist.is_empty() {
+        match unwatched {
+            Some(before) => {
+                if self.tree.recheck(&before.dirs) || !self.touched.relist.is_empty() {
                     self.touched.structure = true;
                 }
                 if !self.touched.structure {
-                    (found, prepared) = (Some(arming.found), arming.prepared);
-                } else if arming.prepared.is_some() {
+                    (found, prepared) = (Some(before.found), before.prepared);
+                } else if before.prepared.is_some() {
                     self.contents.names.nodes.clear();
                 }
             }
@@ -183,8 +164,7 @@ impl Reconciler {
             if !new.is_empty() {
                 self.touched.structure = false;
                 self.touched.relist.clear();
-                self.arming = Some(Arming { dirs: new, found, prepared: None });
-                return Look::Arm;
+                return Look::Unwatched(Unwatched { dirs: new, found, prepared: None });
             }
             self.warn();
             self.contents.note_troubles(&self.tree, &mut outcome, now);
@@ -214,9 +194,8 @@ impl Reconciler {
         for top in self.tree.silent() {
             outcome.recheck(&**top, now + SILENT);
         }
-        self.is_new = false;
+        outcome.is_first = std::mem::take(&mut self.is_new);
         outcome.changes.sort_by(|a, b| a.root.cmp(&b.root).then_with(|| by_components(&a.name, &b.name)));
-        outcome.missed = self.audit.count_missed(&outcome.changes, now);
         Look::Done(outcome)
     }
 
@@ -233,12 +212,9 @@ impl Reconciler {
     }
 
     /// Does what there is to do at the start while directories come to be watched.
-    pub(crate) fn prepare(&mut self) {
-        if let Some(arming) = &mut self.arming
-            && self.contents.names.nodes.is_empty()
-            && self.is_new
-        {
-            arming.prepared = Some(self.contents.names.begin(&arming.found, self.tree.scope()));
+    pub(crate) fn prepare(&mut self, unwatched: &mut Unwatched) {
+        if self.contents.names.nodes.is_empty() && self.is_new {
+            unwatched.prepared = Some(self.contents.names.begin(&unwatched.found, self.tree.scope()));
         }
     }
 
@@ -250,8 +226,8 @@ impl Reconciler {
 
     /// When there is something to do, if nothing is hinted until then.
     pub(crate) fn next_work(&self) -> Option<Instant> {
-        let due = self.audit.due().into_iter().chain(self.contents.hard_links.due()).min();
-        due.filter(|_| !self.is_new)
+        let due = self.contents.hard_links.due().into_iter().fold(self.audit.due(), Instant::min);
+        (!self.is_new).then_some(due)
     }
 
     /// Does one slice of what is due.
@@ -260,9 +236,9 @@ impl Reconciler {
         if self.is_new {
             return work;
         }
-        if self.audit.due().is_some_and(|due| due <= now) {
+        if self.audit.due() <= now {
             let answers = &mut self.answers;
-            work.barrier = self.audit.slice(&self.tree, &mut self.contents, answers, now, &mut work.look);
+            work.found = self.audit.slice(&self.tree, &mut self.contents, answers, now, &mut work.look);
         }
         if self.contents.hard_links.due().is_some_and(|due| due <= now) {
             let Contents { hard_links, names, .. } = &mut self.contents;
@@ -270,12 +246,6 @@ impl Reconciler {
             work.look.merge(hard_links.look(&self.tree, names, may_look, now));
         }
         work
-    }
-
-    /// A barrier was passed and all it brought was looked at: what is now different from the disk was
-    /// missed. Returns where to look for it; the outcome of that look counts it.
-    pub(crate) fn confirm(&mut self, now: Instant) -> HintSet {
-        self.audit.confirm(now)
     }
 }
 
@@ -287,10 +257,13 @@ fn touches(hints: &HintSet, dir: &Path) -> bool {
 /// Everything there is, as a look at an unwatched tree.
 pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> Outcome {
     let mut reconciler = Reconciler::new(settings, roots);
-    let mut watched = DirSet::new();
+    let (mut watched, mut before) = (DirSet::new(), None);
     loop {
-        match reconciler.look(&HintSet::new(), &watched, Instant::now()) {
-            Look::Arm => watched.clone_from(&reconciler.links().watched_dirs),
+        match reconciler.look(&HintSet::new(), before.take(), &watched, Calm::ANY, Instant::now()) {
+            Look::Unwatched(unwatched) => {
+                watched.clone_from(&reconciler.links().watched_dirs);
+                before = Some(unwatched);
+            }
             Look::Early(_) => {}
             Look::Done(outcome) => return outcome,
         }

@@ -46,10 +46,13 @@ impl Bare {
 
     pub(super) fn look(&mut self, hints: &HintSet) -> Outcome {
         let none = HintSet::new();
-        let mut hints = hints;
+        let (mut hints, mut before) = (hints, None);
         loop {
-            match self.reconciler.look(hints, &self.watched, self.now) {
-                Look::Arm => self.watched.clone_from(&self.links().watched_dirs),
+            match self.reconciler.look(hints, before.take(), &self.watched, Calm::ANY, self.now) {
+                Look::Unwatched(unwatched) => {
+                    self.watched.clone_from(&self.links().watched_dirs);
+                    before = Some(unwatched);
+                }
                 Look::Early(_) => unreachable!("nobody asked for quiet"),
                 Look::Done(outcome) => {
                     if outcome.walked {
@@ -106,19 +109,19 @@ impl Bare {
         panic!("it finds no rest: {:?}", self.rechecks);
     }
 
-    /// Does what is due until a barrier is wanted, or nothing is due for that long. Returns whether one is.
-    pub(super) fn upkeep(&mut self, span: Duration) -> bool {
+    /// Does what is due until an audit has found something, or nothing is due for that long.
+    pub(super) fn upkeep(&mut self, span: Duration) -> HintSet {
         let end = self.now + span;
         while let Some(at) = self.reconciler.next_work().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             let work = self.reconciler.work(self.now);
             self.look(&work.look);
-            if work.barrier {
-                return true;
+            if !work.found.is_empty() {
+                return work.found;
             }
         }
         self.now = end;
-        false
+        HintSet::new()
     }
 
     pub(super) fn links(&self) -> LinkView {
@@ -159,7 +162,7 @@ fn a4_what_no_hint_told_of_is_found_by_the_audit_and_counted_as_missed() {
         write(&base.join("ext/2"), "2");
         symlink("../ext/1", base.join("lua/link.lua")).unwrap();
     });
-    assert!(!bare.upkeep(9 * 1000 * MS), "not before its time");
+    assert!(bare.upkeep(9 * 1000 * MS).is_empty(), "not before its time");
     let lua = bare.base.join("lua");
     write(&lua.join("a.lua"), "edited");
     write(&lua.join("new.lua"), "new");
@@ -167,16 +170,15 @@ fn a4_what_no_hint_told_of_is_found_by_the_audit_and_counted_as_missed() {
     relink("../ext/2", &lua.join("link.lua"));
     // Seen by the audit, and hinted before the barrier.
     write(&lua.join("b.lua"), "hinted");
-    assert!(bare.upkeep(5 * 1000 * MS));
+    let found = bare.upkeep(5 * 1000 * MS);
+    assert!(found.covers(&lua.join("b.lua")));
     assert_eq!(bare.text("a.lua"), "1", "nothing is told before the barrier");
-    assert_eq!(bare.look_at(&[lua.join("b.lua")]).missed, 0);
-    let found = bare.reconciler.confirm(bare.now);
+    bare.look_at(&[lua.join("b.lua")]);
     let outcome = bare.look(&found);
-    assert_eq!((outcome.missed, outcome.changes.len()), (3, 3));
+    assert_eq!((outcome.changes.len(), outcome.vanished), (3, 1), "what was hinted is not missed");
     bare.rest();
     assert_eq!(bare.known, bare.disk());
-    write(&lua.join("b.lua"), "hinted again");
-    assert_eq!(bare.look_at(&[lua.join("b.lua")]).missed, 0, "later changes are nobody's fault");
+    assert_eq!(bare.look(&found).vanished, 0, "it is told");
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn a_look_that_comes_upon_a_save_of_just_now_waits_for_what_is_saved_with_it() {
     hints.insert(bare.base.join("lua"), Phase::Complete);
     write(&bare.base.join("lua/a.lua"), "a2");
     write(&bare.base.join("lua/new.lua"), "n");
-    let early = bare.reconciler.look_when_calm(&hints, &bare.watched, calm, bare.now);
+    let early = bare.reconciler.look(&hints, None, &bare.watched, calm, bare.now);
     assert!(matches!(early, Look::Early(rest) if rest <= quiet), "{early:?}");
     write(&bare.base.join("lua/b.lua"), "b2");
     // Without a hint: what was put off is known.
@@ -203,7 +205,7 @@ fn a_look_that_comes_upon_a_save_of_just_now_waits_for_what_is_saved_with_it() {
 
     // What was written before the quiet time, or has the content that was told, is no reason to wait.
     write(&bare.base.join("lua/a.lua"), "a2");
-    let look = bare.reconciler.look_when_calm(&hints, &bare.watched, calm, bare.now);
+    let look = bare.reconciler.look(&hints, None, &bare.watched, calm, bare.now);
     assert!(matches!(look, Look::Done(outcome) if outcome.changes.is_empty()));
 }
 
@@ -211,10 +213,10 @@ fn a_look_that_comes_upon_a_save_of_just_now_waits_for_what_is_saved_with_it() {
 fn an_audit_that_finds_nothing_asks_for_no_barrier_and_comes_again() {
     let mut bare = Bare::new(|base| write(&base.join("lua/a.lua"), "1"));
     // A stamp of the present is doubted; what was read is not told again.
-    assert!(!bare.upkeep(300 * 1000 * MS));
+    assert!(bare.upkeep(300 * 1000 * MS).is_empty());
     assert_eq!(bare.known, bare.disk());
     write(&bare.base.join("lua/a.lua"), "2");
-    assert!(bare.upkeep(60 * 1000 * MS));
+    assert!(!bare.upkeep(60 * 1000 * MS).is_empty());
 }
 
 #[test]
@@ -224,10 +226,10 @@ fn a_file_that_gets_another_name_and_is_written_through_it_is_seen_and_nobody_is
     fs::hard_link(bare.base.join("lua/a.lua"), &other).unwrap();
     // The directory does not change, and the one with the other name is not watched.
     write(&other, "2");
-    assert!(!bare.upkeep(11 * 1000 * MS), "no barrier: the backend could not know");
+    assert!(bare.upkeep(11 * 1000 * MS).is_empty(), "no barrier: the backend could not know");
     assert_eq!(bare.text("a.lua"), "2");
     write(&other, "3");
-    assert!(!bare.upkeep(2 * 1000 * MS));
+    assert!(bare.upkeep(2 * 1000 * MS).is_empty());
     assert_eq!(bare.text("a.lua"), "3", "from then on it is looked at often");
 }
 
@@ -237,7 +239,7 @@ fn an_audit_does_not_take_a_file_that_is_still_being_written_for_a_missed_change
     let a = bare.base.join("lua/a.lua");
     write(&a, "");
     assert!(bare.look_at(&[&a]).changes.is_empty());
-    assert!(!bare.upkeep(11 * 1000 * MS));
+    assert!(bare.upkeep(11 * 1000 * MS).is_empty());
 }
 
 #[test]
@@ -249,7 +251,7 @@ fn s19_a_write_through_another_name_of_the_file_is_seen() {
         fs::hard_link(base.join("lua/x.lua"), base.join("lua/y.lua")).unwrap();
     });
     write(&bare.base.join("ext/h"), "2");
-    assert!(!bare.upkeep(2 * 1000 * MS));
+    assert!(bare.upkeep(2 * 1000 * MS).is_empty());
     assert_eq!(bare.text("h.lua"), "2");
     // Both names are ours: one hint is enough for both.
     write(&bare.base.join("lua/x.lua"), "2");

@@ -287,8 +287,7 @@ async fn the_only_backend_may_die_again_and_again_and_what_was_saved_meanwhile_i
 }
 
 /// One that drops hints and says nothing passes its barriers: no heartbeat can tell. The audit finds what it
-/// lost, within its time (`a4_what_no_hint_told_of_is_found_by_the_audit_and_counted_as_missed`), or a look
-/// that somebody asks for.
+/// lost within its time, or a look that somebody asks for finds it before.
 #[tokio::test]
 async fn what_a_backend_drops_without_a_word_is_found_by_any_look_at_everything() {
     let mut site = site("faulty,polling", |backend, _| Lossy::silent(backend, 1)).await;
@@ -298,5 +297,21 @@ async fn what_a_backend_drops_without_a_word_is_found_by_any_look_at_everything(
     site.handle.rescan().await.unwrap();
     assert_eq!(site.told_until(|known| known["x.lua"] == "lost").await, 1);
     assert_eq!(site.known, site.on_disk().await);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_backend_drops_without_a_word_is_found_by_the_audit_and_counted_as_missed() {
+    let mut site = site("faulty,polling", |backend, _| Lossy::silent(backend, 1)).await;
+    write(&site.root.join("x.lua"), "lost");
+    fs::remove_file(site.root.join("sub/x.lua")).unwrap();
+    // An audit is due ten seconds after the last one.
+    let mut health = site.handle.follow_health();
+    timeout(3 * DEADLINE, health.wait_for(|health| health.missed > 0))
+        .await
+        .expect("nobody finds it")
+        .unwrap();
+    site.told_until(|known| known["x.lua"] == "lost" && !known.contains_key("sub/x.lua")).await;
+    assert_eq!(site.handle.health().missed, 2);
     site.stop().await;
 }
