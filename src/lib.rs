@@ -42,11 +42,11 @@
 //! | refresh | [`variables`] | the session's objects | messages, for what differs |
 //! | deliver | [`web`] | messages | WebSocket frames |
 //!
-//! Around them: [`config`] is what a deployment can choose, [`telemetry`] log and metrics, [`status`] what
+//! Around them: [`config`] is what a deployment can choose, [`wire`] the frames that go over a WebSocket, [`telemetry`] log and metrics, [`status`] what
 //! the status page shows, [`server`] all parts put together, [`cli`] the command line. [`embed`] takes the
 //! place of sessions and server in a program of yours.
 //!
-//! Imports run one way: cli → server → status → web → session → variables → vm → reload → watch → config.
+//! Imports run one way: cli → server → status → web → session → variables → wire → vm → reload → watch → config.
 //! `docs/architecture.md` has the layers one by one, the sequences of a change and of the start, and
 //! for each invariant the test that proves it.
 //!
@@ -77,3 +77,4 @@ pub mod variables;
 mod vm;
 pub mod watch;
 pub mod web;
+pub mod wire;

@@ -22,6 +22,7 @@ use crate::{
     telemetry::Metrics,
     watch::{Health, Registry, Root, WatchError},
     web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
+    wire::Outgoing,
 };
 
 /// A running server: a site, its sessions, and the browsers that look at them.
@@ -309,7 +310,7 @@ impl SessionHost for ServerSessions {
     }
 
     fn announce(&self, report: &ReloadReport) {
-        let frame = Frame::from(report.frame());
+        let frame = Frame::from(Outgoing::Reload(Box::new(report.clone())));
         for session in self.endpoint.sessions().running() {
             let frame = frame.clone();
             let _ = session.execute(move |session| session.broadcast(&frame));

@@ -14,12 +14,9 @@ use super::{
 };
 use crate::{
     config::ReloadScope,
-    reload::{Diagnostic, Effects, Generation, Outcome, Published, ReloadOutcome, ReloadReport},
+    reload::{Diagnostic, EDITING, Effects, Generation, Outcome, Published, ReloadOutcome, ReloadReport},
     vm::{Applied, Failure, Failures, Rules, Vm},
 };
-
-/// Who saves a file saves it again soon: what a reload needs stays in the state for so long.
-const EDITING: Duration = Duration::from_secs(10);
 
 /// A Lua state that runs scripts of a [`Scripts`](super::Scripts). It goes from thread to thread as a value.
 ///

@@ -57,7 +57,12 @@ pub use twins::PassedOver;
 pub(crate) use twins::twin;
 pub use viewdef::{Viewdef, built_in};
 
+use std::time::Duration;
+
 use crate::watch::RootId;
+
+/// Who saves a file saves it again soon: what a reload needs stays in a Lua state for so long.
+pub(crate) const EDITING: Duration = Duration::from_secs(10);
 
 /// The root of the site's Lua files.
 pub const LUA_ROOT: RootId = RootId("lua");

@@ -57,6 +57,8 @@ pub enum Note {
         /// The files that ran again.
         dependents: Vec<String>,
     },
+    /// A session that was stuck goes on.
+    GoesOn,
     /// A file that sessions have loaded is no longer there.
     Gone {
         /// The file.
@@ -164,6 +166,7 @@ impl fmt::Display for Note {
                 };
                 write!(f, "{file} {why}: ran again what requires it: {}", List(dependents))
             }
+            Self::GoesOn => f.write_str("the session goes on"),
             Self::Gone { file } => {
                 write!(f, "{file} is gone: sessions that have it keep it, new ones will fail to require it")
             }
@@ -194,7 +197,11 @@ impl Note {
     pub fn is_warning(&self) -> bool {
         !matches!(
             self,
-            Self::DependentsRun { .. } | Self::Pruned { .. } | Self::RanAgain { .. } | Self::MadeAgain { .. }
+            Self::DependentsRun { .. }
+                | Self::Pruned { .. }
+                | Self::RanAgain { .. }
+                | Self::MadeAgain { .. }
+                | Self::GoesOn
         )
     }
 }

@@ -73,8 +73,7 @@ impl ReloadOutcome {
 }
 
 /// What a reload did in all sessions.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 pub struct ReloadReport {
     /// The number of the generation.
     pub generation: u64,
@@ -83,7 +82,6 @@ pub struct ReloadReport {
     /// The changed files, as people know them.
     pub files: Vec<String>,
     /// From the first hint that something changed to the last session.
-    #[serde(rename = "durationMs", serialize_with = "milliseconds")]
     pub duration: Duration,
     /// What the developer should know, one line each.
     pub notes: Vec<Note>,
@@ -92,37 +90,26 @@ pub struct ReloadReport {
     /// What is wrong, the most widespread first.
     pub errors: Vec<ErrorReport>,
     /// Where the time went.
-    #[serde(skip)]
     pub stages: Stages,
     /// Those of `files` that were removed.
-    #[serde(skip)]
     pub removed: Vec<String>,
     /// Changed Lua files that ran in some session.
-    #[serde(skip)]
     pub ran: BTreeSet<String>,
     /// Changed Lua files that some session had run in this very version.
-    #[serde(skip)]
     pub unchanged: BTreeSet<String>,
     /// Objects that were migrated, in all sessions, by the name of their prototype.
-    #[serde(skip)]
     pub migrated: BTreeMap<String, usize>,
     /// Timers of replaced versions that ended, in all sessions.
-    #[serde(skip)]
     pub timers_replaced: usize,
     /// Sessions that were asked.
-    #[serde(skip)]
     pub sessions: usize,
     /// Sessions that ran new code.
-    #[serde(skip)]
     pub applied: usize,
     /// Sessions that kept what they had because of an error.
-    #[serde(skip)]
     pub kept: usize,
     /// Those of `sessions` that no browser is connected to.
-    #[serde(skip)]
     pub alone: usize,
     /// Those of `applied` that no browser is connected to.
-    #[serde(skip)]
     pub applied_alone: usize,
 }
 
@@ -290,9 +277,10 @@ impl ReloadReport {
         Self::sum_up(generation, Vec::new(), 1, &[outcome], Duration::ZERO)
     }
 
-    /// The frame that tells browsers.
-    pub fn frame(&self) -> String {
-        serde_json::json!([{ "type": "reload", "data": self }]).to_string()
+    /// That a session which was stuck goes on.
+    pub fn of_relief(generation: u64) -> Self {
+        let notes = vec![Note::GoesOn];
+        Self { notes, ..Self::sum_up(generation, Vec::new(), 1, &[], Duration::ZERO) }
     }
 
     /// Leaves the notes that are asked for (`hotload.notes`).
@@ -344,10 +332,6 @@ fn add_new(set: &mut BTreeSet<String>, files: &[String]) {
             set.insert(file.clone());
         }
     }
-}
-
-fn milliseconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((duration.as_secs_f64() * 1e6).round() / 1e3)
 }
 
 #[cfg(test)]
@@ -403,23 +387,11 @@ mod tests {
         outcome = kept("a");
         let Outcome::Kept { exhausted, .. } = &mut outcome.outcome else { panic!() };
         *exhausted = true;
-        let report = report(&[outcome]);
-        let frame: serde_json::Value = serde_json::from_str(&report.frame()).unwrap();
-        assert_eq!(frame[0]["data"]["offerRestart"], true);
+        assert!(report(&[outcome]).offer_restart);
     }
 
     #[test]
     fn some_sessions_with_new_code_make_it_partial() {
         assert_eq!(report(&[kept("a"), applied(&[], Effects::default())]).status, ReloadStatus::Partial);
-    }
-
-    #[test]
-    fn the_frame_has_the_shape_of_the_protocol() {
-        let frame: serde_json::Value = serde_json::from_str(&report(&[kept("a")]).frame()).unwrap();
-        assert_eq!(frame[0]["type"], "reload");
-        let data = &frame[0]["data"];
-        assert_eq!((&data["status"], &data["durationMs"]), (&"failed".into(), &14.0.into()));
-        assert_eq!(data["errors"][0]["file"], "lua/a.lua");
-        assert_eq!(data["errors"][0]["sessions"], 1);
     }
 }

@@ -8,7 +8,7 @@ use std::vec;
 use tokio::sync::oneshot;
 
 use super::lua_session::ClientId;
-use crate::variables::{Account, BadMessage, Batch, Charge, Exceeded, Incoming};
+use crate::wire::{Account, BadMessage, Batch, Charge, Exceeded, Incoming};
 
 /// One frame of a browser.
 pub(super) struct ReceivedBatch {

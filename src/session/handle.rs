@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     reload::{Diagnostic, Effects, Generation, Outcome, OutcomeSender, ReloadOutcome, Telling},
-    variables::{Account, Batch, Incoming},
+    wire::{Account, Batch, Incoming},
 };
 
 /// One unit of work in a session.

@@ -19,9 +19,10 @@ use super::{
 };
 use crate::{
     config::BindingRule,
-    reload::{Diagnostic, Generation, Refreshing, ReloadReport, Telling, conceal},
-    variables::{Account, Allowed, Charge, ErrorCode, Incoming, Objects, Outgoing, View},
+    reload::{Diagnostic, EDITING, Generation, Refreshing, ReloadReport, Telling, conceal},
+    variables::{Allowed, Objects, View},
     vm::{Failure, Failures, Vm},
+    wire::{self, Account, Charge, ErrorCode, Incoming, Outgoing},
 };
 
 /// Changes that nobody waits for leave together after this long.
@@ -36,8 +37,6 @@ const COLLECT_AFTER: Duration = Duration::from_millis(250);
 /// a save shall reach the last of them before the first ones clean up.
 const POSTPONED: Duration = Duration::from_secs(1);
 const POSTPONEMENTS: u8 = 3;
-/// Who saves a file saves it again soon: what a reload needs stays in the state for so long.
-const EDITING: Duration = Duration::from_secs(10);
 
 /// The property of variable 1 that says where in the site the page is.
 const URL: &str = "url";
@@ -93,8 +92,7 @@ impl Client {
         if messages.is_empty() {
             return None;
         }
-        let text = serde_json::to_string(&messages);
-        text.inspect_err(|error| tracing::error!(%error, "a bug: a frame could not be written")).ok()
+        wire::frame(&messages)
     }
 }
 
@@ -297,12 +295,12 @@ impl LuaSession {
     pub(super) fn attach(&mut self, id: ClientId, outbox: impl Into<Outbox>) {
         let outbox = outbox.into();
         if let Some(report) = self.settings.published.standing() {
-            outbox.try_send(report.frame().into());
+            outbox.try_send(Outgoing::Reload(Box::new((*report).clone())).into());
         } else if let Some(error) = &self.start_error {
             let generation = self.generation();
             let report = ReloadReport::of_start(generation.number, error.clone());
             let report = self.settings.published.telling().apply(report);
-            outbox.try_send(report.frame().into());
+            outbox.try_send(Outgoing::Reload(Box::new(report)).into());
         }
         let view = view(self.url.as_deref());
         // Mostly one, and room for four would be a kilobyte in each session.

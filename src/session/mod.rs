@@ -51,8 +51,6 @@ pub use registry::{CreateError, LuaSessions};
 pub use settings::SessionSettings;
 pub use summary::SessionSummary;
 
-pub use crate::variables::{Account, Charge, Exceeded};
-
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

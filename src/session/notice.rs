@@ -3,12 +3,11 @@
 //! Browsers get it in the shape of a failed reload, which every client shows, with `offerRestart` for
 //! those that can ask for one.
 
-use serde_json::json;
-
 use super::{lua_session::LuaSession, outbox::Frame, pool::Stuck};
 use crate::{
     reload::{Diagnostic, Generation, ReloadReport, Telling},
     vm::Pressure,
+    wire::Outgoing,
 };
 
 /// Where a session is stuck, and since when.
@@ -32,22 +31,17 @@ pub(super) fn stuck(generation: &Generation, stuck: &Stuck) -> Diagnostic {
 pub(super) fn trouble(generation: u64, why: Diagnostic, telling: &Telling) -> Frame {
     let mut report = ReloadReport::of_start(generation, why);
     report.offer_restart = true;
-    telling.apply(report).frame().into()
+    Outgoing::Reload(Box::new(telling.apply(report))).into()
 }
 
 /// Takes the notice back.
 pub(super) fn relief(generation: u64) -> Frame {
-    let data = json!({
-        "generation": generation, "status": "ok", "files": [], "durationMs": 0,
-        "notes": ["the session goes on"], "errors": [],
-    });
-    json!([{ "type": "reload", "data": data }]).to_string().into()
+    Outgoing::Reload(Box::new(ReloadReport::of_relief(generation))).into()
 }
 
 /// The state was replaced.
 pub(super) fn restart(reason: &str, telling: &Telling) -> Frame {
-    let reason = telling.reason(reason);
-    json!([{ "type": "restart", "data": { "reason": reason } }]).to_string().into()
+    Outgoing::Restart { reason: telling.reason(reason).to_owned() }.into()
 }
 
 impl LuaSession {

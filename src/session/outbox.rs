@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
-use crate::variables::Charge;
+use crate::wire::{Charge, Outgoing};
 
 /// One text frame for a browser: JSON, shared without a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,13 @@ impl Frame {
 impl From<String> for Frame {
     fn from(text: String) -> Self {
         Self(text.into())
+    }
+}
+
+impl From<Outgoing> for Frame {
+    /// A frame with nothing but this message, charged to nobody.
+    fn from(message: Outgoing) -> Self {
+        message.alone().into()
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::SessionConfig,
     reload::{Generation, Telling},
-    variables::Account,
+    wire::Account,
 };
 
 /// What is done beside Lua code of the user may take so long in one go: taking everything apart that

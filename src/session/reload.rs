@@ -9,8 +9,8 @@ use std::{
 use super::lua_session::{LuaSession, start};
 use crate::{
     reload::{Diagnostic, Effects, Generation, Outcome, ReloadOutcome, ReloadReport},
-    variables::Outgoing,
     vm::{Applied, Failure, Rules},
+    wire::Outgoing,
 };
 
 impl LuaSession {

@@ -17,7 +17,7 @@ mod wrapper_types;
 mod wrappers;
 
 use super::{
-    Account, Charge, SessionId, SessionSettings,
+    SessionId, SessionSettings,
     batch::ReceivedBatch,
     lua_session::{ClientId, LuaSession},
     outbox::Frame,
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     config::{BindingRule, ByteSize, LuaConfig, ReloadScope, SessionConfig},
     reload::{Effects, Generation, Note, Outcome, Published, testing},
+    wire::{Account, Charge},
 };
 
 mod case_collector;

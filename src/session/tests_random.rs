@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{ClientId, Frame, tests::receive, tests_sandbox::session_of};
-use crate::variables::Batch;
+use crate::wire::Batch;
 
 const MAIN: &str = "
 App = session:prototype('App', { count = 0, text = '', list = { { n = 1 }, { n = 2 } } })

@@ -9,12 +9,12 @@ use super::{
     access::{self, AccessError},
     allowed::{Allowed, Denied, unauthorized},
     frame::Frame,
-    message::{ErrorCode, Outgoing, Properties, cut},
     nodes::Earlier,
     tree::{ROOT, Variable, View, code},
-    value::{self, Encoded, Objects},
+    value::{self, Objects},
     wrapper::Wrapping,
 };
+use crate::wire::{Encoded, ErrorCode, Outgoing, Properties, cut};
 use crate::{
     reload::Generation,
     vm::{Budget, Vm},

@@ -9,13 +9,13 @@ use std::{collections::HashMap, sync::Arc};
 use mlua::LuaString;
 
 use super::{
-    message::{ErrorCode, Properties},
     nodes::Earlier,
     path::{Access, Path, Step},
     properties,
     tree::{ROOT, Variable, View},
 };
 use crate::reload::{Binding, Bindings, Bound, Role, Scope, Ways};
+use crate::wire::{ErrorCode, Properties};
 
 /// A longer path is cut where it is told.
 const MAX_TOLD: usize = 200;

@@ -9,13 +9,12 @@ use std::collections::HashSet;
 use mlua::{Table, Value};
 
 use super::{
-    account::Account,
-    message::{ErrorCode, Outgoing, Properties, VarId},
     path::{Access, PathError},
     properties::{MAX_BYTES, PropertySet, TooMany},
     tree::{ROOT, Variable, View, charge, parse_path},
 };
 use crate::vm::Vm;
+use crate::wire::{Account, ErrorCode, Outgoing, Properties, VarId};
 
 /// As the prelude keeps them.
 struct Declared {

@@ -2,11 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{
-    message::{Outgoing, Properties, VarId},
-    properties::Priority,
-    value::Encoded,
-};
+use super::properties::Priority;
+use crate::wire::{Encoded, Outgoing, Properties, VarId};
 
 /// A frame that is being put together. Empty it takes no memory.
 #[derive(Debug)]
@@ -93,7 +90,7 @@ fn coalesce(messages: &mut Vec<Outgoing>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::variables::ErrorCode;
+    use crate::wire::ErrorCode;
 
     fn text(frame: Frame) -> String {
         serde_json::to_string(&frame.into_messages()).unwrap()

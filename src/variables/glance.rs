@@ -29,9 +29,9 @@ use super::{
     nodes::{Key, Node},
     path::Step,
     tree::{Variable, View},
-    value::Encoded,
 };
 use crate::vm::{Budget, Vm};
+use crate::wire::Encoded;
 
 /// Longer paths are read in the usual way.
 const MAX_STEPS: usize = 6;

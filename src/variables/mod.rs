@@ -2,11 +2,8 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `account` | the bytes that are held for the browsers of a session |
-//! | `message` | the protocol's messages, both ways |
 //! | `path` | `a.b.0.name()?key=value` taken apart |
-//! | `value` | Lua values as the protocol writes them, and back |
-//! | `text` | long texts and arrays, held once however many variables show them |
+//! | `value` | Lua values as they are sent, and back |
 //! | `access` | follows a path through Lua objects: reads, calls, writes |
 //! | `allowed` | what a browser may do with a variable: what templates bind |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
@@ -19,27 +16,22 @@
 //! | `frame` | the messages of one frame, what has priority first |
 //! | `viewdefs` | which templates the browser has, and those that come with the server |
 //!
-//! This layer knows no sockets: it takes messages and returns messages.
+//! This layer knows no sockets: it takes messages of [`wire`](crate::wire) and returns messages.
 
 mod access;
-mod account;
 mod after_batch;
 mod allowed;
 mod declared;
 mod frame;
 mod glance;
-mod message;
 mod nodes;
 mod path;
 mod properties;
-mod text;
 mod tree;
 mod value;
 mod viewdefs;
 mod wrapper;
 
-pub use account::{Account, Charge, Exceeded};
 pub(crate) use allowed::{Allowed, Refusal};
-pub use message::{BadMessage, Batch, ErrorCode, Incoming, Outgoing};
 pub(crate) use tree::View;
 pub(crate) use value::Objects;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{message::VarId, tree::Variable};
+use super::tree::Variable;
+use crate::wire::VarId;
 
 /// Names a variable for as long as the view lives; no id of a browser is used for that, since an id may
 /// be used again. Children have greater keys than their parents.

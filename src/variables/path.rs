@@ -1,8 +1,7 @@
 //! Paths: how a variable says where its value is, seen from its parent.
 
+use crate::wire::{ErrorCode, Properties};
 use std::fmt;
-
-use super::message::{ErrorCode, Properties};
 
 /// A path has at most so many elements.
 const MAX_STEPS: usize = 64;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::message::Properties;
 use crate::reload::Role;
+use crate::wire::Properties;
 
 /// A variable that has more of them has them from a loop.
 const MAX_PROPERTIES: usize = 64;

@@ -10,17 +10,18 @@ use mlua::{Lua, Table, Value};
 
 use super::{
     access::{self, AccessError},
-    account::{Account, Charge, Exceeded},
     allowed::{Allowed, Grant, Refusal, unauthorized},
-    message::{ErrorCode, Incoming, Outgoing, Properties, VarId, cut},
     nodes::{Key, Nodes},
     path::{Access, Path, PathError, Step},
     properties::{self, PropertySet, TooMany},
-    value::{Encoded, Objects},
+    value::Objects,
     viewdefs::KnownViewdefs,
     wrapper::Wrapping,
 };
 use crate::vm::{Failure, Vm};
+use crate::wire::{
+    Account, Charge, Encoded, ErrorCode, Exceeded, Incoming, Outgoing, Properties, VarId, cut,
+};
 
 /// What a variable takes beside its texts, in bytes: itself, its places in lists, its value in Lua's hands.
 const EACH: usize = size_of::<Variable>() + 64;

@@ -1,12 +1,8 @@
 //! Lua values as the protocol writes them, and what a browser writes as Lua values.
 
 use mlua::{Lua, LuaString, Table, Value};
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::{
-    account::{Account, Exceeded},
-    text::{Elements, LongText, SHORT, Shared, wire_length},
-};
+use crate::wire::{Account, Encoded, Exceeded, SHORT, Shared};
 
 /// More elements than that are not sent: a browser would choke on them.
 const MAX_ARRAY: i64 = 100_000;
@@ -14,78 +10,6 @@ const MAX_ARRAY: i64 = 100_000;
 const FEW: usize = 1000;
 /// Written values may be nested this deep.
 const MAX_DEPTH: usize = 32;
-
-/// A value as the protocol writes it. Comparing two tells whether a browser has to hear of it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Encoded {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool(bool),
-    /// A number without a fraction.
-    Integer(i64),
-    /// Finite.
-    Float(f64),
-    /// Text; invalid UTF-8 was replaced.
-    Text(Box<str>),
-    /// A long text, held once for all variables that show it.
-    Long(LongText),
-    /// `{"obj": N}`: an object; its fields are never sent.
-    Object(u64),
-    /// Elements, none of them an array.
-    Array(Elements),
-}
-
-impl Encoded {
-    /// Bytes that it takes as JSON, roughly.
-    pub(super) fn wire(&self) -> usize {
-        match self {
-            Self::Null | Self::Bool(_) => 5,
-            Self::Integer(_) | Self::Float(_) => 12,
-            Self::Text(text) => wire_length(text),
-            Self::Long(text) => text.wire(),
-            Self::Object(_) => 16,
-            Self::Array(elements) => elements.wire(),
-        }
-    }
-
-    /// Bytes that it holds and does not share.
-    pub(super) fn own_bytes(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            _ => 0,
-        }
-    }
-
-    pub(super) fn is_empty_array(&self) -> bool {
-        matches!(self, Self::Array(elements) if elements.is_empty())
-    }
-}
-
-impl Serialize for Encoded {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Null => serializer.serialize_unit(),
-            Self::Bool(value) => serializer.serialize_bool(*value),
-            Self::Integer(value) => serializer.serialize_i64(*value),
-            Self::Float(value) => serializer.serialize_f64(*value),
-            Self::Text(value) => serializer.serialize_str(value),
-            Self::Long(value) => serializer.serialize_str(value),
-            Self::Object(id) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("obj", id)?;
-                map.end()
-            }
-            Self::Array(elements) => {
-                let mut seq = serializer.serialize_seq(Some(elements.len()))?;
-                for element in &**elements {
-                    seq.serialize_element(element)?;
-                }
-                seq.end()
-            }
-        }
-    }
-}
 
 /// The numbers that objects are known by. Neither keeps an object alive.
 #[derive(Debug)]

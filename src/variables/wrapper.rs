@@ -6,11 +6,11 @@
 use mlua::{Table, Value};
 
 use super::{
-    message::VarId,
     properties::{MAX_BYTES, PropertySet, TooMany},
-    value::{self, Encoded, Objects},
+    value::{self, Objects},
 };
 use crate::vm::Vm;
+use crate::wire::{Encoded, VarId};
 
 /// A wrapped variable.
 #[derive(Debug)]

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    session::{Account, ClientId, Line, LuaSession, LuaSessions, Outbox, SessionHandle, SessionId},
+    session::{ClientId, Line, LuaSession, LuaSessions, Outbox, SessionHandle, SessionId},
+    wire::Account,
 };
 
 /// Frames that may wait for one socket; the session lets go of one that has no room.

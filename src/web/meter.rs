@@ -11,7 +11,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::session::{Account, Charge, Exceeded};
+use crate::wire::{Account, Charge, Exceeded};
 
 /// The longest head: two bytes, a length of eight, a mask of four.
 const LONGEST: usize = 14;

@@ -25,7 +25,7 @@ use tokio_tungstenite::{
             CloseFrame, WebSocketConfig,
             frame::{
                 Frame as WireFrame,
-                coding::{CloseCode, Data, OpCode},
+                coding::{Data, OpCode},
             },
         },
     },
@@ -33,7 +33,10 @@ use tokio_tungstenite::{
 use tokio_util::sync::CancellationToken;
 
 use super::meter;
-use crate::session::{Frame, Line, Over, SessionGone};
+use crate::{
+    session::{Frame, Line, Over, SessionGone},
+    wire::{self, Close, ErrorCode},
+};
 
 /// Frames of one browser that may be waiting for their session; then its socket is not read.
 pub(super) const MAX_OUTSTANDING: usize = 16;
@@ -88,7 +91,7 @@ pub(super) enum Left {
     /// The browser did not even answer pings.
     Silent,
     /// The browser broke a rule of WebSocket, or sent a frame that is too large.
-    Violation(u16),
+    Violation(Close),
     /// The session ended.
     SessionEnded,
     /// It takes more than a socket, or the session, may.
@@ -119,7 +122,7 @@ where
     // From here on the session need not wait for this socket.
     drop(outbox);
     match farewell(left) {
-        Some((code, reason)) => Box::pin(say_goodbye(socket, code, reason)).await,
+        Some(close) => Box::pin(say_goodbye(socket, close)).await,
         // What is left to say is tungstenite's own answer to a Close.
         None => drop(timeout(FAREWELL, socket.flush()).await),
     }
@@ -237,12 +240,12 @@ fn incoming(message: Option<Result<Message, Error>>) -> Incoming {
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Nothing,
         Some(Ok(Message::Close(_))) => Incoming::Left(Left::ClosedByBrowser),
         Some(Err(error)) => Incoming::Left(match error {
-            Error::Capacity(_) => Left::Violation(CloseCode::Size.into()),
-            Error::Utf8(_) => Left::Violation(CloseCode::Invalid.into()),
+            Error::Capacity(_) => Left::Violation(Close::TOO_LARGE),
+            Error::Utf8(_) => Left::Violation(Close::NOT_TEXT),
             Error::Protocol(
                 tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
             ) => Left::Lost,
-            Error::Protocol(_) => Left::Violation(CloseCode::Protocol.into()),
+            Error::Protocol(_) => Left::Violation(Close::PROTOCOL),
             Error::Io(error) if meter::is_exceeded(&error) => Left::Over(Over::Browser),
             _ => Left::Lost,
         }),
@@ -276,12 +279,9 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Outgoing::Ping => within(limit, socket.feed(Message::Ping(Bytes::new()))).await?,
         Outgoing::BadMessage => {
-            let error = serde_json::json!([{"type": "error", "data": {
-                "varId": 1,
-                "code": "bad-message",
-                "description": "a binary frame that is not UTF-8 text; send JSON text",
-            }}]);
-            within(limit, feed(socket, &error.to_string().into())).await?;
+            let description = "a binary frame that is not UTF-8 text; send JSON text".into();
+            let error = wire::Outgoing::Error { var_id: 1, code: ErrorCode::BadMessage, description };
+            within(limit, feed(socket, &error.alone().into())).await?;
         }
     }
     within(limit, socket.flush()).await
@@ -320,37 +320,24 @@ async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-fn farewell(left: Left) -> Option<(CloseCode, &'static str)> {
+/// What the browser is told at the end; `None` where nobody is there who would read it.
+fn farewell(left: Left) -> Option<Close> {
     match left {
-        Left::Stopped => Some((CloseCode::Away, "server stopping")),
-        Left::SessionEnded => Some((CloseCode::Away, "session ended")),
-        Left::Violation(code) => Some((code.into(), violation(code))),
-        Left::Over(Over::Browser) => Some((CloseCode::Policy, "more than session.budget.browser")),
-        Left::Over(Over::Unread) => Some((CloseCode::Again, "session.budget.browser is used up")),
-        Left::Over(Over::Sockets) => Some((CloseCode::Again, "more sockets than session.sockets")),
-        // Nobody there who would read it.
-        Left::Lost | Left::Stalled | Left::Silent => None,
-        Left::ClosedByBrowser => None,
-    }
-}
-
-fn violation(code: u16) -> &'static str {
-    match CloseCode::from(code) {
-        CloseCode::Size => "the frame is larger than server.max_frame",
-        CloseCode::Invalid => "text must be UTF-8",
-        _ => "not a valid WebSocket frame",
+        Left::Stopped => Some(Close::STOPPING),
+        Left::SessionEnded => Some(Close::ENDED),
+        Left::Violation(close) => Some(close),
+        Left::Over(Over::Browser) => Some(Close::TOO_MUCH),
+        Left::Over(Over::Unread) => Some(Close::UNREAD),
+        Left::Over(Over::Sockets) => Some(Close::SOCKETS),
+        Left::Lost | Left::Stalled | Left::Silent | Left::ClosedByBrowser => None,
     }
 }
 
 /// Sends a Close and hears the browser out: a socket that is closed while data is unread is reset by the
 /// kernel, and the browser might never see why.
-async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(
-    mut socket: Box<WebSocketStream<S>>,
-    code: CloseCode,
-    reason: &'static str,
-) {
+async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Box<WebSocketStream<S>>, close: Close) {
     let until = Instant::now() + FAREWELL;
-    let close = CloseFrame { code, reason: reason.into() };
+    let close = CloseFrame { code: close.code.into(), reason: close.reason.into() };
     if !matches!(timeout_at(until, socket.send(Message::Close(Some(close)))).await, Ok(Ok(()))) {
         return;
     }

@@ -23,7 +23,7 @@ use warp::{
 };
 
 use super::{meter::Metered, origin::Admitted};
-use crate::session::Account;
+use crate::wire::Account;
 
 /// The version of RFC 6455; there is no other.
 const VERSION: &str = "13";

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     session::{Frame, SessionGone},
     web::socket::{Left, MAX_OUTSTANDING, SocketLimits, run},
+    wire::Close,
 };
 
 const LIMITS: SocketLimits = SocketLimits { max_frame: 1 << 20, send_timeout: Duration::from_secs(10) };
@@ -238,7 +239,7 @@ async fn text_that_is_not_utf8_closes_with_1007() {
     let frame = WireFrame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true);
     pair.browser.send(Message::Frame(frame)).await.expect("sent");
     assert_eq!(pair.close_code().await.expect("a code").0, CloseCode::Invalid);
-    assert_eq!(pair.left().await, Left::Violation(1007));
+    assert_eq!(pair.left().await, Left::Violation(Close::NOT_TEXT));
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,7 +250,7 @@ async fn a_message_that_grows_too_large_in_fragments_closes_with_1009() {
         pair.browser.send(Message::Frame(frame)).await.expect("sent");
     }
     assert_eq!(pair.close_code().await.expect("a code").0, CloseCode::Size);
-    assert_eq!(pair.left().await, Left::Violation(1009));
+    assert_eq!(pair.left().await, Left::Violation(Close::TOO_LARGE));
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Texts that are longer are shared.
-pub(super) const SHORT: usize = 128;
+pub(crate) const SHORT: usize = 128;
 /// With fewer texts, dead ones are not looked for.
 const FEW: usize = 64;
 
@@ -42,7 +42,7 @@ struct Listed {
 
 impl LongText {
     /// Bytes that it takes as JSON.
-    pub(super) fn wire(&self) -> usize {
+    pub(crate) fn wire(&self) -> usize {
         self.0.wire
     }
 }
@@ -63,7 +63,7 @@ impl PartialEq for LongText {
 
 impl Elements {
     /// Bytes that it takes as JSON.
-    pub(super) fn wire(&self) -> usize {
+    pub(crate) fn wire(&self) -> usize {
         self.0.wire
     }
 }
@@ -84,7 +84,7 @@ impl PartialEq for Elements {
 
 /// What is shared. It keeps nothing alive.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     account: Account,
     texts: FxHashMap<u64, Weak<Text>>,
     /// Dead ones are swept out when there are so many.
@@ -94,16 +94,16 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(account: Account) -> Self {
+    pub(crate) fn new(account: Account) -> Self {
         Self { account, texts: FxHashMap::default(), sweep_at: FEW, recent: Weak::new() }
     }
 
-    pub(super) fn account(&self) -> &Account {
+    pub(crate) fn account(&self) -> &Account {
         &self.account
     }
 
     /// A text, the one that is there already if there is one.
-    pub(super) fn text(&mut self, text: &str) -> Result<LongText, Exceeded> {
+    pub(crate) fn text(&mut self, text: &str) -> Result<LongText, Exceeded> {
         if text.len() > self.account.value() {
             return Err(self.account.exceeded());
         }
@@ -129,7 +129,7 @@ impl Shared {
     }
 
     /// An array, the one before if it is the same.
-    pub(super) fn array(&mut self, elements: Vec<Encoded>) -> Result<Elements, Exceeded> {
+    pub(crate) fn array(&mut self, elements: Vec<Encoded>) -> Result<Elements, Exceeded> {
         if let Some(recent) = self.recent.upgrade()
             && recent.elements == elements
         {
@@ -145,7 +145,7 @@ impl Shared {
 }
 
 /// The bytes of a text as JSON.
-pub(super) fn wire_length(text: &str) -> usize {
+pub(crate) fn wire_length(text: &str) -> usize {
     let extra = |byte: u8| match byte {
         b'"' | b'\\' => 1,
         0..0x20 => 5,

@@ -1,21 +1,11 @@
-//! The protocol's messages: lenient in what is taken, strict in what is sent.
+//! What a browser sends. Lenient: what cannot be understood is answered, and the rest is done.
 
-use std::{collections::BTreeMap, str::Bytes};
+use std::str::Bytes;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::value::Encoded;
-use crate::reload::ReloadReport;
-
-/// A variable's id, as the browser numbers them.
-pub(crate) type VarId = i64;
-/// A variable's properties.
-pub(crate) type Properties = BTreeMap<String, String>;
-
-/// Longer descriptions of errors are cut off, in bytes.
-const MAX_DESCRIPTION: usize = 2 << 10;
+use super::{Properties, VarId, outgoing::cut};
 
 /// One frame of a browser.
 #[derive(Debug)]
@@ -38,7 +28,7 @@ pub enum Incoming {
         /// Its first value, if it has no path.
         value: Option<Value>,
         /// `path` and others.
-        properties: BTreeMap<String, String>,
+        properties: Properties,
         /// Send its value and what becomes of it.
         watch: bool,
         /// It keeps what is written to it, and its path is not followed.
@@ -55,7 +45,7 @@ pub enum Incoming {
         /// `Some(Null)` is a value, too.
         value: Option<Value>,
         /// Those that change.
-        properties: BTreeMap<String, String>,
+        properties: Properties,
     },
     /// Ends it and its descendants.
     Destroy(VarId),
@@ -78,94 +68,6 @@ pub struct BadMessage {
     pub id: VarId,
     /// For the developer.
     pub description: String,
-}
-
-/// A message to a browser.
-#[derive(Debug, Serialize)]
-#[serde(tag = "type", content = "data", rename_all = "lowercase", rename_all_fields = "camelCase")]
-pub enum Outgoing {
-    /// A value or properties are others than the browser has.
-    Update {
-        /// Which one.
-        var_id: VarId,
-        /// The whole value.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        value: Option<Encoded>,
-        /// Those that changed.
-        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-        properties: BTreeMap<String, String>,
-    },
-    /// It is gone.
-    Destroy {
-        /// Which one.
-        var_id: VarId,
-    },
-    /// Something about it failed; stands until the next success.
-    Error {
-        /// Which one.
-        var_id: VarId,
-        /// What kind of failure.
-        code: ErrorCode,
-        /// For the developer.
-        description: String,
-    },
-    /// How a reload went.
-    Reload(Box<ReloadReport>),
-    /// The session's state is a new one.
-    Restart {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Kinds of failures that a browser is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ErrorCode {
-    /// A path leads nowhere, or a getter failed.
-    PathFailure,
-    /// There is no such variable.
-    NotFound,
-    /// Not to be had, or not to be written.
-    Unauthorized,
-    /// The message could not be understood.
-    BadMessage,
-    /// A handler raised an error.
-    HandlerFailed,
-    /// It ran too long.
-    Timeout,
-    /// It took too much.
-    Limit,
-}
-
-impl Outgoing {
-    /// Bytes that it takes, in memory or on the wire, roughly.
-    pub(crate) fn size(&self) -> usize {
-        const EACH: usize = 64;
-        EACH + match self {
-            Self::Update { value, properties, .. } => {
-                let texts = properties.iter().map(|(name, value)| EACH + name.len() + value.len());
-                value.as_ref().map_or(0, Encoded::wire) + texts.sum::<usize>()
-            }
-            Self::Error { description, .. } => description.len(),
-            Self::Destroy { .. } | Self::Reload(_) | Self::Restart { .. } => 0,
-        }
-    }
-}
-
-impl ErrorCode {
-    /// As in the message: `path-failure`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PathFailure => "path-failure",
-            Self::NotFound => "not-found",
-            Self::Unauthorized => "unauthorized",
-            Self::BadMessage => "bad-message",
-            Self::HandlerFailed => "handler-failed",
-            Self::Timeout => "timeout",
-            Self::Limit => "limit",
-        }
-    }
 }
 
 impl Batch {
@@ -218,16 +120,6 @@ fn pass_text(bytes: &mut Bytes<'_>) {
             b'\\' => drop(bytes.next()),
             _ => {}
         }
-    }
-}
-
-/// A script's error may be of any length, and stays with its variable.
-pub(super) fn cut(description: &mut String) {
-    if description.len() > MAX_DESCRIPTION {
-        let end = (0..=MAX_DESCRIPTION).rev().find(|&at| description.is_char_boundary(at));
-        description.truncate(end.unwrap_or(0));
-        description.push_str(" …");
-        description.shrink_to_fit();
     }
 }
 
@@ -365,16 +257,5 @@ mod tests {
         for text in ["", "nul", "7", "{}", "[[]]", r#"{"messages":7}"#, r#"{"type":"create","data":[]}"#] {
             assert!(messages(text).iter().all(Result::is_err), "{text}");
         }
-    }
-
-    #[test]
-    fn messages_are_written_as_the_protocol_says() {
-        let update =
-            Outgoing::Update { var_id: 2, value: Some(Encoded::Object(7)), properties: BTreeMap::new() };
-        let error = Outgoing::Error { var_id: 3, code: ErrorCode::PathFailure, description: "x".into() };
-        assert_eq!(
-            serde_json::to_string(&[update, error]).unwrap(),
-            r#"[{"type":"update","data":{"varId":2,"value":{"obj":7}}},{"type":"error","data":{"varId":3,"code":"path-failure","description":"x"}}]"#
-        );
     }
 }

@@ -1,0 +1,77 @@
+//! [`Encoded`]: a value in a message.
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+use super::text::{Elements, LongText, wire_length};
+
+/// A value as the protocol writes it. Comparing two tells whether a browser has to hear of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Encoded {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number without a fraction.
+    Integer(i64),
+    /// Finite.
+    Float(f64),
+    /// Text; invalid UTF-8 was replaced.
+    Text(Box<str>),
+    /// A long text, held once for all variables that show it.
+    Long(LongText),
+    /// `{"obj": N}`: an object; its fields are never sent.
+    Object(u64),
+    /// Elements, none of them an array.
+    Array(Elements),
+}
+
+impl Encoded {
+    /// Bytes that it takes as JSON, roughly.
+    pub(crate) fn wire(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 5,
+            Self::Integer(_) | Self::Float(_) => 12,
+            Self::Text(text) => wire_length(text),
+            Self::Long(text) => text.wire(),
+            Self::Object(_) => 16,
+            Self::Array(elements) => elements.wire(),
+        }
+    }
+
+    /// Bytes that it holds and does not share.
+    pub(crate) fn own_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn is_empty_array(&self) -> bool {
+        matches!(self, Self::Array(elements) if elements.is_empty())
+    }
+}
+
+impl Serialize for Encoded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Integer(value) => serializer.serialize_i64(*value),
+            Self::Float(value) => serializer.serialize_f64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::Long(value) => serializer.serialize_str(value),
+            Self::Object(id) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("obj", id)?;
+                map.end()
+            }
+            Self::Array(elements) => {
+                let mut seq = serializer.serialize_seq(Some(elements.len()))?;
+                for element in &**elements {
+                    seq.serialize_element(element)?;
+                }
+                seq.end()
+            }
+        }
+    }
+}
