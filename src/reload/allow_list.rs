@@ -123,23 +123,11 @@ impl Scope {
     }
 }
 
-/// One binding, and where it stands.
-#[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The type whose template it is in.
-    pub type_name: &'a str,
-    /// The template's file, as people know it.
-    pub file: &'a str,
-    /// Path, ways and line.
-    pub binding: &'a Binding,
-}
-
 /// The bindings of all templates of a generation. Shared by all sessions, never changed.
 #[derive(Debug, Default)]
 pub struct Bindings {
     types: HashMap<Box<str>, Arc<Scope>>,
     prototypes: HashSet<(Role, Box<str>)>,
-    templates: Vec<(Box<str>, Arc<Viewdef>)>,
 }
 
 impl Bindings {
@@ -155,7 +143,6 @@ impl Bindings {
                 let named = |role: Role| Some((role, binding.option(role.name())?.into()));
                 all.prototypes.extend(Role::ALL.into_iter().filter_map(named));
             }
-            all.templates.push((type_name, viewdef.clone()));
         }
         all.types = scopes.into_iter().map(|(name, scope)| (name, Arc::new(scope))).collect();
         all
@@ -169,14 +156,6 @@ impl Bindings {
     /// Whether any template names that prototype so.
     pub fn names(&self, role: Role, prototype: &str) -> bool {
         self.prototypes.iter().any(|(named, name)| *named == role && **name == *prototype)
-    }
-
-    /// Every binding with its place, template by template.
-    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
-        self.templates.iter().flat_map(|(type_name, viewdef)| {
-            let place = move |binding| Place { type_name, file: &viewdef.file, binding };
-            viewdef.bindings.iter().map(place)
-        })
     }
 }
 
@@ -203,8 +182,6 @@ mod tests {
         assert_eq!(a.prototypes, [(Role::Wrapper, "W".into())]);
         assert!(app.get("c").is_none() && bindings.of_type("App.Inner").unwrap().get("c").is_some());
         assert!(bindings.names(Role::Wrapper, "W") && !bindings.names(Role::Create, "W"));
-        let place = bindings.places().find(|place| place.binding.ways.written).unwrap();
-        assert_eq!((place.type_name, place.file, place.binding.line), ("App", "viewdefs/App.big.html", 2));
     }
 
     #[test]

@@ -76,8 +76,6 @@ pub struct Binding {
     pub namespace: Option<String>,
     /// Such as `ui-value`.
     pub attribute: String,
-    /// From 1.
-    pub line: u32,
 }
 
 impl Binding {
@@ -95,7 +93,6 @@ impl Binding {
             item_wrapper: None,
             namespace: None,
             attribute: String::new(),
-            line: 0,
         }
     }
 
@@ -138,11 +135,10 @@ fn unprioritised(name: &str) -> &str {
 
 /// All that a template binds, in the order of its text.
 pub(super) fn of_template(html: &str) -> Vec<Binding> {
-    let mut emitter = DefaultEmitter::<usize>::new_with_span();
+    let mut emitter = DefaultEmitter::default();
     // Else the text of a script could look like elements.
     emitter.naively_switch_states(true);
-    let newlines = html.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-    let mut reader = Reader { newlines, ..Reader::default() };
+    let mut reader = Reader::default();
     for token in Tokenizer::new_with_emitter(html, emitter) {
         let Ok(token) = token;
         match token {
@@ -170,12 +166,11 @@ struct Reader {
     count: HashMap<Box<[u8]>, usize>,
     lists: Vec<String>,
     namespace: Option<String>,
-    newlines: Vec<usize>,
     found: Vec<Binding>,
 }
 
 impl Reader {
-    fn start(&mut self, tag: &StartTag<usize>) {
+    fn start(&mut self, tag: &StartTag<()>) {
         let name: &[u8] = &tag.name;
         self.close_implied(name);
         let attribute = |wanted: &str| {
@@ -201,19 +196,16 @@ impl Reader {
         self.open.push(Open { name: name.into(), list, outer_namespace });
     }
 
-    fn bind(&mut self, tag: &StartTag<usize>, item_wrapper: Option<String>, editable: bool) {
+    fn bind(&mut self, tag: &StartTag<()>, item_wrapper: Option<String>, editable: bool) {
         for (attribute, value) in &tag.attributes {
             let attribute = String::from_utf8_lossy(attribute);
             let Some(ways) = ways_of(&attribute, editable) else { continue };
             let binding = Binding::new(&String::from_utf8_lossy(value), ways);
-            let at = value.span.start;
-            let line = 1 + self.newlines.partition_point(|&newline| newline < at);
             self.found.push(Binding {
                 lists: self.lists.clone(),
                 item_wrapper: item_wrapper.clone().filter(|_| attribute == "ui-viewlist"),
                 namespace: self.namespace.clone(),
                 attribute: attribute.into_owned(),
-                line: u32::try_from(line).unwrap_or(u32::MAX),
                 ..binding
             });
         }
@@ -359,7 +351,7 @@ mod tests {
                 .filter_map(|(is, name)| is.then_some(*name))
                 .collect();
             let lists: String = binding.lists.iter().map(|list| format!("{list} > ")).collect();
-            format!("{}: {lists}{} {ways}", binding.line, binding.path)
+            format!("{lists}{} {ways}", binding.path)
         };
         let mut bound: Vec<_> = of_template(html).iter().map(say).collect();
         bound.sort();
@@ -371,19 +363,7 @@ mod tests {
         let html = "<template>\n<b ui-value=a></b><input ui-value='b?keypress'>\n<my-dots ui-value=c></my-dots>\
              <p contenteditable ui-value=d></p>\n<i ui-action='e()' ui-event-keypress-enter='f(_)' ui-class-x=g \
              ui-html=h ui-code=i ui-view=j ui-viewlist=k></i></template>";
-        let expected = [
-            "2: a r",
-            "2: b rw",
-            "3: c rw",
-            "3: d rw",
-            "4: e() c",
-            "4: f(_) wc",
-            "4: g r",
-            "4: h r",
-            "4: i r",
-            "4: j r",
-            "4: k r",
-        ];
+        let expected = ["a r", "b rw", "c rw", "d rw", "e() c", "f(_) wc", "g r", "h r", "i r", "j r", "k r"];
         assert_eq!(bound(html), expected);
     }
 
@@ -391,7 +371,7 @@ mod tests {
     fn access_says_otherwise() {
         let html = "<template><input ui-value='a?access=r'><b ui-view='b?create=B&access=rw'></b>\
              <input ui-value='set(_)'><input ui-value='c?access:high=w'></template>";
-        assert_eq!(bound(html), ["1: a r", "1: b rw", "1: c w", "1: set(_) wc"]);
+        assert_eq!(bound(html), ["a r", "b rw", "c w", "set(_) wc"]);
     }
 
     #[test]
@@ -399,13 +379,13 @@ mod tests {
         let html = "<template><select ui-value=size ui-viewlist=sizes><option ui-attr-value=id></select>\
              <ul ui-viewlist='rows()'><li ui-viewlist=cells><b ui-value=x></b></ul><p ui-value=after></p></template>";
         let expected = [
-            "1: after r",
-            "1: rows() > cells > x r",
-            "1: rows() > cells r",
-            "1: rows() r",
-            "1: size rw",
-            "1: sizes > id r",
-            "1: sizes r",
+            "after r",
+            "rows() > cells > x r",
+            "rows() > cells r",
+            "rows() r",
+            "size rw",
+            "sizes > id r",
+            "sizes r",
         ];
         assert_eq!(bound(html), expected);
     }
@@ -415,18 +395,7 @@ mod tests {
         let html = "<template><table><tr><td ui-viewlist=a><b ui-value=in></b><td ui-value=b><tr ui-class-x=c></table>\
              <p ui-viewlist=d><div ui-value=e></div><svg><path ui-viewlist=f /><g ui-class-y=g></g></svg><br ui-viewlist=h>\
              <i ui-value=i></i></template>";
-        let expected = [
-            "1: a > in r",
-            "1: a r",
-            "1: b r",
-            "1: c r",
-            "1: d r",
-            "1: e r",
-            "1: f r",
-            "1: g r",
-            "1: h r",
-            "1: i r",
-        ];
+        let expected = ["a > in r", "a r", "b r", "c r", "d r", "e r", "f r", "g r", "h r", "i r"];
         assert_eq!(bound(html), expected);
     }
 
@@ -435,7 +404,7 @@ mod tests {
         let html = "<template><script ui-value=z>x = \"<b ui-value='a'>\"</script><style>/*<b ui-value=b>*/</style>\
              <!-- <b ui-value=c> --><textarea><b ui-value=d></textarea><template><b ui-value=e></b></template>\
              <b ui-value=f></b></template>";
-        assert_eq!(bound(html), ["1: f r"]);
+        assert_eq!(bound(html), ["f r"]);
     }
 
     #[test]
@@ -478,8 +447,6 @@ mod tests {
             let found = of_template(&html);
             prop_assert!(found.len() <= html.matches("ui-").count());
             prop_assert!(found.iter().all(|binding| binding.lists.len() <= MAX_LISTS));
-            let lines = 1 + html.matches('\n').count();
-            prop_assert!(found.iter().all(|binding| (1..=lines).contains(&(binding.line as usize))));
         }
     }
 }

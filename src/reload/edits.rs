@@ -49,7 +49,7 @@ impl Generation {
             .keys()
             .filter_map(|name| Some((name.to_path_buf(), self.file(name)?.says.clone())))
             .collect();
-        let edits = Arc::new(BatchEdits::with(&old, &new, appeared));
+        let edits = Arc::new(BatchEdits::between(&old, &new, appeared));
         if known.len() == REMEMBERED {
             known.remove(0);
         }

@@ -40,7 +40,7 @@ mod telling;
 mod twins;
 mod viewdef;
 
-pub use allow_list::{Bindings, Bound, Place, Role, Scope};
+pub use allow_list::{Bindings, Bound, Role, Scope};
 pub use bindings::{Binding, Ways, normal};
 pub use compile::{Compiler, SiteLayout};
 pub use diagnostic::{Diagnostic, ExcerptLine};

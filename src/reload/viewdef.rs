@@ -14,8 +14,6 @@ use crate::watch::{Content, ContentHash};
 /// A template that was checked.
 #[derive(Debug)]
 pub struct Viewdef {
-    /// The file, as people know it.
-    pub file: String,
     /// The text of the file.
     pub html: String,
     /// What it binds.
@@ -41,11 +39,11 @@ impl Viewdef {
             let line = line_at(html.as_bytes(), at);
             Diagnostic::about(display, Some(line), message).with_excerpt(&content.bytes)
         })?;
-        Ok(Self::of(display, html, content.hash))
+        Ok(Self::of(html, content.hash))
     }
 
-    fn of(file: &str, html: &str, hash: ContentHash) -> Self {
-        Self { file: file.to_owned(), html: html.to_owned(), bindings: bindings::of_template(html), hash }
+    fn of(html: &str, hash: ContentHash) -> Self {
+        Self { html: html.to_owned(), bindings: bindings::of_template(html), hash }
     }
 }
 
@@ -59,7 +57,7 @@ pub fn built_in() -> &'static BTreeMap<String, Arc<Viewdef>> {
             ("lua.ViewList.list-item", list),
             ("lua.ViewListItem.list-item", item),
         ];
-        let viewdef = |html: &str| Viewdef::of("(built in)", html, Content::new(html.as_bytes()).hash);
+        let viewdef = |html: &str| Viewdef::of(html, Content::new(html.as_bytes()).hash);
         all.map(|(key, html)| (key.into(), Arc::new(viewdef(html)))).into()
     });
     &ALL

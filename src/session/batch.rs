@@ -7,8 +7,11 @@ use std::vec;
 
 use tokio::sync::oneshot;
 
-use super::lua_session::ClientId;
+use super::client::ClientId;
 use crate::wire::{Account, BadMessage, Batch, Charge, Exceeded, Incoming};
+
+/// A wish to begin anew is no longer than that; a session that is stuck reads nothing else.
+const WISH: usize = 4 << 10;
 
 /// One frame of a browser.
 pub(super) struct ReceivedBatch {
@@ -56,4 +59,10 @@ impl ReceivedBatch {
         };
         Ok(self.begun.insert(begun))
     }
+}
+
+/// Whether a frame asks for a new beginning: all that a session reads which is stuck.
+pub(super) fn asks_for_restart(text: &str) -> bool {
+    text.len() <= WISH
+        && Batch::parse(text).messages.iter().any(|message| matches!(message, Ok(Incoming::Restart)))
 }

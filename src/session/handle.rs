@@ -1,10 +1,11 @@
-//! The mailbox of a session.
+//! [`SessionHandle`]: how others reach a session.
+
+mod mailbox;
+mod turn;
 
 use std::{
-    collections::VecDeque,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,59 +13,28 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::{
-    batch::ReceivedBatch,
-    clock::{Clock, Sleeper},
+    batch::{ReceivedBatch, asks_for_restart},
+    client::ClientId,
+    clock::Clock,
     id::SessionId,
-    lua_session::{ClientId, LuaSession},
+    lua_session::LuaSession,
     notice,
+    origin::Origin,
     outbox::{Frame, Outbox, Over, WeakOutbox},
-    pool::{Stuck, Task},
     run_queue::RunQueue,
     secret::Secret,
-    slice::Slice,
     summary::SessionSummary,
 };
+use mailbox::{Answer, Mailbox, Slot, Work};
+
 use crate::{
-    reload::{Diagnostic, Effects, Generation, Outcome, OutcomeSender, ReloadOutcome, Telling},
-    wire::{Account, Batch, Incoming},
+    reload::{Diagnostic, Generation, OutcomeSender},
+    wire::Account,
 };
-
-/// One unit of work in a session.
-enum Work {
-    Call(Box<dyn FnOnce(&mut LuaSession) + Send>),
-    /// A frame of a browser. It is done in turns, and nothing else in between.
-    Batch(Box<ReceivedBatch>),
-}
-
-/// A wish to begin anew is no longer than that; a session that is stuck reads nothing else.
-const WISH: usize = 4 << 10;
 
 /// For so long after a turn that used up its slice, a session waits behind those that want less: one large
 /// batch after the other gets no more than the first.
 const RESTED: Duration = Duration::from_millis(250);
-
-/// While more sessions than that wait for a thread, what is not urgent waits until they have had one.
-const CROWD: usize = 64;
-
-/// Where the session comes from, and what knows it.
-pub(super) trait Origin: Send + Sync {
-    /// Makes the session, on a thread of the pool.
-    fn make(&self) -> mlua::Result<LuaSession>;
-    /// A browser has connected to it for the first time.
-    fn opened(&self);
-    /// It has ended: nobody shall find it any more.
-    fn forget(&self);
-    /// The newest good code, to show where the session is.
-    fn generation(&self) -> Arc<Generation>;
-    /// How a developer wants to be told.
-    fn telling(&self) -> &Telling;
-    /// How long it waits for its browser to come back; zero: for ever.
-    fn timeout(&self) -> Duration;
-    /// How many sockets it may have.
-    fn max_sockets(&self) -> usize;
-    /// For what is held for its browsers.
-    fn account(&self) -> &Account;
-}
 
 /// The session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -85,57 +55,6 @@ struct Shared {
     clock: Clock<SessionHandle>,
 }
 
-struct Mailbox {
-    work: VecDeque<Work>,
-    slot: Slot,
-    /// In the run queue, or being worked in.
-    scheduled: bool,
-    /// When a turn last used up its slice.
-    had_slice: Option<Instant>,
-    alarm: Option<Instant>,
-    /// It ends then, unless a browser has connected to it.
-    unopened_until: Option<Instant>,
-    /// The thread that has it is inside a library function that nothing can interrupt.
-    stuck: Option<Diagnostic>,
-    /// Counts the states that were given up: a thread that comes back with one of them is too late.
-    given_up: u32,
-    /// What the browsers are told by when the session cannot. They keep no socket open.
-    browsers: Vec<(ClientId, WeakOutbox)>,
-    /// Reloads that have no outcome yet.
-    reloads: Vec<Weak<Answer>>,
-}
-
-/// Sends the outcome of one reload, once.
-struct Answer {
-    generation: u64,
-    outcomes: Mutex<Option<OutcomeSender>>,
-}
-
-impl Answer {
-    fn send(&self, outcome: ReloadOutcome) {
-        let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(outcomes) = outcomes {
-            let _ = outcomes.send(outcome);
-        }
-    }
-
-    fn stuck(&self, why: &Diagnostic) {
-        let outcome = Outcome::Kept { diagnostic: Box::new(why.clone()), exhausted: true };
-        let (unchanged, effects) = (Vec::new(), Effects::default());
-        self.send(ReloadOutcome { generation: self.generation, outcome, unchanged, effects });
-    }
-}
-
-/// Where the session is.
-enum Slot {
-    /// Not made yet; a thread of the pool will.
-    New,
-    Here(Box<LuaSession>),
-    /// With the thread that works in it.
-    Away,
-    Ended,
-}
-
 impl SessionHandle {
     pub(super) fn new(
         id: SessionId,
@@ -144,19 +63,7 @@ impl SessionHandle {
         run_queue: RunQueue<Self>,
         clock: Clock<Self>,
     ) -> Self {
-        let mailbox = Mailbox {
-            work: VecDeque::new(),
-            slot: Slot::New,
-            scheduled: false,
-            had_slice: None,
-            alarm: None,
-            unopened_until: None,
-            stuck: None,
-            given_up: 0,
-            browsers: Vec::new(),
-            reloads: Vec::new(),
-        };
-        Self(Arc::new(Shared { id, secret, origin, mailbox: Mutex::new(mailbox), run_queue, clock }))
+        Self(Arc::new(Shared { id, secret, origin, mailbox: Mutex::default(), run_queue, clock }))
     }
 
     /// Which session it is.
@@ -301,7 +208,7 @@ impl SessionHandle {
     /// # Errors
     /// If the session has ended.
     pub fn reload(&self, target: Arc<Generation>, outcomes: OutcomeSender) -> Result<(), SessionGone> {
-        let answer = Arc::new(Answer { generation: target.number, outcomes: Mutex::new(Some(outcomes)) });
+        let answer = Arc::new(Answer::new(target.number, outcomes));
         let mut mailbox = self.mailbox();
         if let Some(why) = &mailbox.stuck {
             answer.stuck(why);
@@ -486,200 +393,6 @@ impl SessionHandle {
 fn tell(browsers: &[(ClientId, WeakOutbox)], frame: &Frame) {
     for outbox in browsers.iter().filter_map(|(_, outbox)| outbox.upgrade()) {
         outbox.try_send(frame.clone());
-    }
-}
-
-fn asks_for_restart(text: &str) -> bool {
-    text.len() <= WISH
-        && Batch::parse(text).messages.iter().any(|message| matches!(message, Ok(Incoming::Restart)))
-}
-
-/// What came of a turn.
-enum Turn {
-    /// The unit of work is done; when the session has to be woken.
-    Done(Slot, Option<Instant>),
-    /// It is not, and the next turn goes on with it.
-    Unfinished(Slot, Work),
-}
-
-fn work_in(origin: &dyn Origin, slot: Slot, work: Option<Work>, until: Instant) -> Turn {
-    let mut session = match slot {
-        Slot::Here(session) => session,
-        Slot::New => match origin.make() {
-            Ok(session) => Box::new(session),
-            Err(error) => {
-                tracing::error!(%error, "a session could not be made");
-                return Turn::Done(Slot::Ended, None);
-            }
-        },
-        other => return Turn::Done(other, None),
-    };
-    match work {
-        Some(Work::Call(work)) => work(&mut session),
-        Some(Work::Batch(mut batch)) => {
-            if !session.receive(&mut batch, until) {
-                return Turn::Unfinished(Slot::Here(session), Work::Batch(batch));
-            }
-            // Whoever waits for it hears of it when browsers have been told.
-            return done(session, Some(batch));
-        }
-        None => {}
-    }
-    done(session, None)
-}
-
-fn done(mut session: Box<LuaSession>, batch: Option<Box<ReceivedBatch>>) -> Turn {
-    let after = session.after_unit();
-    if let Some(batch) = batch {
-        batch.finish();
-    }
-    match after {
-        Some(alarm) => Turn::Done(Slot::Here(session), alarm),
-        None => Turn::Done(Slot::Ended, None),
-    }
-}
-
-impl Task for SessionHandle {
-    fn name(&self) -> String {
-        self.0.id.short()
-    }
-
-    fn run(&self) {
-        let slice = Slice::begin();
-        while self.run_one(slice) {}
-    }
-
-    fn abandon(&self, stuck: &Stuck) {
-        let generation = self.0.origin.generation();
-        let why = notice::stuck(&generation, stuck);
-        let mut mailbox = self.mailbox();
-        if !matches!(mailbox.slot, Slot::Away) {
-            return;
-        }
-        let frame = notice::trouble(generation.number, why.clone(), self.0.origin.telling());
-        tell(&mailbox.browsers, &frame);
-        for reload in mailbox.reloads.drain(..).filter_map(|reload| reload.upgrade()) {
-            reload.stuck(&why);
-        }
-        // Whoever waits for it, waits no longer. If it goes on after all, its browsers are there.
-        let dropped = std::mem::take(&mut mailbox.work);
-        let upgraded = |(client, outbox): &(ClientId, WeakOutbox)| Some((*client, outbox.upgrade()?));
-        let browsers: Vec<_> = mailbox.browsers.iter().filter_map(upgraded).collect();
-        for (client, outbox) in browsers {
-            mailbox.work.push_back(Work::Call(Box::new(move |session| {
-                if !session.knows(client) {
-                    session.attach(client, outbox);
-                }
-            })));
-        }
-        mailbox.stuck = Some(why);
-        self.expire_later(&mut mailbox);
-        drop(mailbox);
-        drop(dropped);
-    }
-}
-
-impl SessionHandle {
-    /// Does one unit of work, or a turn of it. Says whether the next is to be done now, too.
-    fn run_one(&self, slice: Slice) -> bool {
-        let mut mailbox = self.mailbox();
-        let slot = std::mem::replace(&mut mailbox.slot, Slot::Away);
-        let work = match slot {
-            Slot::Here(_) => mailbox.work.pop_front(),
-            // First the session, then what is asked of it.
-            Slot::New => None,
-            Slot::Away | Slot::Ended => {
-                mailbox.slot = slot;
-                return false;
-            }
-        };
-        let turn = mailbox.given_up;
-        drop(mailbox);
-        let origin = self.0.origin.as_ref();
-        let done = catch_unwind(AssertUnwindSafe(|| work_in(origin, slot, work, slice.until)));
-        let done = done.unwrap_or_else(|_| {
-            tracing::error!(session = %self.0.id.short(), "a bug: the session panicked; it is ended");
-            Turn::Done(Slot::Ended, None)
-        });
-        let (slot, alarm, rest) = match done {
-            Turn::Done(slot, alarm) => (slot, Some(alarm), None),
-            Turn::Unfinished(slot, rest) => (slot, None, Some(rest)),
-        };
-        let ended = matches!(slot, Slot::Ended);
-        let mut mailbox = self.mailbox();
-        if mailbox.given_up != turn {
-            // It was stuck, and another state is in its place. Outside the lock: this takes a while.
-            drop(mailbox);
-            drop(slot);
-            return false;
-        }
-        if mailbox.stuck.is_some() {
-            self.goes_on(&mut mailbox);
-        }
-        if ended || matches!(mailbox.slot, Slot::Ended) {
-            drop(mailbox);
-            drop(slot);
-            self.end();
-            return false;
-        }
-        mailbox.slot = slot;
-        if let Some(rest) = rest {
-            mailbox.work.push_front(rest);
-        }
-        let (more, now) = (!mailbox.work.is_empty(), Instant::now());
-        let again = more && now < slice.until;
-        mailbox.scheduled = more;
-        if now >= slice.until && slice.is_used_up() {
-            mailbox.had_slice = Some(now);
-        }
-        if more && !again {
-            self.enqueue(&mailbox);
-        }
-        let alarm = alarm.map(|alarm| alarm.into_iter().chain(mailbox.unopened_until).min());
-        if let Some(alarm) = alarm
-            && mailbox.alarm != alarm
-        {
-            mailbox.alarm = alarm;
-            // Under the lock: the next unit of work may be done already on another thread, and its alarm
-            // must not be replaced by this one.
-            self.0.clock.set(self.clone(), alarm);
-        }
-        again
-    }
-}
-
-impl Sleeper for SessionHandle {
-    type Id = SessionId;
-
-    fn id(&self) -> SessionId {
-        self.0.id
-    }
-
-    /// A timer is due.
-    fn wake(&self) {
-        let mut mailbox = self.mailbox();
-        mailbox.alarm = None;
-        if mailbox.unopened_until.is_some_and(|at| at <= Instant::now()) {
-            drop(mailbox);
-            tracing::debug!(session = %self.0.id.short(), "the session ends: no browser within session.unopened");
-            self.0.origin.forget();
-            self.end();
-            return;
-        }
-        if mailbox.stuck.is_none() {
-            drop(mailbox);
-            let is_crowded = self.0.run_queue.waiting() > CROWD;
-            let _ = self.queue(move |session| session.wake(is_crowded));
-            return;
-        }
-        if !mailbox.browsers.is_empty() {
-            self.expire_later(&mut mailbox);
-            return;
-        }
-        drop(mailbox);
-        tracing::info!(session = %self.0.id.short(), "a stuck session ends: no browser for session.timeout");
-        self.0.origin.forget();
-        self.end();
     }
 }
 

@@ -3,110 +3,32 @@
 use std::{
     fmt,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     batch::ReceivedBatch,
+    client::{Client, ClientId, MAX_PENDING, URL, charged, view},
     id::SessionId,
     outbox::{Frame, Outbox, Over},
     refusals::Refusals,
     settings::SessionSettings,
+    start::start,
+    upkeep::Upkeep,
 };
 use crate::{
     config::BindingRule,
-    reload::{Diagnostic, EDITING, Generation, Refreshing, ReloadReport, Telling, conceal},
-    variables::{Allowed, Objects, View},
+    reload::{Diagnostic, Generation, Refreshing, ReloadReport, Telling},
+    variables::{Allowed, Objects},
     vm::{Failure, Failures, Vm},
-    wire::{self, Account, Charge, ErrorCode, Incoming, Outgoing},
+    wire::{Account, ErrorCode, Incoming, Outgoing},
 };
 
 /// Changes that nobody waits for leave together after this long.
 const COALESCE: Duration = Duration::from_millis(10);
 /// When a browser does not take its frames, the next look at it comes after this long.
 const CONGESTED: Duration = Duration::from_millis(50);
-/// Notices that may wait for a browser that does not take its frames.
-const MAX_PENDING: usize = 10_000;
-/// Garbage of the start and of a reload is collected after this long, when browsers have been served.
-const COLLECT_AFTER: Duration = Duration::from_millis(250);
-/// While a crowd of sessions waits for a thread, garbage waits once more that long, and so many times at most:
-/// a save shall reach the last of them before the first ones clean up.
-const POSTPONED: Duration = Duration::from_secs(1);
-const POSTPONEMENTS: u8 = 3;
-
-/// The property of variable 1 that says where in the site the page is.
-const URL: &str = "url";
-
-/// A browser's socket, as sessions know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientId(u64);
-
-impl ClientId {
-    pub(super) fn next() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Self(LAST.fetch_add(1, Relaxed))
-    }
-}
-
-pub(super) struct Client {
-    id: ClientId,
-    outbox: Outbox,
-    view: View,
-    pending: Vec<Outgoing>,
-    /// For what is pending.
-    waiting: Charge,
-    /// A frame that there was no room for. Nothing else is said before it.
-    held: Option<String>,
-}
-
-impl Client {
-    /// What its browser will have to be told. Closes its socket if that is too much to be held.
-    fn charge_pending(&mut self, from: usize) {
-        let new = self.pending.get(from..).unwrap_or_default();
-        let bytes = new.iter().map(Outgoing::size).sum();
-        if self.view.is_over() || self.waiting.extend(bytes).is_err() || self.pending.len() > MAX_PENDING {
-            self.outbox.close(Over::Browser);
-        }
-    }
-}
-
-impl Client {
-    /// What differs from what its browser has, and what is pending.
-    fn frame(
-        &mut self,
-        vm: &Vm,
-        objects: &mut Objects,
-        generation: &Generation,
-        telling: &Telling,
-    ) -> Option<String> {
-        let mut messages = self.view.after_batch(vm, objects, generation);
-        messages.append(&mut self.pending);
-        if telling.is_concealing {
-            messages.iter_mut().for_each(|message| conceal_error(&vm.name(), message));
-        }
-        self.waiting.clear();
-        if messages.is_empty() {
-            return None;
-        }
-        wire::frame(&messages)
-    }
-}
-
-/// Browsers that are told the same get one and the same frame.
-///
-/// # Errors
-/// The text, if there is no room for it.
-fn frame(text: String, last: &mut Option<Frame>, account: &Account) -> Result<Frame, String> {
-    if let Some(last) = last.as_ref().filter(|last| *last.bytes() == *text.as_bytes()) {
-        return Ok(last.clone());
-    }
-    let Ok(charge) = account.passing(text.len()) else { return Err(text) };
-    Ok(last.insert(Frame::charged(text, charge)).clone())
-}
 
 /// When browsers hear of what has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,11 +64,7 @@ pub struct LuaSession {
     refresh_at: Option<Instant>,
     /// Let go when browsers have been told.
     refreshing: Vec<Refreshing>,
-    pub(super) collect_at: Option<Instant>,
-    /// How often that was postponed.
-    postponed: u8,
-    /// When the code that only reloads need is let go.
-    slim_at: Option<Instant>,
+    pub(super) upkeep: Upkeep,
     /// Without a browser since.
     lonely_since: Option<Instant>,
     on_end: Option<Box<dyn FnOnce() + Send>>,
@@ -165,7 +83,7 @@ impl LuaSession {
         let (vm, objects, error) = start(&id, &settings, &account, settings.published.good())?;
         let start_error = error.map(|failure| failure.diagnostic);
         let now = Instant::now();
-        let mut session = Self {
+        Ok(Self {
             id,
             settings,
             clients: Vec::new(),
@@ -182,16 +100,11 @@ impl LuaSession {
             refreshed: now.checked_sub(COALESCE).unwrap_or(now),
             refresh_at: None,
             refreshing: Vec::new(),
-            collect_at: None,
-            postponed: 0,
-            slim_at: None,
+            upkeep: Upkeep::after_start(id, now),
             lonely_since: Some(now),
             on_end: Some(on_end),
             vm,
-        };
-        // The main file leaves some, too.
-        session.collect_at = Some(now + session.spread(COLLECT_AFTER));
-        Ok(session)
+        })
     }
 
     /// Which session it is.
@@ -256,7 +169,7 @@ impl LuaSession {
         Ok(())
     }
 
-    /// The same, with the newest good code; that it failed is told in the log.
+    /// Restarts with the newest good code. If that fails, the log tells.
     pub(super) fn begin_anew(&mut self, reason: &str) {
         if let Err(error) = self.restart(self.settings.published.good(), reason) {
             tracing::error!(session = %self.id.short(), %error, "the session could not be restarted");
@@ -382,20 +295,15 @@ impl LuaSession {
     /// Something is due: a timer, or a refresh. `is_crowded`: many sessions wait for a thread.
     pub(super) fn wake(&mut self, is_crowded: bool) {
         let now = Instant::now();
-        if is_crowded && self.postponed < POSTPONEMENTS && self.collect_at.is_some_and(|at| at <= now) {
-            self.postponed += 1;
-            self.collect_at = Some(now + self.spread(POSTPONED));
-        }
         self.vm.tell_dropped_lines(now);
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.want(Refresh::Now);
         }
-        let slim = self.slim_at.take_if(|at| *at <= now).is_some();
-        if slim {
+        let due = self.upkeep.due(now, is_crowded);
+        if due.slim {
             self.vm.forget_reload();
         }
-        if self.collect_at.take_if(|at| *at <= now).is_some() || slim {
-            self.postponed = 0;
+        if due.collect {
             self.vm.forget_load();
             self.vm.collect_garbage();
         }
@@ -417,7 +325,7 @@ impl LuaSession {
         self.want(Refresh::Now);
     }
 
-    /// The same, and lets go of what it is given when they have heard.
+    /// Tells browsers at once, and lets go of `refreshing` when they have been told.
     pub fn refresh_until(&mut self, refreshing: Refreshing) {
         self.refreshing.push(refreshing);
         self.refresh_now();
@@ -439,14 +347,7 @@ impl LuaSession {
 
     /// A reload has left garbage, and what it needed.
     pub(super) fn collect_later(&mut self) {
-        let now = Instant::now();
-        self.collect_at = Some(now + self.spread(COLLECT_AFTER));
-        self.slim_at = Some(now + self.spread(EDITING));
-    }
-
-    /// That long and up to as much again, by its id: not all sessions at the same moment.
-    fn spread(&self, time: Duration) -> Duration {
-        time + time * self.id.digit() / 16
+        self.upkeep.after_reload(Instant::now());
     }
 
     fn want(&mut self, refresh: Refresh) {
@@ -457,10 +358,7 @@ impl LuaSession {
     pub(super) fn after_unit(&mut self) -> Option<Option<Instant>> {
         let now = Instant::now();
         if self.vm.state(|state| std::mem::take(&mut state.restart)) == Some(true) {
-            let good = self.settings.published.good();
-            if let Err(error) = self.restart(good, "a script asked for it") {
-                tracing::error!(session = %self.id.short(), %error, "the session could not be restarted");
-            }
+            self.begin_anew("a script asked for it");
         }
         match std::mem::replace(&mut self.refresh, Refresh::No) {
             Refresh::No => {}
@@ -482,7 +380,7 @@ impl LuaSession {
             return None;
         }
         Some(
-            [timer, self.vm.dropped_lines_due(), self.refresh_at, self.collect_at, self.slim_at, expires]
+            [timer, self.vm.dropped_lines_due(), self.refresh_at, self.upkeep.next(), expires]
                 .into_iter()
                 .flatten()
                 .min(),
@@ -551,7 +449,7 @@ impl LuaSession {
             unfinished |= client.view.is_unfinished();
             self.refusals.take(client.view.take_refusals(), &self.id, &self.settings.refused);
             let Some(text) = text else { continue };
-            match frame(text, &mut last, &self.account) {
+            match charged(text, &mut last, &self.account) {
                 Ok(frame) => client.outbox.try_send(frame),
                 Err(text) => {
                     starved = self.make_room(at, text);
@@ -599,50 +497,6 @@ impl LuaSession {
             "browsers": clients,
         })
     }
-}
-
-/// What Lua code failed with is not for users, and neither is what templates bind. What else a browser did wrong
-/// tells it nothing but what it sent.
-fn conceal_error(session: &str, message: &mut Outgoing) {
-    use ErrorCode::{BadMessage, HandlerFailed, Limit, NotFound, PathFailure, Timeout, Unauthorized};
-    let Outgoing::Error { code, description, .. } = message else { return };
-    match code {
-        PathFailure | HandlerFailed | Timeout | Limit | Unauthorized => {
-            let place = Diagnostic::from_lua(description);
-            // Anything else is not a file's, but of a path that the browser made up.
-            let place = if place.file.ends_with(".lua") { place.position() } else { String::new() };
-            *description = conceal(session, code.as_str(), &place, &*description);
-        }
-        NotFound | BadMessage => {}
-    }
-}
-
-/// What a browser sees that has seen nothing yet.
-fn view(url: Option<&str>) -> View {
-    let mut view = View::new();
-    if let Some(url) = url {
-        view.set_app_property(URL, url);
-    }
-    view
-}
-
-/// A fresh state that has run the main file.
-pub(super) fn start(
-    id: &SessionId,
-    settings: &SessionSettings,
-    account: &Account,
-    generation: Arc<Generation>,
-) -> mlua::Result<(Vm, Objects, Option<Failure>)> {
-    let budget = Arc::new(settings.session.budget.clone());
-    let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload)?;
-    let objects = Objects::new(vm.lua(), account.clone())?;
-    let error = vm.load_first(&settings.lua.main).err();
-    if let Some(Failure { diagnostic, .. }) = &error {
-        // Each visitor begins a session, and all of them fail alike.
-        let (limited_by, details) = (diagnostic.position(), diagnostic.details());
-        tracing::error!(target: "lua", limited_by, session = %id.short(), details, "the session can't start: {diagnostic}");
-    }
-    Ok((vm, objects, error))
 }
 
 impl fmt::Debug for LuaSession {

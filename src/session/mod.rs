@@ -3,7 +3,11 @@
 //! | file | what it does |
 //! |---|---|
 //! | `registry` | [`LuaSessions`]: makes, finds and ends sessions |
-//! | `handle` | [`SessionHandle`]: the mailbox of a session; whoever has one can queue work |
+//! | `handle` | [`SessionHandle`]: whoever has one can queue work in a session |
+//! | `handle/mailbox` | what waits to be done in a session |
+//! | `handle/turn`, `slice` | one turn of a session on a thread, and how long it may be |
+//! | `run_queue` | where sessions wait for a thread |
+//! | `origin` | where a session comes from, and what knows it |
 //! | `pool` | the threads that run Lua, and the watchdog that adds some while scripts hog them |
 //! | `cap` | how many threads may be lost to sessions that are stuck |
 //! | `notice` | what is told of a session that is stuck or short of memory |
@@ -11,6 +15,9 @@
 //! | `outbox` | where frames for a browser go, and what is known of its socket |
 //! | `clock` | wakes sessions for their timers |
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
+//! | `start` | a fresh Lua state for it |
+//! | `client` | a browser that looks at it, and what that is told |
+//! | `upkeep` | when it cleans up behind itself |
 //! | `reload` | a generation in one session: all of it or none of it |
 //! | `refusals` | what browsers asked for and may not have: counted, and told |
 //! | `summary` | what the status page tells of a session |
@@ -25,11 +32,13 @@
 
 mod batch;
 mod cap;
+mod client;
 mod clock;
 mod handle;
 mod id;
 mod lua_session;
 mod notice;
+mod origin;
 mod outbox;
 mod pool;
 mod refusals;
@@ -39,12 +48,15 @@ mod run_queue;
 mod secret;
 mod settings;
 mod slice;
+mod start;
 mod summary;
 mod unopened;
+mod upkeep;
 
+pub use client::ClientId;
 pub use handle::{SessionGone, SessionHandle};
 pub use id::{NotASessionId, SessionId};
-pub use lua_session::{ClientId, LuaSession};
+pub use lua_session::LuaSession;
 pub use outbox::{Frame, Line, Outbox, Over};
 pub use pool::PoolStats;
 pub use registry::{CreateError, LuaSessions};

@@ -13,9 +13,10 @@ use tokio::sync::watch;
 
 use super::{
     clock::Clock,
-    handle::{Origin, SessionHandle},
+    handle::SessionHandle,
     id::SessionId,
     lua_session::LuaSession,
+    origin::Origin,
     pool::{Pool, PoolStats},
     run_queue::RunQueue,
     secret::Secret,

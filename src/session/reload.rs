@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::lua_session::{LuaSession, start};
+use super::{lua_session::LuaSession, start::start};
 use crate::{
     reload::{Diagnostic, Effects, Generation, Outcome, ReloadOutcome, ReloadReport},
     vm::{Applied, Failure, Rules},

@@ -17,9 +17,7 @@ mod wrapper_types;
 mod wrappers;
 
 use super::{
-    SessionId, SessionSettings,
-    batch::ReceivedBatch,
-    lua_session::{ClientId, LuaSession},
+    SessionId, SessionSettings, batch::ReceivedBatch, client::ClientId, lua_session::LuaSession,
     outbox::Frame,
 };
 use crate::{
@@ -285,13 +283,13 @@ fn a_memory_bomb_is_undone_and_its_memory_comes_back() {
 fn garbage_waits_while_a_crowd_of_sessions_waits_for_a_thread_but_not_for_ever() {
     let mut site = Site::new(&[("main.lua", COUNTER)]);
     for _ in 0..3 {
-        site.session.collect_at = Some(Instant::now());
+        site.session.upkeep.collect_at = Some(Instant::now());
         site.session.wake(true);
-        assert!(site.session.collect_at.is_some_and(|at| at > Instant::now()));
+        assert!(site.session.upkeep.collect_at.is_some_and(|at| at > Instant::now()));
     }
-    site.session.collect_at = Some(Instant::now());
+    site.session.upkeep.collect_at = Some(Instant::now());
     site.session.wake(true);
-    assert_eq!(site.session.collect_at, None);
+    assert_eq!(site.session.upkeep.collect_at, None);
 }
 
 #[test]

@@ -1,12 +1,10 @@
-//! The browser client, inside the binary: what is served of its sources.
-//!
-//! They are plain ES modules, written for people and for TypeScript's checker, which reads the types in
-//! their comments. A browser needs neither, so comments, indentation and most line breaks stay behind when a
-//! file is first asked for. Nothing else is changed: it is the code that was written.
+//! The browser client, inside the binary: its sources as they were written, compressed for browsers that take
+//! that (all do).
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::HashMap, io::Write, sync::LazyLock};
 
 use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use include_dir::{Dir, include_dir};
 
 use crate::config::Base;
@@ -31,31 +29,43 @@ pub(super) fn preload(base: &Base) -> String {
 /// Where browsers find the files, below the base.
 const PREFIX: &str = "/_client/";
 
-/// What a browser gets.
-#[derive(Debug)]
+/// A file of the client.
 pub(super) struct ClientFile {
-    pub(super) body: Bytes,
-    /// Of the body.
-    pub(super) etag: String,
     /// Its MIME type.
     pub(super) kind: String,
+    /// As it was written.
+    pub(super) plain: Body,
+    /// Compressed by gzip.
+    pub(super) zipped: Body,
+}
+
+/// What is sent of a file.
+pub(super) struct Body {
+    pub(super) bytes: Bytes,
+    pub(super) etag: String,
 }
 
 impl ClientFile {
     fn new(name: &str, source: &'static [u8]) -> Self {
-        let text = std::str::from_utf8(source).unwrap_or_default();
-        let body = match name.rsplit_once('.') {
-            Some((_, "js")) => Bytes::from(strip_script(text)),
-            Some((_, "css")) => Bytes::from(strip_lines(&strip_blocks(text, "/*"))),
-            Some((_, "html")) => Bytes::from(strip_lines(text)),
-            _ => Bytes::from_static(source),
-        };
         Self {
-            etag: etag(&body),
             kind: mime_guess::from_path(name).first_or_octet_stream().to_string(),
-            body,
+            plain: Body::new(Bytes::from_static(source)),
+            zipped: Body::new(zip(source).into()),
         }
     }
+}
+
+impl Body {
+    fn new(bytes: Bytes) -> Self {
+        Self { etag: etag(&bytes), bytes }
+    }
+}
+
+fn zip(source: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Writing into memory does not fail.
+    let _ = encoder.write_all(source);
+    encoder.finish().unwrap_or_default()
 }
 
 /// Another content, another tag.
@@ -76,104 +86,32 @@ pub(super) fn runs_in(page: &[u8]) -> bool {
 
 /// The page for a site that has none; `nonce` is what its scripts show.
 pub(super) fn index(nonce: &str, base: &Base) -> String {
-    let page = get("index.html").map(|file| String::from_utf8_lossy(&file.body));
+    let page = get("index.html").map(|file| String::from_utf8_lossy(&file.plain.bytes));
     page.unwrap_or_default().replace("{nonce}", nonce).replace("{base}", &base.path(""))
-}
-
-/// After these a line break means nothing to a browser.
-const NEEDS_NO_BREAK: [char; 5] = [';', ',', '{', '(', '['];
-
-/// Without comments, indentation, and line breaks that say nothing; within a template literal nothing is touched. Knows three forms of
-/// comments: `/** … */`, lines of `//`, and `//` between spaces at the end of a line. The tests see to it
-/// that no literal of the client looks like one.
-fn strip_script(source: &str) -> String {
-    let mut stripped = String::with_capacity(source.len());
-    let mut in_template = false;
-    for line in strip_blocks(source, "/**").lines() {
-        let line = if in_template { line } else { strip_comment(line).trim() };
-        let was_in_template = in_template;
-        in_template ^= line.matches('`').count() % 2 == 1;
-        if !line.is_empty() || was_in_template {
-            stripped.push_str(line);
-        }
-        if in_template || !line.is_empty() && !line.ends_with(NEEDS_NO_BREAK) {
-            stripped.push('\n');
-        }
-    }
-    stripped
-}
-
-/// Up to a comment at its end.
-fn strip_comment(line: &str) -> &str {
-    if line.trim_start().starts_with("//") {
-        return "";
-    }
-    line.split_once(" // ").map_or(line, |(code, _)| code)
-}
-
-/// Without what stands between `open` and `*/`.
-fn strip_blocks(source: &str, open: &str) -> String {
-    let mut stripped = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some((before, comment)) = rest.split_once(open) {
-        stripped.push_str(before);
-        let after = comment.split_once("*/").map_or("", |(_, after)| after);
-        rest = after.strip_prefix(' ').unwrap_or(after);
-    }
-    stripped + rest
-}
-
-/// Without indentation and empty lines.
-fn strip_lines(text: &str) -> String {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::Read;
 
-    fn scripts() -> impl Iterator<Item = (&'static str, &'static str)> {
-        let files = SOURCES.files().filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?)));
-        files.filter(|(name, _)| name.ends_with(".js"))
-    }
+    use flate2::read::GzDecoder;
+
+    use super::*;
 
     #[test]
     fn what_is_served_stays_below_40_kb() {
-        let sizes: Vec<_> = FILES.iter().map(|(name, file)| (file.body.len(), *name)).collect();
+        let sizes: Vec<_> = FILES.iter().map(|(name, file)| (file.zipped.bytes.len(), *name)).collect();
         let sum: usize = sizes.iter().map(|(size, _)| size).sum();
         assert!(sum < 40_000, "{sum} bytes: {sizes:?}");
-        assert!(scripts().count() > 10, "are they still found?");
+        assert!(sizes.len() > 10 && sizes.iter().all(|(size, _)| *size > 20), "{sizes:?}");
     }
 
     #[test]
-    fn comments_and_indentation_stay_behind_and_code_does_not() {
-        let source = "// What it does.\n\n/** Says\n * more. */\nexport class A {\n  /** @type {B} */\n  b = /** @type {C} */ (c); // why\n\n  url = \"http://x\"; // see https://y\n}\n";
-        assert_eq!(strip_script(source), "export class A {b = (c);url = \"http://x\";}\n");
-    }
-
-    #[test]
-    fn a_template_literal_is_left_as_it_is() {
-        let source =
-            "  const CSS = `\n  p { a: b }\n\n  // not a comment\n  q { }`;\n  // a comment\n  f(`x`);\n";
-        let stripped = "const CSS = `\n  p { a: b }\n\n  // not a comment\n  q { }`;f(`x`);";
-        assert_eq!(strip_script(source), stripped);
-    }
-
-    #[test]
-    fn a_style_sheet_loses_its_comments() {
-        let text = "/* Why. */\np {\n  a: b;\n}\n\n/* Two\n   lines. */\nq { }\n";
-        assert_eq!(strip_lines(&strip_blocks(text, "/*")), "p {\na: b;\n}\nq { }\n");
-    }
-
-    #[test]
-    fn no_literal_of_the_client_looks_like_a_comment() {
-        for (name, source) in scripts() {
-            for (before, _) in source.lines().filter_map(|line| line.split_once(" // ")) {
-                for quote in ['"', '\'', '`'] {
-                    assert_eq!(before.matches(quote).count() % 2, 0, "{name}: {before}");
-                }
-            }
-            assert_eq!(source.matches("/**").count(), source.matches("*/").count(), "{name}");
+    fn what_is_compressed_is_what_was_written() {
+        for (name, file) in FILES.iter() {
+            let mut text = Vec::new();
+            GzDecoder::new(&*file.zipped.bytes).read_to_end(&mut text).unwrap();
+            assert!(text == file.plain.bytes, "{name}");
         }
     }
 }

@@ -57,7 +57,6 @@ pub struct SocketCounters {
     opened: AtomicU64,
     closed: AtomicU64,
     stalled: AtomicU64,
-    silent: AtomicU64,
     violations: AtomicU64,
     over: AtomicU64,
     refused: AtomicU64,
@@ -80,11 +79,6 @@ impl SocketCounters {
     /// Sockets given up because the browser took nothing for longer than `server.send_timeout`.
     pub fn stalled(&self) -> u64 {
         self.stalled.load(Ordering::Relaxed)
-    }
-
-    /// Sockets given up because not even pings were answered.
-    pub fn silent(&self) -> u64 {
-        self.silent.load(Ordering::Relaxed)
     }
 
     /// Sockets closed because the browser broke a rule, or sent more than `server.max_frame`.
@@ -118,10 +112,9 @@ impl SocketCounters {
     fn leave(&self, left: Left) {
         match left {
             Left::Stalled => self.stalled.fetch_add(1, Ordering::Relaxed),
-            Left::Silent => self.silent.fetch_add(1, Ordering::Relaxed),
             Left::Violation(_) => self.violations.fetch_add(1, Ordering::Relaxed),
             Left::Over(_) => self.over.fetch_add(1, Ordering::Relaxed),
-            Left::ClosedByBrowser | Left::Lost | Left::SessionEnded | Left::Stopped => 0,
+            Left::ClosedByBrowser | Left::Lost | Left::Silent | Left::SessionEnded | Left::Stopped => 0,
         };
         self.closed.fetch_add(1, Ordering::AcqRel);
     }

@@ -7,6 +7,10 @@
 //! | `http_stream` | when a reader that does not read is let go |
 //! | `origin`, `authority` | which Host and Origin reach it at all |
 //! | `routes` | which address is answered by what |
+//! | `state` | what all answers are made of |
+//! | `session_pages` | how a session begins, and what its pages are |
+//! | `sockets` | who gets a WebSocket |
+//! | `kept` | which answers a browser may keep |
 //! | `visitor` | whose word on a visitor's address and TLS is taken |
 //! | `secret` | which browser a session belongs to |
 //! | `files` | which file of `html/` a path may name |
@@ -29,6 +33,7 @@ mod endpoint;
 mod files;
 mod http;
 mod http_stream;
+mod kept;
 mod meter;
 mod origin;
 mod pages;
@@ -37,8 +42,11 @@ mod replies;
 mod restart;
 mod routes;
 mod secret;
+mod session_pages;
 mod site_page;
 mod socket;
+mod sockets;
+mod state;
 mod status;
 mod upgrade;
 mod visitor;
@@ -59,7 +67,8 @@ pub use visitor::ProxyConfigError;
 use crate::config::ServerConfig;
 use files::SiteFiles;
 use origin::OriginPolicy;
-use routes::{WebState, routes};
+use routes::routes;
+use state::WebState;
 use visitor::TrustedProxies;
 
 /// Makes the text of `/metrics`, in the OpenMetrics format.

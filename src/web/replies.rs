@@ -9,6 +9,8 @@ use warp::{
     reply::Response,
 };
 
+use super::pages;
+
 /// A page; never kept, since what it shows is as of now.
 pub(super) fn html(status: StatusCode, page: impl Into<Bytes>) -> Response {
     reply(status, "text/html; charset=utf-8", page)
@@ -35,6 +37,11 @@ pub(super) fn not_modified(etag: &str) -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     with(with(response, ETAG, etag), CACHE_CONTROL, "no-cache")
+}
+
+/// Of an address where nothing is.
+pub(super) fn not_found() -> Response {
+    html(StatusCode::NOT_FOUND, pages::plain("Not found", "There is nothing at this address."))
 }
 
 /// Sets a header, unless the value cannot be one.

@@ -15,7 +15,7 @@ use warp::{
 use super::{
     origin,
     replies::{json, text},
-    routes::WebState,
+    state::WebState,
     visitor::Peer,
 };
 use crate::session::{LuaSessions, SessionHandle};

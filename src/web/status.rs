@@ -24,8 +24,8 @@ use warp::{
 };
 
 use super::{
+    kept::embedded,
     replies::with,
-    routes::embedded,
     socket::{self, SocketLimits},
     upgrade::BrowserStream,
 };

@@ -36,12 +36,9 @@ pub type Versions = BTreeMap<PathBuf, Arc<Source>>;
 
 impl BatchEdits {
     /// From what somebody runs to what is to be run. Files that were not there, or are no more, are no edits.
-    pub fn between(old: &Versions, new: &Versions) -> Self {
-        Self::with(old, new, &BTreeSet::new())
-    }
-
-    /// Files that somebody looked for in vain are there now: whoever requires one of them makes its values anew.
-    pub fn with(old: &Versions, new: &Versions, appeared: &BTreeSet<PathBuf>) -> Self {
+    ///
+    /// Of the files that `appeared` somebody looked for in vain: whoever requires one makes its values anew.
+    pub fn between(old: &Versions, new: &Versions, appeared: &BTreeSet<PathBuf>) -> Self {
         let mut this = Self::default();
         // An edit goes on from file to file, at most through all of them.
         for _ in 0..=new.len() {

@@ -233,24 +233,9 @@ impl Source {
         Some((id, self.get(id)?))
     }
 
-    /// Whether two versions of a definition have the same value in their sources, with all its parts.
-    pub fn same_source(before: &Definition, now: &Definition) -> bool {
-        before.kind == now.kind && before.whole == now.whole
-    }
-
     /// The names of modules that the file requires by a constant name.
     pub fn requires(&self) -> &[String] {
         &self.requires
-    }
-
-    /// Whether what runs when the file is loaded makes something of that export of a module: a copy, which
-    /// does not follow.
-    pub fn takes(&self, module: &str, name: &str) -> bool {
-        self.loads.iter().any(|one| {
-            self.export_of(&one.place).is_some_and(|(of, keys)| {
-                *of == *module && matches!(keys.first(), Some(Key::Field(first)) if **first == *name)
-            })
-        })
     }
 
     /// Functions that the file hands to others when it is loaded: `bus.on(M.hear)`.

@@ -187,6 +187,25 @@ async fn the_client_is_served_from_the_binary() {
 }
 
 #[tokio::test]
+async fn the_client_is_compressed_for_who_takes_that() {
+    let web = running(ServerConfig::default()).await;
+    let head = async |accept| web.ask("HEAD", "/_client/main.js", &[("Accept-Encoding", accept)]).await;
+    let length =
+        |answer: &Answer| answer.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    let plain = head("identity").await;
+    for accept in ["gzip", "deflate, gzip, br", "gzip;q=0.5"] {
+        let zipped = head(accept).await;
+        assert_eq!(zipped.header("content-encoding"), Some("gzip"), "{accept}");
+        assert_eq!(zipped.header("vary"), Some("Accept-Encoding"));
+        assert_ne!(zipped.header("etag"), plain.header("etag"));
+        assert!(length(&zipped) < length(&plain), "{accept}");
+    }
+    for accept in ["", "br", "gzip;q=0", "gzip; q=0.000"] {
+        assert_eq!(head(accept).await.header("content-encoding"), None, "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn debug_pages_are_there_only_when_they_are_wanted() {
     for (debug_pages, status) in [(false, 404), (true, 200)] {
         let web = running(ServerConfig { debug_pages, ..ServerConfig::default() }).await;

@@ -1,0 +1,108 @@
+//! [`Client`]: a browser that looks at a session, and what it is told.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::outbox::{Frame, Outbox, Over};
+use crate::{
+    reload::{Diagnostic, Generation, Telling, conceal},
+    variables::{Objects, View},
+    vm::Vm,
+    wire::{self, Account, Charge, ErrorCode, Outgoing},
+};
+
+/// Notices that may wait for a browser that does not take its frames.
+pub(super) const MAX_PENDING: usize = 10_000;
+
+/// The property of variable 1 that says where in the site the page is.
+pub(super) const URL: &str = "url";
+
+/// A browser's socket, as sessions know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientId(u64);
+
+impl ClientId {
+    pub(super) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Relaxed))
+    }
+}
+
+/// A browser that looks at a session.
+pub(super) struct Client {
+    pub(super) id: ClientId,
+    pub(super) outbox: Outbox,
+    pub(super) view: View,
+    pub(super) pending: Vec<Outgoing>,
+    /// For what is pending.
+    pub(super) waiting: Charge,
+    /// A frame that there was no room for. Nothing else is said before it.
+    pub(super) held: Option<String>,
+}
+
+impl Client {
+    /// What its browser will have to be told. Closes its socket if that is too much to be held.
+    pub(super) fn charge_pending(&mut self, from: usize) {
+        let new = self.pending.get(from..).unwrap_or_default();
+        let bytes = new.iter().map(Outgoing::size).sum();
+        if self.view.is_over() || self.waiting.extend(bytes).is_err() || self.pending.len() > MAX_PENDING {
+            self.outbox.close(Over::Browser);
+        }
+    }
+
+    /// What differs from what its browser has, and what is pending.
+    pub(super) fn frame(
+        &mut self,
+        vm: &Vm,
+        objects: &mut Objects,
+        generation: &Generation,
+        telling: &Telling,
+    ) -> Option<String> {
+        let mut messages = self.view.after_batch(vm, objects, generation);
+        messages.append(&mut self.pending);
+        if telling.is_concealing {
+            messages.iter_mut().for_each(|message| conceal_error(&vm.name(), message));
+        }
+        self.waiting.clear();
+        if messages.is_empty() {
+            return None;
+        }
+        wire::frame(&messages)
+    }
+}
+
+/// Browsers that are told the same get one and the same frame.
+///
+/// # Errors
+/// The text, if there is no room for it.
+pub(super) fn charged(text: String, last: &mut Option<Frame>, account: &Account) -> Result<Frame, String> {
+    if let Some(last) = last.as_ref().filter(|last| *last.bytes() == *text.as_bytes()) {
+        return Ok(last.clone());
+    }
+    let Ok(charge) = account.passing(text.len()) else { return Err(text) };
+    Ok(last.insert(Frame::charged(text, charge)).clone())
+}
+
+/// What a browser sees that has seen nothing yet.
+pub(super) fn view(url: Option<&str>) -> View {
+    let mut view = View::new();
+    if let Some(url) = url {
+        view.set_app_property(URL, url);
+    }
+    view
+}
+
+/// What Lua code failed with is not for users, and neither is what templates bind. What else a browser did wrong
+/// tells it nothing but what it sent.
+fn conceal_error(session: &str, message: &mut Outgoing) {
+    use ErrorCode::{BadMessage, HandlerFailed, Limit, NotFound, PathFailure, Timeout, Unauthorized};
+    let Outgoing::Error { code, description, .. } = message else { return };
+    match code {
+        PathFailure | HandlerFailed | Timeout | Limit | Unauthorized => {
+            let place = Diagnostic::from_lua(description);
+            // Anything else is not a file's, but of a path that the browser made up.
+            let place = if place.file.ends_with(".lua") { place.position() } else { String::new() };
+            *description = conceal(session, code.as_str(), &place, &*description);
+        }
+        NotFound | BadMessage => {}
+    }
+}

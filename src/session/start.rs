@@ -1,0 +1,30 @@
+//! A fresh Lua state for a session.
+
+use std::sync::Arc;
+
+use super::{id::SessionId, settings::SessionSettings};
+use crate::{
+    reload::Generation,
+    variables::Objects,
+    vm::{Failure, Vm},
+    wire::Account,
+};
+
+/// A fresh state that has run the main file.
+pub(super) fn start(
+    id: &SessionId,
+    settings: &SessionSettings,
+    account: &Account,
+    generation: Arc<Generation>,
+) -> mlua::Result<(Vm, Objects, Option<Failure>)> {
+    let budget = Arc::new(settings.session.budget.clone());
+    let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload)?;
+    let objects = Objects::new(vm.lua(), account.clone())?;
+    let error = vm.load_first(&settings.lua.main).err();
+    if let Some(Failure { diagnostic, .. }) = &error {
+        // Each visitor begins a session, and all of them fail alike.
+        let (limited_by, details) = (diagnostic.position(), diagnostic.details());
+        tracing::error!(target: "lua", limited_by, session = %id.short(), details, "the session can't start: {diagnostic}");
+    }
+    Ok((vm, objects, error))
+}
