@@ -9,6 +9,7 @@
 //! | `run_queue` | where sessions wait for a thread |
 //! | `origin` | where a session comes from, and what knows it |
 //! | `pool` | the threads that run Lua, and the watchdog that adds some while scripts hog them |
+//! | `worker` | one of these threads, as the watchdog sees it |
 //! | `cap` | how many threads may be lost to sessions that are stuck |
 //! | `notice` | what is told of a session that is stuck or short of memory |
 //! | `batch` | one frame of a browser on its way through its session |
@@ -52,6 +53,7 @@ mod start;
 mod summary;
 mod unopened;
 mod upkeep;
+mod worker;
 
 pub use client::ClientId;
 pub use handle::{SessionGone, SessionHandle};
@@ -70,6 +72,8 @@ mod tests_concealed;
 #[cfg(test)]
 mod tests_library;
 #[cfg(test)]
+mod tests_memory;
+#[cfg(test)]
 mod tests_random;
 #[cfg(test)]
 mod tests_rest;
@@ -77,5 +81,7 @@ mod tests_rest;
 mod tests_sandbox;
 #[cfg(test)]
 mod tests_stuck;
+#[cfg(test)]
+mod tests_time;
 #[cfg(test)]
 mod tests_turns;

@@ -3,7 +3,7 @@
 //! Browsers get it in the shape of a failed reload, which every client shows, with `offerRestart` for
 //! those that can ask for one.
 
-use super::{lua_session::LuaSession, outbox::Frame, pool::Stuck};
+use super::{lua_session::LuaSession, outbox::Frame, worker::Stuck};
 use crate::{
     reload::{Diagnostic, Generation, ReloadReport, Telling},
     vm::Pressure,

@@ -12,11 +12,11 @@
 use std::{
     io,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crossbeam_channel::RecvTimeoutError;
@@ -26,8 +26,9 @@ use tokio::sync::watch;
 use super::{
     cap::Cap,
     run_queue::{RunQueue, Turns, run_queue},
+    worker::{Stuck, Task, Worker, thread_id},
 };
-use crate::vm::{Sighting, sighting};
+use crate::vm::sighting;
 
 /// A unit of work that takes longer than that hogs its thread.
 const LONG: Duration = Duration::from_millis(10);
@@ -40,25 +41,6 @@ const LINGER: Duration = Duration::from_secs(5);
 const MAX_THREADS: usize = 64;
 /// The priority of a thread that was given up: the least there is.
 const LEAST: i32 = 19;
-
-/// What the threads run: a session that has work.
-pub(super) trait Task: Clone + Send + 'static {
-    /// For the log.
-    fn name(&self) -> String;
-    /// Does one unit of work.
-    fn run(&self);
-    /// The thread that runs it was given up.
-    fn abandon(&self, stuck: &Stuck);
-}
-
-/// What is known of a unit of work that nothing can interrupt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stuck {
-    /// Since it began.
-    pub(super) time: Duration,
-    /// Where its script was seen last, `file:line`; empty if it never was.
-    pub(super) place: String,
-}
 
 /// How the pool is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,34 +67,6 @@ struct Shared<T> {
     workers: Mutex<Vec<Arc<Worker<T>>>>,
     stuck: AtomicUsize,
     cap: Arc<Cap<T>>,
-}
-
-/// What the watchdog sees of a thread.
-#[derive(Debug)]
-struct Worker<T> {
-    began: Instant,
-    /// Nanoseconds after `began` at which the unit of work began, plus one; 0: none.
-    busy: AtomicU64,
-    /// Guards `given_up`, too: work that is just done is not given up.
-    session: Mutex<Option<T>>,
-    given_up: AtomicBool,
-    /// It was given up, and another thread is in its place.
-    replaced: AtomicBool,
-    sighting: OnceLock<Arc<Sighting>>,
-    /// As the system knows the thread; 0 where that can't be found out.
-    thread: AtomicI32,
-    /// For the watchdog alone: the unit of work that it saw last.
-    seen: Mutex<Option<Seen>>,
-}
-
-/// A unit of work when the watchdog saw it first.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    /// `Worker::busy`
-    work: u64,
-    at: Instant,
-    /// What its thread had had of the processors in its life.
-    ran: Duration,
 }
 
 impl<T: Task> Pool<T> {
@@ -167,21 +121,12 @@ impl<T: Task> Pool<T> {
     }
 
     fn add_thread(&self) -> io::Result<()> {
-        let worker = Arc::new(Worker {
-            began: Instant::now(),
-            busy: AtomicU64::new(0),
-            session: Mutex::new(None),
-            given_up: AtomicBool::new(false),
-            replaced: AtomicBool::new(false),
-            sighting: OnceLock::new(),
-            thread: AtomicI32::new(0),
-            seen: Mutex::new(None),
-        });
+        let worker = Arc::new(Worker::new());
         let number = self.0.threads.fetch_add(1, Relaxed);
         self.workers().push(worker.clone());
         let shared = self.0.clone();
         let run = move || {
-            worker.run(&shared);
+            run(&worker, &shared);
             let mut workers = shared.workers.lock().unwrap_or_else(PoisonError::into_inner);
             workers.retain(|other| !Arc::ptr_eq(other, &worker));
         };
@@ -270,105 +215,42 @@ impl<T: Task> Pool<T> {
     }
 }
 
-impl<T: Task> Worker<T> {
-    fn run(&self, shared: &Arc<Shared<T>>) {
-        let sighting = self.sighting.get_or_init(sighting);
-        self.thread.store(thread_id().unwrap_or(0), Relaxed);
-        loop {
-            match shared.turns.next(LINGER) {
-                Ok(session) => {
-                    sighting.begin(shared.beside);
-                    self.work(&session);
-                    sighting.done();
-                    if self.given_up.load(Relaxed) {
-                        return self.come_back(shared);
-                    }
+/// What a thread does until it ends.
+fn run<T: Task>(worker: &Worker<T>, shared: &Arc<Shared<T>>) {
+    let sighting = worker.sighting.get_or_init(sighting);
+    worker.thread.store(thread_id().unwrap_or(0), Relaxed);
+    loop {
+        match shared.turns.next(LINGER) {
+            Ok(session) => {
+                sighting.begin(shared.beside);
+                worker.work(&session);
+                sighting.done();
+                if worker.given_up.load(Relaxed) {
+                    return come_back(worker, shared);
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    if shared.leave_if_additional() {
-                        return;
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    shared.threads.fetch_sub(1, Relaxed);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if shared.leave_if_additional() {
                     return;
                 }
             }
+            Err(RecvTimeoutError::Disconnected) => {
+                shared.threads.fetch_sub(1, Relaxed);
+                return;
+            }
         }
-    }
-
-    /// It was given up, and ends: its priority can't be raised again.
-    fn come_back(&self, shared: &Arc<Shared<T>>) {
-        shared.cap.regain();
-        if !self.replaced.load(Relaxed)
-            && shared.threads.fetch_sub(1, Relaxed) <= shared.base
-            && let Err(error) = Pool(shared.clone()).add_thread()
-        {
-            tracing::error!(target: "lua", %error, "no Lua thread in the place of one that was stuck");
-        }
-    }
-
-    fn work(&self, session: &T) {
-        self.show(Some(session.clone()));
-        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
-        self.busy.store(now + 1, Relaxed);
-        session.run();
-        self.busy.store(0, Relaxed);
-        self.show(None);
-    }
-
-    fn show(&self, session: Option<T>) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
-    }
-
-    /// How long the present unit of work has held its thread since it was first asked about: what it has had of
-    /// the processors, or all that time if it sleeps. One that waits for a processor holds up nobody: where
-    /// processors are short, more threads would make them shorter.
-    fn held_its_thread(&self) -> Duration {
-        let (work, now) = (self.busy.load(Relaxed), Instant::now());
-        let doing = Doing::of(self.thread.load(Relaxed));
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = match *seen {
-            Some(first) if first.work == work => first,
-            _ => *seen.insert(Seen { work, at: now, ran: doing.map_or(Duration::ZERO, |doing| doing.ran) }),
-        };
-        match doing {
-            Some(Doing { sleeps: false, ran }) => ran.saturating_sub(first.ran),
-            _ => now.saturating_duration_since(first.at),
-        }
-    }
-
-    fn busy_for(&self) -> Option<Duration> {
-        let since = self.busy.load(Relaxed).checked_sub(1)?;
-        Some(self.began.elapsed().saturating_sub(Duration::from_nanos(since)))
     }
 }
 
-/// What a thread does, as the system sees it.
-#[derive(Debug, Clone, Copy)]
-struct Doing {
-    /// It waits for something else than a processor.
-    sleeps: bool,
-    /// What it has had of the processors in its life.
-    ran: Duration,
-}
-
-impl Doing {
-    /// `None` where that can't be found out.
-    fn of(thread: i32) -> Option<Self> {
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/self/task/{thread}/{file}")).ok();
-        let (stat, times) = (read("stat")?, read("schedstat")?);
-        // The name stands in brackets and may have spaces in it.
-        let state = stat.rsplit_once(')')?.1.trim_start().chars().next()?;
-        let ran = times.split(' ').next()?.parse().ok()?;
-        Some(Self { sleeps: state != 'R', ran: Duration::from_nanos(ran) })
+/// It was given up, and ends: its priority can't be raised again.
+fn come_back<T: Task>(worker: &Worker<T>, shared: &Arc<Shared<T>>) {
+    shared.cap.regain();
+    if !worker.replaced.load(Relaxed)
+        && shared.threads.fetch_sub(1, Relaxed) <= shared.base
+        && let Err(error) = Pool(shared.clone()).add_thread()
+    {
+        tracing::error!(target: "lua", %error, "no Lua thread in the place of one that was stuck");
     }
-}
-
-/// The number that Linux knows this thread by.
-fn thread_id() -> Option<i32> {
-    let link = std::fs::read_link("/proc/thread-self").ok()?;
-    link.file_name()?.to_str()?.parse().ok()
 }
 
 impl<T> Shared<T> {
@@ -380,7 +262,7 @@ impl<T> Shared<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::{sync::mpsc, time::Instant};
 
     use super::*;
 

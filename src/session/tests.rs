@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod case_collector;
+mod case_definitions;
 mod case_files;
 mod case_hooks;
 mod case_libraries;

@@ -10,8 +10,9 @@ use super::{
     allowed::{Allowed, Denied, unauthorized},
     frame::Frame,
     nodes::Earlier,
-    tree::{ROOT, Variable, View, code},
+    tree::{View, code},
     value::{self, Objects},
+    variable::{ROOT, Variable},
     wrapper::Wrapping,
 };
 use crate::wire::{Encoded, ErrorCode, Outgoing, Properties, cut};

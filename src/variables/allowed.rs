@@ -12,7 +12,7 @@ use super::{
     nodes::Earlier,
     path::{Access, Path, Step},
     properties,
-    tree::{ROOT, Variable, View},
+    variable::{ROOT, Variable},
 };
 use crate::reload::{Binding, Bindings, Bound, Role, Scope, Ways};
 use crate::wire::{ErrorCode, Properties};
@@ -419,35 +419,22 @@ impl Variable {
     }
 }
 
-impl View {
-    /// From now on this is allowed. What no longer is loses its value in the next pass.
-    pub(crate) fn allow(&mut self, allowed: &Arc<Allowed>) {
-        if Arc::ptr_eq(&self.allowed, allowed) {
+impl Variable {
+    /// Judges it anew by what is allowed from now on. What no longer is loses its value in the next pass.
+    pub(super) fn allow(&mut self, earlier: Earlier<'_>, allowed: &Allowed) {
+        if let Some(scope) = &self.grant.kind.scope {
+            self.grant.kind.scope = Some(allowed.of_type(&scope.name));
+        }
+        let (before, access) = (self.grant.state, self.access);
+        if self.grant.checked.is_none() || before == State::Pending {
             return;
         }
-        self.allowed = allowed.clone();
-        let mut place = 0;
-        while let Some((earlier, variable)) = self.nodes.at(place) {
-            place += 1;
-            if let Some(scope) = &variable.grant.kind.scope {
-                variable.grant.kind.scope = Some(allowed.of_type(&scope.name));
-            }
-            let (before, access) = (variable.grant.state, variable.access);
-            if variable.grant.checked.is_none() || before == State::Pending {
-                continue;
-            }
-            if variable.judge_anew(earlier, allowed).is_some() {
-                variable.grant.state = State::Denied;
-            }
-            if (before, access) != (variable.grant.state, variable.access) {
-                variable.settled = false;
-            }
+        if self.judge_anew(earlier, allowed).is_some() {
+            self.grant.state = State::Denied;
         }
-    }
-
-    /// What was refused since the last time.
-    pub(crate) fn take_refusals(&mut self) -> Vec<Refusal> {
-        std::mem::take(&mut self.refusals)
+        if (before, access) != (self.grant.state, self.access) {
+            self.settled = false;
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use mlua::{Table, Value};
 use super::{
     path::{Access, PathError},
     properties::{MAX_BYTES, PropertySet, TooMany},
-    tree::{ROOT, Variable, View, charge, parse_path},
+    tree::{View, parse_path},
+    variable::{ROOT, Variable, charge},
 };
 use crate::vm::Vm;
 use crate::wire::{Account, ErrorCode, Outgoing, Properties, VarId};

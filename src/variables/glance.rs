@@ -28,7 +28,8 @@ use mlua::{
 use super::{
     nodes::{Key, Node},
     path::Step,
-    tree::{Variable, View},
+    tree::View,
+    variable::Variable,
 };
 use crate::vm::{Budget, Vm};
 use crate::wire::Encoded;

@@ -6,6 +6,7 @@
 //! | `value` | Lua values as they are sent, and back |
 //! | `access` | follows a path through Lua objects: reads, calls, writes |
 //! | `allowed` | what a browser may do with a variable: what templates bind |
+//! | `variable` | one of the variables of a browser |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
 //! | `nodes` | where they are kept, parents before children |
 //! | `properties` | what is known of a variable beside its value, and what of it the browser has |
@@ -29,6 +30,7 @@ mod path;
 mod properties;
 mod tree;
 mod value;
+mod variable;
 mod viewdefs;
 mod wrapper;
 

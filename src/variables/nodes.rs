@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::tree::Variable;
+use super::variable::Variable;
 use crate::wire::VarId;
 
 /// Names a variable for as long as the view lives; no id of a browser is used for that, since an id may

@@ -15,20 +15,11 @@ use super::{
     path::{Access, Path, PathError, Step},
     properties::{self, PropertySet, TooMany},
     value::Objects,
+    variable::{ROOT, Refused, Variable, charge, weight},
     viewdefs::KnownViewdefs,
-    wrapper::Wrapping,
 };
 use crate::vm::{Failure, Vm};
-use crate::wire::{
-    Account, Charge, Encoded, ErrorCode, Exceeded, Incoming, Outgoing, Properties, VarId, cut,
-};
-
-/// What a variable takes beside its texts, in bytes: itself, its places in lists, its value in Lua's hands.
-const EACH: usize = size_of::<Variable>() + 64;
-/// What a step of a path takes.
-const STEP: usize = size_of::<super::path::Step>();
-/// The app: there from the start.
-pub(crate) const ROOT: VarId = 1;
+use crate::wire::{Encoded, ErrorCode, Exceeded, Incoming, Outgoing, Properties, VarId, cut};
 
 /// What one browser sees of a session.
 #[derive(Debug, Default)]
@@ -47,56 +38,6 @@ pub(crate) struct View {
     /// What was refused, for the log.
     pub(super) refusals: Vec<Refusal>,
 }
-
-/// A place in the session's objects, and what the browser knows of it.
-#[derive(Debug, Default)]
-pub(super) struct Variable {
-    pub(super) id: VarId,
-    pub(super) parent: Option<Key>,
-    /// How many variables have it as their parent.
-    pub(super) children: u32,
-    /// `None`: it has no path and keeps the value that was written.
-    pub(super) path: Option<Path>,
-    /// What the browser may do with it, of what it wants to.
-    pub(super) access: Access,
-    pub(super) grant: Grant,
-    pub(super) properties: PropertySet,
-    pub(super) watched: bool,
-    /// It or one above it is inactive, as of the last pass.
-    pub(super) hidden: bool,
-    /// Its value has been looked up.
-    pub(super) looked: bool,
-    /// Where a glance finds its value.
-    pub(super) slot: u32,
-    /// A glance can tell whether it is as it was sent.
-    pub(super) settled: bool,
-    /// The last write failed, and the browser shows that.
-    pub(super) refused: bool,
-    /// Its text was not UTF-8, and the log says so.
-    pub(super) garbled: bool,
-    pub(super) value: Value,
-    /// What stands in for the value, if the browser wants that.
-    pub(super) wrapping: Option<Box<Wrapping>>,
-    /// What the browser has; `None`: nothing yet.
-    pub(super) sent: Option<Encoded>,
-    pub(super) sent_type: Option<Box<str>>,
-    pub(super) error: Option<Box<(ErrorCode, String)>>,
-    /// Bytes of the written value that it keeps.
-    pub(super) kept: usize,
-    /// For all of it but what was sent, which has charges of its own.
-    pub(super) charge: Charge,
-}
-
-impl Variable {
-    /// What children start from.
-    pub(super) fn stands_for(&self) -> Value {
-        let wrapper = self.wrapping.as_ref().and_then(|wrapping| wrapping.object());
-        wrapper.map_or_else(|| self.value.clone(), |wrapper| Value::Table(wrapper.clone()))
-    }
-}
-
-/// What a message failed with.
-type Refused = (ErrorCode, String);
 
 impl View {
     /// With variable 1, unwatched.
@@ -131,6 +72,24 @@ impl View {
     fn over(&mut self, exceeded: Exceeded) -> Refused {
         self.over = true;
         (ErrorCode::Limit, exceeded.to_string())
+    }
+
+    /// From now on this is allowed.
+    pub(crate) fn allow(&mut self, allowed: &Arc<Allowed>) {
+        if Arc::ptr_eq(&self.allowed, allowed) {
+            return;
+        }
+        self.allowed = allowed.clone();
+        let mut place = 0;
+        while let Some((earlier, variable)) = self.nodes.at(place) {
+            place += 1;
+            variable.allow(earlier, allowed);
+        }
+    }
+
+    /// What was refused since the last time.
+    pub(crate) fn take_refusals(&mut self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refusals)
     }
 
     /// Does what a message says; failures and notices go to `out`.
@@ -442,30 +401,6 @@ pub(super) fn parse_path(properties: &mut PropertySet) -> Result<(Option<Path>, 
     };
     let access = Access::parse(properties.get("access"), path.as_ref().unwrap_or(&Path::default()))?;
     Ok((path, access))
-}
-
-/// What a variable with these properties takes, beside what was sent.
-pub(super) fn charge(
-    account: &Account,
-    properties: &PropertySet,
-    path: Option<&Path>,
-    kept: usize,
-) -> Result<Charge, Exceeded> {
-    let path = path.map_or(0, |path| path.steps.len() * STEP + properties.get("path").map_or(0, str::len));
-    account.staying(EACH + properties.cost() + path + kept)
-}
-
-/// Bytes that a written value takes, roughly.
-fn weight(value: &serde_json::Value) -> usize {
-    const EACH: usize = 32;
-    EACH + match value {
-        serde_json::Value::String(text) => text.len(),
-        serde_json::Value::Array(elements) => elements.iter().map(weight).sum(),
-        serde_json::Value::Object(fields) => {
-            fields.iter().map(|(name, value)| EACH + name.len() + weight(value)).sum()
-        }
-        _ => 0,
-    }
 }
 
 /// For debugging, so that a page of it stays one that can be read.

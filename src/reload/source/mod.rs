@@ -3,10 +3,13 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `parse` | bytes → syntax tree and tokens, or a word why not |
-//! | `definitions` | statements → definitions |
+//! | `parse` | bytes → syntax tree → what the source says, or a word why not |
+//! | `text` | tokens, without comments and white space |
+//! | `statements` | what each statement defines, and where the file may end |
+//! | `definitions` | values → definitions |
 //! | `uses` | expressions and bodies of functions → what they read, call and assign |
-//! | `place` | what a name or a path means where it stands |
+//! | `reader` | what a name or a path means where it stands |
+//! | `place` | where that is among the definitions |
 //! | `pairs` | which definition of the new version is which of the old one |
 //! | `compare` | two versions of a file → [`Edits`] |
 //! | `capture` | the text that hands over the locals of a file |
@@ -15,7 +18,7 @@
 //! The parser is `emmylua_parser`: it knows Lua 5.4 and 5.5, and takes about three times as long as Lua's own
 //! compiler (2 ms for 1,000 lines). tree-sitter-lua knows both as well and never recurses, but takes twelve
 //! times as long; full_moon takes eleven, and knows no 5.5. The price is 30 crates, most of them for the
-//! languages of its messages. It recurses, as Lua's own parser does, which stops at 200 levels. Chains of operators and calls, which Lua takes at any length, are counted before: see `parse`.
+//! languages of its messages. It recurses, as Lua's own parser does, which stops at 200 levels. Chains of operators and calls, which Lua takes at any length, are counted before: see `text`.
 
 mod batch;
 mod capture;
@@ -24,6 +27,9 @@ mod definitions;
 mod pairs;
 mod parse;
 mod place;
+mod reader;
+mod statements;
+mod text;
 mod uses;
 
 #[cfg(test)]
@@ -182,7 +188,7 @@ pub enum NotUnderstood {
     #[error("line {0} is not understood by the parser of definitions")]
     Syntax(u32),
     /// An expression is deeper than this.
-    #[error("an expression at line {0} has more than {max} operators or calls in a chain", max = parse::DEEPEST)]
+    #[error("an expression at line {0} has more than {max} operators or calls in a chain", max = text::DEEPEST)]
     TooDeep(u32),
 }
 

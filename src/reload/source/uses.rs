@@ -4,9 +4,8 @@ use emmylua_parser::LuaSyntaxKind as K;
 
 use super::{
     How, Key, Place, Use,
-    definitions::Reader,
-    parse::Node,
-    place::{arguments, is_call, kind},
+    reader::Reader,
+    text::{Node, arguments, is_call, kind},
 };
 
 /// Functions of the library that change their first argument.
