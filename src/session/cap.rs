@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::run_queue::Entrance;
+use super::lines::Entrance;
 
 /// Counts what is stuck. Up to so many get a thread in their place; a session that was stuck and begins anew
 /// while there are as many has to wait, since it may do the same again.

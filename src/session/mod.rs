@@ -6,7 +6,7 @@
 //! | `handle` | [`SessionHandle`]: whoever has one can queue work in a session |
 //! | `handle/mailbox` | what waits to be done in a session |
 //! | `handle/turn`, `slice` | one turn of a session on a thread, and how long it may be |
-//! | `run_queue` | where sessions wait for a thread |
+//! | `run_queue`, `lines` | where sessions wait for a thread |
 //! | `origin` | where a session comes from, and what knows it |
 //! | `pool` | the threads that run Lua, and the watchdog that adds some while scripts hog them |
 //! | `worker` | one of these threads, as the watchdog sees it |
@@ -37,6 +37,7 @@ mod client;
 mod clock;
 mod handle;
 mod id;
+mod lines;
 mod lua_session;
 mod notice;
 mod origin;

@@ -25,7 +25,8 @@ use tokio::sync::watch;
 
 use super::{
     cap::Cap,
-    run_queue::{RunQueue, Turns, run_queue},
+    lines::Turns,
+    run_queue::{RunQueue, run_queue},
     worker::{Stuck, Task, Worker, thread_id},
 };
 use crate::vm::sighting;

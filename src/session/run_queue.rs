@@ -1,57 +1,26 @@
 //! Where sessions wait for a thread.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use std::sync::Arc;
+
+use super::{
+    cap::Cap,
+    lines::{Entrance, Turns, lines},
 };
-
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-
-use super::cap::Cap;
-
-/// Of so many turns, those that wait behind get one.
-const FAIR: usize = 8;
 
 /// Where a session asks for a turn; it waits for one at a time.
 ///
 /// Those that have just had a turn and want more wait behind all that have not, so that who wants little
-/// waits for no more than the turns that are under way. Of every [`FAIR`] turns they get one all the same.
+/// waits for no more than the turns that are under way. Of every eight turns they get one all the same.
 #[derive(Debug, Clone)]
 pub(super) struct RunQueue<T> {
     entrance: Entrance<T>,
     cap: Arc<Cap<T>>,
 }
 
-/// A queue without the bound on those that begin anew.
-#[derive(Debug)]
-pub(super) struct Entrance<T> {
-    lines: Arc<Mutex<Lines<T>>>,
-    /// One for each that waits. A thread waits for a ticket, and not in a `select!` over two queues: that
-    /// sleeps at once, and to be woken takes longer than most turns.
-    tickets: Sender<()>,
-}
-
-/// Where threads wait for sessions.
-#[derive(Debug)]
-pub(super) struct Turns<T> {
-    lines: Arc<Mutex<Lines<T>>>,
-    tickets: Receiver<()>,
-}
-
-#[derive(Debug)]
-struct Lines<T> {
-    first: VecDeque<T>,
-    behind: VecDeque<T>,
-    turn: usize,
-}
-
 /// An empty queue, by both its ends.
 pub(super) fn run_queue<T>(cap: Arc<Cap<T>>) -> (RunQueue<T>, Turns<T>) {
-    let lines = Lines { first: VecDeque::new(), behind: VecDeque::new(), turn: 0 };
-    let (lines, (sender, tickets)) = (Arc::new(Mutex::new(lines)), unbounded());
-    let entrance = Entrance { lines: lines.clone(), tickets: sender };
-    (RunQueue { entrance, cap }, Turns { lines, tickets })
+    let (entrance, turns) = lines();
+    (RunQueue { entrance, cap }, turns)
 }
 
 impl<T> RunQueue<T> {
@@ -61,8 +30,7 @@ impl<T> RunQueue<T> {
 
     /// One that has just had a turn.
     pub(super) fn push_behind(&self, session: T) {
-        lock(&self.entrance.lines).behind.push_back(session);
-        self.entrance.announce();
+        self.entrance.push_behind(session);
     }
 
     /// For one that was stuck, and begins anew. Says whether it need not wait until others are back.
@@ -72,59 +40,16 @@ impl<T> RunQueue<T> {
 
     /// How many sessions wait for a thread.
     pub(super) fn waiting(&self) -> usize {
-        self.entrance.tickets.len()
+        self.entrance.waiting()
     }
-}
-
-impl<T> Entrance<T> {
-    pub(super) fn push(&self, session: T) {
-        lock(&self.lines).first.push_back(session);
-        self.announce();
-    }
-
-    fn announce(&self) {
-        // Without the pool the process is ending.
-        let _ = self.tickets.send(());
-    }
-}
-
-impl<T> Clone for Entrance<T> {
-    fn clone(&self) -> Self {
-        Self { lines: self.lines.clone(), tickets: self.tickets.clone() }
-    }
-}
-
-impl<T> Turns<T> {
-    /// The next session that has work.
-    pub(super) fn next(&self, within: Duration) -> Result<T, RecvTimeoutError> {
-        self.tickets.recv_timeout(within)?;
-        lock(&self.lines).take().ok_or(RecvTimeoutError::Disconnected)
-    }
-
-    /// How many sessions wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.tickets.len()
-    }
-}
-
-impl<T> Lines<T> {
-    fn take(&mut self) -> Option<T> {
-        self.turn += 1;
-        if self.turn.is_multiple_of(FAIR) {
-            self.behind.pop_front().or_else(|| self.first.pop_front())
-        } else {
-            self.first.pop_front().or_else(|| self.behind.pop_front())
-        }
-    }
-}
-
-fn lock<T>(lines: &Mutex<Lines<T>>) -> MutexGuard<'_, Lines<T>> {
-    // Nothing that can panic runs under the lock.
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use crossbeam_channel::RecvTimeoutError;
+
     use super::*;
 
     #[test]

@@ -9,6 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use mlua::LuaString;
 
 use super::{
+    grant::{Kind, State},
     nodes::Earlier,
     path::{Access, Path, Step},
     properties,
@@ -84,53 +85,6 @@ pub(crate) struct Refusal {
     pub(crate) type_name: Box<str>,
     /// What was wanted, why it is refused and what helps.
     pub(crate) description: String,
-}
-
-/// What is known of a variable's place, as its children need it.
-#[derive(Debug, Default)]
-pub(super) struct Kind {
-    /// What is bound from its type.
-    scope: Option<Arc<Scope>>,
-    is_list: bool,
-    is_table: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum State {
-    /// There was nothing yet to judge by.
-    #[default]
-    Pending,
-    Granted,
-    /// The browser is told, and the log.
-    Denied,
-    /// It was granted; the parent's value is of another type now, and the page is about to hear of it.
-    Aside,
-}
-
-/// What a browser may do with a variable, and what it is to its children.
-#[derive(Debug, Default)]
-pub(super) struct Grant {
-    /// What the browser wants to do.
-    asked: Access,
-    state: State,
-    /// The `serial` of the parent for which that was found out.
-    checked: Option<u32>,
-    /// What a template binds of the elements of this list.
-    elements: Option<Arc<Scope>>,
-    kind: Kind,
-    /// Another one whenever its kind is another.
-    serial: u32,
-}
-
-impl Grant {
-    pub(super) fn asking(asked: Access) -> Self {
-        Self { asked, ..Self::default() }
-    }
-
-    /// What was found out still holds below that parent.
-    pub(super) fn holds_below(&self, parent: &Variable) -> bool {
-        self.checked == Some(parent.grant.serial)
-    }
 }
 
 /// Why a variable has no value.

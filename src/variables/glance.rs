@@ -26,10 +26,10 @@ use mlua::{
 };
 
 use super::{
-    nodes::{Key, Node},
+    nodes::Node,
     path::Step,
     tree::View,
-    variable::Variable,
+    variable::{Key, Variable},
 };
 use crate::vm::{Budget, Vm};
 use crate::wire::Encoded;
@@ -169,7 +169,7 @@ impl<'a> Glance<'a> {
         let Some((_, variable)) = self.list.get(place) else { return Seen::Unclear };
         let (Some(path), Some(parent)) = (&variable.path, variable.parent) else { return Seen::Unclear };
         let Some(parent) = self.parent(parent).filter(|parent| !parent.hidden) else { return Seen::Unclear };
-        if !variable.may_be_passed() || !variable.grant.holds_below(parent) {
+        if !variable.may_be_passed() || !variable.grant.holds_below(&parent.grant) {
             return Seen::Unclear;
         }
         // SAFETY: see at the top.

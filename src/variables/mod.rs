@@ -7,6 +7,7 @@
 //! | `access` | follows a path through Lua objects: reads, calls, writes |
 //! | `allowed` | what a browser may do with a variable: what templates bind |
 //! | `variable` | one of the variables of a browser |
+//! | `grant` | what has been found out of that for one variable |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
 //! | `nodes` | where they are kept, parents before children |
 //! | `properties` | what is known of a variable beside its value, and what of it the browser has |
@@ -25,6 +26,7 @@ mod allowed;
 mod declared;
 mod frame;
 mod glance;
+mod grant;
 mod nodes;
 mod path;
 mod properties;

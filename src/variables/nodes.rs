@@ -2,12 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::variable::Variable;
+use super::variable::{Key, Variable};
 use crate::wire::VarId;
-
-/// Names a variable for as long as the view lives; no id of a browser is used for that, since an id may
-/// be used again. Children have greater keys than their parents.
-pub(super) type Key = u64;
 
 /// Keys stand beside the boxes: they are searched for at every step from a variable to its parent.
 pub(super) type Node = (Key, Box<Variable>);

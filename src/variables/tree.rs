@@ -10,12 +10,13 @@ use mlua::{Lua, Table, Value};
 
 use super::{
     access::{self, AccessError},
-    allowed::{Allowed, Grant, Refusal, unauthorized},
-    nodes::{Key, Nodes},
+    allowed::{Allowed, Refusal, unauthorized},
+    grant::Grant,
+    nodes::Nodes,
     path::{Access, Path, PathError, Step},
     properties::{self, PropertySet, TooMany},
     value::Objects,
-    variable::{ROOT, Refused, Variable, charge, weight},
+    variable::{Key, ROOT, Refused, Variable, charge, weight},
     viewdefs::KnownViewdefs,
 };
 use crate::vm::{Failure, Vm};
@@ -311,7 +312,7 @@ impl View {
     fn judge_now(&mut self, key: Key, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
         let Some((earlier, variable)) = self.nodes.with_earlier(key) else { return Ok(()) };
         let parent = variable.parent.and_then(|parent| earlier.get(parent));
-        if !parent.is_some_and(|parent| parent.looked && variable.grant.holds_below(parent)) {
+        if !parent.is_some_and(|parent| parent.looked && variable.grant.holds_below(&parent.grant)) {
             self.look_above(key, vm, objects);
         }
         let Some((earlier, variable)) = self.nodes.with_earlier(key) else { return Ok(()) };

@@ -3,8 +3,7 @@
 use mlua::Value;
 
 use super::{
-    allowed::Grant,
-    nodes::Key,
+    grant::Grant,
     path::{Access, Path, Step},
     properties::PropertySet,
     wrapper::Wrapping,
@@ -17,6 +16,10 @@ const EACH: usize = size_of::<Variable>() + 64;
 const STEP: usize = size_of::<Step>();
 /// The app: there from the start.
 pub(crate) const ROOT: VarId = 1;
+
+/// Names a variable for as long as the view lives; no id of a browser is used for that, since an id may
+/// be used again. Children have greater keys than their parents.
+pub(super) type Key = u64;
 
 /// A place in the session's objects, and what the browser knows of it.
 #[derive(Debug, Default)]
