@@ -12,8 +12,8 @@ use lua_hotloader::cli::{self, Cli};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Beside ours, glibc's allocator holds a few bytes for each thread, and for them it reserves 64 MiB of address
-/// space each. Where that is limited (`ulimit -v`), it is sessions that would have to do without.
+/// Beside ours, glibc's allocator holds a few bytes for each thread, and for them it reserves 64 MiB of
+/// address space each. Where that is limited (`ulimit -v`), it would be missing for sessions.
 #[cfg(all(target_os = "linux", target_env = "gnu", not(portable)))]
 #[allow(unsafe_code, reason = "std has no such call")]
 fn share_one_arena() {

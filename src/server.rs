@@ -31,7 +31,7 @@ pub struct Server {
     web: WebServer,
     sessions: LuaSessions,
     hot_loader: Option<Arc<HotLoader>>,
-    /// `watch.backend` as it is in force.
+    /// The `watch.backend` that is in force.
     backend: watch::Sender<BackendChoice>,
     monitor: JoinHandle<()>,
     site: PathBuf,
@@ -287,7 +287,7 @@ impl SessionHost for ServerSessions {
     type Id = SessionId;
 
     fn lua_sessions(&self) -> Vec<SessionHandle> {
-        // The others take the newest good code when they start.
+        // Sessions that have not begun take the newest good code when they do.
         self.endpoint.sessions().running()
     }
 

@@ -1,7 +1,7 @@
 //! The configuration file while the server runs.
 //!
-//! It is looked at by its path twice a second, and not by the watch backend: a wrong choice of backend
-//! must be mendable in the very file that made it.
+//! It is polled by its path twice a second instead of being watched by a backend: whoever has chosen a wrong
+//! backend mends that in this file.
 
 use std::{
     os::unix::fs::MetadataExt,
@@ -16,7 +16,7 @@ use crate::{
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// What differs whenever somebody saved; `None`: there is no file.
+/// Differs after every save. `None`: there is no file.
 type Key = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 fn key(path: &Path) -> Key {
@@ -36,7 +36,7 @@ pub(super) async fn follow(
     loop {
         tokio::time::sleep(INTERVAL).await;
         let now = key(&path);
-        // Half of a save may be an empty file, which would be right: what counts has to last.
+        // In the middle of a save the file may be empty, which is valid: only what stays the same counts.
         let is_steady = std::mem::replace(&mut seen, now) == now;
         if !is_steady || now == taken {
             continue;

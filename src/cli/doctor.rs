@@ -22,9 +22,9 @@ use crate::{
     watch::{self, ChangeSet, LinkView, MountTable, POLLING, Registry, Root, RootId, WATCHMAN, WatchHandle},
 };
 
-/// Whoever looks at a tree for longer waits for a file system that does not answer.
+/// Beyond this, the file system is taken as not answering.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A watcher that takes longer to answer is not well; a polling pass may take a while.
+/// Beyond this, the watcher is taken as not working. A polling pass may take a while.
 const SLOW: Duration = Duration::from_secs(1);
 const BARRIERS: usize = 9;
 
@@ -103,7 +103,7 @@ async fn examine(subject: &Subject, report: &mut Report) {
     section("limits", &limits.rows());
     section("watchman", &watchman.rows());
     let Some(watched) = watched(subject, report).await else {
-        // The mount table knows without asking what hangs.
+        // The mount table tells this without asking a file system that hangs.
         show_places(&places(&subject.roots, &LinkView::default(), &mounts), subject, report);
         return;
     };
@@ -176,12 +176,12 @@ async fn start(settings: &WatchConfig, roots: &[Root]) -> Result<Watched, watch:
     let (handle, mut sets) = watch::start(settings, roots.to_vec(), &Registry::with_builtin()).await?;
     let first = sets.recv().await.ok_or(watch::WatchError::Stopped)?;
     let took = begun.elapsed();
-    // A barrier waits for what came before it to be taken.
+    // A barrier waits until everything before it has been taken.
     tokio::spawn(async move { while sets.recv().await.is_some() {} });
     Ok(Watched { handle, first, took })
 }
 
-/// How long it takes until the backend has proved that nothing is left unreported.
+/// Measures a barrier: how long until the backend has reported all there is.
 async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
     let mut times = Vec::new();
     for _ in 0..BARRIERS {
@@ -234,7 +234,7 @@ async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
                 format!("a save is seen at the next look: see watch.{POLLING}.interval"),
             ]);
         }
-        // One that only a `.watchmanconfig` asks for may be missing: that is what the others are for.
+        // A Watchman that only a `.watchmanconfig` asks for may be missing: another backend takes its place.
         let is_optional = backend.name == WATCHMAN && subject.settings.backend.is_auto();
         if let Some(failure) = backend.last_failure.as_ref().filter(|_| !is_optional) {
             let mends = "the next one in watch.backend takes over; when this one works again, so does it";

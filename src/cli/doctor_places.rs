@@ -13,7 +13,7 @@ use crate::{
     watch::{Choice, FileSystem, LinkView, MountTable, POLLING, Root, WATCHMAN, automatic, is_asked_for},
 };
 
-/// So many links into one file system are listed.
+/// At most this many links into one file system are listed.
 const LINKS: usize = 10;
 
 /// A root, or where a link leads.
@@ -182,7 +182,7 @@ mod tests {
         for (backend, count) in [("notify", 2), ("watchman", 2), ("auto", 0), ("polling", 0)] {
             let problems = problems(&places, &[backend.into()], "in c.toml");
             assert_eq!(problems.len(), count, "{problems:?}");
-            // The report tells what is the same only once.
+            // The report tells each finding once.
             assert!(problems.windows(2).all(|pair| pair[0] == pair[1]));
             assert!(problems.iter().all(|problem| problem.fixes[0].contains("\"polling\"   (in c.toml)")));
         }

@@ -3,8 +3,8 @@
 use super::say;
 use crate::telemetry::printable;
 
-/// What was found wrong up to now. Everything else is printed as soon as it is known, so that something
-/// that hangs later on hides nothing.
+/// The problems found so far. Everything else is printed as soon as it is known, so that a later step that
+/// hangs hides nothing.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: Vec<Problem>,
@@ -14,7 +14,7 @@ pub(super) struct Report {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) what: String,
-    /// Commands, or lines of configuration; each mends it, or does its part.
+    /// Commands or lines of configuration, each of which mends all or part of it.
     pub(super) fixes: Vec<String>,
 }
 

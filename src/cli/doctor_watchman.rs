@@ -1,4 +1,4 @@
-//! How Watchman is, as its own command tells. Nothing is started and no directory is added to what it
+//! How Watchman is, according to its own command. Nothing is started and no directory is added to what it
 //! watches.
 
 use std::{
@@ -41,7 +41,7 @@ enum Daemon {
     Answers {
         version: String,
         socket: String,
-        /// What it watches, for anybody.
+        /// The roots it watches, for whatever program.
         roots: Vec<PathBuf>,
     },
     Hangs,
@@ -131,7 +131,7 @@ impl Watchman {
 }
 
 impl Program {
-    /// A root that the daemon has, and can no longer tell anything about.
+    /// A root that the daemon lists and no longer answers for.
     fn broken(&self, root: &Path) -> Option<Problem> {
         let answer = self.request(&["clock", root.to_str()?]).ok()?;
         let error = answer["error"].as_str()?;

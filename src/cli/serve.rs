@@ -34,7 +34,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let file = args.config.clone().unwrap_or_else(|| site.path.join(config::FILE));
     let load = || config::load(&site.path, args.config.as_deref(), &flags, &backends);
     let result = runtime.block_on(serve(&site, file, load, stop));
-    // Does not wait for what is stuck; the end of the process is near.
+    // Does not wait for stuck threads: the process ends next.
     runtime.shutdown_background();
     result
 }
@@ -66,7 +66,7 @@ async fn serve(
     };
     say(&format!("listening on {}", url(server.local_addr(), &site.config.server.base)));
     tokio::select! {
-        // An error means that the thread of the signals is gone: stopping is all that is left then, too.
+        // An error means that the thread of the signals is gone; then the server stops, too.
         _ = stop => {}
         () = config_file::follow(config_file, load, site.config.clone(), &server) => {}
     }

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first stops the server, and nothing can make that take for ever.
+//! SIGINT and SIGTERM: the first one stops the server, within a bounded time.
 
 use std::{io, process, thread, time::Duration};
 
@@ -69,7 +69,8 @@ mod tests {
 
     const TOLD: &str = "told, and not stopping";
 
-    /// Not a test: what the tests below start. Stuck like a server with a script that nothing can end.
+    /// Not a test by itself: the process that the tests below start. It is stuck like a server with a script
+    /// that cannot be interrupted.
     #[test]
     #[ignore = "a process for the tests beside it"]
     fn a_process_that_does_not_stop() {

@@ -22,7 +22,7 @@ use crate::{
     watch::{self, BackendHealth, Registry, Root, RootId, WatchHandle},
 };
 
-/// How long stopping may take; it holds nothing that matters.
+/// How long stopping may take. Nothing is lost if it takes longer.
 const STOPPING: Duration = Duration::from_millis(1500);
 
 pub(super) fn run(args: &WatchArgs) -> Result<(), CliError> {
@@ -113,7 +113,7 @@ fn reader_gone() -> io::Result<oneshot::Receiver<()>> {
     let (tell, told) = oneshot::channel();
     thread::Builder::new().name("stdout".into()).spawn(move || {
         let stdout = io::stdout();
-        // That the other end is gone is told without being asked for.
+        // `poll` reports that the other end is gone (POLLERR) without being asked for it.
         let mut wanted = [PollFd::new(&stdout, PollFlags::empty())];
         loop {
             match poll(&mut wanted, None) {

@@ -18,7 +18,7 @@ use crate::{
     watch::{ChangeKind, ChangeSet},
 };
 
-/// So many names of one change set are shown to people.
+/// At most this many names of a change set are shown to people.
 const NAMES: usize = 8;
 
 /// Everything is watched.

@@ -1,4 +1,4 @@
-//! What the types cannot say: ranges, names, one key against another.
+//! Checks that types cannot express: ranges, names, keys that contradict each other.
 
 use std::{
     path::{Component, Path},
@@ -7,7 +7,7 @@ use std::{
 
 use super::{AUTO, BackendChoice, ByteSize, Config, ServerConfig};
 
-/// A key whose value cannot be, and what it must be.
+/// A key whose value is not allowed, and what is allowed instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) key: &'static str,
@@ -17,7 +17,7 @@ pub(super) struct Finding {
 /// Longest duration that is taken; beyond it, adding to a clock could overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const MOST_THREADS: usize = 1024;
-/// With less for its browsers a session could not show a page.
+/// With less memory for its browsers a session could not show a page.
 const LEAST_BROWSER: ByteSize = ByteSize::mib(1);
 /// The values of `logging.level`, least talkative first.
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];

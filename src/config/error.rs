@@ -36,7 +36,7 @@ pub enum ConfigError {
         /// The line with a mark under the place.
         excerpt: String,
     },
-    /// Keys or values that cannot be; all there are, in the order of the layers.
+    /// All keys and values that are not allowed, in the order of the layers.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Invalid(Vec<Problem>),
     /// The built-in defaults are broken; a mistake in this program.
@@ -44,7 +44,7 @@ pub enum ConfigError {
     Internal(#[from] Box<figment::Error>),
 }
 
-/// One key or value that cannot be.
+/// One key or value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// `server.port`

@@ -108,8 +108,8 @@ fn problem(setting: Setting, reason: Reason) -> Problem {
     Problem { key: setting.key, value: shown(&setting.written), origin: setting.origin, reason }
 }
 
-/// Why a setting cannot be, taken by itself. Each is tried alone over the defaults, so that one mistake
-/// does not hide the next.
+/// Why a setting is refused. Each is tried alone over the defaults, so that one mistake does not hide the
+/// next.
 fn refusal(schema: &Schema, defaults: &Figment, setting: &Setting) -> Option<Reason> {
     let key = &setting.key;
     match schema.kind(key) {

@@ -232,7 +232,7 @@ impl WatchConfig {
         self.options.entry(backend.to_owned()).or_default()
     }
 
-    /// The same for a site in that directory: `allowed_roots` start there, and it is one of them.
+    /// Resolves `allowed_roots` against a site's directory, which becomes one of them.
     #[must_use]
     pub fn in_site(mut self, site: &Path) -> Self {
         if !self.allowed_roots.is_empty() {
@@ -271,8 +271,8 @@ pub struct SessionConfig {
     pub sockets: usize,
     /// Threads that run Lua; 0: one per processor. More are added while scripts hog them.
     pub threads: usize,
-    /// So many sessions may be stuck where nothing can stop them, and get another thread in their place. Then the
-    /// server says that it is not ready, and a stuck session that is restarted waits.
+    /// How many sessions may be stuck in a function that cannot be interrupted and get another thread in
+    /// their place. Beyond it the server is not ready, and a stuck session that is restarted waits.
     pub max_stuck: usize,
     /// What one session may use.
     pub budget: BudgetConfig,

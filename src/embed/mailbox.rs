@@ -24,7 +24,7 @@ impl Mailbox {
         mem::take(&mut *lock(&self.asked))
     }
 
-    /// The same; waits for it, but no longer than `timeout`.
+    /// Takes what has come, and waits for it if there is nothing, `timeout` at most.
     pub(super) fn wait(&self, timeout: Duration) -> Vec<Asked> {
         let asked = self.came.wait_timeout_while(lock(&self.asked), timeout, |asked| asked.is_empty());
         mem::take(&mut *asked.unwrap_or_else(PoisonError::into_inner).0)
@@ -88,7 +88,8 @@ impl SessionHost for States {
         true
     }
 
-    /// A state answers when its owner lets it, which may be never. So none waits for another.
+    /// A state answers only when its owner calls it, which may be never. So all are asked at once, and none
+    /// waits for another.
     fn canaries(&self) -> usize {
         usize::MAX
     }
@@ -99,7 +100,7 @@ impl SessionHost for States {
         }
     }
 
-    // What the program shows, it reads from the state anyway.
+    // A program reads from the state what it shows, so there is nothing to refresh.
     fn refresh(&self, _: &Entry, _: Refreshing) {}
 
     // Each state says what came of it: `State::update`.

@@ -64,7 +64,7 @@ impl Scripts {
         Ok(scripts)
     }
 
-    /// The same for an async program, whose tokio runtime it uses.
+    /// Watches `dir` in an async program, on its tokio runtime.
     ///
     /// # Errors
     /// If the directory cannot be watched.
@@ -103,7 +103,7 @@ impl Scripts {
         self.attach_with(lua, StateOptions::default())
     }
 
-    /// The same with a name, or limits.
+    /// Attaches a state with a name, or with limits.
     ///
     /// # Errors
     /// As for [`attach`](Self::attach).
@@ -163,7 +163,7 @@ impl Scripts {
 impl Drop for Scripts {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Its own way of ending blocks, and may not in an async context.
+            // Dropping a runtime blocks, which is not allowed in an async context.
             runtime.shutdown_background();
         }
     }

@@ -90,7 +90,7 @@ impl State {
         self.take_up(asked)
     }
 
-    /// The same, but waits until there is something, and no longer than `timeout`. For tests, and for
+    /// Takes up what was saved, and waits for it if there is nothing, `timeout` at most. For tests, and for
     /// programs with nothing else to do.
     pub fn wait(&mut self, timeout: Duration) -> Vec<ReloadReport> {
         let asked = self.mailbox.wait(timeout);
@@ -106,7 +106,8 @@ impl State {
             let began = Instant::now();
             let newest = self.newest(&target);
             let outcome = self.reload(newest.clone());
-            // Several may wait, and the first takes up the newest: all that was saved is in one report.
+            // Several generations may wait. The newest is taken up at once, and all that was saved is in one
+            // report.
             if outcome.generation > self.reported {
                 self.reported = outcome.generation;
                 let report = ReloadReport::new(&newest, 1, std::slice::from_ref(&outcome), began.elapsed());

@@ -44,7 +44,7 @@ pub struct Bound {
     pub ways: Ways,
     /// The prototypes that its bindings name.
     pub prototypes: Vec<(Role, Box<str>)>,
-    /// What is bound of its elements, where a template shows it as a list and says itself what is in them.
+    /// What is bound of its elements, where a template shows it as a list with contents of its own.
     pub elements: Option<Arc<Scope>>,
 }
 
@@ -74,7 +74,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Of a type of which nothing is bound.
+    /// A scope of a type of which nothing is bound.
     pub fn new(name: &str) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
@@ -84,13 +84,13 @@ impl Scope {
         self.paths.get(path)
     }
 
-    /// Whether a binding names that prototype so.
+    /// Whether a binding names that prototype in that role.
     pub fn names(&self, role: Role, prototype: &str) -> bool {
         let mut named = self.paths.values().flat_map(|bound| &bound.prototypes);
         named.any(|(named, name)| *named == role && **name == *prototype)
     }
 
-    /// Both together, under the name of the first.
+    /// The union of both, under the name of this one.
     #[must_use]
     pub fn with(&self, other: &Self) -> Arc<Self> {
         let mut both = self.clone();
@@ -131,7 +131,7 @@ pub struct Bindings {
 }
 
 impl Bindings {
-    /// Of these templates, by key, and those that come with the server.
+    /// Collects the bindings of these templates, by key, and of those that come with the server.
     pub fn new(viewdefs: &BTreeMap<String, Arc<Viewdef>>) -> Self {
         let mut scopes: HashMap<Box<str>, Scope> = HashMap::new();
         let mut all = Self::default();
@@ -153,7 +153,7 @@ impl Bindings {
         self.types.get(name)
     }
 
-    /// Whether any template names that prototype so.
+    /// Whether any template names that prototype in that role.
     pub fn names(&self, role: Role, prototype: &str) -> bool {
         self.prototypes.iter().any(|(named, name)| *named == role && **name == *prototype)
     }

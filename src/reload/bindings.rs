@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use html5gum::{StartTag, Token, Tokenizer, emitters::default::DefaultEmitter};
 
-/// More lists within each other than that are a mistake; what is in them binds nothing.
+/// Lists may be nested this deep. What is deeper is a mistake, and binds nothing.
 const MAX_LISTS: usize = 16;
 
 /// In what ways a path is bound.
@@ -49,7 +49,7 @@ impl Ways {
         Some(Self { shown, written, called })
     }
 
-    /// To write `name(_)` is to call it, and it has nothing to show.
+    /// Writing `name(_)` calls the method. There is nothing to show.
     fn of_path(self, path: &str) -> Self {
         if !path.ends_with("(_)") {
             return self;
@@ -103,7 +103,7 @@ impl Binding {
     }
 }
 
-/// A path as everybody writes it who means the same: without what follows the `?`, and `007` as `7`.
+/// The canonical form of a path: without what follows the `?`, and `007` as `7`.
 pub fn normal(text: &str) -> String {
     let mut rest = text.split_once('?').map_or(text, |(path, _)| path).trim();
     let mut elements = Vec::new();
@@ -136,7 +136,7 @@ fn unprioritised(name: &str) -> &str {
 /// All that a template binds, in the order of its text.
 pub(super) fn of_template(html: &str) -> Vec<Binding> {
     let mut emitter = DefaultEmitter::default();
-    // Else the text of a script could look like elements.
+    // Otherwise the text of a script could be taken for elements.
     emitter.naively_switch_states(true);
     let mut reader = Reader::default();
     for token in Tokenizer::new_with_emitter(html, emitter) {

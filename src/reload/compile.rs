@@ -55,7 +55,7 @@ impl Compiler {
             edits: EditsFrom::default(),
         };
         if changes.initial {
-            // It names everything there is: what it does not name is gone.
+            // The first change set lists everything there is, so a file that it does not name is gone.
             next.files.retain(|name, _| changes.get(LUA_ROOT, name).is_some());
             next.viewdefs
                 .retain(|key, _| changes.get(VIEWDEF_ROOT, Path::new(&format!("{key}.html"))).is_some());
@@ -98,7 +98,7 @@ impl Compiler {
         let entry = next.files.entry(change.name.clone()).or_default();
         *entry = match compiled {
             Ok((content, bytecode)) => {
-                // Only what Lua takes: its word counts.
+                // Only what Lua accepts is read for definitions: Lua decides what is an error.
                 let Parsed { source: says, capturing } = Source::read(strip_head(&content.bytes));
                 let capturing = capturing.and_then(|text| self.compile_text(&display, &text).ok());
                 let captures = capturing.is_some();
@@ -122,7 +122,7 @@ impl Compiler {
             Ok(bytecode) => Ok(bytecode),
             Err(mlua::Error::SyntaxError { message, .. }) => {
                 let diagnostic = Diagnostic::from_lua(&message);
-                // Where something is missing at the end, Lua counts a line that nobody can go to.
+                // If something is missing at the end of the file, Lua names a line after the last one.
                 let last = content.bytes.trim_ascii_end().split(|&byte| byte == b'\n').count();
                 let line = diagnostic.line.map(|line| line.min(u32::try_from(last).unwrap_or(line)));
                 // Lua shortens long names; here the whole one is known.

@@ -74,9 +74,9 @@ impl Diagnostic {
         self
     }
 
-    /// What a log has to say below the error: the lines around it, and how Lua got there if that says
-    /// more than the line. Each begins with a line break, so that it can follow anything; empty if nothing
-    /// is known.
+    /// The lines that a log shows below the error: the source around it, and the traceback if that says more
+    /// than the line. Each begins with a line break, so that it can follow anything; empty if nothing is
+    /// known.
     pub fn details(&self) -> String {
         let width = self.excerpt.last().map_or(0, |last| last.line.to_string().len());
         let line = |excerpt: &ExcerptLine| {
@@ -89,7 +89,7 @@ impl Diagnostic {
         self.excerpt.iter().map(line).chain(frames).collect()
     }
 
-    /// Whether somebody who reads of both would take them for the same.
+    /// Whether both read alike: same place, same message.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         (&self.file, self.line, &self.message) == (&other.file, other.line, &other.message)
     }

@@ -1,4 +1,5 @@
-//! What is edited between what a session runs and a generation. Sessions that run the same share it.
+//! What was edited between the versions that a session runs and a generation. Sessions that run the same
+//! versions share the comparison.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +15,8 @@ use super::{
     source::{BatchEdits, Versions},
 };
 
-/// So many starting points are remembered: sessions that missed a save, or joined late, have others than most.
+/// How many starting points are remembered. Most sessions have the same one; those that missed a save, or
+/// began later, have others.
 const REMEMBERED: usize = 64;
 
 /// The comparisons of a generation that were asked for. Whoever asks while another compares waits for it: it
@@ -23,8 +25,8 @@ const REMEMBERED: usize = 64;
 pub struct EditsFrom(Mutex<Vec<(u128, Arc<BatchEdits>)>>);
 
 impl Generation {
-    /// What is edited in this generation for somebody who runs these versions, by their names below the Lua
-    /// directory, and who looked in vain for files that have appeared.
+    /// What was edited in this generation for a session that runs these versions, by name below the Lua
+    /// directory, and that tried to load files which have appeared since.
     pub fn edits_from(
         &self,
         running: &BTreeMap<&Path, &Arc<SourceFile>>,

@@ -27,9 +27,9 @@ pub struct Generation {
     pub bindings: Arc<Bindings>,
     /// What is wrong with templates at the moment, by file.
     pub viewdef_errors: BTreeMap<PathBuf, Diagnostic>,
-    /// As people know them (`lua/app.lua`), the files that were saved since the last one.
+    /// The files that were saved since the last generation, as people know them: `lua/app.lua`.
     pub changed: Vec<String>,
-    /// Likewise, the files that were removed.
+    /// The files that were removed since the last generation, as people know them.
     pub removed: Vec<String>,
     /// What is edited in it, for those who run other versions.
     pub edits: EditsFrom,
@@ -106,7 +106,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// With nothing in it, for those who want to be told this of reloads.
+    /// An empty one; `telling` says what developers are told of reloads.
     pub fn new(telling: Telling) -> Self {
         Self { telling, ..Self::default() }
     }
@@ -132,7 +132,7 @@ impl Published {
         self.standing.load_full()
     }
 
-    /// The newest generation is this one; sessions have still to try it.
+    /// Publishes the newest generation, which sessions have still to try.
     pub fn publish(&self, generation: Arc<Generation>) {
         self.generation.store(generation);
     }
@@ -145,7 +145,7 @@ impl Published {
         self.good.store(generation);
     }
 
-    /// A failure stands from now on, or none does.
+    /// Sets or clears the failure that browsers are told when they connect.
     pub fn set_standing(&self, report: Option<Arc<ReloadReport>>) {
         self.standing.store(report);
     }

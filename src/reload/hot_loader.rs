@@ -28,11 +28,11 @@ use crate::{
 const CANARIES: usize = 2;
 /// An error is told to browsers after this long even if other sessions are still at work.
 const FIRST_WORD: Duration = Duration::from_millis(100);
-/// A save that has no effect for so long, since sessions are busy, looks like a lost one: the log says so.
+/// After this long the log says that a save waits for busy sessions; otherwise it would look lost.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// While more sessions than that are still at work, one looks at them in that interval only: to be woken
-/// by each of a thousand takes time from the last of them.
+/// While more sessions than this are at work, outcomes are collected at an interval: to be woken by each of a
+/// thousand sessions would delay the last of them.
 const CROWD: usize = 32;
 const GLANCE: Duration = Duration::from_millis(2);
 
@@ -49,8 +49,8 @@ pub trait SessionHost: Send + Sync + 'static {
     fn id(&self, session: &Self::Session) -> Self::Id;
     /// Whether it would begin at once if it were asked for something.
     fn is_idle(&self, session: &Self::Session) -> bool;
-    /// How many sessions run a new generation before all others are asked: an endless loop then costs
-    /// their budget, and not everybody's. Sessions that answer only when they feel like it ask all at once.
+    /// How many sessions (canaries) run a new generation before all others are asked: an endless loop then
+    /// costs only their budget. A host whose sessions answer at no particular time asks all at once.
     fn canaries(&self) -> usize {
         CANARIES
     }
@@ -63,7 +63,7 @@ pub trait SessionHost: Send + Sync + 'static {
     fn announce(&self, report: &ReloadReport);
     /// A reload has ended in every session; for those who count.
     fn reloaded(&self, report: &ReloadReport);
-    /// That long after the last session had run it, all browsers had been told of a generation.
+    /// All browsers have been told of a generation, `took` after the last session ran it.
     fn refreshed(&self, _generation: u64, _took: Duration) {}
 }
 
@@ -167,8 +167,8 @@ impl HotLoader {
         self.watch.links().watched_dirs.iter().map(|dir| dir.to_path_buf()).collect()
     }
 
-    /// Looks at everything again, resolves all links and brings the watches in line. Nobody needs
-    /// to call it after a change: the watcher does so by itself.
+    /// Rescans: looks at every directory, resolves all links, and updates the watches. Nobody needs to call
+    /// it after a change: the watcher does so by itself.
     ///
     /// # Errors
     /// If the watcher has ended.
@@ -190,7 +190,7 @@ impl HotLoader {
 }
 
 struct Actor<H: SessionHost> {
-    /// Away only while a compilation runs on a blocking thread.
+    /// `None` only while a compilation runs on a blocking thread.
     compiler: Option<Compiler>,
     layout: SiteLayout,
     published: Arc<Published>,
@@ -293,8 +293,8 @@ impl<H: SessionHost> Rollout<H> {
         let (sender, outcomes) = mpsc::unbounded_channel();
         let mut progress = Progress { outcomes, done: Vec::new(), told: false, queued: false };
         self.reload_files(&sessions, &sender, &refreshing);
-        // A session that ends meanwhile says nothing: its sender goes with it. With one of our own left,
-        // that would never be noticed.
+        // A session that ends meanwhile drops its sender. We keep none ourselves, or we would never notice
+        // that all are gone.
         let still_open = sender.downgrade();
         drop(sender);
         let mut exhausted = false;
@@ -314,7 +314,7 @@ impl<H: SessionHost> Rollout<H> {
         let applied = Instant::now();
         report.stages = Stages { apply: applied - applying, ..self.stages };
         self.conclude(&report, &asked);
-        // Last: whoever connects once this stands in the log finds what it says.
+        // Logged last, so that a browser that connects after this line gets what the line says.
         report.log();
         self.host.reloaded(&report);
         drop(refreshing);
@@ -359,7 +359,7 @@ impl<H: SessionHost> Rollout<H> {
         }
     }
 
-    /// What to say of sessions that were not even asked.
+    /// The outcome of sessions that were not asked.
     fn spared(&self, done: &[ReloadOutcome], sessions: usize) -> Vec<ReloadOutcome> {
         let Some(diagnostic) = done.iter().find_map(ReloadOutcome::kept) else { return Vec::new() };
         let one = || ReloadOutcome {
@@ -378,7 +378,7 @@ impl<H: SessionHost> Rollout<H> {
 
     /// Lets browsers know, and decides what new sessions start from.
     fn conclude(&self, report: &ReloadReport, asked: &HashSet<H::Id>) {
-        // A newer generation is on its way: it speaks for itself.
+        // A newer generation is on its way, and will be reported itself.
         if self.published.generation().number != self.generation.number {
             return;
         }
@@ -419,7 +419,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Everybody who could say something has said it, and more will be asked.
+    /// All that were asked have answered, and more will be asked.
     fn reopen(&mut self) -> OutcomeSender {
         let (sender, outcomes) = mpsc::unbounded_channel();
         let mut before = std::mem::replace(&mut self.outcomes, outcomes);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// So many names are listed in a sentence.
+/// At most this many names are listed in a sentence.
 const SHOWN: usize = 8;
 
 /// A remark on a reload. Equal ones of several sessions are told once.
@@ -30,7 +30,7 @@ pub enum Note {
         /// What was edited.
         by: String,
     },
-    /// The parser of definitions does not take the file, and Lua does: all of it counts as edited.
+    /// Lua accepts the file and the parser of definitions does not: all of it counts as edited.
     Whole {
         /// The file.
         file: String,
@@ -52,7 +52,7 @@ pub enum Note {
     DependentsRun {
         /// The module.
         file: String,
-        /// Why they could not follow by themselves.
+        /// Why they had to run again.
         why: RunAgain,
         /// The files that ran again.
         dependents: Vec<String>,
@@ -94,7 +94,7 @@ pub enum Note {
         /// The error, with file and line.
         error: String,
     },
-    /// `hot.invalidate` was called with nobody there to run again.
+    /// `hot.invalidate` was called, and no file requires the module.
     Invalidated {
         /// The file.
         file: String,
@@ -193,7 +193,7 @@ impl fmt::Display for Note {
 }
 
 impl Note {
-    /// Whether something is not as the developer will expect it; other notes only inform.
+    /// Whether the note warns of something unexpected. Other notes only inform.
     pub fn is_warning(&self) -> bool {
         !matches!(
             self,

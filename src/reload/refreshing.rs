@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 
-/// Held by each session until its browsers have been told. The last one to let go says when that was.
+/// Held by each session until its browsers have been told. Dropping the last one tells when that was.
 #[derive(Debug, Clone)]
 pub struct Refreshing(#[allow(dead_code, reason = "what counts is when it is dropped")] Arc<Held>);
 
@@ -12,7 +12,7 @@ pub struct Refreshing(#[allow(dead_code, reason = "what counts is when it is dro
 struct Held(Option<oneshot::Sender<Instant>>);
 
 impl Refreshing {
-    /// One to be handed around, and what tells the moment when nobody has it any more.
+    /// Makes one to be cloned, and a receiver that gets the moment when the last clone is dropped.
     pub(crate) fn begin() -> (Self, oneshot::Receiver<Instant>) {
         let (sender, receiver) = oneshot::channel();
         (Self(Arc::new(Held(Some(sender)))), receiver)

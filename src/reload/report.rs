@@ -173,8 +173,8 @@ impl ReloadReport {
         outcomes: &[ReloadOutcome],
         duration: Duration,
     ) -> Self {
-        // A template that is broken is old in every session; a Lua file, in those that have loaded it,
-        // and they say so.
+        // Every session keeps the old version of a broken template. Of a broken Lua file only those that have
+        // loaded it do, and they report it.
         let alone = outcomes.iter().filter(|outcome| outcome.effects.alone).count();
         let error = |sessions, alone| {
             move |diagnostic: &Diagnostic| ErrorReport {
@@ -269,7 +269,7 @@ impl ReloadReport {
         }
     }
 
-    /// That a session could not start.
+    /// Reports that a session could not start.
     pub fn of_start(generation: u64, error: Diagnostic) -> Self {
         let kept = Outcome::Kept { diagnostic: Box::new(error), exhausted: false };
         let outcome =
@@ -277,13 +277,13 @@ impl ReloadReport {
         Self::sum_up(generation, Vec::new(), 1, &[outcome], Duration::ZERO)
     }
 
-    /// That a session which was stuck goes on.
+    /// Reports that a session which was stuck goes on.
     pub fn of_relief(generation: u64) -> Self {
         let notes = vec![Note::GoesOn];
         Self { notes, ..Self::sum_up(generation, Vec::new(), 1, &[], Duration::ZERO) }
     }
 
-    /// Leaves the notes that are asked for (`hotload.notes`).
+    /// Keeps only the notes that `hotload.notes` asks for.
     #[must_use]
     pub(super) fn with_notes(mut self, level: NoteLevel) -> Self {
         self.notes.retain(|note| match level {
@@ -299,8 +299,8 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// Whether `told` says what `note` says, or can be made to: sessions that differ only in a number or a
-/// value are told of in one line.
+/// Whether `told` covers `note`, if need be after adding its number: sessions that differ only in a count
+/// share one line.
 fn absorb(told: &mut Note, note: &Note) -> bool {
     match (told, note) {
         (
@@ -325,7 +325,7 @@ fn absorb(told: &mut Note, note: &Note) -> bool {
     }
 }
 
-/// A thousand sessions say the same: only what is new is copied.
+/// A thousand sessions name the same files: only new names are copied.
 fn add_new(set: &mut BTreeSet<String>, files: &[String]) {
     for file in files {
         if !set.contains(file) {

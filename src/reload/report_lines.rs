@@ -1,10 +1,10 @@
-//! What the log says of a reload: a line for the batch, the errors, and a word for every saved file.
+//! What the log says of a reload: a line for the batch, the errors, and what became of every saved file.
 
 use std::{collections::BTreeMap, fmt};
 
 use super::{Generation, ReloadReport};
 
-/// So many files are named in a line.
+/// At most this many files are named in a line.
 const SHOWN: usize = 8;
 
 impl ReloadReport {
@@ -124,7 +124,7 @@ impl ReloadReport {
         reasons
     }
 
-    /// The Lua file that is to blame: a template holds nobody else up.
+    /// The Lua file that failed: a broken template keeps no file from running.
     fn culprit(&self) -> &str {
         let mut files = self.errors.iter().map(|error| error.diagnostic.file.as_str());
         files.find(|file| !file.ends_with(".html") && !file.is_empty()).unwrap_or("a file that failed")
@@ -145,7 +145,7 @@ impl fmt::Display for ReloadReport {
     }
 }
 
-/// That a batch has to wait for sessions which are at work: not a word would look like a lost save.
+/// Says that a batch waits for busy sessions. Silence would look like a lost save.
 pub(super) fn log_queued(generation: &Generation, waiting: usize) {
     let files = generation.touched();
     let sessions = if waiting == 1 { "1 session is" } else { &format!("{waiting} sessions are") };

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Diagnostic, ReloadReport, conceal};
 use crate::config::NoteLevel;
 
-/// What a path in a link may hold as it is.
+/// Characters of a path that need no encoding in a link.
 const IN_PATHS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -19,8 +19,8 @@ pub struct Telling {
     pub notes: NoteLevel,
     /// What opens the place of an error, if there is something.
     pub editor: Option<EditorLink>,
-    /// Whether those who look are users and not developers: of what goes wrong they get a reference, and
-    /// the log has the rest.
+    /// Whether the readers are users and not developers. Of an error they are told a reference, and the log
+    /// has the rest.
     pub is_concealing: bool,
 }
 
@@ -52,7 +52,7 @@ impl Telling {
         report
     }
 
-    /// An error as those who look may read it.
+    /// An error in the words that its readers may see.
     pub fn told(&self, error: &Diagnostic) -> Diagnostic {
         if !self.is_concealing {
             return error.clone();

@@ -1,5 +1,5 @@
 //! Two files for one module: `require "greet"` means `greet.lua` or `greet/init.lua`. The one that was there
-//! first is the module, so that all sessions run the same. The other is passed over, with a word.
+//! first is the module, so that all sessions run the same code. The other is not loaded, and the log says so.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,7 +17,8 @@ pub struct PassedOver {
     pub(super) error: Option<Arc<Diagnostic>>,
 }
 
-/// Sees to the saved files of a generation in which these were compiled. `display` is how people know a file.
+/// Finds twins among the saved files of a generation that has been compiled. `display` gives the name that
+/// people know a file by.
 pub(super) fn settle<'a>(
     last: &Generation,
     next: &mut Generation,

@@ -1,7 +1,7 @@
 //! One frame of a browser on its way through its session.
 //!
 //! A batch is one unit of work, and may be a long one. So that other sessions need not wait for its end, it
-//! is done in turns, and stays in the mailbox's first place between them.
+//! is done in turns, and keeps its place at the head of the mailbox between them.
 
 use std::vec;
 
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::client::ClientId;
 use crate::wire::{Account, BadMessage, Batch, Charge, Exceeded, Incoming};
 
-/// A wish to begin anew is no longer than that; a session that is stuck reads nothing else.
+/// The longest frame that is looked at for a restart while the session is stuck.
 const WISH: usize = 4 << 10;
 
 /// One frame of a browser.
@@ -41,7 +41,7 @@ impl ReceivedBatch {
         self.client
     }
 
-    /// It is done, and browsers know what has come of it.
+    /// Ends a batch that is done, once browsers know what came of it.
     pub(super) fn finish(self) {
         let _ = self.done.send(());
     }
@@ -61,7 +61,7 @@ impl ReceivedBatch {
     }
 }
 
-/// Whether a frame asks for a new beginning: all that a session reads which is stuck.
+/// Whether a frame asks for a restart. A session that is stuck reads nothing else.
 pub(super) fn asks_for_restart(text: &str) -> bool {
     text.len() <= WISH
         && Batch::parse(text).messages.iter().any(|message| matches!(message, Ok(Incoming::Restart)))

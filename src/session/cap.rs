@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use super::lines::Entrance;
 
-/// Counts what is stuck. Up to so many get a thread in their place; a session that was stuck and begins anew
-/// while there are as many has to wait, since it may do the same again.
+/// Counts stuck sessions. Up to `most` of them, another thread takes the place of the stuck one. While there
+/// are as many, a stuck session that is restarted waits, since it may get stuck again.
 #[derive(Debug)]
 pub(super) struct Cap<T> {
     most: usize,
@@ -40,7 +40,7 @@ impl<T> Cap<T> {
         may_be_replaced
     }
 
-    /// One has come back; who waited for it goes on.
+    /// One has come back: a session that waited for that goes on.
     pub(super) fn regain(&self) {
         let mut waiting = self.waiting();
         self.stuck.send_modify(|stuck| *stuck -= 1);

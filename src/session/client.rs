@@ -40,7 +40,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// What its browser will have to be told. Closes its socket if that is too much to be held.
+    /// Charges the pending messages from `from` on. Closes the socket if there is no room for them.
     pub(super) fn charge_pending(&mut self, from: usize) {
         let new = self.pending.get(from..).unwrap_or_default();
         let bytes = new.iter().map(Outgoing::size).sum();
@@ -91,15 +91,15 @@ pub(super) fn view(url: Option<&str>) -> View {
     view
 }
 
-/// What Lua code failed with is not for users, and neither is what templates bind. What else a browser did wrong
-/// tells it nothing but what it sent.
+/// Replaces an error of Lua code, or about what templates bind, by a reference. Other errors only say what
+/// the browser itself has sent.
 fn conceal_error(session: &str, message: &mut Outgoing) {
     use ErrorCode::{BadMessage, HandlerFailed, Limit, NotFound, PathFailure, Timeout, Unauthorized};
     let Outgoing::Error { code, description, .. } = message else { return };
     match code {
         PathFailure | HandlerFailed | Timeout | Limit | Unauthorized => {
             let place = Diagnostic::from_lua(description);
-            // Anything else is not a file's, but of a path that the browser made up.
+            // Any other name is not a file's, but part of a path that the browser made up.
             let place = if place.file.ends_with(".lua") { place.position() } else { String::new() };
             *description = conceal(session, code.as_str(), &place, &*description);
         }

@@ -25,8 +25,8 @@ pub(super) trait Sleeper: Send + 'static {
 
 /// Where sessions say when they want to be woken. The thread ends with the last of these.
 ///
-/// No channel: its reader would be awake for every alarm that is set, and a reload sets one for each
-/// session. Here the thread is only disturbed by an alarm that comes before all others.
+/// A channel would wake its reader for every alarm that is set, and a reload sets one for each session. Here
+/// the thread is woken only by an alarm that comes before all others.
 #[derive(Clone)]
 pub(super) struct Clock<S: Sleeper>(Arc<Holder<S>>);
 
@@ -56,7 +56,7 @@ impl<S: Sleeper> Clock<S> {
         Ok(Self(Arc::new(Holder(shared))))
     }
 
-    /// Wakes the session at that time, instead of at whatever it said before.
+    /// Wakes the session at that time, in place of the one set before.
     pub(super) fn set(&self, session: S, at: Option<Instant>) {
         let shared = &self.0.0;
         let mut alarms = shared.alarms();
@@ -66,7 +66,8 @@ impl<S: Sleeper> Clock<S> {
         if first {
             shared.changed.notify_one();
         }
-        // Outside the lock: whoever is the last to hold a session lets go of its clock with it.
+        // Dropped outside the lock: with the last handle of a session its clock is dropped, which takes the
+        // lock.
         drop(dropped);
     }
 }

@@ -32,8 +32,8 @@ use crate::{
     wire::Account,
 };
 
-/// For so long after a turn that used up its slice, a session waits behind those that want less: one large
-/// batch after the other gets no more than the first.
+/// After a turn that used up its slice, a session waits behind the others for this long. So a row of large
+/// batches gets no more time than one.
 const RESTED: Duration = Duration::from_millis(250);
 
 /// The session has ended.
@@ -49,7 +49,7 @@ struct Shared {
     id: SessionId,
     secret: Secret,
     origin: Arc<dyn Origin>,
-    /// Guards the queue only: the session itself is taken out of it to be worked in.
+    /// The lock guards the mailbox only: a thread takes the session out of it to work in it.
     mailbox: Mutex<Mailbox>,
     run_queue: RunQueue<SessionHandle>,
     clock: Clock<SessionHandle>,
@@ -82,8 +82,8 @@ impl SessionHandle {
         self.0.secret.is(secret)
     }
 
-    /// Whether it runs code. One that was begun and that nothing has been asked of does not: it takes the
-    /// newest good code when it starts.
+    /// Whether it runs code. A session of which nothing has been asked does not: it starts with the newest
+    /// good code when something is.
     pub fn has_begun(&self) -> bool {
         let mailbox = self.mailbox();
         mailbox.scheduled || !matches!(mailbox.slot, Slot::New | Slot::Ended)
@@ -185,7 +185,8 @@ impl SessionHandle {
         let handle = self.clone();
         async move {
             match done.await {
-                // Dropped, since the session was stuck. The socket stays: it is told, and may restart it.
+                // The batch was dropped since the session is stuck. The socket stays: its browser is told,
+                // and may restart the session.
                 Err(SessionGone) if !matches!(handle.mailbox().slot, Slot::Ended) => Ok(()),
                 done => done,
             }
@@ -272,8 +273,8 @@ impl SessionHandle {
         }
     }
 
-    /// Why `main.lua` failed, if it did, as those who look may read it ([`Telling::told`]): the session is
-    /// tried again when a file is saved.
+    /// Why `main.lua` failed, if it did, in the words that its readers may see
+    /// ([`Telling::told`](crate::reload::Telling::told)): the session is tried again when a file is saved.
     pub async fn start_error(&self) -> Option<Diagnostic> {
         self.ask(|session| session.told_start_error()).await.ok().flatten()
     }
@@ -312,7 +313,7 @@ impl SessionHandle {
             mailbox.browsers.push((client, outbox.downgrade()));
             mailbox.work.push_back(Work::Call(Box::new(move |session| session.attach(client, outbox))));
         }
-        // Its old place in the run queue went with the thread.
+        // The thread that is stuck has taken it out of the run queue.
         mailbox.scheduled = true;
         let at_once = self.0.run_queue.push_again(self.clone());
         drop(mailbox);
@@ -329,7 +330,7 @@ impl SessionHandle {
         true
     }
 
-    /// It was stuck, and goes on after all.
+    /// Tells browsers that it was stuck and goes on after all.
     fn goes_on(&self, mailbox: &mut Mailbox) {
         mailbox.stuck = None;
         tracing::warn!(target: "lua", session = %self.0.id.short(), "the session that was stuck goes on");

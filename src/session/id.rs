@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// 128 random bits: nobody comes upon the session of somebody else. It does not open it: that takes the
+/// 128 random bits, so that ids cannot be guessed. The id alone opens no session: that takes the
 /// [`secret`](super::SessionHandle::secret).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; 16]);
@@ -42,7 +42,7 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// That the text is not 32 lower-case hexadecimal digits.
+/// The text is not 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a session id: 32 hexadecimal digits")]
 pub struct NotASessionId;

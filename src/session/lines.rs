@@ -8,15 +8,15 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
-/// Of so many turns, those that wait behind get one.
+/// Of this many turns, those that wait behind get one.
 const FAIR: usize = 8;
 
 /// Where sessions are put.
 #[derive(Debug)]
 pub(super) struct Entrance<T> {
     lines: Arc<Mutex<Lines<T>>>,
-    /// One for each that waits. A thread waits for a ticket, and not in a `select!` over two queues: that
-    /// sleeps at once, and to be woken takes longer than most turns.
+    /// One for each session that waits. A thread waits for a ticket and not in a `select!` over two queues,
+    /// which sleeps at once: being woken takes longer than most turns.
     tickets: Sender<()>,
 }
 

@@ -27,7 +27,7 @@ use crate::{
 
 /// Changes that nobody waits for leave together after this long.
 const COALESCE: Duration = Duration::from_millis(10);
-/// When a browser does not take its frames, the next look at it comes after this long.
+/// A browser that does not take its frames is looked at again after this long.
 const CONGESTED: Duration = Duration::from_millis(50);
 
 /// When browsers hear of what has changed.
@@ -307,7 +307,7 @@ impl LuaSession {
             self.vm.forget_load();
             self.vm.collect_garbage();
         }
-        // One for each wake: the others are due at once, and what browsers ask for comes in between.
+        // One timer for each wake: the next is due at once, and frames of browsers come in between.
         if !self.rests(now)
             && let Some(handle) = self.vm.take_due_timer(now)
         {
@@ -399,7 +399,7 @@ impl LuaSession {
         self.lonely_since.filter(|_| !timeout.is_zero())?.checked_add(timeout)
     }
 
-    /// By the templates of the code it runs, and what its scripts have exposed.
+    /// Judges by the templates of the code it runs, and by what its scripts have exposed.
     fn bring_allowed_up_to_date(&mut self) {
         let (allowed, version) = &self.allowed;
         let holds =
@@ -430,7 +430,7 @@ impl LuaSession {
             let Some(client) = self.clients.get_mut(at) else { break };
             let is_waiting = (client.view.is_unfinished() || is_short) && client.outbox.is_sending();
             if starved || is_waiting || client.outbox.is_full() {
-                // It gets what is true when it takes frames again. The socket has a time limit.
+                // It gets the state of the moment when it takes frames again. The socket has a time limit.
                 congested = true;
                 if client.pending.len() > MAX_PENDING {
                     client.outbox.close(Over::Unread);
@@ -469,8 +469,9 @@ impl LuaSession {
         self.refreshing = Vec::new();
     }
 
-    /// There is no room for a frame: those that do not read what they were sent are let go of, and this one
-    /// waits; if there are none, it is too large by itself. Says whether it waits.
+    /// Makes room for a frame: closes the sockets of browsers that do not read, and lets this frame wait. If
+    /// there are none, the frame itself is too large, and its own socket is closed. Returns whether the frame
+    /// waits.
     fn make_room(&mut self, at: usize, text: String) -> bool {
         let others = self.clients.iter().enumerate().filter(|(other, _)| *other != at);
         let mut some = false;

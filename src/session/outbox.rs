@@ -69,7 +69,7 @@ pub enum Over {
     Sockets,
 }
 
-/// What a session and a socket of it tell each other beside frames.
+/// What a session and one of its sockets tell each other beside frames.
 #[derive(Debug, Default)]
 pub struct Line {
     /// Bytes that the session has given to the socket, and that are not sent yet.
@@ -104,8 +104,8 @@ impl Line {
     }
 }
 
-/// Where a session puts frames for a browser. Bounded: while it is full the session waits with what
-/// it has to say, and says then what is true then.
+/// Where a session puts frames for a browser. Bounded: while it is full the session sends nothing, and
+/// afterwards the state of that moment.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     frames: mpsc::Sender<Frame>,

@@ -4,10 +4,10 @@
 //! watchdog adds a thread while all are busy and work is waiting; the additional ones end when they
 //! have nothing to do.
 //!
-//! A thread that should have been back long ago is inside a library function that nothing can interrupt.
-//! It is given up: it counts no longer, another takes its place, it gets what no other thread wants of the
-//! processors, and it ends when the function returns. When `session.max_stuck` of them are stuck, further ones
-//! keep their place: there are never more than that many threads beside the [`MAX_THREADS`].
+//! A thread that should have been back long ago is inside a library function that nothing can interrupt. It
+//! is given up: it no longer counts, another takes its place, it runs at the lowest priority, and it ends
+//! when the function returns. When `session.max_stuck` of them are stuck, further ones keep their place:
+//! there are never more than that many threads beside the [`MAX_THREADS`].
 
 use std::{
     io,
@@ -38,7 +38,7 @@ const TICK: Duration = Duration::from_millis(10);
 const IDLE_TICK: Duration = Duration::from_millis(50);
 /// An additional thread ends after that long without work.
 const LINGER: Duration = Duration::from_secs(5);
-/// So many threads at most: beyond it, sessions wait for each other.
+/// At most this many threads; beyond it, sessions wait for each other.
 const MAX_THREADS: usize = 64;
 /// The priority of a thread that was given up: the least there is.
 const LEAST: i32 = 19;
@@ -62,7 +62,7 @@ pub(super) struct Pool<T>(Arc<Shared<T>>);
 struct Shared<T> {
     turns: Turns<T>,
     base: usize,
-    /// What a unit of work does beside Lua code of the user may take so long in one go.
+    /// How long the part of a unit of work may take that is not Lua code of the user.
     beside: Duration,
     threads: AtomicUsize,
     workers: Mutex<Vec<Arc<Worker<T>>>>,
@@ -157,8 +157,8 @@ impl<T: Task> Pool<T> {
         }
         let threads = self.0.threads.load(Relaxed);
         if long >= threads {
-            // One for each that waits: adding them one by one would make the last wait longest. And one if
-            // none does: who comes next shall not wait for the next look.
+            // One for each session that waits, at once, so that none waits for several looks. One even if
+            // none waits, so that the next to come need not.
             for _ in 0..self.0.turns.waiting().max(1).min(MAX_THREADS.saturating_sub(threads)) {
                 if let Err(error) = self.add_thread() {
                     tracing::error!(target: "lua", %error, "no further Lua thread; sessions wait");
@@ -171,7 +171,7 @@ impl<T: Task> Pool<T> {
         busy > 0
     }
 
-    /// Says whether another thread takes its place. The work may be done just now, and then it is not given up.
+    /// Gives up a thread, unless its work has just ended. Returns whether another thread takes its place.
     fn give_up(&self, worker: &Arc<Worker<T>>) -> bool {
         let guard = worker.session.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(session), Some(sighting)) = (guard.clone(), worker.sighting.get()) else { return false };
@@ -183,7 +183,7 @@ impl<T: Task> Pool<T> {
         worker.given_up.store(true, Relaxed);
         drop(guard);
         self.0.stuck.fetch_add(1, Relaxed);
-        // So that it can hold up nobody by what it takes of the processors.
+        // At the lowest priority it slows down nobody.
         let thread = Pid::from_raw(worker.thread.load(Relaxed));
         if let Some(Err(error)) = thread.map(|thread| setpriority_process(Some(thread), LEAST)) {
             tracing::debug!(%error, "the priority of a stuck thread could not be lowered");

@@ -9,7 +9,7 @@ use std::{
 use super::SessionId;
 use crate::variables::Refusal;
 
-/// So many paths are told of a session: who asks for more is trying all of them.
+/// At most this many paths of a session are logged: who asks for more is trying all of them.
 const MAX_TOLD: usize = 100;
 
 /// What the log has been told of one session.

@@ -29,8 +29,8 @@ use crate::{
     wire::Account,
 };
 
-/// What is done beside Lua code of the user may take so long in one go: taking everything apart that
-/// can be undone, collecting garbage.
+/// How long work may take that is not Lua code of the user: recording what can be rolled back, collecting
+/// garbage.
 const BESIDE: Duration = Duration::from_secs(10);
 
 /// Why there is no new session.
@@ -127,7 +127,7 @@ impl LuaSessions {
         Ok(handle)
     }
 
-    /// One that nobody has connected to makes room for another.
+    /// A session that no browser has connected to makes room for another.
     fn register(
         &self,
         note: impl FnOnce(&mut Unopened, SessionId) -> Result<(), CreateError>,

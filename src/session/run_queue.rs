@@ -9,8 +9,8 @@ use super::{
 
 /// Where a session asks for a turn; it waits for one at a time.
 ///
-/// Those that have just had a turn and want more wait behind all that have not, so that who wants little
-/// waits for no more than the turns that are under way. Of every eight turns they get one all the same.
+/// Those that have just used up a turn wait behind all others, so that a session that wants little waits only
+/// for turns under way. Of every eight turns they get one all the same.
 #[derive(Debug, Clone)]
 pub(super) struct RunQueue<T> {
     entrance: Entrance<T>,
@@ -33,7 +33,7 @@ impl<T> RunQueue<T> {
         self.entrance.push_behind(session);
     }
 
-    /// For one that was stuck, and begins anew. Says whether it need not wait until others are back.
+    /// Queues a stuck session that is restarted. Returns whether it may run before others are back.
     pub(super) fn push_again(&self, session: T) -> bool {
         self.cap.admit(&self.entrance, session)
     }

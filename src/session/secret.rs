@@ -4,7 +4,7 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// 128 random bits that only the browser has which began the session. The session's id is no secret: it
+/// 128 random bits, known only to the browser that began the session. The session's id is no secret: it
 /// stands in addresses, and in a cookie that goes to other ports of the host.
 #[derive(Clone, Copy)]
 pub(super) struct Secret([u8; 16]);
@@ -22,7 +22,7 @@ impl Secret {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Whether the text is this secret. How long that takes says nothing of where they differ.
+    /// Whether the text is this secret, compared in constant time.
     pub(super) fn is(&self, text: &str) -> bool {
         self.text().as_bytes().ct_eq(text.as_bytes()).into()
     }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What is waiting for a session that has a thread is done at once while it has had it no longer than
-/// that: a reload and the refresh after it need no second turn, and other sessions hardly wait.
+/// A session goes on with its next work at once while it has had its thread for less than this. So a reload
+/// and the refresh after it need no second turn, and other sessions hardly wait.
 const SLICE: Duration = Duration::from_micros(500);
 
 /// One turn of a session.
@@ -22,8 +22,8 @@ impl Slice {
         Self { until: Instant::now() + SLICE, ran: processor_time() }
     }
 
-    /// Whether the session has worked for that long. Where processors are short, time passes without work, and
-    /// who had to wait is not the one who takes too much.
+    /// Whether the session has worked for that long. Time on the processors counts, and not time that passed:
+    /// on a busy machine a session that had to wait has not taken too much.
     pub(super) fn is_used_up(self) -> bool {
         processor_time().saturating_sub(self.ran) >= SLICE
     }

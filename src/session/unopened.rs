@@ -24,7 +24,7 @@ impl Source {
     }
 }
 
-/// That an address has begun as many sessions as it may.
+/// An address has begun as many sessions as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Crowded {
     /// Nobody has been told for a while.

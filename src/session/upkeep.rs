@@ -7,8 +7,8 @@ use crate::reload::EDITING;
 
 /// Garbage of the start and of a reload is collected after this long, when browsers have been served.
 const COLLECT_AFTER: Duration = Duration::from_millis(250);
-/// While a crowd of sessions waits for a thread, garbage waits once more that long, and so many times at most:
-/// a save shall reach the last of them before the first ones clean up.
+/// While many sessions wait for a thread, garbage is put off by this long, a few times at most: a save
+/// reaches the last session before the first ones clean up.
 const POSTPONED: Duration = Duration::from_secs(1);
 const POSTPONEMENTS: u8 = 3;
 
@@ -65,7 +65,8 @@ impl Upkeep {
         self.collect_at.into_iter().chain(self.slim_at).min()
     }
 
-    /// That long and up to as much again, by the session's id: not all sessions at the same moment.
+    /// A time between once and twice this long, by the session's id, so that not all sessions clean up at the
+    /// same moment.
     fn spread(&self, time: Duration) -> Duration {
         time + time * self.id.digit() / 16
     }

@@ -85,9 +85,9 @@ impl<T: Task> Worker<T> {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
-    /// How long the present unit of work has held its thread since it was first asked about: what it has had of
-    /// the processors, or all that time if it sleeps. One that waits for a processor holds up nobody: where
-    /// processors are short, more threads would make them shorter.
+    /// How long the present unit of work has held its thread since this was first asked: its time on the
+    /// processors, or all the time if it sleeps. Waiting for a processor does not count: more threads would
+    /// not help.
     pub(super) fn held_its_thread(&self) -> Duration {
         let (work, now) = (self.busy.load(Relaxed), Instant::now());
         let doing = Doing::of(self.thread.load(Relaxed));

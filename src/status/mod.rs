@@ -87,8 +87,8 @@ impl Status {
     }
 }
 
-/// Tells when an [`Instant`] was, always in the same way: two looks at the same one agree to the
-/// millisecond, though the clock on the wall may have been set meanwhile.
+/// Turns an [`Instant`] into wall time. Two conversions of one instant agree to the millisecond, even if the
+/// clock was set in between.
 #[derive(Debug, Clone, Copy)]
 pub struct Calendar {
     instant: Instant,

@@ -34,7 +34,7 @@ impl ReloadLog {
         reloads.push_front(entry);
     }
 
-    /// That long after the last session ran it, browsers had been told of a generation.
+    /// Browsers were told of a generation, `took` after the last session ran it.
     pub fn refreshed(&self, generation: u64, took: Duration) {
         let mut reloads = self.reloads();
         let entry = reloads.iter_mut().find(|entry| entry["generation"] == generation);

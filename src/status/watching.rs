@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::Status;
 use crate::watch::{BackendHealth, BackendState, Choice, Health, MountTable, automatic};
 
-/// So many directories and so many links are shown.
+/// At most this many directories and links are shown.
 const SHOWN: usize = 500;
-/// So many trees: each is looked at, whenever somebody looks.
+/// At most this many trees are shown: each is looked at for every viewer.
 const SHOWN_TREES: usize = 50;
 
 impl Status {

@@ -1,4 +1,4 @@
-//! Text from outside, made harmless: it takes one line, does nothing to a terminal, and has an end.
+//! Makes text from outside harmless: it takes one line, does nothing to a terminal, and is bounded.
 
 use std::fmt::{self, Write};
 

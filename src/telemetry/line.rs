@@ -1,7 +1,7 @@
 //! How an event reads: the message, then `name=value` for each field, on one line.
 //!
-//! Whoever logs need not think of where a text comes from: what would end the line is escaped here, and
-//! what is too long is cut.
+//! Callers need not care where a text comes from: what would end the line is escaped here, and what is too
+//! long is cut.
 
 use std::fmt::{self, Debug, Write};
 

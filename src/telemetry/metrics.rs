@@ -75,7 +75,7 @@ impl Metrics {
             watching: WatchMetrics::default(),
             registry: Registry::default(),
         };
-        // A rate of what never happened is 0 and not absent: alerts need the series from the start.
+        // A counter of what never happened is 0 and not absent: alerts need the series from the start.
         for status in [ReloadStatus::Ok, ReloadStatus::Partial, ReloadStatus::Failed] {
             drop(metrics.reloads.get_or_create(&label(status)));
         }

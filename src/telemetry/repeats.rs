@@ -20,12 +20,12 @@ use super::{escape, line::LIMITED_BY};
 
 /// Repeats are summed up after this long.
 const WINDOW: Duration = Duration::from_secs(10);
-/// So many of a kind are told at once in a window; while it goes on, one.
+/// This many of a kind are logged at once in a first window, and one in each further window.
 const AT_ONCE: u32 = 5;
-/// So many kinds are told apart. What comes beyond counts as one for each place in the code: a flood of
-/// addresses must not become one of memory.
+/// At most this many kinds are told apart. Beyond it, all of one place in the code count as one kind: many
+/// addresses must not fill the memory.
 const KINDS: usize = 1024;
-/// So much of a text is kept of each.
+/// How much of a text is kept of each kind.
 const SAMPLE: usize = 200;
 /// What stands for all that are too many to be told apart.
 const OTHERS: &str = "others";
@@ -76,8 +76,8 @@ impl Repeats {
         }
     }
 
-    /// A thread says what was held back when its time has come, and ends when there is nothing more.
-    /// Those who log may be anywhere, with or without a runtime.
+    /// A thread logs the summaries, and ends when there are none left. A thread and not a task: events come
+    /// from anywhere, with or without a runtime.
     fn await_summaries(self) {
         let thread = thread::Builder::new().name("log-repeats".into());
         let repeats = self.clone();

@@ -65,7 +65,7 @@ impl WatchMetrics {
     pub(super) fn set(&self, health: &Health) {
         self.covered.set(health.armed.into());
         self.missed.set(whole(health.missed));
-        // One that has gone must not stay behind with its last values.
+        // A backend that has gone must not keep its last values.
         self.dirs.clear();
         self.limited.clear();
         self.failures.clear();

@@ -22,8 +22,8 @@ pub(crate) enum AccessError {
     Lua(#[from] mlua::Error),
 }
 
-/// The value at the end of a path. `ancestors` are the parent's value, its parent's, and so on. Below nil there
-/// is nil: what shows a part of something need not fear that it goes.
+/// The value at the end of a path. `ancestors` are the parent's value, its parent's, and so on. Below nil
+/// there is nil, so that a page may show a part of something that comes and goes.
 pub(crate) fn read(path: &Path, ancestors: &dyn Fn(usize) -> Option<Value>) -> Result<Value, AccessError> {
     let mut steps = path.steps.as_slice();
     let mut value = start(&mut steps, ancestors);

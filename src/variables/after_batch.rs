@@ -21,7 +21,8 @@ use crate::{
     vm::{Budget, Vm},
 };
 
-/// A wrapper may change what was read before it was asked. Those that never come to rest are cut off here.
+/// At most this many passes: a wrapper may change what was read before it was asked, and some never come to
+/// rest.
 const MAX_PASSES: usize = 4;
 
 /// The name of a type, if there is one; `None`: as it was sent.
@@ -78,7 +79,7 @@ impl View {
             let (at, value) = self.first_to_read(place, vm);
             let Some((earlier, variable)) = self.nodes.at(at) else { break };
             if frame.is_full() {
-                // Browsers get it in order and as it is then: nobody has to hold it until they have read.
+                // The rest follows in the next frame, as it is then, so that nothing has to be held.
                 self.unfinished = true;
                 break;
             }
@@ -328,7 +329,7 @@ impl Variable {
         self.say_error(unauthorized(why), frame);
     }
 
-    /// The browser may not have it any more, and is about to hear why.
+    /// The browser may no longer have it, and its page is about to learn why.
     fn blank(&mut self, frame: &mut Frame) {
         if self.access.readable() {
             self.clear(frame);

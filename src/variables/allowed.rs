@@ -23,7 +23,7 @@ const MAX_TOLD: usize = 200;
 /// Whose elements and `items` may be had, whatever its own name is.
 const LIST: &str = "lua.ViewList";
 
-/// What browsers of a session may ask for. Never changed: another one takes its place.
+/// What browsers of a session may ask for. Immutable: a new one replaces it.
 #[derive(Debug, Default)]
 pub(crate) struct Allowed {
     /// Whatever they want.
@@ -54,7 +54,7 @@ impl Allowed {
         Self { is_open: false, bindings, exposed }
     }
 
-    /// Whether it comes of these templates.
+    /// Whether it was made of these templates.
     pub(crate) fn is_of(&self, bindings: &Arc<Bindings>) -> bool {
         Arc::ptr_eq(&self.bindings, bindings)
     }
@@ -291,7 +291,7 @@ impl Variable {
         wrong.map_or(Ok(()), |(role, name)| Err(self.refusal(earlier, self.not_named(earlier, role, name))))
     }
 
-    /// It was granted, though not so.
+    /// It was granted, but not for writing.
     pub(super) fn refuse_write(&self, earlier: Earlier<'_>, allowed: &Allowed) -> Option<Refusal> {
         if !self.grant.asked.writable() || self.access.writable() {
             return None;
@@ -401,8 +401,8 @@ fn bounds<'a>(path: &str, parent: &'a Variable, earlier: Earlier<'a>) -> [Option
     [elements, parent.grant.kind.scope.as_deref()].map(|scope| scope?.get(path))
 }
 
-/// Whether elements of that list may have that wrapper: the template names it, or the list does for them, or
-/// what the list is a part of.
+/// Whether elements of that list may have that wrapper: a template, the list, or the variable above the list
+/// names it.
 fn is_wrapper_of(name: &str, list: &Variable, earlier: Earlier<'_>) -> bool {
     let of_template = list
         .grant

@@ -1,7 +1,7 @@
 //! A glance over the variables that are as they were sent: nearly all of them, nearly always.
 //!
-//! To read one variable in the usual way takes a dozen calls into Lua, each of which makes a handle of what
-//! it meets. A glance follows paths and compares values on Lua's own stack, and makes none. It decides
+//! The usual way to read a variable takes a dozen calls into Lua, each of which makes a handle of what it
+//! returns. A glance follows paths and compares values on Lua's own stack, and makes none. It decides
 //! nothing: at the first variable that is another, fails, or takes too long, it stops and hands over, and
 //! what is to be said of that one is found out in the usual way.
 //!
@@ -57,7 +57,8 @@ impl View {
         let is_next = list.get(place).is_some_and(|(_, variable)| variable.may_be_passed());
         let Some(known) = self.known.as_ref().filter(|_| is_next) else { return (place, None) };
         let (mut at, mut found, is_open) = (place, false, self.allowed.is_open());
-        // For all of them together. If that is not enough, the one that was under way has it for itself.
+        // One budget for all of them. If it ends, the variable that was under way is read again with a budget
+        // of its own.
         let budget = Budget { time: vm.budget().read, key: "session.budget.read" };
         let read = vm.run(budget, |lua| {
             let look = |l: *mut lua_State| {
@@ -80,7 +81,7 @@ impl View {
                     }
                 }
             };
-            // SAFETY: what `look` may be doing when an error comes through it needs no clearing up.
+            // SAFETY: `look` holds nothing that has to be dropped when a Lua error unwinds through it.
             unsafe { lua.exec_raw::<Value>(known, look) }
         });
         (at, read.ok().filter(|_| found))
@@ -116,7 +117,7 @@ impl View {
 }
 
 impl Variable {
-    /// What is to be said of it can be told by its path's value alone.
+    /// Whether it has changed can be told by the value of its path alone.
     fn is_plain(&self) -> bool {
         let is_followed = |step: &Step| matches!(step, Step::Field(_) | Step::Index(_) | Step::Call(_));
         let path = self.path.as_ref().filter(|path| path.steps.len() <= MAX_STEPS);

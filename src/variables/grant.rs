@@ -17,7 +17,7 @@ pub(super) struct Kind {
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum State {
-    /// There was nothing yet to judge by.
+    /// Nothing has been decided yet.
     #[default]
     Pending,
     Granted,
@@ -38,7 +38,7 @@ pub(super) struct Grant {
     /// What a template binds of the elements of this list.
     pub(super) elements: Option<Arc<Scope>>,
     pub(super) kind: Kind,
-    /// Another one whenever its kind is another.
+    /// Changes whenever its kind changes.
     pub(super) serial: u32,
 }
 

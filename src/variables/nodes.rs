@@ -15,7 +15,7 @@ pub(super) struct Nodes {
     list: Vec<Node>,
     ids: HashMap<VarId, Key>,
     last: Key,
-    /// Slots that have been given out; of these, those that nobody has, and those whose values are there still.
+    /// How many slots there are; which are free; and which are free but still hold a value.
     slots: u32,
     free: Vec<u32>,
     stale: Vec<u32>,

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::reload::Role;
 use crate::wire::Properties;
 
-/// A variable that has more of them has them from a loop.
+/// Nobody needs more properties, except by mistake in a loop.
 const MAX_PROPERTIES: usize = 64;
 /// Their names and values together, in bytes.
 pub(super) const MAX_BYTES: usize = 64 << 10;
@@ -51,9 +51,9 @@ pub(super) struct PropertySet {
     values: Vec<(Box<str>, Box<str>)>,
     /// Bytes of names and values.
     bytes: usize,
-    /// Few have another than the usual one.
+    /// Those with another priority than the usual one.
     priorities: BTreeMap<String, Priority>,
-    /// What the browser has not got: it neither gave it itself nor was told.
+    /// What the browser has still to be told.
     unsent: BTreeSet<String>,
     /// What every pass asks for.
     inactive: bool,
@@ -80,7 +80,7 @@ impl PropertySet {
         self.bytes + self.values.len() * EACH
     }
 
-    /// The same, where the empty text counts as none.
+    /// The value of a property, where the empty text counts as none.
     pub(super) fn get_set(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }

@@ -41,7 +41,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// With variable 1, unwatched.
+    /// Makes a view with variable 1, unwatched.
     pub(crate) fn new() -> Self {
         let mut view = Self::default();
         view.nodes.insert(Variable { id: ROOT, access: Access::Read, ..Variable::default() });
@@ -129,7 +129,7 @@ impl View {
             cut(&mut description);
             out.push(Outgoing::Error { var_id: id, code, description });
         }
-        // What a write makes known of what the browser has may be too much; the pass finds that out.
+        // What was encoded for the comparison may be too large to be sent; the next pass finds that out.
         objects.take_exceeded();
     }
 
@@ -150,7 +150,7 @@ impl View {
         let parent = parent.map(|parent| self.key(parent)).transpose()?;
         let mut properties = PropertySet::given(properties).map_err(too_many)?;
         let (path, access) = parse_path(&mut properties).map_err(refused)?;
-        // The browser itself keeps the value of an unbound one in it, whatever its path says.
+        // The browser keeps the value of an unbound variable itself, whatever its path says.
         let path = path.filter(|_| !unbound);
         let kept = if path.is_none() { value.as_ref().map_or(0, weight) } else { 0 };
         let charge = charge(objects.account(), &properties, path.as_ref(), kept);
@@ -221,7 +221,8 @@ impl View {
                 variable.sent = if done.is_ok() { objects.encode(&written).ok() } else { None };
             }
             if std::mem::replace(&mut variable.refused, done.is_err()) && done.is_ok() {
-                // What it did last has failed, and no value need come of this.
+                // Its last write failed, and this one may change no value, so the browser is told that the
+                // error has ended.
                 out.push(Outgoing::Update { var_id: id, value: None, properties: Properties::new() });
             }
         }

@@ -4,9 +4,9 @@ use mlua::{Lua, LuaString, Table, Value};
 
 use crate::wire::{Account, Encoded, Exceeded, SHORT, Shared};
 
-/// More elements than that are not sent: a browser would choke on them.
+/// Arrays with more elements are not sent: a browser could not show them.
 const MAX_ARRAY: i64 = 100_000;
-/// Room for so many is made at once: what a table says of its length need not be so.
+/// Room for at most this many is reserved at once: a table may claim any length.
 const FEW: usize = 1000;
 /// Written values may be nested this deep.
 const MAX_DEPTH: usize = 32;
@@ -22,7 +22,7 @@ pub(crate) struct Objects {
     /// Text that was not UTF-8 has been encoded.
     garbled: bool,
     shared: Shared,
-    /// What was encoded last is more than can be sent.
+    /// What was encoded last is too large to be sent.
     exceeded: Option<Exceeded>,
 }
 
@@ -55,7 +55,7 @@ impl Objects {
         self.within(array).map(Encoded::Array)
     }
 
-    /// Makes a note of it if it is too much.
+    /// Notes that a value is too large.
     pub(super) fn within<T>(&mut self, result: Result<T, Exceeded>) -> mlua::Result<T> {
         result.map_err(|exceeded| {
             self.exceeded = Some(exceeded);

@@ -41,7 +41,7 @@ pub(super) struct Variable {
     pub(super) looked: bool,
     /// Where a glance finds its value.
     pub(super) slot: u32,
-    /// A glance can tell whether it is as it was sent.
+    /// Whether a glance can tell that it is unchanged.
     pub(super) settled: bool,
     /// The last write failed, and the browser shows that.
     pub(super) refused: bool,

@@ -1,7 +1,7 @@
 //! Which connections are taken: so many of one address, and so many at all.
 //!
-//! What is counted are the [`Place`]s that are held. Only the task that accepts hands them out, so a count
-//! that is read there can be too high by one that is just leaving, and never too low.
+//! What is counted are the [`Place`]s that are held. Only the accepting task hands them out, so a count that
+//! it reads may include a connection that is just closing, and never misses one.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use crate::config::ServerConfig;
 
 /// How often an address, and the server as a whole, is said to be full.
 const BETWEEN_LINES: Duration = Duration::from_secs(60);
-/// Addresses that are remembered before those are forgotten of which there is nothing to remember.
+/// When there are more addresses than this, those without connections are forgotten.
 const FEW_ADDRESSES: usize = 1024;
 
 /// Who has how many.
@@ -72,7 +72,7 @@ impl Connections {
         }
     }
 
-    /// Places for one connection more.
+    /// Takes places for one more connection.
     ///
     /// # Errors
     /// There is none. It is in the log then, each minute at most.

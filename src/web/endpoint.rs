@@ -201,7 +201,7 @@ impl WebSocketEndpoint {
         self.serve_for(upgrade, Account::new(self.limits.max_frame), talk);
     }
 
-    /// The same; what is read is charged to `account`.
+    /// Completes a handshake and charges what is read to `account`.
     fn serve_for<F>(
         &self,
         upgrade: OnUpgrade,
@@ -217,7 +217,7 @@ impl WebSocketEndpoint {
                 () = stop.cancelled() => return,
             };
             match completed {
-                // In a task of its own: this one would keep the room for the handshake until the end.
+                // In a task of its own, so that the memory of the handshake is freed.
                 Ok(stream) => drop(tasks.spawn(talk(Box::new(stream), limits, stop))),
                 Err(error) => tracing::debug!(%error, "a browser left during the WebSocket handshake"),
             }

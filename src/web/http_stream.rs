@@ -1,7 +1,7 @@
-//! The bytes of one connection. Who asks for something and does not read the answer is let go.
+//! The bytes of one connection. A client that asks for something and does not read the answer is dropped.
 //!
 //! hyper writes what it can and waits for the rest without a limit; and while it waits, it goes on to read
-//! requests and to write their heads into memory. So here a write has to get on within
+//! requests and to write their heads into memory. So here a write must make progress within
 //! `server.send_timeout`, and while one waits, nothing is read. A WebSocket has rules of its own
 //! (`super::socket`), and from then on this is a plain stream.
 
@@ -24,8 +24,8 @@ use tokio::{
 
 use super::connections::Place;
 
-/// So much may wait in the kernel that has not gone out. Without a bound it takes megabytes, and says that
-/// there is room again only when a third of them has been read: a slow reader would look like none.
+/// How much may wait in the kernel. Without a bound it takes megabytes, and reports room again only when a
+/// third of them has been read: a slow reader would look like one that does not read.
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(portable)))]
 const UNSENT: u32 = 128 << 10;
 
@@ -36,7 +36,7 @@ pub(super) struct HttpStream {
     is_upgraded: Arc<AtomicBool>,
     /// Until when the write that waits has to get on.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Who wants to read when nothing waits to be written any more.
+    /// Woken when the write that waits is done: then reading goes on.
     reader: Option<Waker>,
     _place: Place,
 }

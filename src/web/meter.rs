@@ -1,7 +1,7 @@
 //! Counts what a browser has sent of a message that is not complete yet.
 //!
-//! tungstenite makes room for a frame as soon as it has read its head. So the heads are read here, on the way
-//! to it, and what they announce is charged to the session's account before there is room for it.
+//! tungstenite makes room for a frame as soon as it has read its head. So the heads are read here first, and
+//! what they announce is charged to the session's account before tungstenite allocates it.
 
 use std::{
     io,

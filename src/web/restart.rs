@@ -20,7 +20,7 @@ use super::{
 };
 use crate::session::{LuaSessions, SessionHandle};
 
-/// A beginning of a session's id that is shorter could fit by chance.
+/// A shorter prefix of an id could match by chance.
 const SHORTEST: usize = 4;
 
 /// `POST /_hot/restart` for all sessions, `POST /_hot/restart/{id}` for one; the log's short id will do.

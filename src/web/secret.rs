@@ -56,9 +56,8 @@ pub(super) fn cookies(session: &SessionHandle, is_tls: bool, base: &Base) -> [St
         .map(|path| format!("{name}={secret}; Path={}; HttpOnly; SameSite=Lax{secure}", base.path(&path)))
 }
 
-/// The session that the browser was in last, if it still lives. The cookie only says where to go: it is
-/// no secret, any server of the host can have it, and may change it. What opens the session there is asked
-/// for there.
+/// The session that the browser was in last, if it still lives. The cookie only says where to go. It is no
+/// secret: any server of the host can read and change it. The session's own address asks for the secret.
 pub(super) fn last_visited(sessions: &LuaSessions, headers: &HeaderMap) -> Option<SessionId> {
     last_ids(headers).find(|id| sessions.get(*id).is_some())
 }

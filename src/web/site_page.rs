@@ -20,9 +20,9 @@ use super::{
     replies::{html, with},
 };
 
-/// So much of it is looked at before it is sent.
+/// How much of it is looked at before it is sent.
 const BEGINNING: usize = 64 << 10;
-/// So much of the rest is read at once.
+/// How much of the rest is read at once.
 const PART: usize = 16 << 10;
 
 /// A page that is open and not read yet but for its beginning.

@@ -112,7 +112,7 @@ impl Batch {
     }
 }
 
-/// Goes on behind the quote that ends it.
+/// Skips a text, up to the quote that ends it.
 fn pass_text(bytes: &mut Bytes<'_>) {
     while let Some(byte) = bytes.next() {
         match byte {

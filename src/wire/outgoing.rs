@@ -74,7 +74,7 @@ impl Outgoing {
         frame(std::slice::from_ref(self)).unwrap_or_default()
     }
 
-    /// Bytes that it takes, in memory or on the wire, roughly.
+    /// Roughly how many bytes it takes, in memory or on the wire.
     pub(crate) fn size(&self) -> usize {
         const EACH: usize = 64;
         EACH + match self {
@@ -103,7 +103,7 @@ impl ErrorCode {
     }
 }
 
-/// The text of a frame; `None`, with a word in the log, if that is not to be had.
+/// The text of a frame. `None` if it cannot be written, which the log tells.
 pub(crate) fn frame(messages: &[Outgoing]) -> Option<String> {
     let text = serde_json::to_string(messages);
     text.inspect_err(|error| tracing::error!(%error, "a bug: a frame could not be written")).ok()

@@ -16,7 +16,7 @@ use super::{
 pub struct BatchEdits {
     /// By the name of the file below the Lua directory; files in which nothing is edited are left out.
     pub files: BTreeMap<PathBuf, Arc<Edits>>,
-    /// Files that nobody saved and that took something when they were loaded.
+    /// Files that were not saved and that copied something edited when they were loaded.
     pub ran_again: Vec<RanAgain>,
 }
 
@@ -37,7 +37,7 @@ pub type Versions = BTreeMap<PathBuf, Arc<Source>>;
 impl BatchEdits {
     /// From what somebody runs to what is to be run. Files that were not there, or are no more, are no edits.
     ///
-    /// Of the files that `appeared` somebody looked for in vain: whoever requires one makes its values anew.
+    /// Files in `appeared` were required before they existed: whoever requires one makes its values anew.
     pub fn between(old: &Versions, new: &Versions, appeared: &BTreeSet<PathBuf>) -> Self {
         let mut this = Self::default();
         // An edit goes on from file to file, at most through all of them.

@@ -1,12 +1,12 @@
-//! The text of a file that hands over its locals: only code that stands in the file can reach them, so each of
-//! its `return`s says more than its author wrote. No line moves.
+//! The text of a file that hands over its locals: only code in the file can reach its locals, so each
+//! `return` is made to hand them over. No line moves.
 
 use super::DefinitionId;
 
 /// A place where the file may end.
 #[derive(Debug)]
 pub(super) struct Exit {
-    /// Where what is said beside goes, in bytes.
+    /// Where the added text goes, in bytes.
     pub(super) at: usize,
     pub(super) form: Form,
     /// The locals that are in scope there.
@@ -51,7 +51,7 @@ pub(super) fn capturing(bytes: &[u8], exits: &[Exit], place: impl Fn(usize) -> u
     text
 }
 
-/// A local that no function uses is not made to last by a function of ours: only its value is handed over.
+/// Of a local that no function uses only the value is handed over: a function of ours would keep it alive.
 fn handed_over(locals: &[Local]) -> String {
     let shared: Vec<&str> = locals.iter().filter(|local| local.is_shared).map(|local| &*local.name).collect();
     let values: Vec<String> = locals.iter().map(|Local { name, .. }| format!("{name}={name}")).collect();

@@ -20,14 +20,14 @@ pub enum Change {
 pub enum Why {
     /// Its own tokens differ.
     Source,
-    /// It is made of that, which is edited: a path.
+    /// It is made of something that was edited: the path of that.
     Uses(String),
     /// It is made by a call of that, which is edited, or of a table of which a part is. Counts only for plain
     /// data: a value with a metatable or a prototype is kept.
     Calls(String),
 }
 
-/// How much an edit says of those who use what was edited.
+/// How far an edit concerns those who use what was edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
     Kept,
@@ -47,7 +47,7 @@ pub struct Edits {
     taken: Option<(String, String)>,
 }
 
-/// What is known of the exports of other files: how far that of a module is edited for who uses it so.
+/// Tells how far an export of another module was edited, for one that uses it in this way.
 pub(super) type Elsewhere<'a> = dyn Fn(&str, &[Key], bool) -> Strength + 'a;
 
 impl Edits {
@@ -121,7 +121,7 @@ impl Edits {
     fn takes(&self, new: &Source, elsewhere: &Elsewhere<'_>) -> Option<(String, String)> {
         new.loads.iter().find_map(|one| {
             if let Some((module, keys)) = new.export_of(&one.place) {
-                // The name of a module is no copy of it, unless it returns a plain value.
+                // A name for a module is no copy of what it returns, unless that is a plain value.
                 let least = if one.how == How::Alias { Strength::IfPlain } else { Strength::Kept };
                 let edited = elsewhere(&module, &keys, one.how == How::Call) > least;
                 return edited.then(|| (module.into(), path(&keys)));
@@ -156,7 +156,7 @@ impl Edits {
         let Some(one) = new.get(at) else { return Strength::Kept };
         let strength = self.strengths.get(at.0 as usize).copied().unwrap_or(Strength::Kept);
         if !rest.is_empty() && one.kind != Kind::Data {
-            // It is not there; whether it was?
+            // It is not there now; it may have been there before.
             let was = old.exports.as_ref().map(|exports| {
                 let keys = exports.keys.iter().chain(keys).cloned().collect();
                 old.locate(&Place { base: exports.base, keys }).1.len()
@@ -236,7 +236,7 @@ impl Comparison<'_> {
             return;
         }
         *known = strength;
-        // A function is new in any case; that what it uses is edited concerns those who call it.
+        // A function is replaced in any case. That something it uses was edited concerns those who call it.
         let function = self.new.get(id).is_some_and(|one| one.kind == Kind::Function);
         if !function || matches!(change, Change::Added | Change::Edited(Why::Source)) {
             *change_of = Some(change);
@@ -327,7 +327,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Who makes something of a table is touched by an edit of its parts.
+    /// What is made of a table is touched by an edit of the table's parts.
     fn touch(&mut self, id: DefinitionId, mut table: DefinitionId, users: &Users) {
         loop {
             for &(user, how) in users.get(&table).map_or(&[][..], |users| users) {

@@ -9,10 +9,10 @@ use super::{
     text::{Node, arguments, bare, is_call, kind},
 };
 
-/// Of so many conditions that a statement stands under, what they use is known.
+/// Only this many conditions around a statement are followed.
 const CONDITIONS: usize = 16;
 
-/// Of two fingerprints, in this order.
+/// Combines two fingerprints, in this order.
 pub(super) fn mix(first: u64, second: u64) -> u64 {
     let mut both = [0; 16];
     both[..8].copy_from_slice(&first.to_le_bytes());
@@ -21,7 +21,7 @@ pub(super) fn mix(first: u64, second: u64) -> u64 {
 }
 
 impl Reader<'_> {
-    /// A name without a value of its own has another result of the last call.
+    /// A name without a value of its own gets a further result of the last call.
     pub(super) fn define_nth(&mut self, id: DefinitionId, values: &[Node], position: usize) {
         match (values.get(position), values.last()) {
             (Some(value), _) => self.define(id, Some(value), 0),
@@ -41,7 +41,7 @@ impl Reader<'_> {
         });
     }
 
-    /// What no name is given to, but may have parts.
+    /// A value without a name, which may have parts.
     pub(super) fn define_unnamed(&mut self, value: &Node) {
         let id = self.part(ROOT, Key::Returned, self.text.line_of(value));
         self.define(id, Some(value), 0);
@@ -79,7 +79,7 @@ impl Reader<'_> {
         id
     }
 
-    /// A value for a definition; the how manieth result of the expression, from 0.
+    /// Gives a definition its value: result number `result` of the expression, counted from 0.
     pub(super) fn define(&mut self, id: DefinitionId, value: Option<&Node>, result: usize) {
         let Some(value) = value.map(bare) else { return self.give(id, Kind::Data, 0, Vec::new()) };
         let own = self.text.fingerprint(&value);
@@ -131,7 +131,7 @@ impl Reader<'_> {
             && matches!(self.text.last(&callee), "setInterval" | "setTimeout" | "setImmediate")
     }
 
-    /// `X = X or {…}`, as people keep a table without our help.
+    /// Recognizes `X = X or {…}`, the usual idiom to keep a table.
     fn is_kept(&self, id: DefinitionId, value: &Node) -> bool {
         let mut sides = value.children();
         let (first, second) = (sides.next(), sides.next().map(|second| bare(&second)));
@@ -214,7 +214,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What a function assigns to changes at run time.
+    /// Notes that a function assigns to it: it changes at run time.
     pub(super) fn note_assigned(&mut self) {
         for place in std::mem::take(&mut self.assigned) {
             let (at, rest) = self.source.locate(&place);

@@ -3,7 +3,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `parse` | bytes → syntax tree → what the source says, or a word why not |
+//! | `parse` | bytes → syntax tree → what the source says, or why it cannot be read |
 //! | `text` | tokens, without comments and white space |
 //! | `statements` | what each statement defines, and where the file may end |
 //! | `definitions` | values → definitions |
@@ -56,8 +56,7 @@ pub struct Source {
     requires: Vec<String>,
     /// The locals of the file that are in scope at its end, by name.
     locals: Vec<(Box<str>, DefinitionId)>,
-    /// What the source itself makes, and may be known again by it: neither other names of something, nor what
-    /// statements compute.
+    /// Definitions that can be found again in another version: neither aliases, nor what statements compute.
     objects: Vec<DefinitionId>,
     /// File-level functions that no definition names: the lines on which they begin and end.
     unnamed: Vec<(u32, u32)>,
@@ -107,13 +106,13 @@ impl DefinitionId {
     }
 }
 
-/// Above all that has no table around it.
+/// The parent of all definitions at file level.
 const ROOT: DefinitionId = DefinitionId(u32::MAX);
 
 /// The name of a definition within what it is a part of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
-    /// A local at file level; the how manieth of that name, from 0.
+    /// A local at file level, and its number among those of that name, from 0.
     Local(Box<str>, u32),
     /// A global.
     Global(Box<str>),
@@ -164,7 +163,7 @@ struct Place {
     keys: Vec<Key>,
 }
 
-/// That a definition reads or calls something.
+/// A use: a definition reads or calls something.
 #[derive(Debug, Clone)]
 struct Use {
     place: Place,
@@ -249,8 +248,8 @@ impl Source {
         &self.handed_over
     }
 
-    /// Where the call is in `new` that is on that line here. `None`: it has left the source. Calls of one function
-    /// that were edited belong together in their order.
+    /// The line in `new` of the call that is on `line` here. `None`: it was removed. Edited calls of one
+    /// function are matched in their order.
     pub fn moved_call(&self, line: u32, new: &Self) -> Option<u32> {
         let at = self.calls.iter().position(|call| call.line == line)?;
         let (before, call) = (self.calls.get(..at)?, self.calls.get(at)?);
@@ -296,7 +295,7 @@ impl Source {
         })
     }
 
-    /// Definitions of which what they make is known again: see the field.
+    /// Definitions that can be found again in another version.
     pub fn objects(&self) -> &[DefinitionId] {
         &self.objects
     }

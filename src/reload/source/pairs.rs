@@ -1,11 +1,10 @@
-//! Which definition of the new version is which of the old one: by their names, and elements of a list by
-//! their source.
+//! Matches the definitions of two versions: by their names, and elements of a list by their source.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{DefinitionId, Key, ROOT, Source};
 
-/// Lists with more pairs of elements that could belong together are paired in their order.
+/// Lists with more possible pairs than this are paired in their order.
 const COMPARED: usize = 10_000;
 
 /// Definitions that are the same one in both versions.

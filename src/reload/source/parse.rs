@@ -44,7 +44,7 @@ fn understand(text: &str) -> Result<(Source, Vec<Exit>), NotUnderstood> {
     Ok(statements::read(&tokens, &tree.get_red_root()))
 }
 
-/// Lua's strings are bytes. Where they are no UTF-8, each stands for the character of its number.
+/// Lua's strings are bytes. In a file that is not UTF-8, each byte becomes the character of its number.
 fn decode(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),

@@ -2,7 +2,7 @@
 
 use super::{DefinitionId, Key, Place, ROOT, Source};
 
-/// So many names of names are followed.
+/// At most this many aliases are followed.
 const HOPS: u32 = 16;
 
 impl Place {

@@ -19,7 +19,7 @@ pub(super) struct Reader<'a> {
     pub(super) scopes: Vec<(&'a str, Option<DefinitionId>)>,
     /// What `_ENV` was set to.
     pub(super) environment: Option<Place>,
-    /// What the walks since it was taken assign to.
+    /// What has been assigned to since this was last taken.
     pub(super) assigned: Vec<Place>,
     /// The conditions that the statement stands under: each with all before it, and what it uses.
     pub(super) conditions: Vec<(u64, Vec<Use>)>,
@@ -30,7 +30,7 @@ pub(super) struct Reader<'a> {
     /// How many functions the walk is in.
     pub(super) functions: u32,
     pub(super) exits: Vec<Exit>,
-    /// Where the function begins that is a definition.
+    /// Where the function begins that the present definition names.
     pub(super) named: Option<u32>,
 }
 

@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
                 Some(Kind::Table) => Kind::Table,
                 _ => Kind::Data,
             };
-            // All of them are made of the same things: what concerns the first concerns the others.
+            // All of them are made of the same things, so it is enough that the others use the first.
             let uses = match first {
                 Some(first) => vec![Use { place: Place::of(first), how: How::Value }],
                 None => uses.clone(),
@@ -253,7 +253,7 @@ impl<'a> Reader<'a> {
             return;
         }
         if kind(&call) == K::RequireCallExpr {
-            // What it returns is of no matter.
+            // What it returns is not used.
             self.uses(&call);
             return;
         }

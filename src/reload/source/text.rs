@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::NotUnderstood;
 
-/// So many operators, calls and brackets lie within each other at most. Who walks a tree goes as deep as it
-/// is, and a thread has 2 MiB.
+/// Operators, calls and brackets may be nested this deep. A walk recurses as deep as the tree is, and a
+/// thread has 2 MiB of stack.
 pub(super) const DEEPEST: u32 = 1000;
 
 pub(super) type Node = LuaSyntaxNode;

@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A definition's own function is what it is called by.
+    /// A function that a definition names is known by that name.
     fn is_named(&self, closure: &Node) -> bool {
         self.named == Some(closure.text_range().start().into())
     }
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The variables of a loop are tokens of it and no nodes.
+    /// The variables of a loop are tokens, not nodes.
     fn walk_for(&mut self, node: &Node, uses: &mut Vec<Use>) {
         let scope = self.scopes.len();
         let (blocks, bounds): (Vec<_>, Vec<_>) = node.children().partition(|child| kind(child) == K::Block);

@@ -16,7 +16,8 @@ pub(super) enum Work {
     Batch(Box<ReceivedBatch>),
 }
 
-/// A session from outside. Guarded by a lock, but for the session itself: that is taken out to be worked in.
+/// A session, as others see it. The lock around it is never held while Lua runs: a thread takes the session
+/// out first.
 #[derive(Default)]
 pub(super) struct Mailbox {
     pub(super) work: VecDeque<Work>,
@@ -32,7 +33,7 @@ pub(super) struct Mailbox {
     pub(super) stuck: Option<Diagnostic>,
     /// Counts the states that were given up: a thread that comes back with one of them is too late.
     pub(super) given_up: u32,
-    /// What the browsers are told by when the session cannot. They keep no socket open.
+    /// The browsers, to be told of a session that is stuck. Weak: they keep no socket open.
     pub(super) browsers: Vec<(ClientId, WeakOutbox)>,
     /// Reloads that have no outcome yet.
     pub(super) reloads: Vec<Weak<Answer>>,

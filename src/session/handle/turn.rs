@@ -48,7 +48,7 @@ impl Task for SessionHandle {
         for reload in mailbox.reloads.drain(..).filter_map(|reload| reload.upgrade()) {
             reload.stuck(&why);
         }
-        // Whoever waits for it, waits no longer. If it goes on after all, its browsers are there.
+        // Ends all waiting for it. If it goes on after all, its browsers are attached again.
         let dropped = std::mem::take(&mut mailbox.work);
         let upgraded = |(client, outbox): &(ClientId, WeakOutbox)| Some((*client, outbox.upgrade()?));
         let browsers: Vec<_> = mailbox.browsers.iter().filter_map(upgraded).collect();
@@ -101,7 +101,7 @@ impl Sleeper for SessionHandle {
     }
 }
 
-/// Does one unit of work, or a turn of it. Says whether the next is to be done now, too.
+/// Does one unit of work, or a part of it. Returns whether to go on with the next one at once.
 fn run_one(handle: &SessionHandle, slice: Slice) -> bool {
     let mut mailbox = handle.mailbox();
     let slot = std::mem::replace(&mut mailbox.slot, Slot::Away);
@@ -129,7 +129,7 @@ fn run_one(handle: &SessionHandle, slice: Slice) -> bool {
     let ended = matches!(slot, Slot::Ended);
     let mut mailbox = handle.mailbox();
     if mailbox.given_up != turn {
-        // It was stuck, and another state is in its place. Outside the lock: this takes a while.
+        // It was stuck and has been restarted. The old state is dropped outside the lock: this takes a while.
         drop(mailbox);
         drop(slot);
         return false;
