@@ -90,53 +90,46 @@ fn every_responsibility_is_where_it_is_said_to_be() {
     }
 }
 
-#[test]
-fn every_test_that_is_said_to_prove_an_invariant_is_there() {
-    let mut count = 0;
-    for row in table(&read("docs/architecture.md"), "Invariants") {
-        let mut tests = Vec::new();
-        for name in code(&row[2]) {
-            if is_path(name) {
-                let text = read(name);
-                for test in tests.drain(..) {
-                    // A function, or a scenario in the list of the suite.
-                    let is_there =
-                        text.contains(&format!("fn {test}(")) || text.contains(&format!("  {test}\n"));
-                    assert!(is_there, "{name} has no test {test}");
-                    count += 1;
-                }
-            } else {
-                tests.push(name);
-            }
+/// The tests in a cell, each with the file that is named behind it: `` `one`, `other` in `src/file.rs` ``.
+fn tests_of(cell: &str) -> Vec<(&str, &str)> {
+    let (mut found, mut waiting) = (Vec::new(), Vec::new());
+    for name in code(cell) {
+        if is_path(name) {
+            found.extend(waiting.drain(..).map(|test| (test, name)));
+        } else {
+            waiting.push(name);
         }
-        assert!(tests.is_empty(), "no file is named for {tests:?}");
     }
-    assert!(count > 20, "only {count} tests: are they still found?");
+    assert!(waiting.is_empty(), "no file is named for {waiting:?}");
+    found
 }
 
-/// All Rust below a folder, as one text.
-fn all_rust(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let texts = entries.map(|path| match path.extension() {
-        _ if path.is_dir() => all_rust(&path),
-        Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
-        _ => String::new(),
-    });
-    texts.collect()
+/// Each row names a test for what it says, and the file that has it.
+fn assert_tests_are_there(rows: &[Vec<String>]) {
+    for row in rows {
+        let tests = tests_of(row.last().unwrap());
+        assert!(!tests.is_empty(), "no test shows this: {row:?}");
+        for (test, file) in tests {
+            let text = read(file);
+            // A function, or a scenario in the list of the suite.
+            let is_there = text.contains(&format!("fn {test}(")) || text.contains(&format!("  {test}\n"));
+            assert!(is_there, "{file} has no test {test}");
+        }
+    }
+}
+
+#[test]
+fn every_test_that_is_said_to_prove_an_invariant_is_there() {
+    let rows = table(&read("docs/architecture.md"), "Invariants");
+    assert!(rows.len() > 20, "only {} rows: are they still found?", rows.len());
+    assert_tests_are_there(&rows);
 }
 
 #[test]
 fn whatever_the_page_on_security_says_is_shown_by_a_test_that_is_there() {
-    let (page, sources) =
-        (read("docs/security.md"), all_rust(&root().join("src")) + &all_rust(&root().join("tests")));
+    let page = read("docs/security.md");
     for heading in ["What is refused", "What one browser or script may cost"] {
-        for row in table(&page, heading) {
-            let tests = code(row.last().unwrap());
-            assert!(!tests.is_empty(), "no test shows this: {row:?}");
-            for test in tests {
-                assert!(sources.contains(&format!("fn {test}(")), "there is no test {test}");
-            }
-        }
+        assert_tests_are_there(&table(&page, heading));
     }
 }
 
