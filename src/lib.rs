@@ -38,7 +38,7 @@
 //! | observe, collect | the crates in `backends/` | what has to be watched | places to look at |
 //! | settle, reconcile | [`watch`] | places to look at, the disk | a [`ChangeSet`](watch::ChangeSet) |
 //! | compile | [`reload`] | a change set | a [`Generation`](reload::Generation) |
-//! | apply | [`session`], on `vm`, the Lua state | a generation | a [`ReloadOutcome`](reload::ReloadOutcome) |
+//! | apply | [`session`], on `lua`, the Lua state | a generation | a [`ReloadOutcome`](reload::ReloadOutcome) |
 //! | refresh | [`variables`] | the session's objects | messages, for what differs |
 //! | deliver | [`web`] | messages | WebSocket frames |
 //!
@@ -46,7 +46,7 @@
 //! the status page shows, [`server`] all parts put together, [`cli`] the command line. [`embed`] takes the
 //! place of sessions and server in a program of yours.
 //!
-//! Imports run one way: cli → server → status → web → session → variables → wire → vm → reload → watch → config.
+//! Imports run one way: cli → server → status → web → session → variables → wire → lua → reload → watch → config.
 //! `docs/architecture.md` has the layers one by one, the sequences of a change and of the start, and
 //! for each invariant the test that proves it.
 //!
@@ -68,13 +68,13 @@
 pub mod cli;
 pub mod config;
 pub mod embed;
+mod lua;
 pub mod reload;
 pub mod server;
 pub mod session;
 pub mod status;
 pub mod telemetry;
 pub mod variables;
-mod vm;
 pub mod watch;
 pub mod web;
 pub mod wire;

@@ -11,8 +11,8 @@ use tokio::runtime::{self, Handle, Runtime};
 use super::{error::EmbedError, mailbox::States, state::State};
 use crate::{
     config::{BudgetConfig, WatchConfig},
+    lua::Vm,
     reload::{HotLoader, LUA_ROOT, Published, SiteLayout},
-    vm::Vm,
     watch::{Health, Registry, Root},
 };
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     config::ReloadScope,
+    lua::{Applied, Failure, Failures, Rules, Vm},
     reload::{Diagnostic, EDITING, Effects, Generation, Outcome, Published, ReloadOutcome, ReloadReport},
-    vm::{Applied, Failure, Failures, Rules, Vm},
 };
 
 /// A Lua state that runs scripts of a [`Scripts`](super::Scripts). It goes from thread to thread as a value.

@@ -63,6 +63,13 @@ pub struct SourceFile {
     pub captures: bool,
 }
 
+impl SourceFile {
+    /// Whether a function of a chunk that is called so is of this file.
+    pub fn is_chunk(&self, name: &str) -> bool {
+        name.strip_prefix('@') == Some(self.display.as_str())
+    }
+}
+
 impl Generation {
     /// The file of that name below the Lua directory, if a version of it compiles.
     pub fn file(&self, name: &Path) -> Option<&Arc<SourceFile>> {

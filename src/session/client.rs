@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::outbox::{Frame, Outbox, Over};
 use crate::{
+    lua::Vm,
     reload::{Diagnostic, Generation, Telling, conceal},
     variables::{Objects, View},
-    vm::Vm,
     wire::{self, Account, Charge, ErrorCode, Outgoing},
 };
 

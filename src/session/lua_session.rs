@@ -19,9 +19,9 @@ use super::{
 };
 use crate::{
     config::BindingRule,
+    lua::{Failure, Failures, Vm},
     reload::{Diagnostic, Generation, Refreshing, ReloadReport, Telling},
     variables::{Allowed, Objects},
-    vm::{Failure, Failures, Vm},
     wire::{Account, ErrorCode, Incoming, Outgoing},
 };
 

@@ -5,8 +5,8 @@
 
 use super::{lua_session::LuaSession, outbox::Frame, worker::Stuck};
 use crate::{
+    lua::Pressure,
     reload::{Diagnostic, Generation, ReloadReport, Telling},
-    vm::Pressure,
     wire::Outgoing,
 };
 

@@ -29,7 +29,7 @@ use super::{
     run_queue::{RunQueue, run_queue},
     worker::{Stuck, Task, Worker, thread_id},
 };
-use crate::vm::sighting;
+use crate::lua::sighting;
 
 /// A unit of work that takes longer than that hogs its thread.
 const LONG: Duration = Duration::from_millis(10);

@@ -8,8 +8,8 @@ use std::{
 
 use super::{lua_session::LuaSession, start::start};
 use crate::{
+    lua::{Applied, Failure, Rules},
     reload::{Diagnostic, Effects, Generation, Outcome, ReloadOutcome, ReloadReport},
-    vm::{Applied, Failure, Rules},
     wire::Outgoing,
 };
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{id::SessionId, settings::SessionSettings};
 use crate::{
+    lua::{Failure, Vm},
     reload::Generation,
     variables::Objects,
-    vm::{Failure, Vm},
     wire::Account,
 };
 

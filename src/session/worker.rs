@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::vm::Sighting;
+use crate::lua::Sighting;
 
 /// What the threads run: a session that has work.
 pub(super) trait Task: Clone + Send + 'static {

@@ -39,7 +39,7 @@ pub(crate) fn read(path: &Path, ancestors: &dyn Fn(usize) -> Option<Value>) -> R
     }
 }
 
-/// Whether a table is code: see [`Vm::is_code`](crate::vm::Vm::is_code).
+/// Whether a table is code: see [`Vm::is_code`](crate::lua::Vm::is_code).
 pub(crate) type IsCode<'a> = &'a dyn Fn(&Table) -> mlua::Result<bool>;
 
 /// Writes to the end of a path, or calls the method there.

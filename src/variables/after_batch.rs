@@ -17,8 +17,8 @@ use super::{
 };
 use crate::wire::{Encoded, ErrorCode, Outgoing, Properties, cut};
 use crate::{
+    lua::{Budget, Vm},
     reload::Generation,
-    vm::{Budget, Vm},
 };
 
 /// At most this many passes: a wrapper may change what was read before it was asked, and some never come to

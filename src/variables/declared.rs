@@ -14,7 +14,7 @@ use super::{
     tree::{View, parse_path},
     variable::{ROOT, Variable, charge},
 };
-use crate::vm::Vm;
+use crate::lua::Vm;
 use crate::wire::{Account, ErrorCode, Outgoing, Properties, VarId};
 
 /// As the prelude keeps them.

@@ -31,7 +31,7 @@ use super::{
     tree::View,
     variable::{Key, Variable},
 };
-use crate::vm::{Budget, Vm};
+use crate::lua::{Budget, Vm};
 use crate::wire::Encoded;
 
 /// Longer paths are read in the usual way.

@@ -19,7 +19,7 @@ use super::{
     variable::{Key, ROOT, Refused, Variable, charge, weight},
     viewdefs::KnownViewdefs,
 };
-use crate::vm::{Failure, Vm};
+use crate::lua::{Failure, Vm};
 use crate::wire::{Encoded, ErrorCode, Exceeded, Incoming, Outgoing, Properties, VarId, cut};
 
 /// What one browser sees of a session.

@@ -9,7 +9,7 @@ use super::{
     properties::{MAX_BYTES, PropertySet, TooMany},
     value::{self, Objects},
 };
-use crate::vm::Vm;
+use crate::lua::Vm;
 use crate::wire::{Encoded, VarId};
 
 /// A wrapped variable.

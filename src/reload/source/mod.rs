@@ -283,6 +283,16 @@ impl Source {
         &self.locals
     }
 
+    /// The local of that name that is in scope at the end of the file.
+    pub fn last_local(&self, name: &str) -> Option<DefinitionId> {
+        self.locals.iter().find(|(known, _)| **known == *name).map(|(_, id)| *id)
+    }
+
+    /// The name of a local that is in scope at the end of the file.
+    pub fn name_of_local(&self, id: DefinitionId) -> Option<&str> {
+        self.locals.iter().find(|(_, known)| *known == id).map(|(name, _)| &**name)
+    }
+
     /// The locals that a function uses and that are not in scope at the end of the file: in a `do` block, or
     /// with another of their name after them.
     pub fn hidden_locals(&self, function: DefinitionId) -> impl Iterator<Item = (&str, DefinitionId)> {

@@ -196,14 +196,10 @@ fn a_reload_is_undone_if_its_commit_fails() {
     };
     let mut site = Site::new(&[("main.lua", &text(1))]);
     site.good("main.lua", &text(2));
-    let reload: mlua::Table = site.session.vm.prelude().raw_get("R").unwrap();
-    let commit: mlua::Function = reload.raw_get("commit").unwrap();
-    // As a bug of ours would do it: at the end of the work.
-    let fails = site.session.vm.lua().create_function(move |_, ()| {
-        commit.call::<()>(())?;
-        Err::<(), _>(mlua::Error::runtime("broken"))
-    });
-    reload.raw_set("commit", fails.unwrap()).unwrap();
+    let host: mlua::Table = site.session.vm.prelude().raw_get("host").unwrap();
+    // As a bug of ours would do it: in the middle of the work.
+    let fails = site.session.vm.lua().create_function(|_, ()| Err::<(), _>(mlua::Error::runtime("broken")));
+    host.raw_set("clear_timer", fails.unwrap()).unwrap();
     let (message, exhausted) = site.failure("main.lua", &text(3));
     assert!(message.contains("broken") && !exhausted, "{message}");
     assert_eq!(site.eval("return X .. v() .. tostring(session.reloading)"), "22false");

@@ -1,0 +1,14 @@
+//! What the prelude asks of Rust: all that scripts can do beside Lua's library goes through here.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `host` | what Rust knows of a state, and the functions of the prelude's table `P.host`: files, timers, log |
+//! | `timers` | when timers are due |
+//! | `json` | `ui.json_encode` and `ui.json_decode` |
+//! | `definitions` | a test: what `lua/meta/` tells editors is what a session has |
+
+#[cfg(test)]
+mod definitions;
+pub(super) mod host;
+pub(super) mod json;
+pub(super) mod timers;

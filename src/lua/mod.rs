@@ -1,0 +1,41 @@
+//! One Lua state: what scripts see in it, what they may take, and the way from one version of their files to the next.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `state` | [`Vm`]: makes a state and runs code in it, always within a budget |
+//! | `reload/` | from one version of the files to the next, or back; an edited value is decided in `reload/definitions.rs` |
+//! | `api/` | what the prelude asks of Rust, and so what scripts can: files, timers, log, JSON |
+//! | `limits/` | what a script may take: time, memory, and how long a function of the library runs |
+//! | `heap/` | Lua's values as a reload works with them: the unsafe code of it, with a safe interface |
+//! | `prelude`, `calls` | the Lua code of ours, in parts that come when they are needed, and its functions that Rust calls: |
+//! | `prelude/sandbox.lua` | takes away what a session must not reach |
+//! | `prelude/guest.lua` | in its place, where the state belongs to another program |
+//! | `prelude/base.lua` | the library, as it was before any script ran, for the code of ours |
+//! | `prelude/session.lua` | the global `session` |
+//! | `prelude/extras.lua` | the rest of it, `hot` and `ui`, loaded at first use: timers, variables, log, JSON |
+//! | `prelude/expose.lua` | `session:expose`, loaded at first use |
+//! | `prelude/viewlist.lua` | wrappers and `lua.ViewList`, loaded at first use |
+//! | `prelude/modules.lua` | `require` |
+//! | | loaded when a file is to run and let go some time after it: |
+//! | `prelude/prototypes.lua` | declaring prototypes |
+//! | `prelude/load.lua` | which file runs when it is required, and running it |
+//! | | loaded for a reload and let go some time after it: |
+//! | `prelude/snapshot.lua` | beginning and end of a reload |
+//! | `prelude/reload.lua` | running a file again, and which files run again beyond those that were saved |
+//! | `prelude/settle.lua` | the end: timers, hooks |
+//! | `prelude/follow.lua`, `prelude/migrate.lua` | what follows a commit: hooks, files that are gone; objects get the fields of their prototype |
+//!
+//! A [`Vm`] is used by one thread at a time; nothing here waits or locks. `session` and `embed` both stand on it: what
+//! they decide differently are the [`Rules`] of a reload.
+
+mod api;
+mod calls;
+mod heap;
+mod limits;
+mod prelude;
+mod reload;
+mod state;
+
+pub(crate) use limits::{Budget, Pressure, Sighting, sighting};
+pub(crate) use reload::{Applied, Failures, Rules};
+pub(crate) use state::{Failure, Vm};

@@ -1,0 +1,93 @@
+//! The Lua code of ours that states run, in parts that come when they are needed.
+
+use std::sync::LazyLock;
+
+use mlua::{Lua, Table, chunk::ChunkMode};
+
+/// Compiled once for all states. Without debug information: a state is smaller, and tracebacks show
+/// the user's files.
+pub(super) static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
+    let lua = Lua::new();
+    let compile = |name: &str, text: &str| {
+        let function = lua.load(text).set_name(format!("=[hot] {name}")).into_function();
+        // A test loads each of them; an empty one would fail every session at once.
+        function.map(|function| function.dump(true)).unwrap_or_default()
+    };
+    Prelude {
+        sandbox: [
+            compile("sandbox", include_str!("prelude/sandbox.lua")),
+            compile("base", include_str!("prelude/base.lua")),
+        ],
+        guest: [
+            compile("guest", include_str!("prelude/guest.lua")),
+            compile("base", include_str!("prelude/base.lua")),
+        ],
+        start: [
+            compile("session", include_str!("prelude/session.lua")),
+            compile("modules", include_str!("prelude/modules.lua")),
+        ],
+        load: [
+            compile("prototypes", include_str!("prelude/prototypes.lua")),
+            compile("load", include_str!("prelude/load.lua")),
+        ],
+        reload: [
+            compile("snapshot", include_str!("prelude/snapshot.lua")),
+            compile("reload", include_str!("prelude/reload.lua")),
+            compile("settle", include_str!("prelude/settle.lua")),
+        ],
+        follow: [
+            compile("follow", include_str!("prelude/follow.lua")),
+            compile("migrate", include_str!("prelude/migrate.lua")),
+        ],
+        extras: [compile("extras", include_str!("prelude/extras.lua"))],
+        expose: [compile("expose", include_str!("prelude/expose.lua"))],
+        viewlist: [compile("viewlist", include_str!("prelude/viewlist.lua"))],
+    }
+});
+
+/// Code of ours in every state. All of it together would be the greater part of an idle session, so what
+/// is not always needed is not always there.
+pub(super) struct Prelude {
+    /// First, in a state of ours.
+    pub(super) sandbox: [Vec<u8>; 2],
+    /// First, in a state of somebody else.
+    pub(super) guest: [Vec<u8>; 2],
+    pub(super) start: [Vec<u8>; 2],
+    /// Loaded when a file is to run, and let go when none has for a while.
+    pub(super) load: [Vec<u8>; 2],
+    /// Loaded for a reload, after the above, and let go when nobody edits any more.
+    pub(super) reload: [Vec<u8>; 3],
+    /// Loaded after the above when something follows a commit: hooks, migrations, files that are gone.
+    pub(super) follow: [Vec<u8>; 2],
+    /// Loaded when user code asks for it.
+    pub(super) extras: [Vec<u8>; 1],
+    /// Loaded when user code exposes something.
+    pub(super) expose: [Vec<u8>; 1],
+    /// Loaded when a page, or user code, asks for it.
+    pub(super) viewlist: [Vec<u8>; 1],
+}
+
+/// Loads parts of the prelude that set this field of it, if they are not there.
+pub(super) fn need(lua: &Lua, prelude: &Table, field: &str, parts: &[Vec<u8>]) -> mlua::Result<()> {
+    if prelude.raw_get::<Option<Table>>(field)?.is_some() { Ok(()) } else { load_parts(lua, parts, prelude) }
+}
+
+/// What reloads need, with what it needs.
+pub(super) fn load_reload(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
+    need(lua, prelude, "L", &PRELUDE.load)?;
+    load_parts(lua, &PRELUDE.reload, prelude)
+}
+
+/// Runs parts, whether they are there or not. They see the library as `prelude/base.lua` found it, and no
+/// global of a script.
+pub(super) fn load_parts(lua: &Lua, parts: &[Vec<u8>], prelude: &Table) -> mlua::Result<()> {
+    let environment = || prelude.raw_get::<Option<Table>>("env");
+    parts.iter().try_for_each(|part| {
+        let part = lua.load(part.as_slice()).set_mode(ChunkMode::Binary);
+        match environment()? {
+            Some(environment) => part.set_environment(environment).call::<()>(prelude),
+            // The first ones.
+            None => part.call(prelude),
+        }
+    })
+}

@@ -1,0 +1,591 @@
+//! One Lua state with its prelude, sandbox and budgets.
+
+use std::{
+    cell::{Cell, RefCell},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value};
+
+use super::{
+    api::{
+        host::{self, HostState},
+        json,
+        timers::TimerHandle,
+    },
+    calls::{FollowCalls, LoadCalls, ReloadCalls},
+    limits::{
+        deadline::{Budget, Deadline, Outer},
+        library,
+        memory::{MemoryWatch, Pressure},
+    },
+    prelude::{PRELUDE, load_parts, load_reload, need},
+    reload::Reloader,
+};
+use crate::{
+    config::BudgetConfig,
+    reload::{Diagnostic, Generation, SourceFile},
+};
+
+/// A rollback restores everything reachable up to this many tables.
+pub(crate) const MAX_SNAPSHOT: usize = 20_000;
+
+/// Why Lua code did not come to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) diagnostic: Diagnostic,
+    /// Out of time or memory.
+    pub(crate) exhausted: bool,
+}
+
+/// A Lua state. Functions into it are dropped before it: that is why `lua` comes last.
+#[derive(Debug)]
+pub(crate) struct Vm {
+    prelude: Table,
+    fire: Function,
+    /// Functions of the prelude, as far as they have been called.
+    load_calls: RefCell<Option<Arc<LoadCalls>>>,
+    reload_calls: RefCell<Option<Arc<ReloadCalls>>>,
+    follow_calls: RefCell<Option<Arc<FollowCalls>>>,
+    /// If anything is limited.
+    deadline: Option<Deadline>,
+    /// Bytes, what a reload needs to undo itself.
+    lent: Cell<usize>,
+    /// Whether it was us who stopped the garbage collector.
+    paused: Cell<bool>,
+    pub(crate) memory: MemoryWatch,
+    budget: Arc<BudgetConfig>,
+    /// The file that ran last: where a failure is if Lua does not say.
+    last_file: Option<String>,
+    lua: Lua,
+}
+
+impl Vm {
+    /// A state in which nothing of the user has run.
+    pub(crate) fn new(
+        name: String,
+        generation: Arc<Generation>,
+        budget: Arc<BudgetConfig>,
+        hot: bool,
+    ) -> mlua::Result<Self> {
+        let libraries = StdLib::COROUTINE
+            | StdLib::TABLE
+            | StdLib::OS
+            | StdLib::STRING
+            | StdLib::UTF8
+            | StdLib::MATH
+            | StdLib::DEBUG;
+        // SAFETY: mlua calls a state with the debug library unsafe because that library can break
+        // the interpreter's invariants. Only the prelude ever sees it; the sandbox takes it away
+        // before anything of the user runs. No C module can be loaded without `package`.
+        #[allow(unsafe_code)]
+        let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
+        library::guard(&lua)?;
+        let prelude = lua.create_table()?;
+        load_parts(&lua, &PRELUDE.sandbox, &prelude)?;
+        prelude.raw_set("hot", hot)?;
+        let host = HostState::new(name, generation, budget.clone());
+        let vm = Self::with_prelude(lua, prelude, host, budget.clone())?;
+        vm.limited(&budget)
+    }
+
+    /// Into a state that belongs to another program, in which anything may have run. Nothing is taken
+    /// away; with no `limits` nothing is limited, and its hook stays whose it is.
+    pub(crate) fn attach(
+        lua: Lua,
+        name: String,
+        generation: Arc<Generation>,
+        limits: Option<BudgetConfig>,
+    ) -> mlua::Result<Self> {
+        // SAFETY: it is a C function of Lua's own, called by the rules. It makes a table of functions and
+        // sets no global and nothing in the registry. mlua keeps the library from a safe state since code
+        // that has it can break what others rely on; only the prelude has this one.
+        #[allow(unsafe_code)]
+        let open = unsafe { lua.create_c_function(mlua::ffi::luaopen_debug)? };
+        let prelude = lua.create_table()?;
+        prelude.raw_set("debug", open.call::<Table>(())?)?;
+        // Without limits a migration may take its time, as everything may.
+        let unlimited = || BudgetConfig { migration: Duration::MAX, ..BudgetConfig::default() };
+        let budget = Arc::new(limits.clone().unwrap_or_else(unlimited));
+        load_parts(&lua, &PRELUDE.guest, &prelude)?;
+        prelude.raw_set("hot", true)?;
+        let ui: Value = lua.globals().raw_get("ui")?;
+        let host = HostState::new(name, generation, budget.clone());
+        let vm = Self::with_prelude(lua, prelude, host, budget)?;
+        // That is for pages in a browser; here it may be anything.
+        vm.lua.globals().raw_set("ui", ui)?;
+        match limits {
+            Some(limits) => vm.limited(&limits),
+            None => Ok(vm),
+        }
+    }
+
+    /// Whether a state has one already.
+    pub(crate) fn is_in(lua: &Lua) -> bool {
+        lua.app_data_ref::<HostState>().is_some()
+    }
+
+    fn with_prelude(
+        lua: Lua,
+        prelude: Table,
+        state: HostState,
+        budget: Arc<BudgetConfig>,
+    ) -> mlua::Result<Self> {
+        let host = host::functions(&lua, &prelude)?;
+        let max_string = budget.string.as_usize();
+        let need = move |lua: &Lua, (part, prelude): (LuaString, Table)| {
+            if part == "load" {
+                return load_parts(lua, &PRELUDE.load, &prelude);
+            }
+            if part == "reload" {
+                return load_reload(lua, &prelude);
+            }
+            if part == "expose" {
+                return load_parts(lua, &PRELUDE.expose, &prelude);
+            }
+            if part == "viewlist" {
+                return load_parts(lua, &PRELUDE.viewlist, &prelude);
+            }
+            prelude.raw_set("json", json::functions(lua, max_string)?)?;
+            load_parts(lua, &PRELUDE.extras, &prelude)
+        };
+        host.raw_set("need", lua.create_function(need)?)?;
+        prelude.raw_set("host", host)?;
+        load_parts(&lua, &PRELUDE.start, &prelude)?;
+        lua.set_app_data(state);
+        let fire = prelude.raw_get("fire")?;
+        let memory = MemoryWatch::default();
+        Ok(Self {
+            prelude,
+            fire,
+            load_calls: RefCell::default(),
+            reload_calls: RefCell::default(),
+            follow_calls: RefCell::default(),
+            deadline: None,
+            lent: Cell::new(0),
+            paused: Cell::new(false),
+            memory,
+            budget,
+            last_file: None,
+            lua,
+        })
+    }
+
+    /// From here on it has limits, and the state's hook.
+    fn limited(self, budget: &BudgetConfig) -> mlua::Result<Self> {
+        self.lua.set_memory_limit(hard_limit(budget))?;
+        let deadline = Some(Deadline::install(&self.lua, budget)?);
+        Ok(Self { deadline, ..self })
+    }
+
+    pub(crate) fn lua(&self) -> &Lua {
+        &self.lua
+    }
+
+    /// The code it runs.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.state(|state| state.generation.clone()).unwrap_or_default()
+    }
+
+    /// How the session is called in the log.
+    pub(crate) fn name(&self) -> String {
+        self.state(|state| state.name.clone()).unwrap_or_default()
+    }
+
+    /// The object that `session:createAppVariable` named.
+    pub(crate) fn app(&self) -> Option<Table> {
+        self.prelude.raw_get("app").ok().flatten()
+    }
+
+    /// Whether many objects have what is in that table: a prototype or class, a part of the library. The
+    /// application is an object even if it is its own prototype.
+    pub(crate) fn is_code(&self, table: &Table) -> mlua::Result<bool> {
+        for name in ["own", "library"] {
+            let ours: Table = self.prelude.raw_get(name)?;
+            if !ours.raw_get::<Value>(table)?.is_nil() {
+                return Ok(true);
+            }
+        }
+        Ok(!table.raw_get::<Value>("__index")?.is_nil() && self.app().as_ref() != Some(table))
+    }
+
+    /// What `session:createVariable` and its like have declared: see `prelude/extras.lua`.
+    pub(crate) fn variables(&self) -> Option<Table> {
+        self.prelude.raw_get("variables").ok()
+    }
+
+    /// Another one whenever [`exposed`](Self::exposed) may be another.
+    pub(crate) fn exposed_version(&self) -> u64 {
+        self.state(|state| state.exposed).unwrap_or_default()
+    }
+
+    /// What `session:expose` has named: type and path.
+    pub(crate) fn exposed(&self) -> Vec<(String, String)> {
+        if self.exposed_version() == 0 {
+            return Vec::new();
+        }
+        let list: Vec<LuaString> = self.list_exposed().unwrap_or_else(|error| {
+            tracing::error!(%error, "a bug: the paths of session:expose could not be read");
+            Vec::new()
+        });
+        let text = |text: &LuaString| text.to_string_lossy();
+        list.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect()
+    }
+
+    fn list_exposed(&self) -> mlua::Result<Vec<LuaString>> {
+        self.prelude.raw_get::<Function>("list_exposed")?.call(())
+    }
+
+    /// The private table, for tests that break what is in it.
+    #[cfg(test)]
+    pub(crate) fn prelude(&self) -> &Table {
+        &self.prelude
+    }
+
+    /// Bytes in use.
+    pub(crate) fn used_memory(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// What is to be said about the memory in use, if anything. Follows each unit of work.
+    pub(crate) fn memory_pressure(&mut self) -> Option<Pressure> {
+        self.memory.look(&self.lua, self.budget.memory.as_usize())
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<BudgetConfig> {
+        &self.budget
+    }
+
+    /// Budget of a handler, a timer or a call from the host.
+    pub(crate) fn handler(&self) -> Budget {
+        Budget { time: self.budget.handler, key: "session.budget.handler" }
+    }
+
+    fn load_budget(&self) -> Budget {
+        Budget { time: self.budget.load, key: "session.budget.load" }
+    }
+
+    /// Runs `work`, Lua code of the user among it, within a budget.
+    pub(crate) fn run<R>(
+        &self,
+        budget: Budget,
+        work: impl FnOnce(&Lua) -> mlua::Result<R>,
+    ) -> Result<R, Failure> {
+        self.run_from(Deadline::start, budget, work)
+    }
+
+    fn run_from<R>(
+        &self,
+        start: fn(&Deadline, Budget) -> Outer,
+        budget: Budget,
+        work: impl FnOnce(&Lua) -> mlua::Result<R>,
+    ) -> Result<R, Failure> {
+        let limited = self.deadline.as_ref().map(|deadline| (deadline, start(deadline, budget)));
+        let result = work(&self.lua);
+        let expired = limited.is_some_and(|(deadline, outer)| deadline.end(outer));
+        if expired {
+            // Not even the guards of the prelude could run.
+            self.sweep();
+        }
+        let result = match result {
+            // It was told to stop, and kept that to itself: `coroutine.close` hands an error back as a value.
+            Ok(_) if expired => Err(mlua::Error::runtime("")),
+            result => result,
+        };
+        result.map_err(|error| {
+            let failure = self.failure(&error, expired.then_some(budget));
+            if failure.exhausted {
+                // What it took is given back before anybody else runs.
+                self.collect_garbage();
+            }
+            failure
+        })
+    }
+
+    /// What it takes to run a file.
+    fn load_calls(&self) -> mlua::Result<Arc<LoadCalls>> {
+        known(&self.load_calls, || {
+            need(&self.lua, &self.prelude, "L", &PRELUDE.load)?;
+            LoadCalls::of(&self.prelude.raw_get("L")?)
+        })
+    }
+
+    /// What it takes to reload.
+    pub(super) fn reload_calls(&self) -> mlua::Result<Arc<ReloadCalls>> {
+        known(&self.reload_calls, || {
+            if self.prelude.raw_get::<Option<Table>>("R")?.is_none() {
+                load_reload(&self.lua, &self.prelude)?;
+            }
+            ReloadCalls::of(&self.prelude.raw_get("R")?)
+        })
+    }
+
+    /// What may follow a reload.
+    pub(super) fn follow_calls(&self) -> mlua::Result<Arc<FollowCalls>> {
+        self.reload_calls()?;
+        known(&self.follow_calls, || {
+            load_parts(&self.lua, &PRELUDE.follow, &self.prelude)?;
+            FollowCalls::of(&self.prelude.raw_get("R")?)
+        })
+    }
+
+    /// Calls a function of `prelude/viewlist.lua`, in the budget that is running.
+    pub(crate) fn wrapping<R: FromLuaMulti>(&self, name: &str, args: impl IntoLuaMulti) -> mlua::Result<R> {
+        if self.prelude.raw_get::<Option<Function>>(name)?.is_none() {
+            load_parts(&self.lua, &PRELUDE.viewlist, &self.prelude)?;
+        }
+        self.prelude.raw_get::<Function>(name)?.call(args)
+    }
+
+    /// Code of ours, without limits.
+    pub(super) fn try_trusted<R>(&self, work: impl FnOnce() -> mlua::Result<R>) -> mlua::Result<R> {
+        let limit = self.lua.set_memory_limit(0);
+        let done = work();
+        if let Ok(limit) = limit {
+            let _ = self.lua.set_memory_limit(limit);
+        }
+        done
+    }
+
+    /// The same; that it failed is told in the log.
+    pub(super) fn trusted<R: Default>(&self, work: impl FnOnce() -> mlua::Result<R>) -> R {
+        self.try_trusted(work).unwrap_or_else(|error| {
+            tracing::error!(%error, "the prelude failed; this is a bug");
+            R::default()
+        })
+    }
+
+    /// Whether there is room for the next reload.
+    #[cfg(test)]
+    pub(crate) fn keeps_room(&self) -> bool {
+        Reloader::is_kept(&self.lua)
+    }
+
+    /// What a reload does with the values of the state.
+    pub(super) fn reloader<R>(&self, work: impl FnOnce(&mut Reloader) -> mlua::Result<R>) -> mlua::Result<R> {
+        Reloader::with(&self.lua, &self.prelude, work)
+    }
+
+    /// So many bytes are ours for now: they do not count as the user's.
+    pub(super) fn lend(&self, bytes: usize) {
+        let before = self.lent.replace(bytes);
+        if let Some(deadline) = &self.deadline {
+            deadline.lend(bytes);
+        }
+        // None is 0.
+        if let Ok(limit @ 1..) = self.lua.set_memory_limit(0) {
+            let _ = self.lua.set_memory_limit(limit.saturating_sub(before).saturating_add(bytes));
+        }
+    }
+
+    /// No garbage is collected until [`resume_collector`](Self::resume_collector).
+    pub(super) fn pause_collector(&self) {
+        self.paused.set(self.lua.gc_is_running());
+        self.lua.gc_stop();
+    }
+
+    /// Unless it was stopped before.
+    pub(super) fn resume_collector(&self) {
+        if self.paused.take() {
+            self.lua.gc_restart();
+        }
+    }
+
+    pub(super) fn failure(&self, error: &mlua::Error, expired: Option<Budget>) -> Failure {
+        let text = lua_text(error);
+        let mut diagnostic = Diagnostic::from_lua(&text);
+        let mut exhausted = false;
+        let place = self.deadline.as_ref().map(Deadline::take_place).unwrap_or_default();
+        if diagnostic.line.is_none()
+            && let Some((file, line)) = innermost(&diagnostic.traceback)
+        {
+            // An error that is a table, or was raised with level 0.
+            (diagnostic.file, diagnostic.line) = (file.to_owned(), Some(line));
+        }
+        if let Some(Budget { time, key }) = expired {
+            exhausted = true;
+            let traceback = std::mem::take(&mut diagnostic.traceback);
+            diagnostic = Diagnostic { traceback, ..Diagnostic::from_lua(&format!("{place}: ran too long")) };
+            let time = humantime::format_duration(time);
+            diagnostic.message =
+                format!("ran longer than {time} ({key}); is there a loop that does not end?");
+        } else if text.contains("not enough memory") {
+            exhausted = true;
+            if diagnostic.line.is_none() && !place.is_empty() {
+                diagnostic = Diagnostic::from_lua(&format!("{place}: not enough memory"));
+            }
+            if self.deadline.is_some() {
+                let limit = self.budget.memory;
+                diagnostic.message = format!("used more than {limit} of memory (session.budget.memory)");
+            }
+        }
+        if diagnostic.file.is_empty()
+            && let Some(file) = &self.last_file
+        {
+            diagnostic.file.clone_from(file);
+        }
+        let generation = self.state(|state| state.generation.clone());
+        if let Some(source) = generation.and_then(|generation| generation.source(&diagnostic.file).cloned()) {
+            diagnostic.file.clone_from(&source.display);
+            diagnostic = diagnostic.with_excerpt(&source.source);
+        }
+        Failure { diagnostic, exhausted }
+    }
+
+    /// No file runs any more.
+    pub(super) fn sweep(&self) {
+        self.trusted(|| self.prelude.raw_get::<Function>("sweep")?.call::<()>(()));
+    }
+
+    /// Runs a file that is given by its name below the Lua directory, for the first time.
+    pub(crate) fn load_first(&mut self, file: &Path) -> Result<(), Failure> {
+        let source = self.source(file)?;
+        self.load(&source, file, |vm| Ok(vm.load_calls()?.load_first.clone()))
+    }
+
+    /// Runs the new version of a file. Says whether there are files to run beyond the plan.
+    pub(crate) fn reload(&mut self, source: &SourceFile, file: &Path) -> Result<bool, Failure> {
+        let has_more = self.load(source, file, |vm| Ok(vm.reload_calls()?.reload.clone()))?;
+        self.state(|state| state.loaded(source.path.clone(), file.to_owned()));
+        Ok(has_more)
+    }
+
+    fn load<R: FromLuaMulti>(
+        &mut self,
+        source: &SourceFile,
+        file: &Path,
+        how: impl FnOnce(&Self) -> mlua::Result<Function>,
+    ) -> Result<R, Failure> {
+        self.last_file = Some(source.display.clone());
+        let is_known = |state: &mut HostState| state.is_loaded(&source.path, file);
+        let is_known = self.state(is_known).unwrap_or_default();
+        let run = |lua: &Lua| {
+            let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
+            let load = how(self)?;
+            let chunk = host::load_chunk(lua, source)?;
+            if is_known {
+                // The prelude has its names.
+                return load.call((text(&source.path)?, chunk, source.captures));
+            }
+            let name = file.with_extension("").to_string_lossy().replace('/', ".");
+            load.call((text(&source.path)?, chunk, source.captures, text(file)?, name))
+        };
+        // Most of it is code of ours, which watches what it calls of the user's.
+        let result = self.run_from(Deadline::start_unwatched, self.load_budget(), run);
+        self.last_file = None;
+        result
+    }
+
+    fn source(&self, file: &Path) -> Result<Arc<SourceFile>, Failure> {
+        let generation = self.generation();
+        let entry = generation.files.get(file);
+        if let Some(good) = entry.and_then(|entry| entry.good.clone()) {
+            return Ok(good);
+        }
+        let diagnostic = match entry.and_then(|entry| entry.failed.as_deref()) {
+            Some(failed) => failed.clone(),
+            None => {
+                Diagnostic::about(file.to_string_lossy(), None, "there is no such file in the Lua directory")
+            }
+        };
+        Err(Failure { diagnostic, exhausted: false })
+    }
+
+    /// Fires a timer.
+    pub(crate) fn fire(&self, handle: TimerHandle) -> Result<(), Failure> {
+        self.run(self.handler(), |_| self.fire.call::<()>(handle))
+    }
+
+    /// The first timer that is due.
+    pub(crate) fn take_due_timer(&self, now: Instant) -> Option<TimerHandle> {
+        self.state(|state| state.timers.take_due(now)).flatten()
+    }
+
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.state(|state| state.timers.next_due()).flatten()
+    }
+
+    /// When to call [`tell_dropped_lines`](Self::tell_dropped_lines).
+    pub(crate) fn dropped_lines_due(&self) -> Option<Instant> {
+        self.state(|state| state.dropped_due()).flatten()
+    }
+
+    /// Says in the log how many lines of the script's were not written.
+    pub(crate) fn tell_dropped_lines(&self, now: Instant) {
+        self.state(|state| state.tell_dropped(now));
+    }
+
+    /// Accesses what Rust knows of the state. `None` only while Lua code runs that asks for it.
+    pub(crate) fn state<R>(&self, f: impl FnOnce(&mut HostState) -> R) -> Option<R> {
+        self.lua.app_data_mut::<HostState>().map(|mut state| f(&mut state))
+    }
+
+    /// Lets go of what only a reload needs; the next one loads it again. Not while one is under way.
+    pub(crate) fn forget_reload(&self) {
+        self.reload_calls.take();
+        self.follow_calls.take();
+        let _ = self.prelude.raw_set("R", mlua::Nil);
+        self.forget_load();
+    }
+
+    /// Lets go of what it takes to run files, unless a reload has come that needs it as well. Not while one
+    /// runs.
+    pub(crate) fn forget_load(&self) {
+        if let Ok(None) = self.prelude.raw_get::<Option<Table>>("R") {
+            self.load_calls.take();
+            Reloader::forget(&self.lua);
+            let _ = self.prelude.raw_set("L", mlua::Nil);
+        }
+    }
+
+    /// Frees what is no longer reachable.
+    pub(crate) fn collect_garbage(&self) {
+        if let Err(error) = self.lua.gc_collect() {
+            tracing::debug!(%error, "collecting garbage");
+        }
+    }
+}
+
+/// What is there, or is found.
+fn known<T>(place: &RefCell<Option<Arc<T>>>, find: impl FnOnce() -> mlua::Result<T>) -> mlua::Result<Arc<T>> {
+    if let Some(known) = &*place.borrow() {
+        return Ok(known.clone());
+    }
+    let found = Arc::new(find()?);
+    *place.borrow_mut() = Some(found.clone());
+    Ok(found)
+}
+
+/// Beyond it the allocator fails, which Lua reports without file and line. So it leaves room above the
+/// budget, for what is allocated between two looks of the hook.
+fn hard_limit(budget: &BudgetConfig) -> usize {
+    let memory = budget.memory.as_usize();
+    memory.saturating_add(memory / 4)
+}
+
+/// File and line of the first frame of a tidy traceback, `lua/app.lua:42: in function 'f'`.
+fn innermost(traceback: &str) -> Option<(&str, u32)> {
+    let (position, _) = traceback.lines().next()?.split_once(": in ")?;
+    let (file, line) = position.rsplit_once(':')?;
+    Some((file, line.parse().ok()?))
+}
+
+/// What Lua would print for an error: the innermost cause, with the innermost traceback.
+fn lua_text(error: &mlua::Error) -> String {
+    match error {
+        mlua::Error::CallbackError { cause, traceback } => {
+            let text = lua_text(cause);
+            if text.contains("\nstack traceback:") || traceback.is_empty() {
+                return text;
+            }
+            let traceback = traceback.strip_prefix("stack traceback:").unwrap_or(traceback);
+            format!("{text}\nstack traceback:{traceback}")
+        }
+        mlua::Error::RuntimeError(text) | mlua::Error::MemoryError(text) => text.clone(),
+        mlua::Error::SyntaxError { message, .. } => message.clone(),
+        error => error.to_string(),
+    }
+}
