@@ -38,10 +38,10 @@ impl Mailbox {
 
 /// The states of a program, as the hot loader knows them.
 #[derive(Debug, Default)]
-pub(super) struct States(Mutex<Known>);
+pub(super) struct States(Mutex<Registered>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct Registered {
     last: u64,
     states: Vec<Entry>,
 }

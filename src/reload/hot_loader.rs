@@ -172,7 +172,7 @@ impl HotLoader {
     ///
     /// # Errors
     /// If the watcher has ended.
-    pub async fn update_symlink_watches(&self) -> Result<(), WatchError> {
+    pub async fn rescan(&self) -> Result<(), WatchError> {
         self.watch.rescan().await
     }
 

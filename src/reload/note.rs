@@ -155,7 +155,7 @@ impl fmt::Display for Note {
                     StaleKind::Coroutine => ("suspended coroutine", "suspended coroutines"),
                 };
                 let (what, verb) = if *count == 1 { (one, "runs") } else { (many, "run") };
-                let place = Place(file, Some(*line));
+                let place = Position(file, Some(*line));
                 write!(f, "{count} {what} still {verb} the previous version of {place}")
             }
             Self::DependentsRun { file, why, dependents } => {
@@ -212,9 +212,9 @@ impl Serialize for Note {
     }
 }
 
-struct Place<'a>(&'a str, Option<u32>);
+struct Position<'a>(&'a str, Option<u32>);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Position<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
             Some(line) => write!(f, "{}:{line}", self.0),

@@ -1,6 +1,6 @@
 //! Which connections are taken: so many of one address, and so many at all.
 //!
-//! What is counted are the [`Place`]s that are held. Only the accepting task hands them out, so a count that
+//! What is counted are the [`Permit`]s that are held. Only the accepting task hands them out, so a count that
 //! it reads may include a connection that is just closing, and never misses one.
 
 use std::{
@@ -37,12 +37,12 @@ struct Counted {
 
 /// Of one connection among all, for as long as its descriptor is open.
 #[derive(Debug)]
-pub(super) struct Place(#[allow(dead_code, reason = "to be held is what it is for")] Arc<()>);
+pub(super) struct Permit(#[allow(dead_code, reason = "to be held is what it is for")] Arc<()>);
 
 /// Of one connection among those of its address, for as long as it speaks HTTP: the WebSockets of an
 /// address are bounded by their sessions. A trusted proxy has as many as it likes: it bounds them itself.
 #[derive(Debug)]
-pub(super) struct AddressPlace(#[allow(dead_code, reason = "to be held is what it is for")] Option<Arc<()>>);
+pub(super) struct AddressPermit(#[allow(dead_code, reason = "to be held is what it is for")] Option<Arc<()>>);
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +76,7 @@ impl Connections {
     ///
     /// # Errors
     /// There is none. It is in the log then, each minute at most.
-    pub(super) fn admit(&mut self, from: IpAddr, now: Instant) -> Result<(Place, AddressPlace), Full> {
+    pub(super) fn admit(&mut self, from: IpAddr, now: Instant) -> Result<(Permit, AddressPermit), Full> {
         if self.all.count() >= self.most {
             let full = Full::Server(self.most);
             if self.all.is_to_be_said(now) {
@@ -85,7 +85,7 @@ impl Connections {
             return Err(full);
         }
         if self.proxies.trust(from.to_canonical()) {
-            return Ok((Place(self.all.held.clone()), AddressPlace(None)));
+            return Ok((Permit(self.all.held.clone()), AddressPermit(None)));
         }
         if self.by_address.len() >= self.forget_at {
             self.by_address.retain(|_, of_one| of_one.count() > 0 || of_one.was_said(now));
@@ -100,7 +100,7 @@ impl Connections {
             }
             return Err(full);
         }
-        Ok((Place(self.all.held.clone()), AddressPlace(Some(of_one.held.clone()))))
+        Ok((Permit(self.all.held.clone()), AddressPermit(Some(of_one.held.clone()))))
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
         Connections::new(&limits, TrustedProxies::new(&limits).expect("networks"))
     }
 
-    fn from(connections: &mut Connections, address: &str) -> Result<(Place, AddressPlace), Full> {
+    fn from(connections: &mut Connections, address: &str) -> Result<(Permit, AddressPermit), Full> {
         connections.admit(address.parse().expect("an address"), Instant::now())
     }
 

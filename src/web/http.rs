@@ -34,7 +34,7 @@ use tokio_util::{
 use warp::{Filter, reply::Response};
 
 use super::{
-    connections::{AddressPlace, Connections, Full, Place},
+    connections::{AddressPermit, Connections, Full, Permit},
     endpoint::{SocketCounters, WebSocketEndpoint},
     http_stream::{self, HttpStream},
     visitor::Peer,
@@ -170,7 +170,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve<F>(stream: TcpStream, (place, of_address): (Place, AddressPlace), server: Serving<F>)
+async fn serve<F>(stream: TcpStream, (place, of_address): (Permit, AddressPermit), server: Serving<F>)
 where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static,
     F::Future: Send,

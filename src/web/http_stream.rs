@@ -22,7 +22,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::connections::Place;
+use super::connections::Permit;
 
 /// How much may wait in the kernel. Without a bound it takes megabytes, and reports room again only when a
 /// third of them has been read: a slow reader would look like one that does not read.
@@ -38,7 +38,7 @@ pub(super) struct HttpStream {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Woken when the write that waits is done: then reading goes on.
     reader: Option<Waker>,
-    _place: Place,
+    _place: Permit,
 }
 
 impl HttpStream {
@@ -47,7 +47,7 @@ impl HttpStream {
         tcp: TcpStream,
         send_timeout: Duration,
         is_upgraded: Arc<AtomicBool>,
-        place: Place,
+        place: Permit,
     ) -> Self {
         // Updates are small and must not wait for the acknowledgement of the one before.
         if let Err(error) = tcp.set_nodelay(true) {

@@ -175,22 +175,22 @@ where
                 Err(SessionGone) => return Left::SessionEnded,
             },
             frame = outbox.recv() => match frame {
-                Some(frame) => Outgoing::Frames(frame),
+                Some(frame) => ToSend::Frames(frame),
                 None => return Left::SessionEnded,
             },
             message = socket.next(), if reading => {
                 heard = Instant::now();
-                match incoming(message) {
-                    Incoming::Text(text) => {
+                match received(message) {
+                    Received::Text(text) => {
                         let bytes = text.len();
                         outstanding_bytes += bytes;
                         let doing = receive(text);
                         outstanding.push(async move { (bytes, doing.await) });
                         continue;
                     }
-                    Incoming::Nothing => continue,
-                    Incoming::Unreadable => Outgoing::BadMessage,
-                    Incoming::Left(left) => return left,
+                    Received::Nothing => continue,
+                    Received::Unreadable => ToSend::BadMessage,
+                    Received::Left(left) => return left,
                 }
             },
             () = sleep_until(wake) => {
@@ -198,7 +198,7 @@ where
                     return Left::Silent;
                 }
                 pinged = Instant::now();
-                Outgoing::Ping
+                ToSend::Ping
             },
         };
         // Boxed, as the farewell: an idle socket need not hold the room for it.
@@ -222,7 +222,7 @@ fn next_ping(pinged: Instant) -> Instant {
     *FIRST + TOGETHER * u32::try_from(beats).unwrap_or(u32::MAX)
 }
 
-enum Incoming {
+enum Received {
     Text(String),
     /// A binary frame that is not text.
     Unreadable,
@@ -231,15 +231,15 @@ enum Incoming {
     Left(Left),
 }
 
-fn incoming(message: Option<Result<Message, Error>>) -> Incoming {
+fn received(message: Option<Result<Message, Error>>) -> Received {
     match message {
-        Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
+        Some(Ok(Message::Text(text))) => Received::Text(text.as_str().to_owned()),
         Some(Ok(Message::Binary(bytes))) => {
-            String::from_utf8(bytes.into()).map_or(Incoming::Unreadable, Incoming::Text)
+            String::from_utf8(bytes.into()).map_or(Received::Unreadable, Received::Text)
         }
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Nothing,
-        Some(Ok(Message::Close(_))) => Incoming::Left(Left::ClosedByBrowser),
-        Some(Err(error)) => Incoming::Left(match error {
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Received::Nothing,
+        Some(Ok(Message::Close(_))) => Received::Left(Left::ClosedByBrowser),
+        Some(Err(error)) => Received::Left(match error {
             Error::Capacity(_) => Left::Violation(Close::TOO_LARGE),
             Error::Utf8(_) => Left::Violation(Close::NOT_TEXT),
             Error::Protocol(
@@ -249,11 +249,11 @@ fn incoming(message: Option<Result<Message, Error>>) -> Incoming {
             Error::Io(error) if meter::is_exceeded(&error) => Left::Over(Over::Browser),
             _ => Left::Lost,
         }),
-        None => Incoming::Left(Left::Lost),
+        None => Received::Left(Left::Lost),
     }
 }
 
-enum Outgoing {
+enum ToSend {
     /// This one and all that are queued behind it.
     Frames(Frame),
     Ping,
@@ -265,11 +265,11 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<S>,
     outbox: &mut mpsc::Receiver<Frame>,
     line: &Line,
-    what: Outgoing,
+    what: ToSend,
     limit: Duration,
 ) -> Result<(), Left> {
     match what {
-        Outgoing::Frames(first) => {
+        ToSend::Frames(first) => {
             let mut next = Some(first);
             while let Some(frame) = next {
                 within(limit, feed(socket, frame.bytes())).await?;
@@ -277,8 +277,8 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(
                 next = outbox.try_recv().ok();
             }
         }
-        Outgoing::Ping => within(limit, socket.feed(Message::Ping(Bytes::new()))).await?,
-        Outgoing::BadMessage => {
+        ToSend::Ping => within(limit, socket.feed(Message::Ping(Bytes::new()))).await?,
+        ToSend::BadMessage => {
             let description = "a binary frame that is not UTF-8 text; send JSON text".into();
             let error = wire::Outgoing::Error { var_id: 1, code: ErrorCode::BadMessage, description };
             within(limit, feed(socket, &error.alone().into())).await?;

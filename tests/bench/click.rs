@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use mlua::{Function, Lua};
 
-use crate::{Outcome, reloading::Site, within};
+use crate::{Fallible, reloading::Site, within};
 
 /// A handler of some size: fields, strings, a loop over fifty entries.
 const CLICK: &str = "local app = { n = 0, items = {} }
@@ -20,7 +20,7 @@ const CLICK: &str = "local app = { n = 0, items = {} }
 const CLICKS: u32 = 100;
 
 /// By bare mlua, and in a session: with its deadline hook, its guards and its count of memory.
-pub(crate) async fn measure(rounds: usize) -> Outcome<(Duration, Duration)> {
+pub(crate) async fn measure(rounds: usize) -> Fallible<(Duration, Duration)> {
     let site = Site::new(&[("main.lua", "")], 1).await?;
     within(&site.sessions[0], move |session| {
         let plain = Lua::new();

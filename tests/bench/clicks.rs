@@ -14,7 +14,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    Outcome, SETUP, Verdict,
+    Fallible, SETUP, Verdict,
     connect::{Socket, connect, open},
     micros, process, quantile,
 };
@@ -123,7 +123,7 @@ fn site() -> Site {
 }
 
 /// One session, one click after the other.
-pub(crate) async fn alone(clicks: usize, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
+pub(crate) async fn alone(clicks: usize, verdicts: &mut Vec<Verdict>) -> Fallible<()> {
     let floor = echoes(clicks).await?;
     let site = site();
     let server = Server::start(SETUP, &site.dir()).await;
@@ -149,7 +149,7 @@ pub(crate) async fn alone(clicks: usize, verdicts: &mut Vec<Verdict>) -> Outcome
 }
 
 /// What client, kernel and protocol take by themselves: a thread that answers each frame with one like ours.
-async fn echoes(rounds: usize) -> Outcome<f64> {
+async fn echoes(rounds: usize) -> Fallible<f64> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let serving = std::thread::spawn(move || -> io::Result<()> {
@@ -178,7 +178,7 @@ async fn echoes(rounds: usize) -> Outcome<f64> {
 }
 
 /// Many sessions that click as fast as the server answers.
-pub(crate) async fn crowd(span: Duration, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
+pub(crate) async fn crowd(span: Duration, verdicts: &mut Vec<Verdict>) -> Fallible<()> {
     let site = site();
     let server = Server::start(SETUP, &site.dir()).await;
     let address = server.addr().to_string();
@@ -191,7 +191,7 @@ pub(crate) async fn crowd(span: Duration, verdicts: &mut Vec<Verdict>) -> Outcom
     for page in pages {
         pouring.spawn(page.pour(from, from + span));
     }
-    let used = async |at: Instant| -> Outcome<[Duration; 2]> {
+    let used = async |at: Instant| -> Fallible<[Duration; 2]> {
         tokio::time::sleep_until(at.into()).await;
         Ok([process::processor(server.id())?, process::processor(std::process::id())?])
     };

@@ -18,7 +18,7 @@ use lua_hotloader::{
 };
 use tokio::sync::mpsc;
 
-use crate::{KIB, Outcome, Verdict, median, micros, process};
+use crate::{Fallible, KIB, Verdict, median, micros, process};
 
 /// Until all of them have collected what a start or a reload left.
 const REST: Duration = Duration::from_secs(3);
@@ -87,7 +87,7 @@ impl SessionHost for Host {
     }
 }
 
-pub(crate) async fn measure(count: usize, saves: usize) -> Outcome<Crowd> {
+pub(crate) async fn measure(count: usize, saves: usize) -> Fallible<Crowd> {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     let site = tempfile::Builder::new().prefix("hotloader-bench-").tempdir_in(parent)?;
@@ -153,7 +153,7 @@ pub(crate) async fn measure(count: usize, saves: usize) -> Outcome<Crowd> {
 }
 
 /// Returns its main file.
-fn copy_sample(to: &Path) -> Outcome<PathBuf> {
+fn copy_sample(to: &Path) -> Fallible<PathBuf> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("lua"))? {
         let path = entry?.path();

@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::{Outcome, SETUP, Verdict, connect::connect, process};
+use crate::{Fallible, SETUP, Verdict, connect::connect, process};
 
 /// What the page shows of its session.
 const CREATE: &str = r#"{"userEvent":true,"messages":[{"type":"watch","data":{"varId":1}},
@@ -20,7 +20,7 @@ const SPAN: Duration = Duration::from_secs(30);
 /// Descriptors beside the sockets.
 const OTHERS: u64 = 100;
 
-pub(crate) async fn measure(wanted: usize, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
+pub(crate) async fn measure(wanted: usize, verdicts: &mut Vec<Verdict>) -> Fallible<()> {
     let count = wanted.min(usize::try_from(raise_file_limit()?.saturating_sub(OTHERS))?);
     let site = Site::with(
         SETUP,
@@ -74,7 +74,7 @@ pub(crate) async fn measure(wanted: usize, verdicts: &mut Vec<Verdict>) -> Outco
 }
 
 /// To what the system allows; returns that.
-fn raise_file_limit() -> Outcome<u64> {
+fn raise_file_limit() -> Fallible<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit)?;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Figures, MS, Outcome, process, trees::Saves};
+use crate::{Fallible, Figures, MS, process, trees::Saves};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -35,7 +35,7 @@ fn lines(stdout: ChildStdout) -> Receiver<(Instant, String)> {
     receiver
 }
 
-fn wait(lines: &Receiver<(Instant, String)>, wanted: impl Fn(&str) -> bool) -> Outcome<Instant> {
+fn wait(lines: &Receiver<(Instant, String)>, wanted: impl Fn(&str) -> bool) -> Fallible<Instant> {
     loop {
         let (at, line) = lines.recv_timeout(DEADLINE)?;
         if wanted(&line) {
@@ -54,7 +54,7 @@ struct Measured<'a> {
 }
 
 impl Measured<'_> {
-    fn figures(&self, lines: &Receiver<(Instant, String)>) -> Outcome<Figures> {
+    fn figures(&self, lines: &Receiver<(Instant, String)>) -> Fallible<Figures> {
         std::thread::sleep(500 * MS);
         let memory = process::memory(self.pid)?.saturating_sub(self.memory_before);
         let (before, span) = (process::processor(self.pid)?, Duration::from_secs(3));
@@ -90,7 +90,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start() -> Outcome<Self> {
+    pub(crate) fn start() -> Fallible<Self> {
         let keep = tempfile::tempdir()?;
         let at = |name: &str| keep.path().join(name);
         let socket = at("socket");
@@ -122,11 +122,11 @@ impl Daemon {
 }
 
 /// A daemon of its own, and a subscription by the client that comes with it.
-pub(crate) fn watchman(dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+pub(crate) fn watchman(dir: &Path, dirs: usize, saves: usize) -> Fallible<Figures> {
     let daemon = Daemon::start()?;
     let pid = daemon.process.0.id();
     let memory_before = process::memory(pid)?;
-    let client = |request: serde_json::Value| -> Outcome<Kept> {
+    let client = |request: serde_json::Value| -> Fallible<Kept> {
         // Its output is held back until there is much of it, unless it is told otherwise.
         let mut client = Command::new("stdbuf")
             .args(["-oL", "watchman"])
@@ -164,7 +164,7 @@ watcher.on('all', (event, path) => console.log(event, path));
 ";
 
 impl Chokidar {
-    pub(crate) fn install() -> Outcome<Self> {
+    pub(crate) fn install() -> Fallible<Self> {
         let keep = tempfile::tempdir()?;
         let dir = keep.path().to_owned();
         fs::write(dir.join("package.json"), r#"{"type":"module"}"#)?;
@@ -177,7 +177,7 @@ impl Chokidar {
         if npm.success() { Ok(Self { _keep: keep, dir }) } else { Err("npm could not install it".into()) }
     }
 
-    pub(crate) fn measure(&self, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+    pub(crate) fn measure(&self, dir: &Path, dirs: usize, saves: usize) -> Fallible<Figures> {
         let began = Instant::now();
         let node = Command::new("node")
             .arg(self.dir.join("watch.mjs"))

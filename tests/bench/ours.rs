@@ -20,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Figures, MS, Outcome, QUIET, others::Daemon, process, trees::Saves};
+use crate::{Fallible, Figures, MS, QUIET, others::Daemon, process, trees::Saves};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -37,7 +37,7 @@ const SOCKET: &str = "HOTLOADER_BENCH_WATCHMAN";
 const TRIES: usize = 3;
 
 /// Measures one backend, each time in a process of its own.
-pub(crate) fn measure(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Outcome<Figures> {
+pub(crate) fn measure(backend: &str, dir: &Path, dirs: usize, saves: usize) -> Fallible<Figures> {
     let mut figures = measure_once(backend, dir, dirs, &saves.to_string())?;
     for _ in 1..TRIES {
         figures.ready = figures.ready.min(measure_once(backend, dir, dirs, ONLY_READY)?.ready);
@@ -45,7 +45,7 @@ pub(crate) fn measure(backend: &str, dir: &Path, dirs: usize, saves: usize) -> O
     Ok(figures)
 }
 
-fn measure_once(backend: &str, dir: &Path, dirs: usize, saves: &str) -> Outcome<Figures> {
+fn measure_once(backend: &str, dir: &Path, dirs: usize, saves: &str) -> Fallible<Figures> {
     let daemon = if backend == hotloader_watchman::NAME { Some(Daemon::start()?) } else { None };
     let socket = daemon.as_ref().map(|daemon| (SOCKET, &daemon.socket));
     let output = Command::new(std::env::current_exe()?)
@@ -63,7 +63,7 @@ fn measure_once(backend: &str, dir: &Path, dirs: usize, saves: &str) -> Outcome<
 }
 
 /// In that process. Without a number of saves it is over when all is ready.
-pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<usize>) -> Outcome<Figures> {
+pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<usize>) -> Fallible<Figures> {
     let own = std::process::id();
     let before = process::memory(own)?;
     let began = Instant::now();
@@ -123,12 +123,12 @@ pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<
     })
 }
 
-async fn next(sets: &mut Receiver<ChangeSet>) -> Outcome<ChangeSet> {
+async fn next(sets: &mut Receiver<ChangeSet>) -> Fallible<ChangeSet> {
     timeout(DEADLINE, sets.recv()).await?.ok_or_else(|| "the watcher ended".into())
 }
 
 /// Waits until the process has nothing to do; returns how long that took.
-async fn quiet_processor(own: u32) -> Outcome<Duration> {
+async fn quiet_processor(own: u32) -> Fallible<Duration> {
     let began = Instant::now();
     loop {
         let before = process::processor(own)?;
@@ -141,7 +141,7 @@ async fn quiet_processor(own: u32) -> Outcome<Duration> {
 
 /// A link to a directory of 1,000 files is led to another one, several times. Returns the median, and the
 /// greatest number of change sets that one flip made.
-pub(crate) async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usize)> {
+pub(crate) async fn flip(within: &Path, flips: usize) -> Fallible<(Duration, usize)> {
     const FILES: usize = 1000;
     let keep = tempfile::tempdir_in(within)?;
     let base = fs::canonicalize(keep.path())?;
@@ -187,7 +187,7 @@ pub(crate) async fn flip(within: &Path, flips: usize) -> Outcome<(Duration, usiz
 }
 
 /// One pass of the polling backend over a tree, as it says itself.
-pub(crate) async fn polling_pass(dir: &Path) -> Outcome<Option<Duration>> {
+pub(crate) async fn polling_pass(dir: &Path) -> Fallible<Option<Duration>> {
     let mut dirs = vec![dir.to_owned()];
     let mut at = 0;
     while let Some(dir) = dirs.get(at).cloned() {

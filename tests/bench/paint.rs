@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use hotloader_test_support::{chromium::Chromium, server::Server, site::Site, until};
 use serde_json::json;
 
-use crate::{Outcome, SETUP, Verdict, quantile};
+use crate::{Fallible, SETUP, Verdict, quantile};
 
 /// When, in the browser's own clock, something of the application was first on the page, and when the first
 /// byte of the page came. The page that comes from the server is empty: what is painted was rendered
@@ -15,7 +15,7 @@ const PAINTED: &str = "
     const [paint] = performance.getEntriesByName('first-contentful-paint');
     return paint ? paint.startTime - page.responseStart : null";
 
-pub(crate) async fn measure(loads: usize, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
+pub(crate) async fn measure(loads: usize, verdicts: &mut Vec<Verdict>) -> Fallible<()> {
     let Some(browser) = Chromium::start().await else { return Ok(()) };
     let site = Site::with(SETUP, &[]);
     site.copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("lua"), "lua");

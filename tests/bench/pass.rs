@@ -14,7 +14,7 @@ use lua_hotloader::{
 };
 use tokio::sync::mpsc;
 
-use crate::{Outcome, Verdict, micros, quantile};
+use crate::{Fallible, Verdict, micros, quantile};
 
 /// Three variables of each are watched, and one for the card itself.
 const CARDS: usize = 250;
@@ -52,7 +52,7 @@ fn create(id: usize, parent: usize, path: &str) -> serde_json::Value {
     serde_json::json!({"type": "create", "data": {"id": id, "parentId": parent, "properties": properties}})
 }
 
-pub(crate) async fn measure(rounds: i64, verdicts: &mut Vec<Verdict>) -> Outcome<()> {
+pub(crate) async fn measure(rounds: i64, verdicts: &mut Vec<Verdict>) -> Fallible<()> {
     let (_sessions, session) = session().await?;
     let (outbox, mut frames) = mpsc::channel(64);
     let client = session.attach(outbox);
@@ -76,7 +76,7 @@ pub(crate) async fn measure(rounds: i64, verdicts: &mut Vec<Verdict>) -> Outcome
 
 /// From the end of the work that changes one card until the session begins with the next work, which is
 /// queued already: the pass, and the frame that comes of it put into the socket's channel.
-async fn pass(session: &SessionHandle, round: i64) -> Outcome<Duration> {
+async fn pass(session: &SessionHandle, round: i64) -> Fallible<Duration> {
     let (queued, is_queued) = std::sync::mpsc::channel::<()>();
     let (ended, end) = tokio::sync::oneshot::channel();
     session.execute(move |session| {
@@ -95,7 +95,7 @@ async fn pass(session: &SessionHandle, round: i64) -> Outcome<Duration> {
 }
 
 /// One session, without a server.
-async fn session() -> Outcome<(LuaSessions, SessionHandle)> {
+async fn session() -> Fallible<(LuaSessions, SessionHandle)> {
     let compiler = Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() })?;
     let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
     let change = |root: RootId, name: &str, text: &str| Change {

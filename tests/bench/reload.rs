@@ -25,9 +25,9 @@ const REST: Duration = Duration::from_secs(1);
 /// After this long without a save, a session lets go of what it keeps for the next one.
 const EDITED: Duration = Duration::from_secs(25);
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Fallible<T> = Result<T, Box<dyn Error>>;
 
-fn main() -> Outcome<()> {
+fn main() -> Fallible<()> {
     let mut args = std::env::args().skip(1);
     // `cargo test` starts benchmarks, too, without this.
     if !args.any(|arg| arg == "--bench") {
@@ -47,7 +47,7 @@ fn main() -> Outcome<()> {
 }
 
 /// 1, 10 and 100 sessions. Returns the times of one session, and of one without a quiet time.
-async fn few(saves: u32) -> Outcome<(Times, Times)> {
+async fn few(saves: u32) -> Fallible<(Times, Times)> {
     let one = series(1, QUIET, saves).await?;
     let at_once = series(1, Duration::ZERO, saves).await?;
     series(10, QUIET, saves).await?;
@@ -131,7 +131,7 @@ impl Row<'_> {
 }
 
 /// A server of its own with so many sessions, and so many saves.
-async fn series(sessions: usize, quiet: Duration, saves: u32) -> Outcome<Times> {
+async fn series(sessions: usize, quiet: Duration, saves: u32) -> Fallible<Times> {
     let server = Server::start(quiet)?;
     let browsers = Browsers::open(&server.address, sessions).await?;
     save_repeatedly(&server, &browsers, sessions, quiet, saves, 100 * MS).await
@@ -144,7 +144,7 @@ async fn save_repeatedly(
     quiet: Duration,
     saves: u32,
     pause: Duration,
-) -> Outcome<Times> {
+) -> Fallible<Times> {
     let mut times = Vec::new();
     // The first one is not counted: some threads start with it.
     for number in 1..=saves + 1 {
@@ -178,7 +178,7 @@ struct Crowd {
     work: Duration,
 }
 
-async fn crowd(sessions: usize, saves: u32) -> Outcome<Crowd> {
+async fn crowd(sessions: usize, saves: u32) -> Fallible<Crowd> {
     let server = Server::start(QUIET)?;
     let empty = server.memory()?;
     let browsers = Browsers::open(&server.address, sessions).await?;

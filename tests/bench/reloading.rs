@@ -15,7 +15,7 @@ use lua_hotloader::{
 };
 use mlua::{Lua, chunk::ChunkMode};
 
-use crate::{KIB, Outcome, median, micros, within};
+use crate::{Fallible, KIB, median, micros, within};
 
 /// A site in memory and sessions of it, all on one thread.
 pub(crate) struct Site {
@@ -26,7 +26,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) async fn new(files: &[(&str, &str)], sessions: usize) -> Outcome<Self> {
+    pub(crate) async fn new(files: &[(&str, &str)], sessions: usize) -> Fallible<Self> {
         let compiler = Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() })?;
         let published = Arc::new(Published::default());
         let first = compiler.compile(&Generation::default(), &change_set(files));
@@ -58,7 +58,7 @@ impl Site {
     }
 
     /// Reloads all sessions. Returns how long each took.
-    async fn reload(&self, generation: &Arc<Generation>) -> Outcome<Vec<Duration>> {
+    async fn reload(&self, generation: &Arc<Generation>) -> Fallible<Vec<Duration>> {
         let (sender, mut done) = tokio::sync::mpsc::unbounded_channel();
         for session in &self.sessions {
             let (generation, sender) = (generation.clone(), sender.clone());
@@ -79,7 +79,7 @@ impl Site {
         Ok(times)
     }
 
-    async fn collect(&self) -> Outcome<Vec<Duration>> {
+    async fn collect(&self) -> Fallible<Vec<Duration>> {
         let mut times = Vec::new();
         for session in &self.sessions {
             times.push(within(session, |session| timed(|| session.with_lua(Lua::gc_collect))).await?);
@@ -172,7 +172,12 @@ impl Figures {
 }
 
 /// Bare mlua and sessions in turns, on one thread.
-pub(crate) async fn measure(lines: usize, instances: usize, count: usize, rounds: usize) -> Outcome<Figures> {
+pub(crate) async fn measure(
+    lines: usize,
+    instances: usize,
+    count: usize,
+    rounds: usize,
+) -> Fallible<Figures> {
     let main = main_file(instances);
     let site = Site::new(&[("main.lua", &main), ("item.lua", &module(lines, 0))], count).await?;
     let mut states = bare_states(&site, count, &main)?;
@@ -197,7 +202,7 @@ pub(crate) async fn measure(lines: usize, instances: usize, count: usize, rounds
 }
 
 /// States in which the same has run.
-fn bare_states(site: &Site, count: usize, main: &str) -> Outcome<Vec<Lua>> {
+fn bare_states(site: &Site, count: usize, main: &str) -> Fallible<Vec<Lua>> {
     let generation = site.published.generation();
     let mut states = Vec::new();
     for _ in 0..count {
@@ -221,7 +226,7 @@ async fn bare_round(
     site: &Site,
     states: Vec<Lua>,
     generation: &Arc<Generation>,
-) -> Outcome<(Vec<Lua>, Vec<(Duration, Duration)>)> {
+) -> Fallible<(Vec<Lua>, Vec<(Duration, Duration)>)> {
     let generation = generation.clone();
     let done = within(&site.sessions[0], move |_| {
         let mut times = Vec::new();
@@ -239,7 +244,7 @@ async fn bare_round(
 }
 
 /// Bytes that each reload of a large file leaves in a session.
-pub(crate) async fn growth(reloads: usize) -> Outcome<f64> {
+pub(crate) async fn growth(reloads: usize) -> Fallible<f64> {
     let main = main_file(crate::INSTANCES);
     let site = Site::new(&[("main.lua", &main), ("item.lua", &module(1000, 0))], 1).await?;
     let mut used = [0; 2];

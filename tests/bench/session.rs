@@ -24,9 +24,9 @@ const KIB: f64 = 1024.0;
 /// The module files are saved in sessions with so many objects of theirs.
 const INSTANCES: usize = 100;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Fallible<T> = Result<T, Box<dyn Error>>;
 
-fn main() -> Outcome<()> {
+fn main() -> Fallible<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     // `cargo test` starts benchmarks, too, without this.
@@ -91,7 +91,7 @@ fn main() -> Outcome<()> {
 async fn within<R: Send + 'static>(
     handle: &SessionHandle,
     work: impl FnOnce(&mut LuaSession) -> R + Send + 'static,
-) -> Outcome<R> {
+) -> Fallible<R> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     handle.execute(move |session| drop(sender.send(work(session))))?;
     Ok(receiver.await?)

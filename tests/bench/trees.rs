@@ -14,7 +14,7 @@ use std::{
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, statat};
 
-use crate::Outcome;
+use crate::Fallible;
 
 /// Ten files in each directory, a hundred directories in each of the upper ones.
 pub(crate) struct Tree {
@@ -26,7 +26,7 @@ pub(crate) struct Tree {
 pub(crate) const FILES_IN_DIR: usize = 10;
 
 impl Tree {
-    pub(crate) fn new(within: &Path, dirs: usize) -> Outcome<Self> {
+    pub(crate) fn new(within: &Path, dirs: usize) -> Fallible<Self> {
         let keep = tempfile::Builder::new().prefix("hotloader-bench-").tempdir_in(within)?;
         let dir = fs::canonicalize(keep.path())?.join("tree");
         fs::create_dir(&dir)?;
@@ -69,7 +69,7 @@ impl Saves {
     }
 
     /// Returns the file, and the moment just before it was written.
-    pub(crate) fn save(&mut self) -> Outcome<(PathBuf, Instant)> {
+    pub(crate) fn save(&mut self) -> Fallible<(PathBuf, Instant)> {
         self.number += 1;
         let sub = Tree::sub(&self.dir, self.number * 7919 % self.dirs);
         let path = sub.join(format!("module_{}.lua", self.number % FILES_IN_DIR));
@@ -92,7 +92,7 @@ impl Saves {
 
 /// Lists every directory and asks for every entry, on all processors: nobody who looks at a whole tree can
 /// be faster. The best of some tries.
-pub(crate) fn bare_walk(dir: &Path, tries: usize) -> Outcome<Duration> {
+pub(crate) fn bare_walk(dir: &Path, tries: usize) -> Fallible<Duration> {
     let mut best = Duration::MAX;
     for _ in 0..tries {
         let began = Instant::now();
@@ -122,7 +122,7 @@ pub(crate) fn bare_walk(dir: &Path, tries: usize) -> Outcome<Duration> {
     Ok(best)
 }
 
-fn entries(path: &Path) -> Outcome<Vec<PathBuf>> {
+fn entries(path: &Path) -> Fallible<Vec<PathBuf>> {
     let fd = open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut dir = Dir::new(fd)?;
     let mut dirs = Vec::new();

@@ -30,9 +30,9 @@ const MS: Duration = Duration::from_millis(1);
 /// `watch.quiet` as it is by default.
 const QUIET: Duration = Duration::from_millis(20);
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Fallible<T> = Result<T, Box<dyn Error>>;
 
-fn main() -> Outcome<()> {
+fn main() -> Fallible<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -86,10 +86,10 @@ fn measure(
     within: &Path,
     tree: &Tree,
     saves: usize,
-    chokidar: &Outcome<Chokidar>,
+    chokidar: &Fallible<Chokidar>,
     runtime: &tokio::runtime::Runtime,
     verdicts: &mut Vec<Verdict>,
-) -> Outcome<()> {
+) -> Fallible<()> {
     let walk = trees::bare_walk(&tree.dir, 5)?;
     println!("{} files in {} directories; bare parallel walk {:.1} ms", tree.files(), tree.dirs, ms(walk));
     println!("{}", Figures::HEAD);

@@ -28,9 +28,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SETUP: Setup = Setup::auto(env!("CARGO_BIN_EXE_lua-hotloader"));
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Fallible<T> = Result<T, Box<dyn Error>>;
 
-fn main() -> Outcome<()> {
+fn main() -> Fallible<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     // `cargo test` starts benchmarks, too, without this.
@@ -57,7 +57,7 @@ fn main() -> Outcome<()> {
         if wanted("idle") {
             idle::measure(if quick { 1_000 } else { 10_000 }, &mut verdicts).await?;
         }
-        Outcome::Ok(())
+        Fallible::Ok(())
     })?;
     println!("\n{:<66}{:>12}{:>14}", "", "measured", "target");
     verdicts.iter().for_each(Verdict::print);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::{DefinitionId, How, Key, Kind, Place, ROOT, Source, Use, pairs::Pairs};
+use super::{DefinitionId, How, Key, KeyPath, Kind, ROOT, Source, Use, pairs::Pairs};
 
 /// What became of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Edits {
         if old.exports.is_none() {
             return Strength::Edited;
         }
-        let place = Place { base: exports.base, keys: exports.keys.iter().chain(keys).cloned().collect() };
+        let place = KeyPath { base: exports.base, keys: exports.keys.iter().chain(keys).cloned().collect() };
         let (at, rest) = new.locate(&place);
         let Some(one) = new.get(at) else { return Strength::Kept };
         let strength = self.strengths.get(at.0 as usize).copied().unwrap_or(Strength::Kept);
@@ -159,7 +159,7 @@ impl Edits {
             // It is not there now; it may have been there before.
             let was = old.exports.as_ref().map(|exports| {
                 let keys = exports.keys.iter().chain(keys).cloned().collect();
-                old.locate(&Place { base: exports.base, keys }).1.len()
+                old.locate(&KeyPath { base: exports.base, keys }).1.len()
             });
             return if was == Some(0) { Strength::Edited } else { Strength::Kept };
         }
@@ -289,14 +289,14 @@ impl Comparison<'_> {
     }
 
     /// Whether a place that is nothing now was a definition of the old version.
-    fn was_there(&self, place: &Place) -> bool {
+    fn was_there(&self, place: &KeyPath) -> bool {
         let base = if place.base == ROOT {
             Some(ROOT)
         } else {
             self.pairs.old.get(place.base.0 as usize).copied().flatten()
         };
         base.is_some_and(|base| {
-            let (at, rest) = self.old.locate(&Place { base, keys: place.keys.clone() });
+            let (at, rest) = self.old.locate(&KeyPath { base, keys: place.keys.clone() });
             at != ROOT && rest.is_empty()
         })
     }

@@ -4,7 +4,7 @@ use emmylua_parser::LuaSyntaxKind as K;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Call, Definition, DefinitionId, How, Key, Kind, Place, ROOT, Use,
+    Call, Definition, DefinitionId, How, Key, KeyPath, Kind, ROOT, Use,
     reader::Reader,
     text::{Node, arguments, bare, is_call, kind},
 };
@@ -48,7 +48,7 @@ impl Reader<'_> {
     }
 
     /// The definition of a place; one is made if there is none.
-    pub(super) fn ensure(&mut self, place: &Place, line: u32) -> Option<DefinitionId> {
+    pub(super) fn ensure(&mut self, place: &KeyPath, line: u32) -> Option<DefinitionId> {
         let (mut at, rest) = self.source.locate(place);
         for key in rest {
             at = self.part(at, key, line);
@@ -162,7 +162,7 @@ impl Reader<'_> {
     }
 
     /// The definition is another name of something.
-    fn other_name(&mut self, id: DefinitionId, value: &Node, place: Place, own: u64) {
+    fn other_name(&mut self, id: DefinitionId, value: &Node, place: KeyPath, own: u64) {
         if let [Key::Prototype(_)] = &place.keys[..] {
             let mut given = arguments(value).skip(1);
             let prototype = self.ensure(&place, self.text.line_of(value));

@@ -9,7 +9,7 @@
 //! | `definitions` | values → definitions |
 //! | `uses` | expressions and bodies of functions → what they read, call and assign |
 //! | `reader` | what a name or a path means where it stands |
-//! | `place` | where that is among the definitions |
+//! | `key_path` | where that is among the definitions |
 //! | `pairs` | which definition of the new version is which of the old one |
 //! | `compare` | two versions of a file → [`Edits`] |
 //! | `capture` | the text that hands over the locals of a file |
@@ -24,9 +24,9 @@ mod batch;
 mod capture;
 mod compare;
 mod definitions;
+mod key_path;
 mod pairs;
 mod parse;
-mod place;
 mod reader;
 mod statements;
 mod text;
@@ -50,7 +50,7 @@ pub struct Source {
     /// By the number of a definition, what is within it.
     parts: Vec<Vec<DefinitionId>>,
     /// What the file returns, if that can be told.
-    exports: Option<Place>,
+    exports: Option<KeyPath>,
     /// What is read and called while the file is loaded, bodies of functions left out.
     loads: Vec<Use>,
     requires: Vec<String>,
@@ -92,7 +92,7 @@ pub struct Definition {
     called: u64,
     uses: Vec<Use>,
     /// The table that it is another name of.
-    alias: Option<Place>,
+    alias: Option<KeyPath>,
 }
 
 /// A definition of a [`Source`], by its number there.
@@ -158,7 +158,7 @@ struct Call {
 
 /// Something by its path: keys from a definition on, or from [`ROOT`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct KeyPath {
     base: DefinitionId,
     keys: Vec<Key>,
 }
@@ -166,7 +166,7 @@ struct Place {
 /// A use: a definition reads or calls something.
 #[derive(Debug, Clone)]
 struct Use {
-    place: Place,
+    place: KeyPath,
     how: How,
 }
 

@@ -6,7 +6,7 @@ use emmylua_parser::LuaSyntaxKind as K;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
-    DefinitionId, Key, Place, Source, Use,
+    DefinitionId, Key, KeyPath, Source, Use,
     capture::Exit,
     text::{Node, Text, arguments, bare, kind},
 };
@@ -18,9 +18,9 @@ pub(super) struct Reader<'a> {
     /// Names that are in force, the innermost last. `None`: a local of a function or a loop.
     pub(super) scopes: Vec<(&'a str, Option<DefinitionId>)>,
     /// What `_ENV` was set to.
-    pub(super) environment: Option<Place>,
+    pub(super) environment: Option<KeyPath>,
     /// What has been assigned to since this was last taken.
-    pub(super) assigned: Vec<Place>,
+    pub(super) assigned: Vec<KeyPath>,
     /// The conditions that the statement stands under: each with all before it, and what it uses.
     pub(super) conditions: Vec<(u64, Vec<Use>)>,
     /// How many locals of each name there were.
@@ -52,18 +52,18 @@ impl<'a> Reader<'a> {
     }
 
     /// What a name is, if it is neither a local of a function nor of a loop.
-    pub(super) fn name(&self, name: &'a str) -> Option<Place> {
+    pub(super) fn name(&self, name: &'a str) -> Option<KeyPath> {
         if let Some(bound) = self.bound(name) {
             if self.functions > 0 {
                 self.shared.borrow_mut().extend(bound);
             }
-            return bound.map(Place::of);
+            return bound.map(KeyPath::of);
         }
         match self.bound("_ENV") {
-            Some(bound) => Some(Place::of(bound?).then(Key::Field(name.into()))),
+            Some(bound) => Some(KeyPath::of(bound?).then(Key::Field(name.into()))),
             None => match &self.environment {
                 Some(environment) => Some(environment.clone().then(Key::Field(name.into()))),
-                None => Some(Place::root(Key::Global(name.into()))),
+                None => Some(KeyPath::root(Key::Global(name.into()))),
             },
         }
     }
@@ -73,12 +73,12 @@ impl<'a> Reader<'a> {
     }
 
     /// What an expression that is a path means. `None` if it is none, or has a key that is computed.
-    pub(super) fn place(&self, node: &Node) -> Option<Place> {
+    pub(super) fn place(&self, node: &Node) -> Option<KeyPath> {
         match kind(node) {
             K::NameExpr => self.name(self.text.first(node)),
             K::ParenExpr => self.place(&bare(node)),
-            K::RequireCallExpr => Some(Place::root(Key::Module(self.required(node)?.into()))),
-            K::CallExpr => Some(Place::root(Key::Prototype(self.prototype(node)?.into()))),
+            K::RequireCallExpr => Some(KeyPath::root(Key::Module(self.required(node)?.into()))),
+            K::CallExpr => Some(KeyPath::root(Key::Prototype(self.prototype(node)?.into()))),
             K::SetmetatableCallExpr => self.place(&arguments(node).next()?),
             K::IndexExpr => {
                 let of = node.first_child()?;
@@ -90,20 +90,20 @@ impl<'a> Reader<'a> {
     }
 
     /// A field of what an expression means. The fields of the globals are globals.
-    pub(super) fn field_of(&self, of: &Node, key: Key) -> Option<Place> {
+    pub(super) fn field_of(&self, of: &Node, key: Key) -> Option<KeyPath> {
         let is_environment = kind(of) == K::NameExpr && matches!(self.text.first(of), "_G" | "_ENV");
         if is_environment
             && self.bound(self.text.first(of)).is_none()
             && (self.environment.is_none() || self.text.first(of) == "_G")
             && let Key::Field(name) = &key
         {
-            return Some(Place::root(Key::Global(name.clone())));
+            return Some(KeyPath::root(Key::Global(name.clone())));
         }
         Some(self.place(of)?.then(key))
     }
 
     /// What an assignment puts something into; a key that is computed is told as such.
-    pub(super) fn target(&self, node: &Node) -> Option<Place> {
+    pub(super) fn target(&self, node: &Node) -> Option<KeyPath> {
         self.place(node).or_else(|| {
             let of = (kind(node) == K::IndexExpr).then(|| node.first_child()).flatten()?;
             Some(self.place(&of)?.then(Key::Computed))

@@ -4,7 +4,7 @@ use emmylua_parser::LuaSyntaxKind as K;
 use rustc_hash::FxHashSet;
 
 use super::{
-    Definition, DefinitionId, How, Key, Kind, Place, ROOT, Source, Use,
+    Definition, DefinitionId, How, Key, KeyPath, Kind, ROOT, Source, Use,
     capture::{Exit, Form, Local},
     definitions::mix,
     reader::Reader,
@@ -156,7 +156,7 @@ impl<'a> Reader<'a> {
         id
     }
 
-    fn assign(&mut self, places: Vec<Option<Place>>, values: &[Node], node: &Node) {
+    fn assign(&mut self, places: Vec<Option<KeyPath>>, values: &[Node], node: &Node) {
         let line = self.text.line_of(node);
         for (position, place) in places.into_iter().enumerate() {
             let computed = place.as_ref().is_some_and(|place| place.keys.last() == Some(&Key::Computed));
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
             };
             // All of them are made of the same things, so it is enough that the others use the first.
             let uses = match first {
-                Some(first) => vec![Use { place: Place::of(first), how: How::Value }],
+                Some(first) => vec![Use { place: KeyPath::of(first), how: How::Value }],
                 None => uses.clone(),
             };
             first = first.or(Some(id));
@@ -282,7 +282,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `rawset(table, "name", value)` is an assignment.
-    fn raw_assignment(&self, call: &Node) -> Option<(Place, Node)> {
+    fn raw_assignment(&self, call: &Node) -> Option<(KeyPath, Node)> {
         let callee = call.first_child()?;
         if kind(&callee) != K::NameExpr || self.text.first(&callee) != "rawset" {
             return None;
@@ -309,7 +309,7 @@ impl<'a> Reader<'a> {
         if kind(&value) != K::SetmetatableCallExpr && is_call(&value) || place.is_none() {
             self.define_unnamed(&value);
         }
-        let place = place.or_else(|| Some(Place::root(Key::Returned)));
+        let place = place.or_else(|| Some(KeyPath::root(Key::Returned)));
         if self.source.exports.is_none() {
             self.source.exports = place;
         }

@@ -3,7 +3,7 @@
 use emmylua_parser::LuaSyntaxKind as K;
 
 use super::{
-    How, Key, Place, Use,
+    How, Key, KeyPath, Use,
     reader::Reader,
     text::{Node, arguments, is_call, kind},
 };
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
             if !self.source.requires.iter().any(|known| known == module) {
                 self.source.requires.push(module.to_owned());
             }
-            uses.push(Use { place: Place::root(Key::Module(module.into())), how: How::Value });
+            uses.push(Use { place: KeyPath::root(Key::Module(module.into())), how: How::Value });
             return;
         }
         // `pcall(require, "name")`
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
             && self.text.first(&first) == "require"
             && let Some(module) = self.string(&second)
         {
-            uses.push(Use { place: Place::root(Key::Module(module.into())), how: How::Value });
+            uses.push(Use { place: KeyPath::root(Key::Module(module.into())), how: How::Value });
         }
         let Some(callee) = call.first_child() else { return };
         match self.place(&callee) {
@@ -160,14 +160,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The object of which a call runs a method.
-    pub(super) fn receiver(&self, call: &Node) -> Option<Place> {
+    pub(super) fn receiver(&self, call: &Node) -> Option<KeyPath> {
         let callee = call.first_child().filter(|callee| kind(callee) == K::IndexExpr)?;
         let method = self.text.words(&callee).rev().nth(1) == Some(":");
         if method { self.place(&callee.first_child()?) } else { None }
     }
 
     /// What a call of the library changes.
-    pub(super) fn mutated(&self, call: &Node) -> Option<Place> {
+    pub(super) fn mutated(&self, call: &Node) -> Option<KeyPath> {
         let callee = call.first_child()?;
         let mut words = self.text.words(&callee);
         let changes = match (words.next()?, words.next(), words.next(), words.next()) {

@@ -1,11 +1,11 @@
 //! Where a place is in what the source says: other names of a table are followed.
 
-use super::{DefinitionId, Key, Place, ROOT, Source};
+use super::{DefinitionId, Key, KeyPath, ROOT, Source};
 
 /// At most this many aliases are followed.
 const HOPS: u32 = 16;
 
-impl Place {
+impl KeyPath {
     pub(super) fn of(base: DefinitionId) -> Self {
         Self { base, keys: Vec::new() }
     }
@@ -23,7 +23,7 @@ impl Place {
 impl Source {
     /// The innermost definition on the way to a place, and the keys from there on. Another name of a table
     /// is followed when something within it is meant.
-    pub(super) fn locate(&self, place: &Place) -> (DefinitionId, Vec<Key>) {
+    pub(super) fn locate(&self, place: &KeyPath) -> (DefinitionId, Vec<Key>) {
         let (mut at, mut hops) = (place.base, 0);
         let mut rest: Vec<Key> = place.keys.iter().rev().cloned().collect();
         while let Some(key) = rest.last() {
@@ -46,7 +46,7 @@ impl Source {
     }
 
     /// The module and the path there, if a place is in what another file exports.
-    pub(super) fn export_of(&self, place: &Place) -> Option<(Box<str>, Vec<Key>)> {
+    pub(super) fn export_of(&self, place: &KeyPath) -> Option<(Box<str>, Vec<Key>)> {
         let (mut at, mut rest) = self.locate(place);
         if rest.is_empty()
             && let Some(alias) = self.get(at).and_then(|one| one.alias.as_ref())
