@@ -10,10 +10,11 @@
 //! | `state` | what all answers are made of |
 //! | `session_pages` | how a session begins, and what its pages are |
 //! | `sockets` | who gets a WebSocket |
-//! | `kept` | which answers a browser may keep |
+//! | `kept` | how a browser keeps an answer, and asks whether it is still right |
 //! | `visitor` | whose word on a visitor's address and TLS is taken |
 //! | `secret` | which browser a session belongs to |
 //! | `files` | which file of `html/` a path may name |
+//! | `site_files` | how they are sent |
 //! | `site_page` | how the site's own page is sent |
 //! | `client_files` | what of the browser client is served |
 //! | `policy` | which scripts run in the server's own pages |
@@ -43,6 +44,7 @@ mod restart;
 mod routes;
 mod secret;
 mod session_pages;
+mod site_files;
 mod site_page;
 mod socket;
 mod sockets;

@@ -19,12 +19,13 @@ use warp::{
 
 use super::{
     Readiness,
-    kept::{client_file, static_files},
+    kept::client_file,
     origin::Refusal,
     pages,
     replies::{html, not_found, redirect, text, with},
     restart,
     session_pages::{as_json, as_page, begin_session, send_variables, session_page},
+    site_files::static_files,
     sockets::{open_socket, open_status_socket},
     state::WebState,
     status::StatusPage,

@@ -13,11 +13,10 @@ use warp::{
 };
 
 use super::{
-    client_files,
-    kept::as_the_sites_own,
-    origin, pages, policy,
+    client_files, origin, pages, policy,
     replies::{also, html, json, not_found, redirect, text, with},
     secret::{self, NotYours},
+    site_files::as_the_sites_own,
     site_page::SitePage,
     state::WebState,
     visitor::Visitor,

@@ -20,7 +20,7 @@ mod account;
 mod close;
 mod incoming;
 mod outgoing;
-mod text;
+mod shared;
 mod value;
 
 use std::collections::BTreeMap;
@@ -30,9 +30,8 @@ pub use close::Close;
 pub use incoming::{BadMessage, Batch, Incoming};
 pub use outgoing::{ErrorCode, Outgoing};
 pub(crate) use outgoing::{cut, frame};
-pub use text::{Elements, LongText};
-pub(crate) use text::{SHORT, Shared};
-pub use value::Encoded;
+pub(crate) use shared::{SHORT, Shared};
+pub use value::{Elements, Encoded, LongText};
 
 /// A variable's id: from 2 up the browser numbers them, from -1 down the server.
 pub type VarId = i64;

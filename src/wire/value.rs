@@ -1,8 +1,10 @@
 //! [`Encoded`]: a value in a message.
 
+use std::{ops::Deref, sync::Arc};
+
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::text::{Elements, LongText, wire_length};
+use super::account::Charge;
 
 /// A value as the protocol writes it. Comparing two tells whether a browser has to hear of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +74,96 @@ impl Serialize for Encoded {
                 }
                 seq.end()
             }
+        }
+    }
+}
+
+/// A text that variables share.
+#[derive(Debug, Clone)]
+pub struct LongText(pub(super) Arc<Text>);
+
+#[derive(Debug)]
+pub(super) struct Text {
+    pub(super) text: Box<str>,
+    pub(super) wire: usize,
+    /// Given back with the last variable that shows it.
+    pub(super) _charge: Charge,
+}
+
+impl LongText {
+    /// Bytes that it takes as JSON.
+    pub(crate) fn wire(&self) -> usize {
+        self.0.wire
+    }
+}
+
+impl Deref for LongText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0.text
+    }
+}
+
+impl PartialEq for LongText {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+/// The elements of an array that variables share.
+#[derive(Debug, Clone)]
+pub struct Elements(pub(super) Arc<Listed>);
+
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) elements: Vec<Encoded>,
+    pub(super) wire: usize,
+    /// Given back with the last variable that shows it.
+    pub(super) _charge: Charge,
+}
+
+impl Elements {
+    /// Bytes that it takes as JSON.
+    pub(crate) fn wire(&self) -> usize {
+        self.0.wire
+    }
+}
+
+impl Deref for Elements {
+    type Target = [Encoded];
+
+    fn deref(&self) -> &[Encoded] {
+        &self.0.elements
+    }
+}
+
+impl PartialEq for Elements {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+/// The bytes of a text as JSON.
+pub(crate) fn wire_length(text: &str) -> usize {
+    let extra = |byte: u8| match byte {
+        b'"' | b'\\' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    text.len() + 2 + text.bytes().map(extra).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_on_the_wire_is_that_of_the_json() {
+        for text in ["", "a", "\"\\", "\u{1}\u{7f}é", "\n\t"] {
+            let json = serde_json::to_string(text).unwrap();
+            let short_forms = text.matches(['\n', '\t']).count() * 4;
+            assert_eq!(wire_length(text), json.len() + short_forms, "{text:?}");
         }
     }
 }

@@ -1,86 +1,19 @@
-//! Long texts and arrays, held once however many variables show them.
+//! [`Shared`]: long texts and arrays are held once, however many variables show them.
 
-use std::{
-    ops::Deref,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    account::{Account, Charge, Exceeded},
-    value::Encoded,
+    account::{Account, Exceeded},
+    value::{Elements, Encoded, Listed, LongText, Text, wire_length},
 };
 
 /// Texts that are longer are shared.
 pub(crate) const SHORT: usize = 128;
 /// With fewer texts, dead ones are not looked for.
 const FEW: usize = 64;
-
-/// A text that variables share.
-#[derive(Debug, Clone)]
-pub struct LongText(Arc<Text>);
-
-#[derive(Debug)]
-struct Text {
-    text: Box<str>,
-    wire: usize,
-    _charge: Charge,
-}
-
-/// The elements of an array that variables share.
-#[derive(Debug, Clone)]
-pub struct Elements(Arc<Listed>);
-
-#[derive(Debug)]
-struct Listed {
-    elements: Vec<Encoded>,
-    wire: usize,
-    _charge: Charge,
-}
-
-impl LongText {
-    /// Bytes that it takes as JSON.
-    pub(crate) fn wire(&self) -> usize {
-        self.0.wire
-    }
-}
-
-impl Deref for LongText {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0.text
-    }
-}
-
-impl PartialEq for LongText {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || **self == **other
-    }
-}
-
-impl Elements {
-    /// Bytes that it takes as JSON.
-    pub(crate) fn wire(&self) -> usize {
-        self.0.wire
-    }
-}
-
-impl Deref for Elements {
-    type Target = [Encoded];
-
-    fn deref(&self) -> &[Encoded] {
-        &self.0.elements
-    }
-}
-
-impl PartialEq for Elements {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || **self == **other
-    }
-}
 
 /// What is shared. It keeps nothing alive.
 #[derive(Debug)]
@@ -144,16 +77,6 @@ impl Shared {
     }
 }
 
-/// The bytes of a text as JSON.
-pub(crate) fn wire_length(text: &str) -> usize {
-    let extra = |byte: u8| match byte {
-        b'"' | b'\\' => 1,
-        0..0x20 => 5,
-        _ => 0,
-    };
-    text.len() + 2 + text.bytes().map(extra).sum::<usize>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,14 +95,5 @@ mod tests {
             shared.text(&format!("{n}{long}")).unwrap();
         }
         assert!(shared.texts.len() <= FEW, "what nobody shows is swept out: {}", shared.texts.len());
-    }
-
-    #[test]
-    fn a_length_on_the_wire_is_that_of_the_json() {
-        for text in ["", "a", "\"\\", "\u{1}\u{7f}é", "\n\t"] {
-            let json = serde_json::to_string(text).unwrap();
-            let short_forms = text.matches(['\n', '\t']).count() * 4;
-            assert_eq!(wire_length(text), json.len() + short_forms, "{text:?}");
-        }
     }
 }
