@@ -1,4 +1,4 @@
-// ui-action and ui-event-NAME: something happens here, a method runs there.
+// ui-action and ui-event-NAME: an event on the page calls a method on the server.
 
 import { isComponent, readControl } from "./controls.js";
 import { variableProperties } from "./paths.js";

@@ -21,8 +21,8 @@ export function reviveScript(dead) {
 }
 
 /**
- * `ui-code="path"`: the value is JavaScript, run whenever it is another one, with `element`, `value`,
- * `variable` and `store` to be had.
+ * `ui-code="path"`: the value is JavaScript, run whenever it changes, with `element`, `value`, `variable` and
+ * `store` in scope.
  * @type {import("./scope.js").Family}
  */
 export function bindCode(element, text, context) {
@@ -34,7 +34,7 @@ export function bindCode(element, text, context) {
     if (value === ran) return;
     ran = value;
     if (typeof value !== "string" || !value) return;
-    // Later: the element is on the page then.
+    // In a microtask, when the element is on the page.
     queueMicrotask(() => {
       if (!scope.abort.signal.aborted) compile(value)?.(element, value, variable, store);
     });

@@ -1,8 +1,8 @@
-// Code comes from templates and never as data: what an attribute must not hold.
+// What a bound attribute must not hold: code comes from templates, never as data.
 
 /** Attributes that lead somewhere; the last four are how SVG's animations set one. */
 const LEADS = /^(xlink:)?(href|src|action|formaction|data|to|from|by|values)$/;
-/** A picture of SVG runs nothing, a frame of it does; pictures are let be. */
+/** SVG in a frame runs scripts, as a picture it does not: pictures are allowed. */
 const RUNS = /(^|;)((java|vb)script:|data:(?!image\/(?!svg)|audio|video|font))/i;
 
 /** @param {Element} element @param {string} name @param {string} text */

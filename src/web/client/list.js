@@ -10,7 +10,7 @@ import { View } from "./view.js";
 /** What an item has to be inside these; elsewhere it is a <div>. @type {Record<string, string>} */
 const ITEM_TAGS = { UL: "li", OL: "li", TABLE: "tr", TBODY: "tr", SELECT: "option" };
 
-/** Such an item says itself what is in it. */
+/** An item with one of these needs no viewdef. */
 const FILLED = "[ui-value], [ui-html], [ui-view], [ui-viewlist]";
 
 /** @typedef {{key: string, element: Element, scope: Scope, variable: import("./variable.js").Variable}} Item */
@@ -86,7 +86,7 @@ function placeElements(parent, elements) {
       }
     }
   };
-  // Without moveBefore, who moves loses focus and scrolling.
+  // Without moveBefore, an element that is moved loses focus and scrolling.
   if (parent.moveBefore) place();
   else keepState(parent, place);
 }

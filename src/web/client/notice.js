@@ -1,4 +1,4 @@
-// The word at the foot of the page while the server cannot be reached.
+// The notice at the foot of the page while the server cannot be reached.
 
 import { addToPage, make } from "./shadow.js";
 
@@ -17,7 +17,7 @@ export function createNotice() {
   return (online) => {
     clearTimeout(timer);
     if (online) text.textContent = "";
-    // A reconnect within half a second is nobody's business.
+    // A reconnect within half a second need not be shown.
     else timer = setTimeout(() => (text.textContent = "Offline. Trying to reconnect…"), 500);
   };
 }

@@ -1,4 +1,4 @@
-// What a rendered piece of the page holds, and how a binding holds it.
+// What has to be released when a rendered piece of the page goes.
 
 /** @typedef {import("./variable.js").Variable} Variable */
 

@@ -103,7 +103,7 @@ export class Store {
     this.post("destroy", { varId: id });
   }
 
-  /** A new socket knows nothing: tells it all there is, parents first. */
+  /** Sends all variables to the server of a new socket, parents first. */
   resume() {
     this.#takeReleased();
     this.#outgoing = [];

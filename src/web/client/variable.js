@@ -25,9 +25,9 @@ export class Variable {
 
   /** @param {number} id @param {Variable | null} parent @param {Record<string, any>} initial as sent with `create` */
   constructor(id, parent, initial) {
-    /** As the server knows it; another one when it changes places. */
+    /** As the server knows it; changes when the variable changes places. */
     this.id = id;
-    /** Never another one. */
+    /** Never changes. */
     this.serial = id;
     this.parent = parent;
     this.initial = initial;
