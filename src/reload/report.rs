@@ -73,7 +73,7 @@ impl ReloadOutcome {
 }
 
 /// What a reload did in all sessions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ReloadReport {
     /// The number of the generation.
     pub generation: u64,
@@ -143,15 +143,22 @@ pub struct ErrorReport {
 }
 
 /// How a reload went, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReloadStatus {
     /// Every session has the new generation.
+    #[default]
     Ok,
     /// Some sessions kept the previous version.
     Partial,
     /// Nobody runs the new code.
     Failed,
+}
+
+impl ErrorReport {
+    fn new(diagnostic: &Diagnostic, sessions: usize, alone: usize) -> Self {
+        Self { diagnostic: diagnostic.clone(), sessions, alone, editor: None }
+    }
 }
 
 impl ReloadStatus {
@@ -176,97 +183,66 @@ impl ReloadReport {
         // Every session keeps the old version of a broken template. Of a broken Lua file only those that have
         // loaded it do, and they report it.
         let alone = outcomes.iter().filter(|outcome| outcome.effects.alone).count();
-        let error = |sessions, alone| {
-            move |diagnostic: &Diagnostic| ErrorReport {
-                diagnostic: diagnostic.clone(),
-                sessions,
-                alone,
-                editor: None,
-            }
-        };
-        let templates = generation.viewdef_errors.values().map(error(sessions.saturating_sub(alone), alone));
-        let errors: Vec<ErrorReport> = generation.file_errors().map(error(0, 0)).chain(templates).collect();
+        let files = generation.file_errors().map(|error| ErrorReport::new(error, 0, 0));
+        let templates = generation.viewdef_errors.values();
+        let templates = templates.map(|error| ErrorReport::new(error, sessions.saturating_sub(alone), alone));
+        let errors = files.chain(templates).collect();
         let (files, removed) = (generation.touched(), generation.removed.clone());
         Self { files, removed, ..Self::sum_up(generation.number, errors, sessions, outcomes, duration) }
     }
 
     fn sum_up(
         generation: u64,
-        mut errors: Vec<ErrorReport>,
+        errors: Vec<ErrorReport>,
         sessions: usize,
         outcomes: &[ReloadOutcome],
         duration: Duration,
     ) -> Self {
-        let mut notes: Vec<Note> = Vec::new();
-        let (mut migrated, mut timers_replaced, mut offer_restart) = (BTreeMap::new(), 0, false);
-        let (mut applied, mut kept, mut alone, mut applied_alone) = (0, 0, 0, 0);
-        let (mut ran, mut unchanged) = (BTreeSet::new(), BTreeSet::new());
-        for outcome in outcomes {
-            let is_alone = usize::from(outcome.effects.alone);
-            alone += is_alone;
-            match &outcome.outcome {
-                Outcome::Applied { files } => {
-                    applied += 1;
-                    applied_alone += is_alone;
-                    add_new(&mut ran, files);
-                }
-                Outcome::Kept { diagnostic, .. } => {
-                    kept += 1;
-                    match errors.iter_mut().find(|error| error.diagnostic.is_like(diagnostic)) {
-                        Some(error) => {
-                            error.sessions += 1 - is_alone;
-                            error.alone += is_alone;
-                        }
-                        None => errors.push(ErrorReport {
-                            diagnostic: (**diagnostic).clone(),
-                            sessions: 1 - is_alone,
-                            alone: is_alone,
-                            editor: None,
-                        }),
-                    }
-                }
-                Outcome::NothingToRun => {}
-            }
-            add_new(&mut unchanged, &outcome.unchanged);
-            let effects = &outcome.effects;
-            for note in &effects.notes {
-                if !notes.iter_mut().any(|told| absorb(told, note)) {
-                    notes.push(note.clone());
-                }
-            }
-            for (prototype, count) in &effects.migrated {
-                *migrated.entry(prototype.clone()).or_default() += count;
-            }
-            timers_replaced += effects.timers_replaced;
-            offer_restart |= effects.offer_restart || outcome.is_exhaustion();
-        }
-        errors.sort_by_key(|error| std::cmp::Reverse(error.sessions + error.alone));
-        let status = match (errors.is_empty(), applied) {
+        let mut report = Self { generation, errors, sessions, duration, ..Self::default() };
+        outcomes.iter().for_each(|outcome| report.add(outcome));
+        report.errors.sort_by_key(|error| std::cmp::Reverse(error.sessions + error.alone));
+        report.status = match (report.errors.is_empty(), report.applied) {
             (true, _) => ReloadStatus::Ok,
             (false, 0) => ReloadStatus::Failed,
             (false, _) => ReloadStatus::Partial,
         };
-        let (files, removed, stages) = (Vec::new(), Vec::new(), Stages::default());
-        Self {
-            generation,
-            status,
-            files,
-            duration,
-            notes,
-            offer_restart,
-            errors,
-            migrated,
-            timers_replaced,
-            removed,
-            stages,
-            ran,
-            unchanged,
-            sessions,
-            applied,
-            kept,
-            alone,
-            applied_alone,
+        report
+    }
+
+    fn add(&mut self, outcome: &ReloadOutcome) {
+        let effects = &outcome.effects;
+        let is_alone = usize::from(effects.alone);
+        self.alone += is_alone;
+        match &outcome.outcome {
+            Outcome::Applied { files } => {
+                self.applied += 1;
+                self.applied_alone += is_alone;
+                add_new(&mut self.ran, files);
+            }
+            Outcome::Kept { diagnostic, .. } => {
+                self.kept += 1;
+                let (sessions, alone) = (1 - is_alone, is_alone);
+                match self.errors.iter_mut().find(|error| error.diagnostic.is_like(diagnostic)) {
+                    Some(error) => {
+                        error.sessions += sessions;
+                        error.alone += alone;
+                    }
+                    None => self.errors.push(ErrorReport::new(diagnostic, sessions, alone)),
+                }
+            }
+            Outcome::NothingToRun => {}
         }
+        add_new(&mut self.unchanged, &outcome.unchanged);
+        for note in &effects.notes {
+            if !self.notes.iter_mut().any(|told| absorb(told, note)) {
+                self.notes.push(note.clone());
+            }
+        }
+        for (prototype, count) in &effects.migrated {
+            *self.migrated.entry(prototype.clone()).or_default() += count;
+        }
+        self.timers_replaced += effects.timers_replaced;
+        self.offer_restart |= effects.offer_restart || outcome.is_exhaustion();
     }
 
     /// Reports that a session could not start.

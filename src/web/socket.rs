@@ -42,8 +42,8 @@ use crate::{
 pub(super) const MAX_OUTSTANDING: usize = 16;
 /// How often the server pings.
 const PING_EVERY: Duration = Duration::from_secs(30);
-/// Pings that are due within so long leave together, those of all sockets. With each at a moment of its own,
-/// a thread is woken for every ping and for every answer, which costs more than both.
+/// Pings of all sockets that are due within this time leave together. Sent one by one, each ping and each
+/// answer would wake a thread, which costs more than the ping itself.
 const TOGETHER: Duration = Duration::from_millis(500);
 /// A socket that was silent for this long is given up: at least one pong should have come.
 const SILENCE: Duration = Duration::from_secs(75);
@@ -55,7 +55,8 @@ const FRAGMENT: usize = 4 << 10;
 /// Size of the buffers for reading and writing. What is larger is read and written in more than one step;
 /// a browser's batch seldom is.
 const BUFFER: usize = 2 << 10;
-/// No more than that is ever in the buffer for writing: answers to pings of a browser that does not read.
+/// The most that the buffer for writing may hold: a browser that sends pings and does not read fills it with
+/// answers.
 const MOST_UNWRITTEN: usize = BUFFER + 2 * FRAGMENT;
 
 /// What a socket is allowed.
@@ -105,7 +106,7 @@ pub(super) enum Left {
 /// `receive` takes one text of the browser. Its futures are first polled in the order of the texts, so
 /// what they queue at their first poll is in order; up to [`MAX_OUTSTANDING`] of them are pending at once.
 pub(super) async fn run<S, R, F>(
-    // In a box, since a future holds what it is given twice: as given, and as used.
+    // In a box, since a future holds an argument twice: as given, and as used.
     mut socket: Box<WebSocketStream<S>>,
     mut outbox: mpsc::Receiver<Frame>,
     line: Arc<Line>,
@@ -142,7 +143,8 @@ where
     R: Fn(String) -> F,
     F: Future<Output = Result<(), SessionGone>>,
 {
-    // One for the whole conversation: to queue for a signal anew at every frame costs as much as to read one.
+    // One future for the whole conversation: making it anew for every frame would cost as much as reading the
+    // frame.
     let mut ended = pin!(async {
         tokio::select! {
             biased;
@@ -156,7 +158,7 @@ where
     let mut pinged = Instant::now();
     loop {
         let reading = outstanding.len() < MAX_OUTSTANDING && outstanding_bytes < limits.max_frame;
-        // Who is not read cannot be heard.
+        // A browser that is not read cannot be silent.
         let silent_at = if reading { heard + SILENCE } else { Instant::now() + SILENCE };
         let wake = silent_at.min(next_ping(pinged));
         let to_send = tokio::select! {
@@ -201,7 +203,7 @@ where
                 ToSend::Ping
             },
         };
-        // Boxed, as the farewell: an idle socket need not hold the room for it.
+        // Boxed, like the farewell, so that an idle socket holds no memory for it.
         let sending = Box::pin(send(socket, outbox, line, to_send, limits.send_timeout));
         let sent = tokio::select! {
             biased;
@@ -306,7 +308,7 @@ async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
         let fragment = rest.split_to(rest.len().min(FRAGMENT));
         let frame = WireFrame::message(fragment, OpCode::Data(kind), rest.is_empty());
         match socket.feed(Message::Frame(frame)).await {
-            // By answers to pings. They leave first.
+            // The buffer is full of answers to pings. They leave first.
             Err(Error::WriteBufferFull(frame)) => {
                 socket.flush().await?;
                 socket.feed(*frame).await?;
@@ -320,7 +322,7 @@ async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// What the browser is told at the end; `None` where nobody is there who would read it.
+/// The Close that the browser is sent; `None` if nobody would read it.
 fn farewell(left: Left) -> Option<Close> {
     match left {
         Left::Stopped => Some(Close::STOPPING),
@@ -333,8 +335,8 @@ fn farewell(left: Left) -> Option<Close> {
     }
 }
 
-/// Sends a Close and hears the browser out: a socket that is closed while data is unread is reset by the
-/// kernel, and the browser might never see why.
+/// Sends a Close and reads until the browser ends: a socket that is closed while data is unread is reset by
+/// the kernel, and the browser might never see why.
 async fn say_goodbye<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Box<WebSocketStream<S>>, close: Close) {
     let until = Instant::now() + FAREWELL;
     let close = CloseFrame { code: close.code.into(), reason: close.reason.into() };

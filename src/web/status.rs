@@ -1,7 +1,7 @@
 //! `/_hot/`: the status page, its files, and the WebSocket that keeps it up to date.
 //!
-//! The page is a mirror: what it shows comes in named parts from a [`StatusSource`], and a part is sent
-//! again when it differs from what this browser has. Nobody looks, nothing is asked.
+//! The page is a mirror: what it shows comes in named parts from a [`StatusSource`], and a part is sent again
+//! when it differs from what this browser has. While nobody looks, nothing is asked.
 
 use std::{
     collections::HashMap,
@@ -35,9 +35,9 @@ use crate::session::Frame;
 static PAGE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/web/status");
 /// How often the parts are looked at while somebody looks at the page.
 const LOOK: Duration = Duration::from_millis(500);
-/// So many browsers at most may look at the page.
+/// At most this many browsers may look at the page.
 const MAX_VIEWERS: usize = 16;
-/// Frames that may wait for one of them; it is not looked again before there is room.
+/// Frames that may wait for one of them. The parts are asked for again when there is room.
 const OUTBOX: usize = 4;
 /// The page needs nothing from elsewhere, and what it shows can't run.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'";

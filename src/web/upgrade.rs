@@ -31,7 +31,7 @@ const VERSION: &str = "13";
 /// A browser's side of the stream, once upgraded.
 pub(super) type BrowserStream = WebSocketStream<Metered<TokioIo<hyper::upgrade::Upgraded>>>;
 
-/// Why a request is no WebSocket handshake.
+/// Why a request is not a WebSocket handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HandshakeError {
     #[error("This address is a WebSocket: ask with GET.")]
@@ -44,7 +44,7 @@ pub(super) enum HandshakeError {
     Key,
 }
 
-/// Whether a request wants to become something else than HTTP, in whatever form it says so.
+/// Whether a request asks for an upgrade, in whatever form.
 pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) || has_token(headers, &CONNECTION, "upgrade")
 }

@@ -1,7 +1,8 @@
 //! Who asks, and how: the address behind trusted proxies, and whether the way there is TLS.
 //!
-//! What a header says of that is worth as much as who wrote it. So it is read from trusted proxies only,
-//! and of a list of addresses only what they have added: from the end, up to the first that is not theirs.
+//! Headers say this, and anybody can write them. So they are read from trusted proxies only, and of a list of
+//! addresses only the entries that these have added: from the end, up to the first that is not a trusted
+//! proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -92,8 +93,8 @@ struct Hop {
     is_tls: bool,
 }
 
-/// What proxies have said, the nearest last. Where both forms are there, the older one counts: most proxies
-/// write that one, and hand on what a browser has put into the other.
+/// What proxies have said, the nearest last. If both forms are present, the older one counts: most proxies
+/// write that one, and pass the other on as a browser sent it.
 fn hops(headers: &HeaderMap) -> Vec<Hop> {
     let senders: Vec<_> = list(headers, FORWARDED_FOR).map(address).collect();
     let protocols: Vec<_> = list(headers, FORWARDED_PROTO).map(is_https).collect();
@@ -118,7 +119,7 @@ fn is_https(protocol: &str) -> bool {
     protocol.eq_ignore_ascii_case("https") || protocol.eq_ignore_ascii_case("wss")
 }
 
-/// An address with or without a port. Anything else is somebody who does not want to be known.
+/// An address with or without a port. Anything else hides the address.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());

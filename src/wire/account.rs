@@ -1,8 +1,8 @@
 //! One account for each session: the bytes that are held for its browsers, beside its Lua state.
 //!
-//! Whoever holds something for a browser keeps a [`Charge`] beside it, and what is let go of is given back with
-//! it. What stays (variables, their properties, what was sent last) may fill the account only in part, so that
-//! there is always room for what is on its way.
+//! Everything that is held for a browser has a [`Charge`], which is given back when it is dropped. What stays
+//! (variables, their properties, what was sent last) may fill only a part of the account, so that there is
+//! always room for what is on its way.
 
 use std::sync::{
     Arc,
@@ -11,11 +11,11 @@ use std::sync::{
 
 use thiserror::Error;
 
-/// Of sixteen parts, those that what stays may fill.
+/// How many sixteenths of the account what stays may fill.
 const STAYING: usize = 10;
-/// And those that one value may take on its way to a browser.
+/// How many sixteenths one value may take on its way to a browser.
 const VALUE: usize = 4;
-/// A frame takes no more values when it has so much: the rest follows in the next one.
+/// A frame of this many sixteenths takes no more values: the rest follows in the next one.
 const FRAME: usize = 1;
 
 /// The bytes that are held for the browsers of one session; cheap to clone.
@@ -35,7 +35,7 @@ pub struct Exceeded {
     max: usize,
 }
 
-/// Some bytes of an account, given back when it is dropped. By default it is none of no account.
+/// Some bytes of an account, given back when this is dropped. The default has no account and no bytes.
 #[derive(Debug, Default)]
 pub struct Charge {
     account: Option<Account>,
@@ -43,7 +43,7 @@ pub struct Charge {
 }
 
 impl Account {
-    /// With `session.budget.browser`.
+    /// Makes an account of `max` bytes: `session.budget.browser`.
     pub fn new(max: usize) -> Self {
         Self(Arc::new(Inner { max, used: AtomicUsize::new(0) }))
     }
@@ -53,7 +53,7 @@ impl Account {
         self.0.used.load(Relaxed)
     }
 
-    /// Whether so little is left that browsers which do not read have to wait.
+    /// Whether so little is left that browsers that do not read have to wait.
     pub(crate) fn is_short(&self) -> bool {
         self.used() > self.part(STAYING)
     }
@@ -63,12 +63,12 @@ impl Account {
         self.part(VALUE)
     }
 
-    /// When a frame is large enough.
+    /// The size at which a frame is full.
     pub(crate) fn frame(&self) -> usize {
         self.part(FRAME)
     }
 
-    /// For what is on its way.
+    /// Charges what is on its way.
     ///
     /// # Errors
     /// If there is no room for it.
@@ -77,7 +77,7 @@ impl Account {
         Ok(Charge { account: Some(self.clone()), bytes })
     }
 
-    /// For what stays.
+    /// Charges what stays.
     pub(crate) fn staying(&self, bytes: usize) -> Result<Charge, Exceeded> {
         self.take(bytes, self.part(STAYING))?;
         Ok(Charge { account: Some(self.clone()), bytes })

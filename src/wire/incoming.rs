@@ -10,7 +10,7 @@ use super::{Properties, VarId, outgoing::cut};
 /// One frame of a browser.
 #[derive(Debug)]
 pub struct Batch {
-    /// A person did something and waits for what comes of it.
+    /// A person did something and waits for the answer.
     pub user_event: bool,
     /// In order; a message that cannot be understood does not keep the rest from being done.
     pub messages: Vec<Result<Incoming, BadMessage>>,
@@ -29,9 +29,9 @@ pub enum Incoming {
         value: Option<Value>,
         /// `path` and others.
         properties: Properties,
-        /// Send its value and what becomes of it.
+        /// Its value is sent, now and whenever it changes.
         watch: bool,
-        /// It keeps what is written to it, and its path is not followed.
+        /// It keeps what is written to it; its path is not followed.
         unbound: bool,
     },
     /// Send its value and what becomes of it.

@@ -14,7 +14,7 @@ const MAX_DESCRIPTION: usize = 2 << 10;
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", content = "data", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub enum Outgoing {
-    /// A value or properties are others than the browser has.
+    /// A value or properties differ from what the browser has.
     Update {
         /// Which one.
         var_id: VarId,
@@ -30,7 +30,7 @@ pub enum Outgoing {
         /// Which one.
         var_id: VarId,
     },
-    /// Something about it failed; stands until the next success.
+    /// Something about a variable failed. The error stands until the next `update` of it.
     Error {
         /// Which one.
         var_id: VarId,
@@ -56,7 +56,7 @@ pub enum ErrorCode {
     PathFailure,
     /// There is no such variable.
     NotFound,
-    /// Not to be had, or not to be written.
+    /// The browser may not have it, or may not write it.
     Unauthorized,
     /// The message could not be understood.
     BadMessage,

@@ -12,7 +12,7 @@ use super::{
 
 /// Texts that are longer are shared.
 pub(crate) const SHORT: usize = 128;
-/// With fewer texts, dead ones are not looked for.
+/// With fewer texts than this, dead ones are not looked for.
 const FEW: usize = 64;
 
 /// What is shared. It keeps nothing alive.
@@ -20,9 +20,9 @@ const FEW: usize = 64;
 pub(crate) struct Shared {
     account: Account,
     texts: FxHashMap<u64, Weak<Text>>,
-    /// Dead ones are swept out when there are so many.
+    /// Dead ones are removed when there are this many.
     sweep_at: usize,
-    /// The array before: one list is mostly read by several variables, one after the other.
+    /// The last array: one list is mostly read by several variables, one after the other.
     recent: Weak<Listed>,
 }
 

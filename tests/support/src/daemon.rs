@@ -67,7 +67,7 @@ impl Daemon {
         })
     }
 
-    /// Starts it, also anew. Whether it came to live.
+    /// Starts it, also again after its end. Returns whether it runs.
     pub fn run(&mut self) -> bool {
         assert!(self.child.is_none());
         let mut line: Vec<String> = self.wrapper.clone();

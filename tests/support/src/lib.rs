@@ -11,7 +11,7 @@
 //! | [`daemon`] | a Watchman of the test's own |
 //! | [`mounts`] | file systems made of installed programs |
 //!
-//! Whatever is missing on a machine is said aloud and skipped; with `CI=true` it fails the test.
+//! If a program is missing, the test says so and is skipped; with `CI=true` it fails.
 
 #![allow(
     clippy::unwrap_used,

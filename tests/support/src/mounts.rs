@@ -151,7 +151,7 @@ fn run(command: &mut Command) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// Says aloud that a test proves nothing here.
+/// Prints that a test proves nothing here.
 pub fn told(is_mounted: bool, what: &str) -> bool {
     if !is_mounted {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{what} cannot be mounted");

@@ -18,7 +18,7 @@ use crate::{
     until,
 };
 
-/// A running server; the test's end is its end.
+/// A running server, which ends with the test.
 pub struct Server {
     child: Child,
     addr: SocketAddr,

@@ -84,7 +84,7 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Where what is needed is missing, it says so and ends the test, which is a process of its own.
+    /// If a program is missing, says so and ends the test, which is a process of its own.
     pub(crate) fn new(setup: Setup) -> Self {
         let mount = match setup.kind {
             Kind::Bindfs => Mount::bindfs(),
@@ -115,7 +115,7 @@ pub(crate) struct Equipment {
 impl Equipment {
     pub(crate) fn new(setup: Setup) -> Self {
         let backend = |name: &str| vec!["--watch-backend".into(), name.into()];
-        // What is tested is that changes are seen, not how long one can wait.
+        // The tests are about whether changes are seen, not about how soon.
         let polling = vec![
             ("HOTLOADER_WATCH__POLLING__INTERVAL", "20ms".into()),
             ("HOTLOADER_WATCH__POLLING__IDLE_INTERVAL", "20ms".into()),
