@@ -4,7 +4,7 @@
 //! in every live session within milliseconds, state kept, and what changed is pushed to the browser.
 //!
 //! Two ways in: [`server::Server`] is the whole of it, and [`embed::Scripts`] reloads scripts in the Lua
-//! states of your own program. Under both is [`reload::HotLoader`], for whoever drives sessions otherwise
+//! states of your own program. Both stand on [`reload::HotLoader`], which also takes sessions of another kind
 //! ([`reload::SessionHost`]).
 //!
 //! ```no_run

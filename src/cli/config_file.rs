@@ -1,7 +1,7 @@
 //! The configuration file while the server runs.
 //!
-//! It is polled by its path twice a second instead of being watched by a backend: whoever has chosen a wrong
-//! backend mends that in this file.
+//! It is polled by its path twice a second instead of being watched by a backend: a wrong choice of backend
+//! is corrected in this very file.
 
 use std::{
     os::unix::fs::MetadataExt,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Base(String);
 
 impl Base {
-    /// The address of what the server calls `path`, which begins with `/`. Whoever writes a link, a
-    /// redirect or the path of a cookie takes it from here.
+    /// The address of what the server calls `path`, which begins with `/`. Links, redirects and the paths of
+    /// cookies are made with it.
     #[must_use]
     pub fn path(&self, path: &str) -> String {
         format!("{}{path}", self.0)

@@ -253,7 +253,7 @@ pub struct SessionConfig {
     /// How long a session outlives its last socket; zero: for ever.
     #[serde(with = "units::duration")]
     pub timeout: Duration,
-    /// Whoever knows a session's address may use it; otherwise it belongs to the browser that began it.
+    /// Anybody who knows a session's address may use it; otherwise it belongs to the browser that began it.
     pub share: bool,
     /// After so long without a socket, the timers of a session wait until one is back; zero: never.
     #[serde(with = "units::duration")]

@@ -19,8 +19,8 @@ use super::{
 /// began later, have others.
 const REMEMBERED: usize = 64;
 
-/// The comparisons of a generation that were asked for. Whoever asks while another compares waits for it: it
-/// takes as long as to compare once more.
+/// The comparisons of a generation that were asked for. A session that asks while another compares waits:
+/// comparing again would take as long.
 #[derive(Debug, Default)]
 pub struct EditsFrom(Mutex<Vec<(u128, Arc<BatchEdits>)>>);
 

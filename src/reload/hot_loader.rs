@@ -36,7 +36,7 @@ const BUSY: Duration = Duration::from_secs(1);
 const CROWD: usize = 32;
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// Whoever owns Lua states. The server does; a program that embeds the loader does it its own way.
+/// An owner of Lua states: the server, or a program that embeds the loader.
 pub trait SessionHost: Send + Sync + 'static {
     /// A handle of one session.
     type Session: Send + Sync + 'static;

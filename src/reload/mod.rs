@@ -9,17 +9,17 @@
 //! | `bindings` | what a template binds: its `ui-*` attributes |
 //! | `allow_list` | what all templates bind, by type: what browsers may ask for |
 //! | `copies` | copies that sync tools and file managers leave: not loaded |
-//! | `twins` | two files for one module: the first one is |
+//! | `twins` | two files for one module: only the first one is loaded |
 //! | `diagnostic` | an error with file, line, excerpt and traceback |
 //! | `note` | what a developer should know of a reload that went well |
 //! | `report` | what a reload did in all sessions, summed up: what browsers are told |
-//! | `report_lines` | the same for the log |
+//! | `report_lines` | what the log says of it |
 //! | `reference` | what users are told in place of an error |
 //! | `source` | what the source of a file says: its definitions, what uses what, what an edit has touched |
-//! | `telling` | what a developer wants to be told of reloads |
+//! | `telling` | what browsers are told of errors and reloads |
 //! | `hot_loader` | [`HotLoader`]: takes change sets, compiles, hands generations to sessions, reports |
 //!
-//! This layer knows how to compile Lua and nothing of sessions: whoever owns Lua states implements
+//! This layer knows how to compile Lua and nothing of sessions: an owner of Lua states implements
 //! [`SessionHost`].
 
 mod allow_list;

@@ -71,8 +71,8 @@ impl SessionHandle {
         self.0.id
     }
 
-    /// What a browser has to bring to be let in: the value of the cookie `hot-session`. Whoever makes a
-    /// session for a browser gives it this; it belongs into no log and no address.
+    /// The value of the cookie `hot-session`, by which a browser opens the session. Give it only to the
+    /// browser that the session was made for: it belongs in no log and no address.
     pub fn secret(&self) -> String {
         self.0.secret.text()
     }

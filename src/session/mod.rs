@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `registry` | [`LuaSessions`]: makes, finds and ends sessions |
-//! | `handle` | [`SessionHandle`]: whoever has one can queue work in a session |
+//! | `handle` | [`SessionHandle`]: queues work in a session from anywhere |
 //! | `handle/mailbox` | what waits to be done in a session |
 //! | `handle/turn`, `slice` | one turn of a session on a thread, and how long it may be |
 //! | `run_queue`, `lines` | where sessions wait for a thread |

@@ -15,7 +15,7 @@ fn is_harmful(c: char) -> bool {
 pub(super) enum Notation {
     /// As in Rust: `\n`, `\u{202e}`.
     Text,
-    /// As in JSON, inside a string: `\u202e`. ASCII is left alone: whoever writes JSON escapes that.
+    /// As in JSON, inside a string: `\u202e`. ASCII is left alone: the JSON writer escapes that.
     Json,
 }
 

@@ -32,10 +32,9 @@ const OTHERS: &str = "others";
 
 /// A layer for the log that limits what a stranger can cause.
 ///
-/// It looks at events that have a field `limited_by`: a session, an address, or whoever else causes them;
-/// empty: everybody.
-/// Of those with one value from one place in the code, the first few are let through. The others are
-/// counted, and after ten seconds a line says how many there were, also if nothing is logged any more.
+/// It looks at events that have a field `limited_by`: the session, address or other cause of them; empty:
+/// everybody. Of those with one value from one place in the code, the first few are let through. The others
+/// are counted, and after ten seconds a line says how many there were, also if nothing is logged any more.
 ///
 /// [`init`](super::init) installs it. A program with a subscriber of its own adds it there.
 #[derive(Clone, Debug)]

@@ -63,7 +63,7 @@ impl SiteFiles {
     /// The file a path of the address names; of a directory, its `index.html`. `None` when there is none,
     /// or it must not be had.
     ///
-    /// A file that vanishes in between is found missing by whoever opens it.
+    /// A file that vanishes in between is found missing when it is opened.
     pub(super) async fn find(&self, address: &str) -> Option<SiteFile> {
         let names = decode(address)?;
         let files = self.clone();

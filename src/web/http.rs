@@ -149,7 +149,7 @@ async fn accept<F>(
     }
 }
 
-/// Says why, to whoever is quick enough to hear it, and waits for nothing.
+/// Sends the reason to a client that reads at once, and waits for nothing.
 fn turn_away(stream: &TcpStream, full: Full) {
     let (status, why) = match full {
         Full::Address(_) => ("429 Too Many Requests", "Too many connections of one address.\n"),

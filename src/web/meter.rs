@@ -96,7 +96,7 @@ impl Heads {
         Ok(())
     }
 
-    /// From here on the message is charged by whoever takes it.
+    /// From here on the session charges the message.
     fn end_if_complete(&mut self) {
         if self.rest == 0 && self.is_last {
             self.charge.clear();

@@ -37,7 +37,7 @@ pub type Versions = BTreeMap<PathBuf, Arc<Source>>;
 impl BatchEdits {
     /// From what somebody runs to what is to be run. Files that were not there, or are no more, are no edits.
     ///
-    /// Files in `appeared` were required before they existed: whoever requires one makes its values anew.
+    /// Files in `appeared` were required before they existed: a file that requires one makes its values anew.
     pub fn between(old: &Versions, new: &Versions, appeared: &BTreeSet<PathBuf>) -> Self {
         let mut this = Self::default();
         // An edit goes on from file to file, at most through all of them.

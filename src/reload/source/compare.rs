@@ -309,7 +309,7 @@ impl Comparison<'_> {
             let in_place = one.kind == Kind::Table && self.was_table(id);
             for &(user, how) in users.get(&id).map_or(&[][..], |users| users) {
                 let strength = match (one.kind, how) {
-                    // Whoever holds a function gets its new version, unless it was something else.
+                    // A function is replaced wherever it is held, unless it was something else before.
                     (Kind::Function, How::Alias) if !self.was_function(id) => strength,
                     (Kind::Function, How::Call) => Strength::IfPlain,
                     (Kind::Function, _) => Strength::Kept,

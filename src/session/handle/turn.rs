@@ -196,7 +196,7 @@ fn work_in(origin: &dyn Origin, slot: Slot, work: Option<Work>, until: Instant) 
             if !session.receive(&mut batch, until) {
                 return Turn::Unfinished(Slot::Here(session), Work::Batch(batch));
             }
-            // Whoever waits for it hears of it when browsers have been told.
+            // Its sender is answered when browsers have been told.
             return done(session, Some(batch));
         }
         None => {}
