@@ -487,17 +487,6 @@ impl LuaSession {
         }
         some
     }
-
-    pub(super) fn describe(&mut self) -> serde_json::Value {
-        let clients: Vec<_> = self.clients.iter().map(|client| client.view.describe()).collect();
-        serde_json::json!({
-            "session": self.id.short(),
-            "generation": self.generation().number,
-            "memory": self.used_memory(),
-            "startError": self.start_error,
-            "browsers": clients,
-        })
-    }
 }
 
 impl fmt::Debug for LuaSession {

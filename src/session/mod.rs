@@ -21,7 +21,7 @@
 //! | `upkeep` | when it cleans up behind itself |
 //! | `reload` | a generation in one session: all of it or none of it |
 //! | `refusals` | what browsers asked for and may not have: counted, and told |
-//! | `summary` | what the status page tells of a session |
+//! | `summary` | what the status page and the debug pages show of a session |
 //! | `unopened` | those that no browser has connected to yet |
 //! | `settings` | what all sessions have in common |
 //! | `id` | what a session is known by |

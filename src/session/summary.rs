@@ -1,4 +1,4 @@
-//! What the status page tells of a session.
+//! What the status page and the debug pages show of a session.
 
 use std::time::Instant;
 
@@ -30,5 +30,17 @@ impl LuaSession {
             generation: self.generation().number,
             last_error: self.last_error.clone().map(|error| *error),
         }
+    }
+
+    /// What the debug pages show of it.
+    pub(super) fn describe(&mut self) -> serde_json::Value {
+        let clients: Vec<_> = self.clients.iter().map(|client| client.view.describe()).collect();
+        serde_json::json!({
+            "session": self.id().short(),
+            "generation": self.generation().number,
+            "memory": self.used_memory(),
+            "startError": self.start_error,
+            "browsers": clients,
+        })
     }
 }
