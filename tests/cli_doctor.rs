@@ -88,7 +88,7 @@ fn a_site_that_is_well_is_described_measured_and_not_touched() {
         "(a site)",
         "fs.inotify.max_user_watches",
         "watchman\n",
-        "auto: notify",
+        "auto: inotify",
         "is a local file system",
         "ms at the median of 9",
         "no problems found",

@@ -104,7 +104,7 @@ async fn lowering_the_limit_of_watches_sends_new_directories_to_polling() {
         command.env(format!("HOTLOADER_WATCH__POLLING__{name}"), "50ms");
     }
     let server = Server::run(command).await;
-    ready(&server, "notify").await;
+    ready(&server, "inotify").await;
     let mut browser = Browser::open_app(&server).await;
 
     let lower = "echo 1 > /proc/sys/user/max_inotify_watches";
@@ -212,7 +212,7 @@ async fn a_link_into_a_mount_is_polled_while_the_rest_is_not() {
     site.link("lua/shared", &mount.front());
     site.save("lua/main.lua", &MAIN.replace("\"first\"", "require('shared.names').name()"));
     let server = Server::run(polling_often(&site.dir())).await;
-    ready(&server, "notify (").await;
+    ready(&server, "inotify (").await;
     // With the reason that is about it.
     ready(&server, "polling (1 directory; fuse").await;
     let mut browser = Browser::open_app(&server).await;

@@ -164,7 +164,8 @@ mod tests {
     fn each_root_and_link_has_the_backend_that_suits_the_file_system_it_leads_to() {
         let places = found(&[("/no/such/lua/team", "/net/lua")]);
         let rows = rows(&places);
-        assert_eq!(rows[0], ["lua", "/no/such/lua", "ext4", "/", "auto: notify, polling"]);
+        let auto = format!("auto: {}, polling", crate::watch::KERNEL);
+        assert_eq!(rows[0], ["lua", "/no/such/lua", "ext4", "/", auto.as_str()]);
         assert_eq!(rows[1], ["link", "/no/such/lua/team -> /net/lua", "nfs4", "/net", "auto: polling"]);
         assert!(reasons(&places)[1][1].contains("network"), "{places:?}");
     }

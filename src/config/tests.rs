@@ -7,7 +7,9 @@ use super::{
     load, load::layered, load_str, schema::Schema,
 };
 
-const BACKENDS: [&str; 3] = ["notify", "polling", "watchman"];
+const BACKENDS: [&str; 4] = ["inotify", "notify", "polling", "watchman"];
+/// Those of every system, whose tables may stand in a file for all.
+const EVERYWHERE: [&str; 3] = ["notify", "polling", "watchman"];
 
 fn from(text: &str, variables: &[(&str, &str)], flags: &Overrides) -> Result<Config, ConfigError> {
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -183,7 +185,7 @@ fn values_that_a_type_would_take_are_refused_by_meaning() {
         ),
         (
             "watch.backend = \"fsevents\"",
-            r#"watch.backend = "fsevents": must be one of "auto", "notify", "polling", "watchman""#,
+            r#"watch.backend = "fsevents": must be one of "auto", "inotify", "notify", "polling", "watchman""#,
         ),
     ] {
         refused(from_text(text), &format!("site/config/config.toml:1: {wanted}"));
@@ -242,7 +244,7 @@ fn a_wrong_flag_is_named_as_it_was_typed() {
     let flags = Overrides { watch_backend: Some("poling".into()), ..Overrides::default() };
     refused(
         from("watch.backend = \"notify\"", &[], &flags),
-        r#"--watch-backend: watch.backend = "poling": must be one of "auto", "notify", "polling", "watchman"; did you mean "polling"?"#,
+        r#"--watch-backend: watch.backend = "poling": must be one of "auto", "inotify", "notify", "polling", "watchman"; did you mean "polling"?"#,
     );
 }
 
@@ -346,9 +348,9 @@ fn shipped(name: &str) -> String {
 #[test]
 fn the_file_of_defaults_says_what_the_code_does_for_every_key() {
     let text = shipped("config/default.toml");
-    assert_eq!(load_str(Path::new("default.toml"), &text, &BACKENDS).unwrap(), Config::default());
+    assert_eq!(load_str(Path::new("default.toml"), &text, &EVERYWHERE).unwrap(), Config::default());
 
-    let schema = Schema::new(&BACKENDS).unwrap();
+    let schema = Schema::new(&EVERYWHERE).unwrap();
     let settings = file::settings(&schema, Path::new("default.toml"), &text).unwrap();
     let written: BTreeSet<_> = settings.into_iter().map(|setting| setting.key).collect();
     assert_eq!(written, schema.paths(false).into_iter().collect());

@@ -27,8 +27,8 @@ mod tests;
 mod watches;
 
 pub use backends::{
-    BackendHealth, BackendState, Choice, Health, POLLING, Registry, UnknownBackend, WATCHMAN, automatic,
-    is_asked_for,
+    BackendHealth, BackendState, Choice, Health, KERNEL, POLLING, Registry, UnknownBackend, WATCHMAN,
+    automatic, is_asked_for,
 };
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing, Unreadable};
 pub use handle::{WatchError, WatchHandle};

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use lua_hotloader::watch::Registry;
+use lua_hotloader::watch::{KERNEL, Registry};
 use others::Chokidar;
 use trees::Tree;
 
@@ -108,7 +108,7 @@ fn measure(
             }
         };
         figures.print(&format!("ours, {backend}"), walk);
-        if backend == "notify" {
+        if [KERNEL, "notify"].contains(&backend) {
             let beyond = figures.median.unwrap_or_default().saturating_sub(QUIET);
             verdicts.push(Verdict::ms(
                 &format!("{files} files, {backend}: save, beyond quiet, median"),

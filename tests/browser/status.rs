@@ -26,7 +26,7 @@ async fn the_status_page_follows_reloads_and_restarts_a_session() {
     // Told a moment after the others, when the browsers have heard.
     status.gives("return document.querySelectorAll('#reloads .ok .bar .refresh').length", 1).await;
     let roots = "return [...document.querySelectorAll('.roots li')].map((e) => e.innerText.split(' ').slice(0, 3).join(' '))";
-    status.gives(roots, json!(["lua/ by notify", "lua/viewdefs/ by notify"])).await;
+    status.gives(roots, json!(["lua/ by inotify", "lua/viewdefs/ by inotify"])).await;
     status.gives(&cell(5), "2").await;
     site.save("lua/clock.lua", "local x = nil\nx.y = 1\n");
     status.shows("#reloads li:first-child .files", "lua/clock.lua").await;

@@ -75,13 +75,13 @@ async fn operators_see_that_it_lives_is_ready_and_what_it_counts() {
     assert_eq!(http::get(server.addr(), "/healthz").await.status, 200);
     let ready = http::get(server.addr(), "/readyz").await;
     assert_eq!(ready.status, 200);
-    assert!(ready.body.starts_with("watching by notify ("), "{}", ready.body);
+    assert!(ready.body.starts_with("watching by inotify ("), "{}", ready.body);
     let metrics = until("the reload to be counted", async || {
         let metrics = http::get(server.addr(), "/metrics").await.body;
         metrics.contains("status=\"ok\"").then_some(metrics)
     });
     let metrics = metrics.await;
-    for line in ["sessions 1", "sockets 1", "watch_covered 1", "watch_failures{backend=\"notify\"} 0"] {
+    for line in ["sessions 1", "sockets 1", "watch_covered 1", "watch_failures{backend=\"inotify\"} 0"] {
         assert!(metrics.lines().any(|found| found.ends_with(line)), "{line}: {metrics}");
     }
 }

@@ -30,6 +30,7 @@
 //!
 //! - [`faults`]: wrappers that make any backend forget, stutter, lag, hang or die, to test what stands
 //!   on backends. The suite passes over those that keep the contract and catches the one that does not.
+//! - `kernel`: on Linux, what backends do at the limits of inotify: [`kernel_suite!`].
 //! - [`suspend`]: stops a daemon, or the server of a mount, to see what becomes of who needs it.
 //! - [`catalogue`]: all ways in which file watching is known to go wrong, and the test of each.
 
@@ -39,6 +40,8 @@
 pub mod catalogue;
 mod entries;
 pub mod faults;
+#[cfg(target_os = "linux")]
+pub mod kernel;
 mod model;
 mod operation;
 mod processes;

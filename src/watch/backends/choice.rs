@@ -39,9 +39,10 @@ pub fn automatic(dir: &Path, tree: Option<&Path>, mounts: &MountTable) -> Choice
             },
             Auto::Reported => reports_changes,
             Auto::Anywhere => true,
+            Auto::Nowhere => false,
         };
         if is_taken {
-            backends.push(name.to_owned());
+            backends.push((*name).to_owned());
         }
     }
     Choice { backends, why }
@@ -104,6 +105,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::watch::backends::registry::KERNEL;
 
     const MOUNTS: &str = "\
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn each_directory_gets_what_its_own_file_system_needs() {
         let plan = plan(&["/mnt", "/mnt/nfs", "/mnt/nfs/a", "/mnt/nfs/a/b", "/mnt/nfs/local", "/mnt/other"]);
-        let local = "notify polling";
+        let local = &format!("{KERNEL} polling");
         assert_eq!(backends(&plan, &"auto".into()), [local, "polling", "polling", "polling", local, local]);
     }
 
@@ -147,9 +149,9 @@ mod tests {
                 .map(|choice| choice.backends[0].clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(first(&plan), ["notify", "notify", "notify"]);
+        assert_eq!(first(&plan), [KERNEL, KERNEL, KERNEL]);
         std::fs::write(tree.with_file_name(".watchmanconfig"), "{}").unwrap();
-        assert_eq!(first(&plan), ["notify", "watchman", "watchman"]);
+        assert_eq!(first(&plan), [KERNEL, "watchman", "watchman"]);
     }
 
     #[test]

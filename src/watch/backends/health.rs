@@ -99,7 +99,7 @@ impl Health {
         (self.armed, self.trouble, self.backends) = (covered, trouble, backends);
     }
 
-    /// Which backends watch, and why, in one line: `notify (12 directories; ext4: …)`.
+    /// Which backends watch, and why, in one line: `inotify (12 directories; ext4: …)`.
     pub fn summary(&self) -> String {
         let at_work = self.backends.iter().filter(|backend| backend.dirs > 0);
         let parts: Vec<String> = at_work

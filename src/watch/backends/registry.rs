@@ -20,6 +20,8 @@ pub(super) enum Auto {
     Reported,
     /// Everywhere.
     Anywhere,
+    /// Nowhere: it has to be named.
+    Nowhere,
 }
 
 /// A backend that comes with the server.
@@ -30,15 +32,22 @@ pub(super) struct Builtin {
 }
 
 /// All of them, in the order of preference of `watch.backend = "auto"`.
-pub(super) const BUILTIN: [Builtin; 3] = [
+pub(super) const BUILTIN: &[Builtin] = &[
     Builtin {
         name: WATCHMAN,
         auto: Auto::Asked(".watchmanconfig"),
         make: |options| Ok(Box::new(WatchmanBackend::from_options(options)?)),
     },
+    #[cfg(all(target_os = "linux", not(portable)))]
+    Builtin {
+        name: hotloader_inotify::NAME,
+        auto: Auto::Reported,
+        make: |options| Ok(Box::new(hotloader_inotify::InotifyBackend::from_options(options)?)),
+    },
     Builtin {
         name: hotloader_notify::NAME,
-        auto: Auto::Reported,
+        // Where inotify cannot watch, this cannot either.
+        auto: if cfg!(all(target_os = "linux", not(portable))) { Auto::Nowhere } else { Auto::Reported },
         make: |options| Ok(Box::new(NotifyBackend::from_options(options)?)),
     },
     Builtin {
@@ -47,6 +56,10 @@ pub(super) const BUILTIN: [Builtin; 3] = [
         make: |options| Ok(Box::new(PollingBackend::from_options(options)?)),
     },
 ];
+
+/// The backend that `watch.backend = "auto"` takes where the kernel tells of changes.
+pub const KERNEL: &str =
+    if cfg!(all(target_os = "linux", not(portable))) { "inotify" } else { hotloader_notify::NAME };
 
 /// The backend that works on every file system, since it needs nothing of the kernel.
 pub const POLLING: &str = hotloader_polling::NAME;
@@ -163,7 +176,7 @@ mod tests {
         registry.register("mine", |_| Err(BackendFailure::fatal("never made")));
         let error = registry.find("notfy").err().unwrap().to_string();
         assert!(error.contains("do you mean \"notify\"?"), "{error}");
-        assert!(error.contains("there are: mine, notify, polling, watchman"), "{error}");
+        assert!(error.contains("mine, notify, polling, watchman"), "{error}");
         let error = registry.find("fsevents").err().unwrap().to_string();
         assert!(!error.contains("do you mean"), "{error}");
         assert!(registry.find("mine").is_ok());

@@ -20,6 +20,14 @@ macro_rules! rows {
             })*
         }
 
+        /// As `auto` has it.
+        mod by_kernel {
+            $(#[tokio::test]
+            async fn $row() {
+                super::$row(crate::watch::KERNEL).await;
+            })*
+        }
+
         mod by_polling {
             $(#[tokio::test]
             async fn $row() {

@@ -29,7 +29,7 @@ enum Kind {
 }
 
 impl Setup {
-    /// No backend is named: `auto`, which is notify on a local disk.
+    /// No backend is named: `auto`, which is inotify on a local disk.
     #[must_use]
     pub const fn auto(program: &'static str) -> Self {
         Self { program, kind: Kind::Auto }

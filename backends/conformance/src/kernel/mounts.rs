@@ -1,29 +1,18 @@
-//! R6: something is mounted over a watched directory, and taken away again. In a mount namespace of the
-//! child's own, so nothing stays behind; root is needed, or a system that allows such namespaces.
-
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "in the helpers too, not only in test functions")]
-
-mod common;
+//! Something is mounted over a watched directory, and taken away again: in a mount namespace of the child's own, so
+//! nothing stays behind. Root is needed, or a system that allows such namespaces.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use common::{Site, in_a_child};
-
-#[test]
-fn r6_what_is_mounted_over_a_directory_is_watched_and_so_is_what_was_below_it() {
-    in_a_child(&["-Urm"], "exec \"$0\" \"$@\"", "mounts_and_unmounts");
-}
+use super::site::{Backend, Site};
 
 fn mount(arguments: &[&str], dir: &Path) {
     let done = Command::new(arguments[0]).args(&arguments[1..]).arg(dir).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-#[tokio::test]
-#[ignore = "run by the test above, in a namespace of its own"]
-async fn mounts_and_unmounts() {
-    let mut site = Site::new();
+/// Where one may mount.
+pub async fn mounts_and_unmounts(backend: Backend<'_>) {
+    let mut site = Site::new(backend);
     let (dir, sub) = (site.root.join("d"), site.root.join("d/sub"));
     fs::create_dir_all(&sub).unwrap();
     fs::write(sub.join("x"), "below").unwrap();

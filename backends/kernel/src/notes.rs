@@ -12,16 +12,16 @@ use tokio::sync::Notify;
 
 /// What the thread noticed that concerns the watches themselves.
 #[derive(Debug, Default)]
-pub(crate) struct Noticed {
+pub struct Noticed {
     /// Paths at or above wanted directories that came, went or changed: the watches may be dead. None
     /// of them is below another.
-    pub(crate) suspects: BTreeSet<PathBuf>,
+    pub suspects: BTreeSet<PathBuf>,
     /// The newest cookie seen; stays.
-    pub(crate) cookie: u64,
+    pub cookie: u64,
     /// Events were lost, and perhaps a cookie with them.
-    pub(crate) overflow: bool,
+    pub overflow: bool,
     /// Reading the queue failed.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 impl Noticed {
@@ -44,35 +44,37 @@ impl Noticed {
 }
 
 /// The notes, and what decides whether one is worth taking.
-pub(crate) struct Notes {
+pub struct Notes {
     reports: ReportSink,
     wanted: Mutex<Arc<WatchPlan>>,
     noticed: Mutex<Noticed>,
     /// There is something to take.
-    pub(crate) wake: Notify,
+    pub wake: Notify,
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks it, whoever panicked.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Notes {
-    pub(crate) fn new(reports: ReportSink) -> Self {
+    /// None yet; hints go there.
+    pub fn new(reports: ReportSink) -> Self {
         Self { reports, wanted: Mutex::default(), noticed: Mutex::default(), wake: Notify::new() }
     }
 
     /// Where hints go.
-    pub(crate) fn reports(&self) -> &ReportSink {
+    pub fn reports(&self) -> &ReportSink {
         &self.reports
     }
 
     /// Which directories matter from now on.
-    pub(crate) fn want(&self, plan: Arc<WatchPlan>) {
+    pub fn want(&self, plan: Arc<WatchPlan>) {
         *lock(&self.wanted) = plan;
     }
 
     /// Takes what was noticed.
-    pub(crate) fn take(&self) -> Noticed {
+    pub fn take(&self) -> Noticed {
         let mut noticed = lock(&self.noticed);
         let cookie = noticed.cookie;
         std::mem::replace(&mut *noticed, Noticed { cookie, ..Noticed::default() })
@@ -84,7 +86,7 @@ impl Notes {
     }
 
     /// Something came, went or changed at a path that is a directory, or was.
-    pub(crate) fn suspect(&self, path: &Path) {
+    pub fn suspect(&self, path: &Path) {
         let plan = lock(&self.wanted).clone();
         if !plan.dirs.at_and_below(path).is_empty() {
             self.note(|noticed| noticed.suspect(path));
@@ -92,18 +94,17 @@ impl Notes {
     }
 
     /// Every watch may be dead.
-    #[cfg(any(all(target_os = "linux", not(portable)), test))]
-    pub(crate) fn suspect_all(&self) {
+    pub fn suspect_all(&self) {
         self.note(|noticed| noticed.suspect(Path::new("/")));
     }
 
     /// A cookie came through the queue.
-    pub(crate) fn cookie(&self, number: u64) {
+    pub fn cookie(&self, number: u64) {
         self.note(|noticed| noticed.cookie = noticed.cookie.max(number));
     }
 
     /// The queue was full.
-    pub(crate) fn lost(&self) {
+    pub fn lost(&self) {
         self.reports.report(Report::LostSync { scope: Scope::Everything, cause: LostCause::Overflow });
         // Directories that went and came meanwhile have no watch any more: renew all of them.
         self.note(|noticed| {
@@ -113,7 +114,7 @@ impl Notes {
     }
 
     /// The queue cannot be read.
-    pub(crate) fn failed(&self, error: impl ToString) {
+    pub fn failed(&self, error: impl ToString) {
         self.lost();
         self.note(|noticed| noticed.error = Some(error.to_string()));
     }

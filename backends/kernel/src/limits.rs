@@ -1,17 +1,57 @@
 //! What an error of the kernel means for a directory, and the words for it.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use hotloader_backend::{BackendFailure, SkipCause};
+use hotloader_backend::{BackendFailure, SkipCause, Skipped};
 use rustix::io::Errno;
 
 /// Whether the kernel has no room for more, be it watches, watchers, descriptors or memory.
-pub(crate) fn is_limit(errno: Errno) -> bool {
+pub fn is_limit(errno: Errno) -> bool {
     [Errno::NOSPC, Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&errno)
 }
 
+/// The directories of the plan that are not watched, and why.
+#[derive(Debug, Default)]
+pub struct SkippedDirs(BTreeMap<PathBuf, (SkipCause, String)>);
+
+impl SkippedDirs {
+    /// A directory could not be watched.
+    pub fn insert(&mut self, dir: &Path, errno: Errno) {
+        self.0.insert(dir.to_owned(), skip(errno, dir));
+    }
+
+    /// It is watched now.
+    pub fn remove(&mut self, dir: &Path) {
+        self.0.remove(dir);
+    }
+
+    /// There is another plan.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether one is beyond a limit.
+    pub fn any_beyond_limit(&self) -> bool {
+        self.0.values().any(|(cause, _)| *cause == SkipCause::Limit)
+    }
+
+    /// All of them, by their paths.
+    pub fn to_vec(&self) -> Vec<Skipped> {
+        let skipped = |(dir, (cause, reason)): (&PathBuf, &(SkipCause, String))| Skipped {
+            dir: dir.clone(),
+            cause: *cause,
+            reason: reason.clone(),
+        };
+        self.0.iter().map(skipped).collect()
+    }
+}
+
 /// Why a directory is not watched.
-pub(crate) fn skip(errno: Errno, dir: &Path) -> (SkipCause, String) {
+fn skip(errno: Errno, dir: &Path) -> (SkipCause, String) {
     match errno {
         limit if is_limit(limit) => (SkipCause::Limit, remedy(limit, &dir.display().to_string())),
         Errno::NOENT => (SkipCause::Unreachable, "it does not exist".into()),
@@ -25,21 +65,12 @@ pub(crate) fn skip(errno: Errno, dir: &Path) -> (SkipCause, String) {
 }
 
 /// Nothing at all can be watched.
-pub(crate) fn failure(errno: Errno) -> BackendFailure {
+pub fn failure(errno: Errno) -> BackendFailure {
     BackendFailure::next_backend(remedy(errno, "any directory")).because(errno)
 }
 
-/// Barriers cannot be passed.
-#[cfg(all(target_os = "linux", not(portable)))]
-pub(crate) fn no_barrier(errno: Errno) -> String {
-    if is_limit(errno) {
-        remedy(errno, "what proves it")
-    } else {
-        format!("cannot watch /dev/null: {errno}; let the server read it")
-    }
-}
-
-fn remedy(errno: Errno, dir: &str) -> String {
+/// What to do about an error, for a directory or for whatever was to be watched.
+pub fn remedy(errno: Errno, dir: &str) -> String {
     match errno {
         Errno::NOSPC => format!(
             "cannot watch {dir}: the limit of watches is reached; raise fs.inotify.max_user_watches, now {}, \

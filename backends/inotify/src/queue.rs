@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
     mem::MaybeUninit,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     sync::{Arc, Mutex},
@@ -10,15 +9,14 @@ use std::{
 
 use hotloader_backend::Phase;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::{PollFd, PollFlags, poll},
     fs::inotify::{self, Event, ReadFlags},
     io::Errno,
 };
 
-use crate::{
-    notes::{Notes, lock},
-    table::Table,
-};
+use hotloader_kernel::{Mounts, Notes, lock};
+
+use crate::table::Table;
 
 /// How much of the queue is taken at once, in bytes: some 2,000 events.
 const BUFFER: usize = 64 * 1024;
@@ -32,8 +30,7 @@ pub(crate) struct Reader {
     stop: Arc<OwnedFd>,
     table: Arc<Mutex<Table>>,
     notes: Arc<Notes>,
-    /// The mount table. What is mounted over a directory gives no event, but this can be waited for.
-    mounts: Option<File>,
+    mounts: Mounts,
 }
 
 impl Reader {
@@ -43,13 +40,7 @@ impl Reader {
         table: Arc<Mutex<Table>>,
         notes: Arc<Notes>,
     ) -> Self {
-        let mounts = File::open("/proc/self/mountinfo")
-            .inspect_err(|error| {
-                tracing::warn!(target: "watch", %error, "cannot read /proc/self/mountinfo; what is mounted \
-                    over a watched directory goes unnoticed until the next change above it");
-            })
-            .ok();
-        Self { inotify, stop, table, notes, mounts }
+        Self { inotify, stop, table, notes, mounts: Mounts::open() }
     }
 
     /// Reads until it is told to stop, or cannot.
@@ -65,7 +56,7 @@ impl Reader {
         loop {
             let mut waiting =
                 vec![PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
-            waiting.extend(self.mounts.as_ref().map(|mounts| PollFd::new(mounts, PollFlags::PRI)));
+            waiting.extend(self.mounts.file().map(|mounts| PollFd::new(mounts, PollFlags::PRI)));
             match poll(&mut waiting, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
@@ -100,7 +91,7 @@ impl Reader {
             let cookie = lock(&self.table).cookies.remove(&event.wd());
             if let Some(number) = cookie {
                 // What was mounted before the barrier is noted before it.
-                if self.is_mounted_anew() {
+                if self.mounts.have_changed() {
                     self.notes.suspect_all();
                 }
                 self.notes.cookie(number);
@@ -123,12 +114,5 @@ impl Reader {
             }
             self.notes.reports().hint(path, phase);
         }
-    }
-
-    fn is_mounted_anew(&self) -> bool {
-        self.mounts.as_ref().is_some_and(|mounts| {
-            let mut waiting = [PollFd::new(mounts, PollFlags::PRI)];
-            poll(&mut waiting, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-        })
     }
 }

@@ -1,10 +1,5 @@
 //! A real overflow of the real queue: the process that has to empty it is stopped meanwhile.
 
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "in the helpers too, not only in test functions")]
-
-mod common;
-
 use std::{
     collections::BTreeSet,
     fs,
@@ -13,9 +8,13 @@ use std::{
     process::{Child, Stdio},
 };
 
-use common::{Site, child};
 use hotloader_backend::LostCause;
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::{
+    child::child,
+    site::{Backend, Site},
+};
 
 /// More than `fs.inotify.max_queued_events`, which is 16,384 by default.
 fn more_than_fit() -> usize {
@@ -33,15 +32,18 @@ impl Drop for Ended {
     }
 }
 
-/// I6 as well: a machine that was suspended finds the same.
-#[test]
-fn l1_l2_what_happened_during_an_overflow_is_looked_for_and_what_came_is_watched() {
+/// Has the ignored test of that name watch in a child, which is stopped while more happens than its queue holds.
+///
+/// # Panics
+///
+/// When that is not found.
+pub fn is_stopped_and_finds_all(test: &str) {
     let keep = tempfile::tempdir().unwrap();
     let root = fs::canonicalize(keep.path()).unwrap();
     for dir in ["noisy", "replaced"] {
         fs::create_dir(root.join(dir)).unwrap();
     }
-    let mut command = child(&[], "exec \"$0\" \"$@\"", "watches_and_is_stopped");
+    let mut command = child(&[], "exec \"$0\" \"$@\"", test);
     command.env("OVERFLOW_ROOT", &root).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut watcher = Ended(command.spawn().unwrap());
     let mut said = BufReader::new(watcher.0.stdout.take().unwrap()).lines();
@@ -57,7 +59,7 @@ fn l1_l2_what_happened_during_an_overflow_is_looked_for_and_what_came_is_watched
     };
     wait_for("armed");
     let pid = Pid::from_raw(i32::try_from(watcher.0.id()).unwrap()).unwrap();
-    hotloader_conformance::suspend(&watcher.0);
+    crate::suspend(&watcher.0);
     for i in 0..more_than_fit() / 2 {
         // Two events that do not fold.
         let file = root.join(format!("noisy/{i}"));
@@ -73,12 +75,11 @@ fn l1_l2_what_happened_during_an_overflow_is_looked_for_and_what_came_is_watched
     wait_for("all is well");
 }
 
-#[tokio::test]
-#[ignore = "run by the test above, which stops it"]
-async fn watches_and_is_stopped() {
+/// What the child does.
+pub async fn watches_and_is_stopped(backend: Backend<'_>) {
     let root = PathBuf::from(std::env::var_os("OVERFLOW_ROOT").unwrap());
     let at = |path: &str| root.join(path);
-    let mut site = Site::new();
+    let mut site = Site::new(backend);
     // One that is to come is in the plan, as one that is lost with the overflow would be.
     site.arm(BTreeSet::from([root.clone(), at("noisy"), at("replaced"), at("late")])).await;
     println!("armed");

@@ -1,26 +1,25 @@
-//! What the process holds is counted, so this test has a process of its own.
-
-#![allow(clippy::unwrap_used)] // in the helpers too, not only in test functions
+//! What the process holds is counted, so this has a process of its own.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     time::{Duration, Instant},
 };
 
 use hotloader_backend::{WatchPlan, spawn};
-use hotloader_notify::NotifyBackend;
+
+use super::site::Backend;
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-fn notify_threads() -> usize {
+fn threads(begin: &str) -> usize {
     fs::read_dir("/proc/self/task")
         .unwrap()
         .flatten()
         .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
-        .filter(|name| name.starts_with("notify"))
+        .filter(|name| name.starts_with(begin))
         .count()
 }
 
@@ -32,8 +31,8 @@ async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-#[tokio::test]
-async fn a_thousand_directories_are_armed_at_once_and_stopping_releases_thread_and_descriptors() {
+/// Watches a thousand directories and stops. `thread` is how the names of the backend's threads begin.
+pub async fn releases_all(backend: Backend<'_>, thread: &str) {
     let site = tempfile::tempdir().unwrap();
     let root = fs::canonicalize(site.path()).unwrap();
     let mut dirs = BTreeSet::new();
@@ -43,19 +42,18 @@ async fn a_thousand_directories_are_armed_at_once_and_stopping_releases_thread_a
         dirs.insert(dir);
     }
     let before = descriptors();
-    let backend = NotifyBackend::from_options(&BTreeMap::<String, ()>::new()).unwrap();
-    let (handle, mut stream) = spawn(Box::new(backend));
+    let (handle, mut stream) = spawn(backend());
     let start = Instant::now();
     handle.set_plan(WatchPlan::new(1, dirs));
     while stream.next().await.unwrap().armed.is_none() {}
     // Bounded generously: machines are slow at times.
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     // A list of threads may lack one while others end: those that helped to arm do.
-    until(|| notify_threads() == 1).await;
+    until(|| threads(thread) == 1).await;
     assert!(descriptors() > before);
     handle.stop().await;
     assert_eq!(descriptors(), before);
     // The thread's last instructions come after it has dropped what it held.
-    until(|| notify_threads() == 0).await;
+    until(|| threads(thread) == 0).await;
     assert!(stream.next().await.is_none());
 }

@@ -8,14 +8,14 @@
 //! watch of whatever is there *now*. No identity has to be kept, and none can be mistaken for another.
 
 use std::{
-    collections::BTreeMap,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
     thread,
 };
 
-use hotloader_backend::{BackendFailure, SkipCause, Skipped, WatchPlan};
+use hotloader_backend::{BackendFailure, Skipped, WatchPlan};
+use hotloader_kernel::{self as kernel, Notes, SkippedDirs, Watches, lock};
 use rustix::{
     event::{EventfdFlags, eventfd},
     fs::inotify::{CreateFlags, WatchFlags, add_watch, init, remove_watch},
@@ -23,12 +23,7 @@ use rustix::{
 };
 use tokio::sync::oneshot;
 
-use crate::{
-    limits,
-    notes::{Notes, lock},
-    queue::Reader,
-    table::Table,
-};
+use crate::{queue::Reader, table::Table};
 
 /// Nothing about opening and reading: our own reading would feed back. Nor about a file that has no name
 /// any more.
@@ -52,50 +47,42 @@ const PORTION: usize = 2048;
 const THREADS: usize = 4;
 
 /// The watched directories, and the thread that empties the queue.
-pub(crate) struct Watches {
+pub(crate) struct InotifyWatches {
     inotify: Arc<OwnedFd>,
     table: Arc<Mutex<Table>>,
     /// The watch that is to be the next cookie. It is kept, so that there is one when no more can be had.
     spare: Option<i32>,
-    skipped: BTreeMap<PathBuf, (SkipCause, String)>,
+    skipped: SkippedDirs,
     stop: Arc<OwnedFd>,
     reader: Option<thread::JoinHandle<()>>,
 }
 
-impl Watches {
-    /// Begins to read. `alive` is dropped when the thread ends.
-    pub(crate) fn start(notes: Arc<Notes>, alive: oneshot::Sender<()>) -> Result<Self, BackendFailure> {
-        let failed = limits::failure;
+impl Watches for InotifyWatches {
+    fn start(notes: Arc<Notes>, alive: oneshot::Sender<()>) -> Result<Self, BackendFailure> {
+        let failed = kernel::failure;
         let inotify = Arc::new(init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?);
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(failed)?);
         let spare = match spare(&inotify) {
-            Err(errno) if limits::is_limit(errno) => return Err(failed(errno)),
+            Err(errno) if kernel::is_limit(errno) => return Err(failed(errno)),
             spare => spare.ok(),
         };
         let table = Arc::new(Mutex::<Table>::default());
         let reader = Reader::new(inotify.clone(), stop.clone(), table.clone(), notes);
         let reader = thread::Builder::new()
-            .name("notify-reader".into())
+            .name("inotify-reader".into())
             .spawn(move || {
                 reader.run();
                 drop(alive);
             })
             .map_err(|error| BackendFailure::retry("cannot start a thread to read events").because(error))?;
-        Ok(Self { inotify, table, spare, skipped: BTreeMap::new(), stop, reader: Some(reader) })
+        Ok(Self { inotify, table, spare, skipped: SkippedDirs::default(), stop, reader: Some(reader) })
     }
 
-    /// What of the plan is not watched.
-    pub(crate) fn skipped(&self) -> Vec<Skipped> {
-        let skipped = |(dir, (cause, reason)): (&PathBuf, &(SkipCause, String))| Skipped {
-            dir: dir.clone(),
-            cause: *cause,
-            reason: reason.clone(),
-        };
-        self.skipped.iter().map(skipped).collect()
+    fn skipped(&self) -> Vec<Skipped> {
+        self.skipped.to_vec()
     }
 
-    /// Makes the watches what the plan says; adds before it removes.
-    pub(crate) fn change_to(&mut self, plan: &WatchPlan) {
+    fn change_to(&mut self, plan: &WatchPlan) {
         self.skipped.clear();
         let unwatched = |table: &Table| -> Vec<Arc<Path>> {
             plan.dirs.iter().filter(|dir| !table.is_watched(dir)).cloned().collect()
@@ -113,20 +100,29 @@ impl Watches {
         let remove: Vec<Arc<Path>> =
             lock(&self.table).watched().filter(|dir| !plan.dirs.contains(dir)).cloned().collect();
         remove.iter().for_each(|dir| self.forget(dir));
-        if !remove.is_empty() && self.skipped.values().any(|(cause, _)| *cause == SkipCause::Limit) {
+        if !remove.is_empty() && self.skipped.any_beyond_limit() {
             // There is room now for as many.
             let add = unwatched(&lock(&self.table));
             self.add(&add);
         }
     }
 
-    /// Watches anew all wanted directories at and below a path that came, went or changed. Returns those
-    /// that had no watch or that of another directory: they have to be looked at, as what happened just
-    /// before is not hinted.
-    pub(crate) fn renew(&mut self, suspect: &Path, plan: &WatchPlan) -> Vec<Arc<Path>> {
+    /// Returns those that had no watch or that of another directory.
+    fn renew(&mut self, suspect: &Path, plan: &WatchPlan) -> Vec<Arc<Path>> {
         self.add(plan.dirs.at_and_below(suspect))
     }
 
+    /// The end of a watch is the cookie: it needs no place on a disk.
+    fn place_cookie(&mut self, number: u64) -> Result<(), String> {
+        let watch = self.spare.take().map_or_else(|| spare(&self.inotify), Ok).map_err(no_barrier)?;
+        lock(&self.table).cookies.insert(watch, number);
+        remove_watch(&self.inotify, watch).map_err(no_barrier)?;
+        self.spare = spare(&self.inotify).ok();
+        Ok(())
+    }
+}
+
+impl InotifyWatches {
     /// Returns what was not watched before. Once there is no room for one, those behind it that need a
     /// watch are not tried.
     fn add(&mut self, dirs: &[Arc<Path>]) -> Vec<Arc<Path>> {
@@ -151,17 +147,17 @@ impl Watches {
                     Ok(watch) => {
                         let (without_path, is_new) = table.insert(dir, watch);
                         given_up.extend(without_path);
-                        self.skipped.remove(&**dir);
+                        self.skipped.remove(dir);
                         if is_new {
                             new.push(dir.clone());
                         }
                     }
                     Err(errno) => {
                         given_up.extend(table.remove(dir));
-                        if limits::is_limit(errno) {
+                        if kernel::is_limit(errno) {
                             full = Some(errno);
                         }
-                        self.skipped.insert(dir.to_path_buf(), limits::skip(errno, dir));
+                        self.skipped.insert(dir, errno);
                     }
                 }
             }
@@ -170,16 +166,6 @@ impl Watches {
             given_up.into_iter().for_each(|watch| self.give_up(Some(watch)));
         }
         new
-    }
-
-    /// Puts something into the queue that tells that all before it was read: the end of a watch. It needs no
-    /// place on a disk.
-    pub(crate) fn place_cookie(&mut self, number: u64) -> Result<(), String> {
-        let watch = self.spare.take().map_or_else(|| spare(&self.inotify), Ok).map_err(limits::no_barrier)?;
-        lock(&self.table).cookies.insert(watch, number);
-        remove_watch(&self.inotify, watch).map_err(limits::no_barrier)?;
-        self.spare = spare(&self.inotify).ok();
-        Ok(())
     }
 
     fn forget(&self, dir: &Path) {
@@ -192,6 +178,15 @@ impl Watches {
             // The kernel has dropped it by itself where the directory is gone.
             let _ = remove_watch(&self.inotify, watch);
         }
+    }
+}
+
+/// Why barriers cannot be passed.
+fn no_barrier(errno: Errno) -> String {
+    if kernel::is_limit(errno) {
+        kernel::remedy(errno, "what proves it")
+    } else {
+        format!("cannot watch /dev/null: {errno}; let the server read it")
     }
 }
 
@@ -225,7 +220,7 @@ fn ask(inotify: &OwnedFd, dirs: &[Arc<Path>]) -> Vec<Result<i32, Errno>> {
     })
 }
 
-impl Drop for Watches {
+impl Drop for InotifyWatches {
     fn drop(&mut self) {
         let _ = write(&self.stop, &1_u64.to_ne_bytes());
         if let Some(reader) = self.reader.take() {
@@ -237,6 +232,8 @@ impl Drop for Watches {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -245,7 +242,7 @@ mod tests {
         let base = std::fs::canonicalize(keep.path()).unwrap();
         let (reports, mut stream) = hotloader_backend::ReportSink::new();
         let notes = Arc::new(Notes::new(reports));
-        let mut watches = Watches::start(notes, oneshot::channel().0).unwrap();
+        let mut watches = InotifyWatches::start(notes, oneshot::channel().0).unwrap();
         // As many as take several threads, and those that matter among them.
         let dirs: Vec<PathBuf> = (0..PORTION).map(|number| base.join(format!("{number:04}"))).collect();
         dirs.iter().for_each(|dir| std::fs::create_dir(dir).unwrap());

@@ -1,13 +1,30 @@
-//! How long much takes. Run by hand, on a machine that does nothing else:
-//! `cargo test --release -p hotloader-notify --test measure -- --ignored --nocapture`
+//! How long much takes, here and by way of the `notify` crate. Run by hand, on a machine that does nothing else:
+//! `cargo test --release -p hotloader-inotify --test measure -- --ignored --nocapture`
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in the helpers too, not only in test functions")]
 
-mod common;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    time::Instant,
+};
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Instant};
+use hotloader_backend::FileWatchBackend;
+use hotloader_conformance::kernel::{Backend, Site};
+use hotloader_inotify::InotifyBackend;
+use hotloader_notify::NotifyBackend;
 
-use common::Site;
+fn inotify() -> Box<dyn FileWatchBackend> {
+    Box::new(InotifyBackend::from_options(&BTreeMap::<String, ()>::new()).unwrap())
+}
+
+fn notify() -> Box<dyn FileWatchBackend> {
+    Box::new(NotifyBackend::from_options(&BTreeMap::<String, ()>::new()).unwrap())
+}
+
+const BOTH: [fn() -> Box<dyn FileWatchBackend>; 2] = [inotify, notify];
 
 fn tree(site: &Site, dirs: usize) -> BTreeSet<PathBuf> {
     let mut all = BTreeSet::from([site.root.clone()]);
@@ -23,7 +40,14 @@ fn tree(site: &Site, dirs: usize) -> BTreeSet<PathBuf> {
 #[tokio::test]
 #[ignore = "measures"]
 async fn ten_thousand_directories() {
-    let mut site = Site::new();
+    for backend in BOTH {
+        println!("{}", backend().name());
+        one_with_ten_thousand_directories(&backend).await;
+    }
+}
+
+async fn one_with_ten_thousand_directories(backend: Backend<'_>) {
+    let mut site = Site::new(backend);
     let all = tree(&site, 10_000);
     let start = Instant::now();
     site.arm(all.clone()).await;
@@ -47,7 +71,14 @@ async fn ten_thousand_directories() {
 #[tokio::test]
 #[ignore = "measures"]
 async fn five_thousand_directories_go_and_come() {
-    let mut site = Site::new();
+    for backend in BOTH {
+        println!("{}", backend().name());
+        five_thousand_go_and_come(&backend).await;
+    }
+}
+
+async fn five_thousand_go_and_come(backend: Backend<'_>) {
+    let mut site = Site::new(backend);
     let all = tree(&site, 5000);
     site.arm(all.clone()).await;
     site.hints().await;

@@ -1,0 +1,14 @@
+//! What the kernel's limits do to it.
+
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeMap;
+
+use hotloader_inotify::InotifyBackend;
+
+hotloader_conformance::kernel_suite!(
+    || -> Box<dyn hotloader_backend::FileWatchBackend> {
+        Box::new(InotifyBackend::from_options(&BTreeMap::<String, ()>::new()).unwrap())
+    },
+    "inotify"
+);
