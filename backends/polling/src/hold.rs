@@ -1,16 +1,16 @@
 //! Holds back what was found until another look finds nothing more.
 //!
 //! A pass may fall between two files that are saved together. Told at once, the first would be acted upon
-//! before the second is found: how long others wait for more is not known here, and on a busy machine a
-//! look comes late. So both leave together.
+//! before the second is found by the next pass, half a second or two seconds later: the debounce of who is told
+//! waits for hints, and there are none until then. So both leave together.
 
 use std::time::Duration;
 
 use hotloader_backend::{Collected, ReportSink, ReportStream};
 use tokio::time::Instant;
 
-/// So long after something was found, everybody looks again, or sooner if they would by themselves: as long
-/// as `watch.quiet` is by default, so that what other backends keep together stays together here, too.
+/// So long after something was found, everybody looks again, or sooner if they would by themselves. Between two
+/// files that are saved together there is less.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// While each look finds more, looks go on for so long, and there are at most so many.

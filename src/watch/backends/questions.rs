@@ -97,7 +97,7 @@ impl Questions {
     }
 
     /// That lane need not be waited for any more.
-    pub(super) fn settle(&mut self, purpose: Purpose, lane: u64) {
+    pub(super) fn answered(&mut self, purpose: Purpose, lane: u64) {
         if let Purpose::Barrier(number) = purpose
             && let Some(pending) = self.barriers.get_mut(&number)
         {

@@ -311,7 +311,7 @@ impl Supervisor {
     fn answered(&mut self, answer: Answer, inputs: &BackendInputs) -> Result<(), BackendFailure> {
         let Answer { lane: id, purpose, took, result } = answer;
         let Some(at) = self.lanes.iter().position(|lane| lane.id == id) else {
-            self.questions.settle(purpose, id);
+            self.questions.answered(purpose, id);
             return Ok(());
         };
         match result {
@@ -324,12 +324,12 @@ impl Supervisor {
                         self.confirmed_by(at, armed, inputs)?;
                     }
                 }
-                self.questions.settle(purpose, id);
+                self.questions.answered(purpose, id);
                 self.passed(id, took, purpose == Purpose::Proof, inputs)
             }
             // Its end comes by itself, and what it leaves open is looked at after the gap.
             Err(Unanswered::Ended) => {
-                self.questions.settle(purpose, id);
+                self.questions.answered(purpose, id);
                 Ok(())
             }
             Err(Unanswered::TimedOut) => {
