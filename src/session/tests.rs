@@ -33,6 +33,7 @@ mod case_hooks;
 mod case_libraries;
 mod case_merge;
 mod case_migration;
+mod case_notes;
 mod case_reach;
 mod case_running;
 mod case_source;

@@ -229,6 +229,14 @@ impl Reader<'_> {
     pub(super) fn give(&mut self, id: DefinitionId, kind: Kind, own: u64, mut uses: Vec<Use>) {
         let own = self.conditions.last().map_or(own, |(all, _)| mix(own, *all));
         uses.extend(self.conditions.iter().take(CONDITIONS).flat_map(|(_, used)| used).cloned());
+        for used in &uses {
+            // `require("m").LIMIT`, without a name for the module.
+            if let (ROOT, Some(Key::Module(name))) = (used.place.base, used.place.keys.first())
+                && !self.source.requires.iter().any(|known| **known == **name)
+            {
+                self.source.requires.push(name.to_string());
+            }
+        }
         if kind != Kind::Function {
             self.source.loads.extend(
                 uses.iter().filter(|one| one.how != How::Alias || !one.place.keys.is_empty()).cloned(),

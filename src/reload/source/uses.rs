@@ -154,9 +154,22 @@ impl<'a> Reader<'a> {
             None => self.walk_children(&callee, uses),
         }
         self.assigned.extend(self.mutated(call));
+        let is_coroutine = self.makes_coroutine(&callee);
         for argument in arguments(call) {
-            self.walk(&argument, uses);
+            if is_coroutine && kind(&argument) == K::ClosureExpr {
+                // It calls them when the coroutine is resumed: nothing is made by them here.
+                let mut within = Vec::new();
+                self.walk(&argument, &mut within);
+                uses.extend(within.into_iter().filter(|one| one.how != How::Call));
+            } else {
+                self.walk(&argument, uses);
+            }
         }
+    }
+
+    fn makes_coroutine(&self, callee: &Node) -> bool {
+        let words: Vec<_> = self.text.words(callee).collect();
+        matches!(words[..], ["coroutine", ".", "wrap" | "create"])
     }
 
     /// The object of which a call runs a method.
