@@ -155,9 +155,24 @@ pub(in crate::lua) unsafe fn may_go_on(state: *mut ffi::lua_State) -> bool {
             if here.sighting.is_looked_at() {
                 here.sighting.note(Place::of(state));
             }
+            here.note_before_memory_fails(state);
             !here.expired.get() && now() < limits.until
         })
     }
+}
+
+/// Notes where the script is: what a function of the library makes in a buffer does not count as used by Lua, so
+/// nothing else notes it before the allocator fails.
+///
+/// # Safety
+/// As for [`may_go_on`].
+pub(in crate::lua) unsafe fn note_place(state: *mut ffi::lua_State) {
+    HERE.with(|here| {
+        if here.limits.get().until > 0 {
+            // SAFETY: the caller's.
+            here.place.set(unsafe { Place::of(state) });
+        }
+    });
 }
 
 /// What the hook does, where no instruction comes at which it could: raises its error if the time is up.
@@ -329,6 +344,19 @@ enum Verdict {
 }
 
 impl ThisThread {
+    /// Notes where the script is, should the allocator fail before the next look: a table or a text that grows doubles.
+    ///
+    /// # Safety
+    /// As for [`check`](Self::check).
+    unsafe fn note_before_memory_fails(&self, state: *mut ffi::lua_State) {
+        // SAFETY: the caller's. Neither raises errors.
+        unsafe {
+            if used(state) > self.limits.get().memory / 4 {
+                self.place.set(Place::of(state));
+            }
+        }
+    }
+
     /// # Safety
     /// `state` has to be the one that runs on this thread.
     unsafe fn check(&self, state: *mut ffi::lua_State) -> Verdict {
@@ -353,10 +381,7 @@ impl ThisThread {
             if self.sighting.is_looked_at() {
                 self.sighting.note(Place::of(state));
             }
-            if used(state) > limits.memory / 4 {
-                // Should the allocator fail before the next look: a table that grows doubles.
-                self.place.set(Place::of(state));
-            }
+            self.note_before_memory_fails(state);
             if exceeds(state, limits.memory) {
                 return Verdict::Stop(Place::of(state), c"not enough memory");
             }

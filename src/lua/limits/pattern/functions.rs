@@ -16,7 +16,10 @@ use std::{
 use mlua::ffi::{self, lua_Integer, lua_State, luaL_Buffer};
 
 use super::matcher::{Capture, Matcher, Stop};
-use crate::lua::limits::deadline::{look, may_go_on, spend};
+use crate::lua::limits::deadline::{look, may_go_on, note_place, spend};
+
+/// After so many bytes of a result more, the time and the memory are looked at.
+const LOOKED_AT: usize = 256 * 1024;
 
 /// A pattern without any of them is a text.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
@@ -109,7 +112,16 @@ pub(in crate::lua) unsafe extern "C-unwind" fn gsub(state: *mut lua_State) -> c_
     let buffer = buffer.as_mut_ptr();
     ffi::luaL_buffinit(state, buffer);
     let (mut count, mut copied, mut last, mut is_changed) = (0, 0, None, false);
+    let mut looked_at = 0;
     while count < most {
+        // What it makes may be large where the search is short.
+        if (*buffer).n > looked_at + LOOKED_AT {
+            looked_at = (*buffer).n;
+            note_place(state);
+            if !may_go_on(state) {
+                return raise(state, Stop::Interrupted);
+            }
+        }
         let found = match matcher.search(copied, last) {
             Ok(Some(found)) => found,
             Ok(None) => break,
