@@ -9,30 +9,30 @@ use super::{Heap, Kind, State, Value, index};
 use crate::lua::limits::deadline;
 
 impl Heap<'_> {
-    /// The value under that key, without metamethods; nil if it is no table.
-    pub(in crate::lua) fn get(self, table: Value, key: Value) -> Value {
+    /// The stack with the table on top of it, and above that what is under the key, without metamethods. `None`: it is
+    /// no table, and nothing is on the stack.
+    fn look_up(self, table: Value, key: Value) -> Option<State> {
         let l = self.stack();
         if !self.push_table(l, table) {
-            return Value::NIL;
+            return None;
         }
         self.push(l, key);
         // SAFETY: a table and a key are on the stack; the value takes the key's place.
-        unsafe {
-            ffi::lua_rawget(l, -2);
-            self.take_over(l)
-        }
+        unsafe { ffi::lua_rawget(l, -2) };
+        Some(l)
+    }
+
+    /// The value under that key, without metamethods; nil if it is no table.
+    pub(in crate::lua) fn get(self, table: Value, key: Value) -> Value {
+        // SAFETY: the value is on top of its table.
+        self.look_up(table, key).map_or(Value::NIL, |l| unsafe { self.take_over(l) })
     }
 
     /// Whether that value is under that key. Holds nothing.
     pub(in crate::lua) fn has(self, table: Value, key: Value, value: Value) -> bool {
-        let l = self.stack();
-        if !self.push_table(l, table) {
-            return false;
-        }
-        self.push(l, key);
-        // SAFETY: as in `get`.
+        let Some(l) = self.look_up(table, key) else { return false };
+        // SAFETY: the value is on top of its table; both go.
         unsafe {
-            ffi::lua_rawget(l, -2);
             let found = Self::look(l, -1);
             ffi::lua_settop(l, -3);
             found == (value.kind, value.bits)
@@ -41,14 +41,9 @@ impl Heap<'_> {
 
     /// Whether what is under that key is neither nil nor false. Holds nothing.
     pub(in crate::lua) fn is_true(self, table: Value, key: Value) -> bool {
-        let l = self.stack();
-        if !self.push_table(l, table) {
-            return false;
-        }
-        self.push(l, key);
-        // SAFETY: as in `get`.
+        let Some(l) = self.look_up(table, key) else { return false };
+        // SAFETY: the value is on top of its table; both go.
         unsafe {
-            ffi::lua_rawget(l, -2);
             let is_true = ffi::lua_toboolean(l, -1) != 0;
             ffi::lua_settop(l, -3);
             is_true
