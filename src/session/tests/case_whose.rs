@@ -242,3 +242,22 @@ fn case_05_a_function_that_is_gone_is_not_followed_by_one_of_another_file() {
     site.save(&[("u.lua", Some("return {}")), ("m.lua", Some(&own))]);
     assert_eq!(site.eval("return call() .. m.call()"), "umine");
 }
+
+#[test]
+fn who_holds_a_closure_with_a_state_of_its_own_keeps_it_when_the_load_puts_another_one_there() {
+    let m = |more: &str| {
+        format!(
+            "local registry = require 'registry'
+local function counter() local n = 0 return function() n = n + 1 return n end end
+for _, name in ipairs {{ 'count' }} do registry[name] = counter() end {more}"
+        )
+    };
+    let mut site = Site::new(&[
+        ("main.lua", "registry = require 'registry' require 'm'"),
+        ("registry.lua", "return {}"),
+        ("m.lua", &m("")),
+    ]);
+    assert_eq!(site.eval("KEPT = registry.count return KEPT() .. KEPT()"), "12");
+    site.good("m.lua", &m("function more() end"));
+    assert_eq!(site.eval("return KEPT()"), "3");
+}
