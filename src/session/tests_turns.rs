@@ -98,8 +98,9 @@ async fn who_has_used_up_a_slice_waits_behind_those_who_want_little() {
         sessions.create().await.unwrap(),
     ];
     let mut before = Vec::new();
-    // One turn of eight is for those who wait behind, and that may be the first.
-    for _ in 0..3 {
+    // One turn of eight is for those who wait behind, and that may be the first; and on a busy machine those who want
+    // little may use up a slice as well. Without two queues it would be at most one, however often.
+    for _ in 0..20 {
         let (order, said) = std::sync::mpsc::channel();
         let (again, one, two) = (greedy.clone(), one.clone(), two.clone());
         let work = move |_: &mut LuaSession| {
@@ -112,8 +113,11 @@ async fn who_has_used_up_a_slice_waits_behind_those_who_want_little() {
         let said: Vec<_> = std::iter::from_fn(|| said.recv_timeout(DEADLINE).ok()).collect();
         assert_eq!(said.len(), 14);
         before.push(said.iter().take_while(|who| **who == "little").count());
+        if before.last().is_some_and(|before| *before >= 3) {
+            return;
+        }
     }
-    assert!(before.iter().any(|before| *before >= 3), "{before:?}");
+    panic!("{before:?}");
 }
 
 #[tokio::test]
