@@ -270,6 +270,36 @@ fn limits_hold_where_they_are_asked_for() {
 }
 
 #[test]
+fn limits_hold_in_what_a_coroutine_would_close() {
+    let site = Site::new(&[("main.lua", "x = 1")]);
+    let lua = Lua::new();
+    let budget = BudgetConfig { load: Duration::from_millis(50), ..BudgetConfig::default() };
+    let options = StateOptions { budget: Some(budget), ..StateOptions::default() };
+    let mut state = site.scripts.attach_with(&lua, options).unwrap();
+    state.run("main.lua").unwrap();
+    let body = "local c <close> = setmetatable({}, { __close = function() while true do end end }) while true do end";
+    for ends in [
+        format!("coroutine.wrap(function() {body} end)()"),
+        format!(
+            "local co = coroutine.create(function() {body} end) pcall(coroutine.resume, co) coroutine.close(co)"
+        ),
+    ] {
+        let report = site.reload(&mut state, "main.lua", &format!("x = 2 {ends} while true do end"));
+        let error = &report.errors[0].diagnostic;
+        assert!(error.message.contains("ran longer than 50ms"), "{error}");
+        assert_eq!(eval::<usize>(&state, "return x"), 1);
+    }
+    // What has not been ended by the deadline is closed as ever.
+    let closes = "closed = 0 local co = coroutine.create(function()
+        local c <close> = setmetatable({}, { __close = function() closed = closed + 1 end }) coroutine.yield() end)
+        coroutine.resume(co) coroutine.close(co)
+        pcall(coroutine.wrap(function()
+            local c <close> = setmetatable({}, { __close = function() closed = closed + 1 end }) error('x') end))";
+    site.reload(&mut state, "main.lua", closes);
+    assert_eq!(eval::<usize>(&state, "return closed"), 2);
+}
+
+#[test]
 fn a_sandboxed_state_is_as_those_of_the_server() {
     let site = Site::new(&[("main.lua", "reached = io or os.execute or package.preload x = 1")]);
     let mut state = site.scripts.sandboxed(StateOptions::default()).unwrap();

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     os::unix::ffi::OsStrExt,
+    panic::Location,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -118,7 +119,10 @@ impl Vm {
         // That is for pages in a browser; here it may be anything.
         vm.lua.globals().raw_set("ui", ui)?;
         match limits {
-            Some(limits) => vm.limited(&limits),
+            Some(limits) => {
+                library::guard_coroutines(&vm.lua)?;
+                vm.limited(&limits)
+            }
             None => Ok(vm),
         }
     }
@@ -350,10 +354,12 @@ impl Vm {
         done
     }
 
-    /// The same; that it failed is told in the log.
+    /// Code of ours, without limits, that has a result also where it fails, which is told in the log.
+    #[track_caller]
     pub(super) fn trusted<R: Default>(&self, work: impl FnOnce() -> mlua::Result<R>) -> R {
+        let at = Location::caller();
         self.try_trusted(work).unwrap_or_else(|error| {
-            tracing::error!(%error, "the prelude failed; this is a bug");
+            tracing::error!(%error, "the prelude failed at {at}; this is a bug");
             R::default()
         })
     }

@@ -27,7 +27,7 @@ const PRELUDE: [&str; 4] = [
 struct Signature {
     /// As between the brackets.
     params: String,
-    /// The same, of each overload.
+    /// The parameters of each overload.
     overloads: Vec<String>,
     is_method: bool,
 }

@@ -115,7 +115,13 @@ impl Anchors {
                 let is_first = self.full.borrow().is_empty();
                 self.full.borrow_mut().clear();
                 self.last.set(first);
-                let length = if is_first { length.min(self.length.get()) } else { length.min(STACK) };
+                let length = if is_first {
+                    length.min(self.length.get())
+                } else {
+                    // What is known is the room of another one.
+                    self.room.set(0);
+                    length.min(STACK)
+                };
                 self.length.set(length);
                 ffi::lua_settop(first, index(length) - 1);
                 ffi::lua_settop(state, 0);

@@ -97,7 +97,7 @@ const fn before(
     Guard { library, name, ours, original: Some(original) }
 }
 
-static GUARDS: [Guard; 21] = [
+static GUARDS: [Guard; 19] = [
     ours(c"string", c"find", pattern::find),
     ours(c"string", c"match", pattern::match_),
     ours(c"string", c"gmatch", pattern::gmatch),
@@ -108,8 +108,6 @@ static GUARDS: [Guard; 21] = [
     ours(c"table", c"remove", tables::remove),
     ours(c"table", c"sort", tables::sort),
     ours(c"debug", c"setmetatable", debug_setmetatable),
-    ours(c"coroutine", c"wrap", coroutines::wrap),
-    before(c"coroutine", c"close", coroutines::close, &coroutines::CLOSE),
     before(c"string", c"rep", rep, &REP),
     before(c"string", c"pack", pack, &PACK),
     before(c"string", c"format", format, &FORMAT),
@@ -119,6 +117,12 @@ static GUARDS: [Guard; 21] = [
     before(c"_G", c"next", counted::next, &counted::NEXT),
     before(c"_G", c"pairs", counted::pairs, &counted::PAIRS),
     before(c"_G", c"setmetatable", setmetatable, &SETMETATABLE),
+];
+
+/// Without these, a coroutine that the deadline has ended could go on for ever.
+static COROUTINES: [Guard; 2] = [
+    ours(c"coroutine", c"wrap", coroutines::wrap),
+    before(c"coroutine", c"close", coroutines::close, &coroutines::CLOSE),
 ];
 
 /// What Lua 5.5 has beyond these.
@@ -146,18 +150,34 @@ unsafe extern "C-unwind" fn create(state: *mut lua_State) -> c_int {
 
 /// Puts them into a state in which nothing of the user has run.
 pub(in crate::lua) fn guard(lua: &Lua) -> mlua::Result<()> {
+    put(lua, GUARDS.iter().chain(counted::COUNTED).chain(NEW))?;
+    guard_coroutines(lua)
+}
+
+/// What a state needs that has a deadline, and a library that is left as it is. Who has taken the functions out of
+/// it before goes without.
+pub(in crate::lua) fn guard_coroutines(lua: &Lua) -> mlua::Result<()> {
+    put(lua, COROUTINES.iter())
+}
+
+/// What the state has not, or has as a function of its own in Lua, is passed over.
+fn put<'a>(lua: &Lua, guards: impl Iterator<Item = &'a Guard>) -> mlua::Result<()> {
     // SAFETY: as above; the stack is left as it was.
     unsafe {
         lua.exec_raw::<()>((), |state| {
-            for guard in GUARDS.iter().chain(counted::COUNTED).chain(NEW) {
-                ffi::lua_getglobal(state, guard.library.as_ptr());
-                if let Some(original) = guard.original {
+            for guard in guards {
+                if ffi::lua_getglobal(state, guard.library.as_ptr()) == ffi::LUA_TTABLE {
                     ffi::lua_getfield(state, -1, guard.name.as_ptr());
-                    original.note(ffi::lua_tocfunction(state, -1));
+                    let function = ffi::lua_tocfunction(state, -1);
                     ffi::lua_pop(state, 1);
+                    if function.is_some() {
+                        if let Some(original) = guard.original {
+                            original.note(function);
+                        }
+                        ffi::lua_pushcfunction(state, guard.ours);
+                        ffi::lua_setfield(state, -2, guard.name.as_ptr());
+                    }
                 }
-                ffi::lua_pushcfunction(state, guard.ours);
-                ffi::lua_setfield(state, -2, guard.name.as_ptr());
                 ffi::lua_pop(state, 1);
             }
         })

@@ -56,14 +56,12 @@ impl Reloader {
         prelude: &Table,
         work: impl FnOnce(&mut Self) -> mlua::Result<R>,
     ) -> mlua::Result<R> {
-        let busy = |_| mlua::Error::runtime("no file can be loaded while another one is being replaced");
-        if lua.try_app_data_ref::<Self>().map_err(busy)?.is_none() {
+        let busy = || mlua::Error::runtime("no file can be loaded while another one is being replaced");
+        if lua.try_app_data_ref::<Self>().map_err(|_| busy())?.is_none() {
             lua.set_app_data(Self::new(lua, prelude)?);
         }
-        match lua.try_app_data_mut::<Self>().ok().flatten() {
-            Some(mut reloader) => work(&mut reloader),
-            None => Err(mlua::Error::runtime("no file can be loaded while another one is being replaced")),
-        }
+        let mut reloader = lua.try_app_data_mut::<Self>().ok().flatten().ok_or_else(busy)?;
+        work(&mut reloader)
     }
 
     /// Whether one is kept for the next reload.

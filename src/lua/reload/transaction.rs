@@ -79,7 +79,7 @@ impl Vm {
         complete
     }
 
-    /// The same for a file that runs for the first time, which is no reload.
+    /// From here on everything can be undone that a file does which runs for the first time. To it that is no reload.
     pub(in crate::lua) fn begin_start(&self) {
         self.begin();
         self.trusted(|| self.reload_calls()?.is_start.call::<()>(()));
@@ -112,7 +112,8 @@ impl Vm {
         pairs(&self.trusted(|| self.reload_calls()?.take_extra.call::<Vec<LuaString>>(())))
     }
 
-    /// Likewise, for files that called `hot.invalidate`.
+    /// Files that have to run since one that they require called `hot.invalidate`: real path, and name below the Lua
+    /// directory.
     pub(crate) fn take_invalidated(&self) -> Vec<(PathBuf, PathBuf)> {
         pairs(&self.trusted(|| self.follow_calls()?.take_invalidated.call::<Vec<LuaString>>(())))
     }
@@ -129,8 +130,7 @@ impl Vm {
             // An error of ours: half of it must not stay.
             tracing::error!(%error, "a reload could not be committed; this is a bug");
             self.failure(&error, None)
-        });
-        let committed = committed?;
+        })?;
         self.state(|state| state.release_log(true));
         Ok(committed)
     }
