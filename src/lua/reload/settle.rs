@@ -79,7 +79,8 @@ impl Reload<'_> {
     /// A function that has left its source goes from a table.
     fn take_out(&self, table: Value, key: Value) {
         let (heap, at) = (self.heap, key.integer());
-        if at == 0 {
+        if at <= 0 {
+            // It is no element of a list.
             return heap.set(table, key, Value::NIL);
         }
         for place in at.. {
