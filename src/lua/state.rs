@@ -441,6 +441,15 @@ impl Vm {
         Failure { diagnostic, exhausted }
     }
 
+    /// What Lua code caught, as a developer wants to see it.
+    pub(crate) fn raised(&self, error: Value) -> Diagnostic {
+        let error = match error {
+            Value::Error(error) => *error,
+            other => mlua::Error::RuntimeError(other.to_string().unwrap_or_default()),
+        };
+        self.failure(&error, None).diagnostic
+    }
+
     /// No file runs any more.
     pub(super) fn sweep(&self) {
         self.trusted(|| self.prelude.raw_get::<Function>("sweep")?.call::<()>(()));

@@ -41,6 +41,8 @@ struct Reading {
     is_list: bool,
     /// A wrapper was asked, or has changed properties: what was read before may be another now.
     unsettled: bool,
+    /// What its wrapper failed with: the browser gets the value and hears of it.
+    failure: Option<String>,
 }
 
 impl View {
@@ -269,7 +271,8 @@ impl Variable {
             None => matches!(encoded, Encoded::Array(_)),
         };
         let encoded = Some(encoded).filter(|encoded| self.sent.as_ref() != Some(encoded));
-        Ok(Reading { value, encoded, type_name, lua_type, is_list, unsettled })
+        let failure = self.wrapping.as_ref().and_then(|wrapping| wrapping.failure()).map(str::to_owned);
+        Ok(Reading { value, encoded, type_name, lua_type, is_list, unsettled, failure })
     }
 
     /// The type, if the browser has another; and as it is in Lua.
@@ -288,7 +291,7 @@ impl Variable {
     fn take(&mut self, reading: Reading, frame: &mut Frame) {
         self.value = reading.value;
         // A success ends an error: the browser is told even if the value is the same.
-        let recovered = self.error.take().is_some();
+        let recovered = reading.failure.is_none() && self.error.take().is_some();
         if !self.watched {
             return;
         }
@@ -303,7 +306,15 @@ impl Variable {
             properties.insert("type".into(), type_name.as_deref().unwrap_or_default().to_owned());
             self.sent_type = type_name;
         }
-        self.say(value, properties, frame);
+        let is_told = self.say(value, properties, frame);
+        if let Some(mut failure) = reading.failure {
+            if is_told {
+                // For the browser an update ends the error.
+                self.error = None;
+            }
+            cut(&mut failure);
+            self.say_error((ErrorCode::PathFailure, failure), frame);
+        }
     }
 
     fn fail(&mut self, mut error: (ErrorCode, String), frame: &mut Frame) {
@@ -371,10 +382,11 @@ impl Variable {
         }
     }
 
-    /// An update for each priority, if there is something to say. The value has that of the path.
-    fn say(&mut self, value: Option<Encoded>, properties: Properties, frame: &mut Frame) {
+    /// An update for each priority, if there is something to say. The value has that of the path. Says whether
+    /// there was.
+    fn say(&mut self, value: Option<Encoded>, properties: Properties, frame: &mut Frame) -> bool {
         if value.is_none() && properties.is_empty() && self.properties.all_told() {
-            return;
+            return false;
         }
         let mut untold = self.properties.take_untold();
         let usual = self.properties.priority("path");
@@ -386,5 +398,6 @@ impl Variable {
             let value = if priority == usual { value.take() } else { None };
             frame.update(priority, self.id, value, properties);
         }
+        true
     }
 }

@@ -184,7 +184,7 @@ impl Variable {
     fn judge_anew(&mut self, earlier: Earlier<'_>, allowed: &Allowed) -> Option<String> {
         match self.find(earlier, allowed) {
             Found::Bound { ways, elements } => {
-                let Some(access) = common(self.grant.asked, ways) else {
+                let Some(access) = common(self.grant.asked, ways).or_else(|| self.as_action(ways)) else {
                     return Some(self.wrong_way(earlier, ways));
                 };
                 (self.access, self.grant.elements, self.grant.state) = (access, elements, State::Granted);
@@ -200,6 +200,12 @@ impl Variable {
             }
             Found::Not(why) => Some(why),
         }
+    }
+
+    /// Released clients bind a key to a field without saying that it is an action.
+    fn as_action(&self, ways: Ways) -> Option<Access> {
+        let is_field = matches!(self.path.as_ref()?.steps.last()?, Step::Field(_));
+        (is_field && ways.called && self.grant.asked.writable()).then_some(Access::Action)
     }
 
     fn find(&self, earlier: Earlier<'_>, allowed: &Allowed) -> Found {

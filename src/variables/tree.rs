@@ -112,6 +112,9 @@ impl View {
                 (id, made)
             }
             Incoming::Watch(id) => (id, self.watch(id, true)),
+            // What is gone is watched by nobody and needs no end: released clients say both of what went with
+            // its parent.
+            Incoming::Unwatch(id) | Incoming::Destroy(id) if self.nodes.key(id).is_none() => (id, Ok(())),
             Incoming::Unwatch(id) => (id, self.watch(id, false)),
             Incoming::Update { id, value, properties } => {
                 (id, self.update(id, value, properties, vm, objects, out))

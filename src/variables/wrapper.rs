@@ -1,7 +1,8 @@
 //! Wrappers: objects of Lua that stand in for a variable's value when its children follow their paths.
 //!
 //! The property `wrapper` names a prototype. Its `new` is asked whenever the value changes, and as long as it
-//! fails; it may hand back the object it made before. The Lua half is `prelude/viewlist.lua`.
+//! fails; it may hand back the object it made before. Where it fails, the value stands for itself, so that a
+//! page shows what there is. The Lua half is `prelude/viewlist.lua`.
 
 use mlua::{Table, Value};
 
@@ -24,6 +25,8 @@ pub(super) struct Wrapping {
     list: bool,
     /// The value it was asked for last; `None`: it has to be asked.
     asked: Option<Encoded>,
+    /// What it failed with, whole or at an element.
+    failure: Option<String>,
 }
 
 impl Wrapping {
@@ -40,11 +43,16 @@ impl Wrapping {
         }
         let handle = vm.wrapping::<Table>("handle", id)?;
         let type_name = type_name.into();
-        Ok(Some(Box::new(Self { type_name, handle, object: None, list: false, asked: None })))
+        Ok(Some(Box::new(Self { type_name, handle, object: None, list: false, asked: None, failure: None })))
     }
 
     pub(super) fn object(&self) -> Option<&Table> {
         self.object.as_ref()
+    }
+
+    /// Why nothing stands in for the value, or for an element of it.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// Children are paths from a list.
@@ -82,9 +90,14 @@ impl Wrapping {
         self.stand_down();
         let texts = vm.lua().create_table_from(properties.iter())?;
         self.handle.raw_set("_properties", texts)?;
-        (self.object, self.list) = vm.wrapping("wrap", (&self.handle, &*self.type_name))?;
+        let failure: Option<Value>;
+        (self.object, self.list, failure) = vm.wrapping("wrap", (&self.handle, &*self.type_name))?;
         if !encoded.is_empty_array() && self.is_empty_list(value)? {
             *encoded = objects.empty_array()?;
+        }
+        if let Some(failure) = failure {
+            self.failure = Some(vm.raised(failure).to_string());
+            return Ok(false);
         }
         self.asked = Some(encoded.clone());
         Ok(true)
@@ -92,14 +105,14 @@ impl Wrapping {
 
     /// The value could not be read: nothing stands in for it until it can, and then the wrapper is asked.
     pub(super) fn stand_down(&mut self) {
-        (self.asked, self.object) = (None, None);
+        (self.asked, self.object, self.failure) = (None, None, None);
     }
 
     /// The value is nil: nothing is there to be wrapped. Says whether there was.
     pub(super) fn rest(&mut self) -> mlua::Result<bool> {
         self.handle.raw_set("_value", mlua::Nil)?;
         self.handle.raw_set("_wrapper", mlua::Nil)?;
-        self.asked = None;
+        (self.asked, self.failure) = (None, None);
         Ok(self.object.take().is_some())
     }
 

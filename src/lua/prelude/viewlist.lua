@@ -3,7 +3,7 @@
 local P = ...
 local session, prototypes = P.session, P.prototypes
 local getmetatable, setmetatable = P.debug.getmetatable, P.debug.setmetatable
-local error, next, rawequal, tostring, type = error, next, rawequal, tostring, type
+local error, next, pcall, rawequal, rawget, tostring, type = error, next, pcall, rawequal, rawget, tostring, type
 local gmatch, integer, remove, sub = string.gmatch, math.type, table.remove, string.sub
 
 local function find(name)
@@ -70,17 +70,38 @@ local function derives(object, prototype)
   end
 end
 
--- The object, and whether it is a list.
-function P.wrap(variable, name)
+local function ask(variable, name)
   local wrapper = variable._wrapper
   local prototype = find(name)
   -- Nobody wrote a `new` that could hand back the one there is.
   if not (wrapper and prototype and prototype.new == P.default_new) then
     wrapper = make(name, "wrapper", "variable", variable)
   end
+  if wrapper == nil then error("wrapper=" .. name .. ": " .. name .. ":new gave nil", 0) end
+  return wrapper
+end
+
+-- Released clients hand a list's `itemWrapper` down as the `wrapper` of each element. The element is an item
+-- of the list by then, and has been wrapped by it.
+local function is_wrapped_by_list(value, name)
+  local item, list = prototypes["lua.ViewListItem"], type(value) == "table" and rawget(value, "list")
+  return item ~= nil and type(list) == "table" and rawget(list, "_item_wrapper") == name
+    and derives(value, item.prototype)
+end
+
+-- The object that stands in for the value, whether it is a list, and what failed on the way. Without an object
+-- the value stands for itself.
+function P.wrap(variable, name)
+  if is_wrapped_by_list(variable._value, name) then
+    variable._wrapper = nil
+    return nil, false
+  end
+  local made, wrapper = pcall(ask, variable, name)
+  if not made then return nil, false, wrapper end
   variable._wrapper = wrapper
   local list = prototypes["lua.ViewList"]
-  return wrapper, wrapper ~= nil and list ~= nil and derives(wrapper, list.prototype)
+  local is_list = list ~= nil and derives(wrapper, list.prototype)
+  return wrapper, is_list, is_list and rawget(wrapper, "_failure") or nil
 end
 
 ---------------------------------------------------------------- lists
@@ -118,11 +139,14 @@ function ViewList:new(variable)
   return list
 end
 
+-- One element that cannot be wrapped is shown as it is, and hides no other.
 local function wrap_item(item, name)
-  local object
-  if name and name ~= "" then object = make(name, "itemWrapper", "listItem", item) end
-  if object == nil then return item.baseItem end
-  return object
+  local made, object = true, nil
+  if name and name ~= "" then made, object = pcall(make, name, "itemWrapper", "listItem", item) end
+  item._failed = not made or nil
+  if not made then item.list._failure = item.list._failure or object end
+  if not made or object == nil then object = item.baseItem end
+  item.item = object
 end
 
 -- The item that is selected: a browser may have written anything.
@@ -154,6 +178,7 @@ function ViewList:sync()
       end
     end
   end
+  self._failure = nil
   local now, changed = {}, {}
   for i = 1, count do
     local element, item = value[i], nil
@@ -171,13 +196,15 @@ function ViewList:sync()
     end
     if not item then
       item = session:create(ViewListItem, { list = self, baseItem = element, index = i - 1 })
-      item.item = wrap_item(item, wrapper)
+      wrap_item(item, wrapper)
+    elseif item._failed then
+      wrap_item(item, wrapper)
     end
     now[i] = item
   end
   for item, i in next, changed do
     item.baseItem = value[i]
-    item.item = wrap_item(item, wrapper)
+    wrap_item(item, wrapper)
   end
   local selected, selection = selected_item(self), -1
   for i = 1, count do

@@ -122,11 +122,11 @@ fn a_wrapper_that_raises_is_an_error_with_its_line_until_it_succeeds() {
     let failed = site.run("BROKEN, BOARD = true, session:getApp() BOARD.first = BOARD.cards[2]");
     let line = bad.lines().position(|line| line.contains("bad row")).unwrap() + 1;
     assert_eq!(errors(&failed, 2), [("path-failure".into(), format!("lua/main.lua:{line}: bad row"))]);
-    assert_eq!((value(&failed, 2), value(&failed, 3)), (Value::Null, Value::Null));
+    assert!(value(&failed, 2)["obj"].is_u64(), "the value stands for itself");
+    assert_eq!((property(&failed, 2, "type"), value(&failed, 3)), ("Card".into(), Value::Null));
     assert_eq!(site.run("return 1"), Vec::<Value>::new(), "told once");
     let mended = site.run("BROKEN = false");
-    assert!(value(&mended, 2)["obj"].is_u64());
-    assert_eq!(value(&mended, 3), "B");
+    assert_eq!((property(&mended, 2, "type"), value(&mended, 3)), ("Row".into(), "B".into()));
 }
 
 #[test]
