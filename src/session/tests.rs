@@ -13,6 +13,7 @@ mod bindings;
 mod glance;
 mod overridden;
 mod programs;
+mod quiet;
 mod released_client;
 mod wrapper_types;
 mod wrappers;

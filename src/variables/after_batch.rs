@@ -45,6 +45,14 @@ struct Reading {
     failure: Option<String>,
 }
 
+/// Why a variable has no value.
+enum Unread {
+    /// Its path leads nowhere.
+    Nowhere(String),
+    /// Code failed on the way, or the value is not to be had.
+    Failed((ErrorCode, String)),
+}
+
 impl View {
     /// Everything that this browser has to hear of, in the order of a frame: viewdefs first, then
     /// variables by priority, parents before children.
@@ -105,17 +113,24 @@ impl View {
                     continue;
                 }
             }
+            let parent = parent.map(|parent| &parent.grant);
             let wanted = variable.watched || variable.children > 0;
             if wanted && variable.access.readable() {
                 let mut lua_type = None;
                 match variable.read(value, earlier, vm, objects, &allowed) {
                     Ok(mut reading) => {
                         unsettled |= reading.unsettled;
+                        variable.grant.note_read(parent);
                         lua_type = reading.lua_type.take();
                         variable.note(&reading, lua_type.as_ref(), &allowed);
                         variable.take(reading, frame);
                     }
-                    Err(error) => variable.fail(error, frame),
+                    Err(Unread::Nowhere(_)) if variable.grant.is_outdated(parent) => variable.blank(frame),
+                    Err(Unread::Nowhere(why)) => {
+                        variable.grant.note_read(parent);
+                        variable.fail((ErrorCode::PathFailure, why), frame);
+                    }
+                    Err(Unread::Failed(error)) => variable.fail(error, frame),
                 }
                 self.take_note(at, lua_type, vm);
             } else {
@@ -171,7 +186,7 @@ impl Variable {
         vm: &Vm,
         objects: &mut Objects,
         allowed: &Allowed,
-    ) -> Result<Reading, (ErrorCode, String)> {
+    ) -> Result<Reading, Unread> {
         self.looked = true;
         let budget = Budget { time: vm.budget().read, key: "session.budget.read" };
         let mut refusal = None;
@@ -179,11 +194,11 @@ impl Variable {
             Ok(reading) => Ok(reading),
             Err(AccessError::Lua(error)) => Err(error),
             Err(AccessError::Path(description)) => {
-                refusal = Some((ErrorCode::PathFailure, description));
+                refusal = Some(Unread::Nowhere(description));
                 Ok(Reading::default())
             }
             Err(AccessError::Unauthorized(description)) => {
-                refusal = Some((ErrorCode::Unauthorized, description));
+                refusal = Some(Unread::Failed((ErrorCode::Unauthorized, description)));
                 Ok(Reading::default())
             }
         });
@@ -192,13 +207,15 @@ impl Variable {
             tracing::warn!(target: "lua", session, limited_by = session, "\"{path}\" has text that is not UTF-8; browsers get it with \u{fffd} in it");
         }
         if let Some(exceeded) = objects.take_exceeded() {
-            return Err((ErrorCode::Limit, format!("the value is too large to be sent: {exceeded}")));
+            let why = format!("the value is too large to be sent: {exceeded}");
+            return Err(Unread::Failed((ErrorCode::Limit, why)));
         }
         match (read, refusal) {
             (Ok(reading), None) => Ok(reading),
             (Ok(_), Some(refusal)) => Err(refusal),
             (Err(failure), _) => {
-                Err((code(&failure, ErrorCode::PathFailure), failure.diagnostic.to_string()))
+                let code = code(&failure, ErrorCode::PathFailure);
+                Err(Unread::Failed((code, failure.diagnostic.to_string())))
             }
         }
     }

@@ -115,7 +115,6 @@ impl Variable {
         is_table: bool,
         allowed: &Allowed,
     ) {
-        let type_name = type_name.filter(|_| !allowed.is_open);
         let grant = &mut self.grant;
         let kind = &grant.kind;
         let is_same_type = match (&kind.scope, type_name) {

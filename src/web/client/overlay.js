@@ -45,7 +45,7 @@ export function createOverlay(restart) {
 
   return ({ status, files = [], durationMs, notes = [], errors = [], offerRestart: offered }) => {
     if (status === "ok") {
-      console.info([`[hot] reloaded ${files.join(", ")}, ${durationMs} ms`, ...notes].join("\n"));
+      console.debug([`[hot] reloaded ${files.join(", ")}, ${durationMs} ms`, ...notes].join("\n"));
       hide();
       return;
     }

@@ -122,7 +122,7 @@ export class Store {
     if (type === "update") {
       if (variable) this.#updated(variable, data);
     } else if (type === "error") {
-      console.warn(`[ui] ${data.code}: ${data.description}`, variable?.initial.path ?? "");
+      this.#warn(data, variable);
       variable?.become({ error: { ...data, frame: this.#frame } });
     } else if (type === "destroy") {
       if (!variable || variable === this.root) return;
@@ -131,6 +131,19 @@ export class Store {
     } else {
       this.handlers[type]?.(data);
     }
+  }
+
+  /**
+   * Once the page is as the frame wants it: what a new template no longer shows may fail, and nobody cares.
+   * @param {any} data @param {Variable} [variable]
+   */
+  #warn({ code, description }, variable) {
+    const text = `[ui] ${code}: ${description}`;
+    // The first microtask comes before those that let go of what nobody took up again; the next one after.
+    queueMicrotask(() => queueMicrotask(() => {
+      if (!variable) console.warn(text);
+      else if (this.variables.get(variable.id) === variable) console.warn(text, variable.initial.path ?? "");
+    }));
   }
 
   /** @param {Variable} variable @param {any} data */

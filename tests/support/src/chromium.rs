@@ -167,9 +167,16 @@ impl Chromium {
 
     /// What the console complains about.
     pub async fn errors(&self) -> Vec<String> {
+        let entries = self.console().await.into_iter();
+        entries.filter(|(level, _)| level == "SEVERE").map(|(_, message)| message).collect()
+    }
+
+    /// What the console says: levels and messages.
+    pub async fn console(&self) -> Vec<(String, String)> {
         let entries = self.ask_driver("se/log", json!({ "type": "browser" })).await;
         let entries = entries.as_array().unwrap().iter();
-        entries.filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].to_string()).collect()
+        let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        entries.map(|entry| (text(entry, "level"), text(entry, "message"))).collect()
     }
 
     /// Gives a command of Chromium's own protocol.
