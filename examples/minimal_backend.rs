@@ -111,7 +111,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut registry = Registry::with_builtin();
     registry.register("minimal", |_| Ok(Box::new(MinimalBackend { interval: Duration::from_millis(200) })));
     let settings = WatchConfig { backend: "minimal".into(), ..WatchConfig::default() };
-    let root = Root { id: RootId("dir"), dir, extension: None, recursive: true, max_file: Root::MAX_FILE };
+    let root = Root {
+        id: RootId("dir"),
+        dir,
+        extension: None,
+        recursive: true,
+        max_file: Root::MAX_FILE,
+        optional: false,
+    };
     let (_watching, mut sets) = watch::start(&settings, vec![root], &registry).await?;
     while let Some(set) = sets.recv().await {
         if set.initial {

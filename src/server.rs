@@ -14,8 +14,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use crate::{
     config::{BackendChoice, Config, HotloadConfig, WatchConfig},
     reload::{
-        EditorLink, Generation, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender, Published, Refreshing,
-        ReloadReport, SessionHost, SiteLayout, Telling, VIEWDEF_ROOT,
+        EditorLink, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender, PageFiles,
+        Published, Refreshing, ReloadReport, SessionHost, SiteLayout, Telling, VIEWDEF_ROOT,
     },
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
     status::{Calendar, ReloadLog, Status},
@@ -24,6 +24,9 @@ use crate::{
     web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
     wire::Outgoing,
 };
+
+/// Where a site has its own page, and what that needs.
+const HTML_DIR: &str = "html";
 
 /// A running server: a site, its sessions, and the browsers that look at them.
 pub struct Server {
@@ -122,7 +125,7 @@ impl Server {
         };
         let settings = WebSettings {
             site: site.to_owned(),
-            html: site.join("html"),
+            html: site.join(HTML_DIR),
             allowed_roots: watch.allowed_roots,
             server: config.server,
             readiness: ready,
@@ -192,13 +195,19 @@ fn telling(site: &Path, hotload: &HotloadConfig, is_concealing: bool) -> Telling
 
 /// What is watched of the site in a directory.
 pub(crate) fn roots(site: &Path, config: &Config) -> Vec<Root> {
-    let root = |id, path: &Path, extension, recursive| {
-        let (dir, extension) = (site.join(path), Some(extension));
-        Root { id, dir, extension, recursive, max_file: config.lua.max_file.as_usize() }
+    let root = |id, path: &Path, extension, recursive| Root {
+        id,
+        dir: site.join(path),
+        extension,
+        recursive,
+        max_file: config.lua.max_file.as_usize(),
+        // Most sites have no page of their own.
+        optional: id == HTML_ROOT,
     };
     vec![
-        root(LUA_ROOT, &config.lua.path, "lua", true),
-        root(VIEWDEF_ROOT, &config.viewdefs.path, "html", false),
+        root(LUA_ROOT, &config.lua.path, Some("lua"), true),
+        root(VIEWDEF_ROOT, &config.viewdefs.path, Some("html"), false),
+        root(HTML_ROOT, Path::new(HTML_DIR), None, true),
     ]
 }
 
@@ -311,6 +320,14 @@ impl SessionHost for ServerSessions {
 
     fn announce(&self, report: &ReloadReport) {
         let frame = Frame::from(Outgoing::Reload(Box::new(report.clone())));
+        for session in self.endpoint.sessions().running() {
+            let frame = frame.clone();
+            let _ = session.execute(move |session| session.broadcast(&frame));
+        }
+    }
+
+    fn page_files(&self, saved: &PageFiles) {
+        let frame = Frame::from(Outgoing::Files(saved.clone()));
         for session in self.endpoint.sessions().running() {
             let frame = frame.clone();
             let _ = session.execute(move |session| session.broadcast(&frame));

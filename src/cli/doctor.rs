@@ -72,7 +72,14 @@ impl Subject {
             server::roots(&dir, &config)
         } else {
             let dir = dir.clone();
-            vec![Root { id: RootId("path"), dir, extension: None, recursive: true, max_file: Root::MAX_FILE }]
+            vec![Root {
+                id: RootId("path"),
+                dir,
+                extension: None,
+                recursive: true,
+                max_file: Root::MAX_FILE,
+                optional: false,
+            }]
         };
         Self { settings: config.watch.in_site(&dir), dir, is_site, file, roots }
     }

@@ -151,6 +151,7 @@ mod tests {
             extension: None,
             recursive: true,
             max_file: Root::MAX_FILE,
+            optional: false,
         }
     }
 

@@ -56,6 +56,7 @@ async fn follow(
         extension: None,
         recursive: true,
         max_file: Root::MAX_FILE,
+        optional: false,
     }];
     let registry = Registry::with_builtin();
     let failed = |source| CliError::Watch { path: args.path.clone(), source };

@@ -79,6 +79,7 @@ impl Scripts {
             extension: Some("lua"),
             recursive: true,
             max_file: Root::MAX_FILE,
+            optional: false,
         };
         let registry = Registry::with_builtin();
         let loader = HotLoader::start(

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Compiler, Effects, Generation, Outcome, Published, ReloadOutcome, ReloadReport, ReloadStatus, SiteLayout,
-    Stages, copies, refreshing::Refreshing, report_lines::log_queued,
+    Compiler, Effects, Generation, Outcome, PageFiles, Published, ReloadOutcome, ReloadReport, ReloadStatus,
+    SiteLayout, Stages, copies, refreshing::Refreshing, report_lines::log_queued,
 };
 use crate::{
     config::WatchConfig,
@@ -61,6 +61,8 @@ pub trait SessionHost: Send + Sync + 'static {
     fn refresh(&self, session: &Self::Session, done: Refreshing);
     /// Tells every browser of an error.
     fn announce(&self, report: &ReloadReport);
+    /// Tells every browser of saved files that it has loaded by their address.
+    fn page_files(&self, _saved: &PageFiles) {}
     /// A reload has ended in every session; for those who count.
     fn reloaded(&self, report: &ReloadReport);
     /// All browsers have been told of a generation, `took` after the last session ran it.
@@ -145,6 +147,7 @@ impl HotLoader {
         let compiler = Compiler::new(layout)?;
         let mut initial = watch::scan_once(settings, roots).await?;
         copies::leave_out(&mut initial);
+        PageFiles::take_from(&mut initial);
         if let Some((_, generation)) = compile(compiler, published.generation(), initial).await {
             log_broken(&generation);
             published.publish_good(generation);
@@ -202,6 +205,8 @@ struct Actor<H: SessionHost> {
 impl<H: SessionHost> Actor<H> {
     async fn publish_first(&mut self, mut initial: ChangeSet) {
         copies::leave_out(&mut initial);
+        // No page has been loaded yet.
+        PageFiles::take_from(&mut initial);
         if let Some(generation) = self.compile(initial).await {
             log_broken(&generation);
             self.published.publish_good(generation);
@@ -211,6 +216,10 @@ impl<H: SessionHost> Actor<H> {
     /// A settled set of changes: compile it once, publish it, and roll it out.
     async fn handle_file_change(&mut self, mut changes: ChangeSet) {
         copies::leave_out(&mut changes);
+        if let Some(saved) = PageFiles::take_from(&mut changes) {
+            self.host.page_files(&saved);
+            saved.log();
+        }
         if changes.changes.is_empty() && !changes.initial {
             return;
         }

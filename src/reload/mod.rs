@@ -9,6 +9,7 @@
 //! | `bindings` | what a template binds: its `ui-*` attributes |
 //! | `allow_list` | what all templates bind, by type: what browsers may ask for |
 //! | `copies` | copies that sync tools and file managers leave: not loaded |
+//! | `page_files` | saved files of `html/`: which of them pages exchange, and which they are loaded again for |
 //! | `twins` | two files for one module: only the first one is loaded |
 //! | `diagnostic` | an error with file, line, excerpt and traceback |
 //! | `note` | what a developer should know of a reload that went well |
@@ -31,6 +32,7 @@ mod edits;
 mod generation;
 mod hot_loader;
 mod note;
+mod page_files;
 mod reference;
 mod refreshing;
 mod report;
@@ -48,6 +50,7 @@ pub use edits::EditsFrom;
 pub use generation::{FileEntry, Generation, Published, SourceFile};
 pub use hot_loader::{HotLoader, HotLoaderError, OutcomeSender, SessionHost};
 pub use note::{Note, RunAgain, StaleKind};
+pub use page_files::PageFiles;
 pub(crate) use reference::conceal;
 pub use refreshing::Refreshing;
 pub use report::{Effects, ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
@@ -66,6 +69,8 @@ pub(crate) const EDITING: Duration = Duration::from_secs(10);
 
 /// The root of the site's Lua files.
 pub const LUA_ROOT: RootId = RootId("lua");
+/// The root of what browsers load by address: the site's own page, its styles, scripts and images.
+pub const HTML_ROOT: RootId = RootId("html");
 /// The root of the site's view templates.
 pub const VIEWDEF_ROOT: RootId = RootId("viewdefs");
 

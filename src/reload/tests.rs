@@ -132,6 +132,7 @@ impl Running {
             extension: Some("lua"),
             recursive: true,
             max_file: Root::MAX_FILE,
+            optional: false,
         };
         let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };
         let (settings, registry) = (WatchConfig::default(), Registry::with_builtin());

@@ -24,6 +24,8 @@ pub struct Root {
     pub recursive: bool,
     /// Files with more bytes are not read.
     pub max_file: usize,
+    /// It may be missing without a word.
+    pub optional: bool,
 }
 
 impl Root {

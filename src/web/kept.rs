@@ -14,7 +14,7 @@ use warp::{
 
 use super::{
     client_files, files,
-    replies::{not_modified, with},
+    replies::{self, not_modified, with},
 };
 
 /// `GET /_client/{file}`
@@ -24,6 +24,14 @@ pub(super) async fn client_file(name: Tail, headers: HeaderMap) -> Result<Respon
     let response = unless_cached(body.bytes.clone(), &file.kind, &body.etag, &headers);
     let response = with(response, VARY, "Accept-Encoding");
     Ok(if is_zipped { with(response, CONTENT_ENCODING, "gzip") } else { response })
+}
+
+/// The icon of the client, for pages that name none: without it, each would have an error in its console.
+pub(super) fn icon(headers: HeaderMap) -> Response {
+    let file = client_files::get("icon.svg");
+    let icon =
+        file.map(|file| unless_cached(file.plain.bytes.clone(), &file.kind, &file.plain.etag, &headers));
+    icon.unwrap_or_else(replies::not_found)
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {

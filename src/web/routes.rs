@@ -19,7 +19,7 @@ use warp::{
 
 use super::{
     Readiness,
-    kept::client_file,
+    kept::{client_file, icon},
     origin::Refusal,
     pages,
     replies::{html, not_found, redirect, text, with},
@@ -94,6 +94,8 @@ pub(super) fn routes(
         .and(warp::path::tail())
         .and(warp::header::headers_cloned())
         .and_then(client_file);
+    // Browsers ask for it whatever a page says.
+    let icon = warp::path!("favicon.ico").and(warp::header::headers_cloned()).map(icon);
     let status = warp::path("_hot")
         .and(warp::path::full())
         .and(warp::path::tail())
@@ -121,6 +123,8 @@ pub(super) fn routes(
         .or(status)
         .unify()
         .or(files)
+        .unify()
+        .or(icon)
         .unify()
         .boxed();
     let reading = warp::get().or(warp::head()).unify();

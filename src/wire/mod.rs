@@ -11,6 +11,7 @@
 //! | `destroy` | [`Incoming::Destroy`] | [`Outgoing::Destroy`] |
 //! | `error` | [`Incoming::Error`] | [`Outgoing::Error`], with an [`ErrorCode`] |
 //! | `reload` | | [`Outgoing::Reload`] |
+//! | `files` | | [`Outgoing::Files`] |
 //! | `restart` | [`Incoming::Restart`] | [`Outgoing::Restart`] |
 //!
 //! Values in messages are [`Encoded`]. The server ends a socket by a [`Close`]. What is held of all this for

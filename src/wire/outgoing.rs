@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::{Encoded, Properties, VarId};
-use crate::reload::{ErrorReport, Note, ReloadReport, ReloadStatus};
+use crate::reload::{ErrorReport, Note, PageFiles, ReloadReport, ReloadStatus};
 
 /// Longer descriptions of errors are cut off, in bytes.
 const MAX_DESCRIPTION: usize = 2 << 10;
@@ -41,6 +41,8 @@ pub enum Outgoing {
     },
     /// How a reload went.
     Reload(#[serde(serialize_with = "reload")] Box<ReloadReport>),
+    /// Files were saved that the page has loaded by their address.
+    Files(PageFiles),
     /// The session's state is a new one.
     Restart {
         /// Why.
@@ -83,7 +85,7 @@ impl Outgoing {
                 value.as_ref().map_or(0, Encoded::wire) + texts.sum::<usize>()
             }
             Self::Error { description, .. } => description.len(),
-            Self::Destroy { .. } | Self::Reload(_) | Self::Restart { .. } => 0,
+            Self::Destroy { .. } | Self::Reload(_) | Self::Files(_) | Self::Restart { .. } => 0,
         }
     }
 }

@@ -109,6 +109,7 @@ pub(crate) async fn measure(count: usize, saves: usize) -> Fallible<Crowd> {
         extension: Some("lua"),
         recursive: true,
         max_file: Root::MAX_FILE,
+        optional: false,
     };
     let host = Arc::new(Host { sessions: sessions.clone(), reports });
     let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };

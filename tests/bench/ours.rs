@@ -73,6 +73,7 @@ pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<
         extension: None,
         recursive: true,
         max_file: Root::MAX_FILE,
+        optional: false,
     };
     let mut settings =
         WatchConfig { backend: BackendChoice::from(backend), quiet: QUIET, ..WatchConfig::default() };
@@ -160,6 +161,7 @@ pub(crate) async fn flip(within: &Path, flips: usize) -> Fallible<(Duration, usi
         extension: Some("lua"),
         recursive: true,
         max_file: Root::MAX_FILE,
+        optional: false,
     };
     let settings =
         WatchConfig { backend: BackendChoice::from("notify"), quiet: QUIET, ..WatchConfig::default() };

@@ -10,6 +10,7 @@ mod board;
 mod client;
 mod edits;
 mod foreign_page;
+mod page_files;
 mod status;
 mod tutorial;
 
@@ -164,21 +165,28 @@ async fn the_page_of_a_failed_start_becomes_the_application_when_the_file_is_men
 }
 
 #[tokio::test]
-async fn a_server_that_comes_back_is_noticed_and_offers_a_new_session() {
+async fn after_a_restart_of_the_server_the_application_begins_anew_by_itself_and_says_so() {
     let Some(browser) = Chromium::start().await else { return };
     let site = sample();
     let server = Server::start(SETUP, &site.dir()).await;
     let port = server.addr().port().to_string();
     browser.open(&server).await;
-    browser.shows("h1", "Hello from Lua").await;
+    browser.click(CLICK).await;
+    browser.shows(COUNT, "Clicked 1 time").await;
+    let old = browser
+        .run("history.pushState({}, '', location.pathname + '/cards/7?x=1'); return location.href")
+        .await;
     drop(server);
     browser
         .gives("return document.querySelector('ui-notice').shadowRoot.textContent.includes('Offline')", true)
         .await;
     let _server = Server::with(SETUP, &site.dir(), &["--hotload", "--port", &port]).await;
-    browser.shows("h1", "This session is not known").await;
-    browser.click("a[href='/']").await;
-    browser.shows("h1", "Hello from Lua").await;
+    browser.shows(COUNT, "Clicked 0 times").await;
+    let notice = "return document.querySelector('ui-notice').shadowRoot.querySelector('p').textContent";
+    browser.gives(&format!("{notice}.includes('its state is new')"), true).await;
+    let new = browser.run("return location.href").await;
+    assert!(new != old && new.as_str().unwrap().ends_with("/cards/7?x=1"), "{old} {new}");
+    browser.gives(notice, "").await;
     // A browser logs each attempt that nobody answered, and the page that was not found; we add nothing.
     let errors = browser.errors().await;
     let of_network = |error: &&String| error.contains("net::ERR_") || error.contains("404");

@@ -198,7 +198,14 @@ mod tests {
         let dir = fs::canonicalize(keep.path()).unwrap();
         fs::write(dir.join("x.lua"), "return 1").unwrap();
         let id = RootId("lua");
-        let root = Root { id, dir: dir.clone(), extension: None, recursive: true, max_file: Root::MAX_FILE };
+        let root = Root {
+            id,
+            dir: dir.clone(),
+            extension: None,
+            recursive: true,
+            max_file: Root::MAX_FILE,
+            optional: false,
+        };
         let mut tree = Tree::new(&WatchConfig::default(), vec![root]);
         let mut names = Names::default();
         names.update(tree.walk(), tree.scope(), Instant::now());

@@ -471,6 +471,7 @@ mod tests {
             extension: None,
             recursive: true,
             max_file: Root::MAX_FILE,
+            optional: false,
         };
         let mut tree = Tree::new(&WatchConfig::default(), vec![root]);
         let mut contents = Contents::new(Root::MAX_FILE);

@@ -177,7 +177,9 @@ impl Walk<'_> {
             }
             End::Failed(..) => None,
             _ => {
-                self.walked.warnings.insert(Warning::NoRoot { dir: root.dir.clone() });
+                if !root.optional {
+                    self.walked.warnings.insert(Warning::NoRoot { dir: root.dir.clone() });
+                }
                 None
             }
         }

@@ -40,7 +40,14 @@ fn settings() -> WatchConfig {
 }
 
 fn lua_root(dir: &Path) -> Root {
-    Root { id: LUA, dir: dir.to_owned(), extension: Some("lua"), recursive: true, max_file: Root::MAX_FILE }
+    Root {
+        id: LUA,
+        dir: dir.to_owned(),
+        extension: Some("lua"),
+        recursive: true,
+        max_file: Root::MAX_FILE,
+        optional: false,
+    }
 }
 
 fn write(path: &Path, text: &str) {

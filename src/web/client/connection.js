@@ -19,6 +19,8 @@ export class Connection {
   /** @type {WebSocket | undefined} */
   #socket;
   #attempt = 0;
+  /** This page has been in its session. */
+  #known = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -49,6 +51,7 @@ export class Connection {
       if (socket !== this.#socket) return;
       opened = true;
       this.#attempt = 0;
+      this.#known = true;
       this.listener.state(true);
       this.listener.open();
     };
@@ -74,6 +77,32 @@ export class Connection {
   /** A refused socket does not say why. If the page is gone too, the session is. */
   async #checkSession() {
     const page = await fetch(BASE + this.session, { cache: "no-store" }).catch(() => null);
-    if (page && [403, 404].includes(page.status)) location.assign(page.url); // the server says so, and offers a new one
+    if (page?.status === 404 && this.#known) beginAnew(location, this.session);
+    else if (page && [403, 404].includes(page.status)) location.assign(page.url); // the server says so, and offers a new one
   }
+}
+
+/** Where a page notes that its session has ended, for the one that takes its place. */
+const ENDED = "ui-session-ended";
+
+/** The session went with the server: another one begins, at the same place of the application. @param {Location} here @param {string} session */
+function beginAnew(here, session) {
+  const deeper = here.href.split(`/${session}`)[1] ?? "";
+  sessionStorage.setItem(ENDED, deeper);
+  here.replace(BASE);
+}
+
+/**
+ * Whether this page took the place of one whose session had ended. Then it goes to where that one was.
+ * @param {string} session
+ */
+export function tookPlace(session) {
+  const deeper = sessionStorage.getItem(ENDED);
+  if (deeper === null) return false;
+  if (deeper.replace(/^\//, "") && location.href === BASE + session) {
+    location.replace(BASE + session + deeper);
+    return false;
+  }
+  sessionStorage.removeItem(ENDED);
+  return true;
 }

@@ -1,8 +1,9 @@
 // Puts the parts together: one store and one connection, one view per `ui-app`.
 
 import { bindElement, bindTree } from "./binding.js";
-import { BASE, Connection, sessionId } from "./connection.js";
+import { BASE, Connection, sessionId, tookPlace } from "./connection.js";
 import { readControl } from "./controls.js";
+import { takeFiles } from "./files.js";
 import { createNotice } from "./notice.js";
 import { createOverlay } from "./overlay.js";
 import { Scope, variablesOf } from "./scope.js";
@@ -34,11 +35,12 @@ function start(session) {
 
   store.handlers.reload = createOverlay(() => store.post("restart", {}));
   store.handlers.restart = () => location.reload();
+  store.handlers.files = takeFiles;
 
   connection = new Connection(session, {
     open: () => store.resume(),
     message: (messages) => store.receive(messages),
-    state: createNotice(),
+    state: createNotice(tookPlace(session)),
   });
 
   // For the site's own scripts.

@@ -1,4 +1,4 @@
-// The notice at the foot of the page while the server cannot be reached.
+// The notice at the foot of the page: the server cannot be reached, or the state is a new one.
 
 import { addToPage, make } from "./shadow.js";
 
@@ -7,8 +7,11 @@ p { position: fixed; inset: auto 0 1rem; margin: auto; width: fit-content; z-ind
 padding: .4rem .9rem; border-radius: 2rem; background: #222; color: #fff; font: 14px system-ui, sans-serif; }
 p:empty { display: none; }`;
 
-/** @returns {(online: boolean) => void} */
-export function createNotice() {
+/** How long (ms) it is said that the state is new. */
+const NEWS = 3000;
+
+/** @param {boolean} isNew the page took the place of one whose session had ended @returns {(online: boolean) => void} */
+export function createNotice(isNew) {
   const text = make("p");
   text.role = "status"; // which is announced politely
   addToPage("ui-notice", STYLE, text);
@@ -16,7 +19,11 @@ export function createNotice() {
   let timer;
   return (online) => {
     clearTimeout(timer);
-    if (online) text.textContent = "";
+    if (online && isNew) {
+      isNew = false;
+      text.textContent = "The session had ended: the application has begun anew, and its state is new.";
+      timer = setTimeout(() => (text.textContent = ""), NEWS);
+    } else if (online) text.textContent = "";
     // A reconnect within half a second need not be shown.
     else timer = setTimeout(() => (text.textContent = "Offline. Trying to reconnect…"), 500);
   };
