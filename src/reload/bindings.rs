@@ -76,6 +76,8 @@ pub struct Binding {
     pub namespace: Option<String>,
     /// Such as `ui-value`.
     pub attribute: String,
+    /// Where it stands in the file, counted from 1.
+    pub line: u32,
 }
 
 impl Binding {
@@ -93,6 +95,7 @@ impl Binding {
             item_wrapper: None,
             namespace: None,
             attribute: String::new(),
+            line: 1,
         }
     }
 
@@ -135,10 +138,10 @@ fn unprioritised(name: &str) -> &str {
 
 /// All that a template binds, in the order of its text.
 pub(super) fn of_template(html: &str) -> Vec<Binding> {
-    let mut emitter = DefaultEmitter::default();
+    let mut emitter = DefaultEmitter::<usize>::new_with_span();
     // Otherwise the text of a script could be taken for elements.
     emitter.naively_switch_states(true);
-    let mut reader = Reader::default();
+    let mut reader = Reader { html, line: 1, ..Reader::default() };
     for token in Tokenizer::new_with_emitter(html, emitter) {
         let Ok(token) = token;
         match token {
@@ -160,7 +163,11 @@ struct Open {
 }
 
 #[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    html: &'a str,
+    /// Up to which byte lines have been counted, and how many.
+    counted: usize,
+    line: u32,
     open: Vec<Open>,
     /// How many of each name are open.
     count: HashMap<Box<[u8]>, usize>,
@@ -169,8 +176,8 @@ struct Reader {
     found: Vec<Binding>,
 }
 
-impl Reader {
-    fn start(&mut self, tag: &StartTag<()>) {
+impl Reader<'_> {
+    fn start(&mut self, tag: &StartTag<usize>) {
         let name: &[u8] = &tag.name;
         self.close_implied(name);
         let attribute = |wanted: &str| {
@@ -196,7 +203,9 @@ impl Reader {
         self.open.push(Open { name: name.into(), list, outer_namespace });
     }
 
-    fn bind(&mut self, tag: &StartTag<()>, item_wrapper: Option<String>, editable: bool) {
+    fn bind(&mut self, tag: &StartTag<usize>, item_wrapper: Option<String>, editable: bool) {
+        self.line += self.lines(self.counted, tag.span.start);
+        self.counted = tag.span.start;
         for (attribute, value) in &tag.attributes {
             let attribute = String::from_utf8_lossy(attribute);
             let Some(ways) = ways_of(&attribute, editable) else { continue };
@@ -206,9 +215,16 @@ impl Reader {
                 item_wrapper: item_wrapper.clone().filter(|_| attribute == "ui-viewlist"),
                 namespace: self.namespace.clone(),
                 attribute: attribute.into_owned(),
+                line: self.line + self.lines(tag.span.start, value.span.start),
                 ..binding
             });
         }
+    }
+
+    /// How many lines end between two places of the file.
+    fn lines(&self, from: usize, to: usize) -> u32 {
+        let between = self.html.as_bytes().get(from..to).unwrap_or_default();
+        between.iter().filter(|byte| **byte == b'\n').count().try_into().unwrap_or(u32::MAX)
     }
 
     fn end(&mut self, name: &[u8]) {
@@ -356,6 +372,15 @@ mod tests {
         let mut bound: Vec<_> = of_template(html).iter().map(say).collect();
         bound.sort();
         bound
+    }
+
+    #[test]
+    fn each_binding_knows_its_line() {
+        let html = "<template>\n<b ui-value=a></b>\r\n\n<i\n  class=x\n  ui-class-x=b\n  ui-value=\"c\"></i><u ui-value=d></u>\n\
+            <ul ui-viewlist=é><li\nui-value=e></ul></template>";
+        let lines: Vec<_> = of_template(html).iter().map(|found| (found.path.clone(), found.line)).collect();
+        let expected = [("a", 2), ("b", 6), ("c", 7), ("d", 7), ("é", 8), ("e", 9)];
+        assert_eq!(lines, expected.map(|(path, line)| (path.to_owned(), line)));
     }
 
     #[test]
