@@ -65,6 +65,7 @@
 //! **Architecture Invariant:** what the outside does is data. A file that vanishes, a link in a circle,
 //! a script that loops, a browser that sends nonsense: none of them is a panic, and none ends the server.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod embed;

@@ -75,18 +75,11 @@ impl Server {
         let listener = bind(&config).await?;
         let metrics = Arc::new(Metrics::new());
         let published = Arc::new(Published::new(telling(site, &config.hotload, !config.lua.hotload)));
-        let sessions = LuaSessions::start(SessionSettings {
-            session: config.session.clone(),
-            lua: config.lua.clone(),
-            scope: config.hotload.scope,
-            bindings: config.server.bindings,
-            refused: Arc::default(),
-            published: published.clone(),
-        })
-        .map_err(ServerError::Threads)?;
+        let settings = session_settings(&config, published.clone());
+        let sessions = LuaSessions::start(settings).map_err(ServerError::Threads)?;
         let endpoint = WebSocketEndpoint::new(sessions.clone(), &config.server);
 
-        let layout = SiteLayout { lua: config.lua.path.clone(), viewdefs: config.viewdefs.path.clone() };
+        let layout = layout(&config);
         let lua_dir = site.join(&config.lua.path);
         let roots = roots(site, &config);
         let watch = config.watch.clone().in_site(site);
@@ -191,6 +184,23 @@ fn telling(site: &Path, hotload: &HotloadConfig, is_concealing: bool) -> Telling
     let pattern = hotload.editor.clone();
     let editor = (!pattern.is_empty()).then_some(EditorLink { pattern, site });
     Telling { notes: hotload.notes, editor, is_concealing }
+}
+
+/// What all sessions have in common.
+pub(crate) fn session_settings(config: &Config, published: Arc<Published>) -> SessionSettings {
+    SessionSettings {
+        session: config.session.clone(),
+        lua: config.lua.clone(),
+        scope: config.hotload.scope,
+        bindings: config.server.bindings,
+        refused: Arc::default(),
+        published,
+    }
+}
+
+/// How people know the site's files.
+pub(crate) fn layout(config: &Config) -> SiteLayout {
+    SiteLayout { lua: config.lua.path.clone(), viewdefs: config.viewdefs.path.clone() }
 }
 
 /// What is watched of the site in a directory.

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::{config::ConfigError, server::ServerError, watch::WatchError};
+use crate::{check::CheckError, config::ConfigError, server::ServerError, watch::WatchError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -11,8 +11,8 @@ pub enum CliError {
     /// The configuration is wrong.
     #[error("wrong configuration:\n{0}")]
     Config(ConfigError),
-    /// `--dir` names no directory.
-    #[error("{}: no such directory; --dir needs the directory of a site, and `lua-hotloader new DIR` writes one", .0.display())]
+    /// What is to be a site is no directory.
+    #[error("{}: no such directory; name the directory of a site, and `lua-hotloader new DIR` writes one", .0.display())]
     NoSuchSite(PathBuf),
     /// The sample could not be unpacked.
     #[error("the built-in sample cannot be unpacked into a temporary directory; name a site with --dir")]
@@ -53,6 +53,15 @@ pub enum CliError {
         /// How many.
         count: usize,
     },
+    /// `check` found something.
+    #[error("problems found: {count}")]
+    Found {
+        /// How many.
+        count: usize,
+    },
+    /// `check` cannot look.
+    #[error("the site cannot be checked")]
+    Check(#[source] CheckError),
     /// `restart` finds no server.
     #[error("no server answers at {address}; --dir names its site, --port its port")]
     NoServer {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `serve` | `lua-hotloader serve`: one server from its start to its end |
 //! | `config_file` | its configuration file while it runs |
+//! | `check` | `lua-hotloader check`: what is wrong with a site |
 //! | `new` | `lua-hotloader new`: a site to begin with |
 //! | `restart` | `lua-hotloader restart`: sessions of a running server begin anew |
 //! | `watch` | `lua-hotloader watch`: what the server would see; `watch_lines`: how it is printed |
@@ -14,6 +15,7 @@
 //! | `signals` | SIGINT and SIGTERM, and the bound on how long stopping may take |
 //! | `error` | [`CliError`], with exit code and remedy |
 
+mod check;
 mod config_file;
 mod doctor;
 mod doctor_limits;
@@ -32,7 +34,7 @@ mod watch_lines;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -51,10 +53,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a site: --dir, else the current directory if it has lua/main.lua, else a built-in sample
+    /// Serve a site: DIR, else the current directory if it has lua/main.lua, else a built-in sample
     Serve(ServeArgs),
     /// Write the sample site into a new directory, to edit
     New(NewArgs),
+    /// Look for what is wrong with a site without serving it: syntax, templates and their paths, links, configuration
+    Check(CheckArgs),
     /// Print what the server would see change in a directory, without the server
     Watch(WatchArgs),
     /// Let sessions of the server on this machine begin anew; it has to run with --hotload
@@ -66,7 +70,10 @@ enum Command {
 #[derive(Debug, Args)]
 struct ServeArgs {
     /// Directory of the site
-    #[arg(long, value_name = "DIR")]
+    #[arg(value_name = "DIR")]
+    site: Option<PathBuf>,
+    /// The same, as an option
+    #[arg(long, value_name = "DIR", conflicts_with = "site")]
     dir: Option<PathBuf>,
     /// Configuration file, in place of config/config.toml of the site
     #[arg(long, value_name = "FILE")]
@@ -98,6 +105,18 @@ struct ServeArgs {
 struct NewArgs {
     /// Directory to write into; it is made if it does not exist, and must be empty if it does
     dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// Directory of the site; the current one if it is not given
+    dir: Option<PathBuf>,
+    /// Configuration file, in place of config/config.toml of the site
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object: files, templates, ms, and problems, each with kind, file, line and message
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +180,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::New(args) => new::run(&args.dir),
+        Command::Check(args) => check::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Restart(args) => restart::run(&args),
         Command::Doctor(args) => doctor::run(&args),
@@ -168,6 +188,10 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
 }
 
 impl ServeArgs {
+    fn dir(&self) -> Option<&Path> {
+        self.site.as_deref().or(self.dir.as_deref())
+    }
+
     fn overrides(&self) -> Overrides {
         Overrides {
             host: self.host.clone(),
@@ -239,6 +263,14 @@ mod tests {
                 verbosity: 4,
             }
         );
+    }
+
+    #[test]
+    fn the_site_is_named_with_an_option_or_without() {
+        for args in [&["d"][..], &["--dir", "d"], &["--hotload", "d"]] {
+            assert_eq!(serve(args).dir(), Some(Path::new("d")), "{args:?}");
+        }
+        assert!(Cli::try_parse_from(["lua-hotloader", "serve", "d", "--dir", "e"]).is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ const STOPPING: Duration = Duration::from_millis(1500);
 pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let (flags, backends) = (args.overrides(), Registry::with_builtin());
     let is_meant = args.config.is_some() || args.lua_path.is_some();
-    let site = Site::choose(args.dir.as_deref(), &current_dir(env::var_os("PWD")), is_meant, |path| {
+    let site = Site::choose(args.dir(), &current_dir(env::var_os("PWD")), is_meant, |path| {
         config::load(path, args.config.as_deref(), &flags, &backends)
     })?;
     telemetry::init(&site.config.logging);

@@ -204,6 +204,21 @@ impl Vm {
         self.prelude.raw_get("app").ok().flatten()
     }
 
+    /// The prototypes that there are, by name.
+    pub(crate) fn prototypes(&self) -> mlua::Result<Vec<(String, Table)>> {
+        let infos = self.prelude.raw_get::<Table>("prototypes")?;
+        infos
+            .pairs::<String, Table>()
+            .map(|pair| pair.and_then(|(name, info)| Ok((name, info.raw_get("prototype")?))))
+            .collect()
+    }
+
+    /// The objects that `session:create` made, as long as they live; with hot loading only.
+    pub(crate) fn instances(&self) -> mlua::Result<Vec<Table>> {
+        let numbers = self.prelude.raw_get::<Table>("instances")?;
+        numbers.pairs::<Table, Value>().map(|pair| Ok(pair?.0)).collect()
+    }
+
     /// Whether many objects have what is in that table: a prototype or class, a part of the library. The
     /// application is an object even if it is its own prototype.
     pub(crate) fn is_code(&self, table: &Table) -> mlua::Result<bool> {

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use mlua::{Lua, LuaOptions, StdLib, chunk::ChunkMode};
@@ -105,7 +105,8 @@ impl Compiler {
                 let bytecode = capturing.unwrap_or(bytecode);
                 let (path, hash, source) = (change.path.clone(), content.hash, content.bytes.clone());
                 let says = Arc::new(says);
-                let good = SourceFile { path, display, hash, bytecode, source, says, captures };
+                let written = OnceLock::new();
+                let good = SourceFile { path, display, hash, bytecode, source, says, written, captures };
                 FileEntry { good: Some(Arc::new(good)), failed: None }
             }
             Err(diagnostic) => FileEntry { good: entry.good.take(), failed: Some(Arc::new(diagnostic)) },

@@ -1,14 +1,18 @@
 //! The state of all code at one moment: immutable, numbered, shared.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use memchr::memmem;
 
-use super::{Bindings, Diagnostic, EditsFrom, PassedOver, ReloadReport, Source, Telling, Viewdef};
+use super::{
+    Bindings, Diagnostic, EditsFrom, PassedOver, ReloadReport, Source, Telling, Viewdef,
+    source::{Owner, Written},
+};
 use crate::watch::ContentHash;
 
 /// All code and templates of a site as of one change set. Numbers only grow; a file that does not
@@ -59,11 +63,22 @@ pub struct SourceFile {
     pub source: Arc<[u8]>,
     /// What the source says.
     pub says: Arc<Source>,
+    /// Found when it is first asked for: see [`written`](Self::written).
+    pub written: OnceLock<Written>,
     /// The bytecode hands over the locals of the file: see [`Parsed`](super::source::Parsed).
     pub captures: bool,
 }
 
 impl SourceFile {
+    /// Which fields its code writes.
+    pub fn written(&self) -> &Written {
+        self.written.get_or_init(|| Written::of(&self.source))
+    }
+
+    fn mentions(&self, text: &str) -> bool {
+        memmem::find(&self.source, text.as_bytes()).is_some()
+    }
+
     /// Whether a function of a chunk that is called so is of this file.
     pub fn is_chunk(&self, name: &str) -> bool {
         name.strip_prefix('@') == Some(self.display.as_str())
@@ -90,6 +105,53 @@ impl Generation {
     /// The files whose change led here, as people know them.
     pub fn touched(&self) -> Vec<String> {
         self.changed.iter().chain(&self.removed).cloned().collect()
+    }
+
+    /// Whether any code may write that field into an object of one of these types: a type and those that it is
+    /// based on.
+    pub fn may_write(&self, types: &BTreeSet<String>, field: &str) -> bool {
+        let is_its = |owner: &Owner| *owner == Owner::Any || self.is_one_of(types, owner);
+        let computes = |file: &SourceFile| file.mentions("[") && file.written().computes(is_its);
+        self.sources().any(|file| file.mentions(field) && file.written().may_have(field, is_its))
+            || self.sources_about(types).any(|file| computes(file))
+    }
+
+    /// The fields that code writes into objects of these types, where it says which type it is about.
+    pub fn written(&self, types: &BTreeSet<String>) -> BTreeSet<String> {
+        let written = self.sources_about(types).flat_map(|file| file.written().fields());
+        written.filter(|(owner, _)| self.is_one_of(types, owner)).map(|(_, name)| name.to_string()).collect()
+    }
+
+    /// Whether that text stands in any code, between quotes.
+    pub fn has_text(&self, text: &str) -> bool {
+        self.sources().any(|file| file.mentions(text) && file.written().has_text(text))
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Arc<SourceFile>> {
+        self.files.values().filter_map(|entry| entry.good.as_ref())
+    }
+
+    fn sources_about(&self, types: &BTreeSet<String>) -> impl Iterator<Item = &Arc<SourceFile>> {
+        self.sources().filter(|file| types.iter().any(|name| file.mentions(name)))
+    }
+
+    /// Whether that is one of these types, as far as the source says.
+    fn is_one_of(&self, types: &BTreeSet<String>, owner: &Owner) -> bool {
+        match owner {
+            Owner::Any => false,
+            Owner::Prototype(name) => types.contains(&**name),
+            // What it returns may be anything if that is not said.
+            Owner::Module(name) => match self.module(name).and_then(|file| file.written().exports()) {
+                Some(Owner::Prototype(name)) => types.contains(&**name),
+                _ => true,
+            },
+        }
+    }
+
+    fn module(&self, name: &str) -> Option<&Arc<SourceFile>> {
+        let path = name.replace('.', "/");
+        let names = [format!("{path}.lua"), format!("{path}/init.lua")];
+        names.iter().find_map(|name| self.file(Path::new(name)))
     }
 
     /// The source of a file as an error message names it. Lua shortens long names to `...` and

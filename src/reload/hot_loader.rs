@@ -144,8 +144,19 @@ impl HotLoader {
         layout: SiteLayout,
         published: &Published,
     ) -> Result<(), HotLoaderError> {
+        Self::load(watch::scan_once(settings, roots).await?, layout, published).await
+    }
+
+    /// Compiles and publishes what a first look has found.
+    ///
+    /// # Errors
+    /// If there is no memory for a Lua state.
+    pub async fn load(
+        mut initial: ChangeSet,
+        layout: SiteLayout,
+        published: &Published,
+    ) -> Result<(), HotLoaderError> {
         let compiler = Compiler::new(layout)?;
-        let mut initial = watch::scan_once(settings, roots).await?;
         copies::leave_out(&mut initial);
         PageFiles::take_from(&mut initial);
         if let Some((_, generation)) = compile(compiler, published.generation(), initial).await {

@@ -22,6 +22,7 @@
 //! | `reload` | a generation in one session: all of it or none of it |
 //! | `refusals` | what browsers asked for and may not have: counted, and told |
 //! | `summary` | what the status page and the debug pages show of a session |
+//! | `check` | what is wrong with the templates, as far as a session can tell |
 //! | `unopened` | those that no browser has connected to yet |
 //! | `settings` | what all sessions have in common |
 //! | `id` | what a session is known by |
@@ -33,6 +34,7 @@
 
 mod batch;
 mod cap;
+mod check;
 mod client;
 mod clock;
 mod handle;

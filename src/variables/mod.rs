@@ -6,6 +6,7 @@
 //! | `value` | Lua values as they are sent, and back |
 //! | `access` | follows a path through Lua objects: reads, calls, writes |
 //! | `allowed` | what a browser may do with a variable: what templates bind |
+//! | `check` | what is wrong with templates, without a browser |
 //! | `variable` | one of the variables of a browser |
 //! | `grant` | what has been found out of that for one variable |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
@@ -14,6 +15,7 @@
 //! | `wrapper` | objects that stand in for a variable's value |
 //! | `declared` | the variables that Lua code made, in every browser |
 //! | `after_batch` | the pass that finds what differs from what the browser has |
+//! | `known_names` | whether there is what a path asks for, and the name that was meant |
 //! | `glance` | passes over the variables that are as they were sent |
 //! | `frame` | the messages of one frame, what has priority first |
 //! | `viewdefs` | which templates the browser has, and those that come with the server |
@@ -23,10 +25,12 @@
 mod access;
 mod after_batch;
 mod allowed;
+mod check;
 mod declared;
 mod frame;
 mod glance;
 mod grant;
+mod known_names;
 mod nodes;
 mod path;
 mod properties;
@@ -37,5 +41,6 @@ mod viewdefs;
 mod wrapper;
 
 pub(crate) use allowed::{Allowed, Refusal};
+pub(crate) use check::check;
 pub(crate) use tree::View;
 pub(crate) use value::Objects;

@@ -34,4 +34,4 @@ pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, Root
 pub use handle::{WatchError, WatchHandle};
 pub use hotloader_disk::{FileSystem, MountTable};
 pub use reconcile::LinkView;
-pub use start::{scan_once, start};
+pub use start::{Survey, scan_once, start, survey_once};

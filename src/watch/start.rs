@@ -1,6 +1,7 @@
 //! Starting to watch, or reading everything once.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -85,11 +86,33 @@ pub(super) async fn start_with(
 ///
 /// When a directory has no absolute path.
 pub async fn scan_once(settings: &WatchConfig, roots: Vec<Root>) -> Result<ChangeSet, WatchError> {
+    Ok(survey_once(settings, roots).await?.changes)
+}
+
+/// Everything there is, and what is wrong with it.
+#[derive(Debug)]
+pub struct Survey {
+    /// All files.
+    pub changes: ChangeSet,
+    /// Links that lead nowhere, directories that cannot be read, and the like: the path, and what is wrong.
+    pub troubles: Vec<(PathBuf, String)>,
+}
+
+/// As [`scan_once`], with what is wrong.
+///
+/// # Errors
+///
+/// When a directory has no absolute path.
+pub async fn survey_once(settings: &WatchConfig, roots: Vec<Root>) -> Result<Survey, WatchError> {
     let begun = Instant::now();
     let (settings, roots) = (absolute(settings)?, absolute_roots(roots)?);
-    let outcome = spawn_blocking(move || scan(&settings, roots)).await.map_err(|_| WatchError::Panicked)?;
+    let look = move || {
+        let (outcome, reconciler) = scan(&settings, roots);
+        (outcome, reconciler.troubles())
+    };
+    let (outcome, troubles) = spawn_blocking(look).await.map_err(|_| WatchError::Panicked)?;
     let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
-    Ok(outcome.into_change_set(true, timing))
+    Ok(Survey { changes: outcome.into_change_set(true, timing), troubles })
 }
 
 fn absolute_roots(mut roots: Vec<Root>) -> Result<Vec<Root>, WatchError> {

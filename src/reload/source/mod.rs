@@ -13,6 +13,7 @@
 //! | `pairs` | which definition of the new version is which of the old one |
 //! | `compare` | two versions of a file → [`Edits`] |
 //! | `capture` | the text that hands over the locals of a file |
+//! | `written` | which fields of objects the code writes: asked for only where a name is not found |
 //! | `batch` | all files of two generations → [`BatchEdits`]: edits across files, and who has to run again |
 //!
 //! The parser is `emmylua_parser`: it knows Lua 5.4 and 5.5, and takes about three times as long as Lua's own
@@ -31,6 +32,7 @@ mod reader;
 mod statements;
 mod text;
 mod uses;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ use rustc_hash::FxHashMap;
 
 pub use batch::{BatchEdits, RanAgain, Versions};
 pub use compare::{Change, Edits, Why};
+pub use written::{Owner, Written};
 
 /// What one version of a file says. Made once, shared by all sessions.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use super::{
     NotUnderstood, Parsed, Source,
     capture::{self, Exit},
     statements,
-    text::Text,
+    text::{Node, Text},
 };
 
 pub(super) fn read(bytes: &[u8]) -> Parsed {
@@ -28,6 +28,15 @@ pub(super) fn read(bytes: &[u8]) -> Parsed {
 }
 
 fn understand(text: &str) -> Result<(Source, Vec<Exit>), NotUnderstood> {
+    tree(text, |text: &Text<'_>, root: &Node| statements::read(text, root))
+}
+
+/// What `read` makes of a file; `None` if it is not understood.
+pub(super) fn with_tree<R>(bytes: &[u8], read: impl FnOnce(&Text<'_>, &Node) -> R) -> Option<R> {
+    tree(&decode(bytes), read).ok()
+}
+
+fn tree<R>(text: &str, read: impl FnOnce(&Text<'_>, &Node) -> R) -> Result<R, NotUnderstood> {
     let tokens = Text::new(text)?;
     let config = ParserConfig::new(
         LuaLanguageLevel::Lua55,
@@ -41,7 +50,7 @@ fn understand(text: &str) -> Result<(Source, Vec<Exit>), NotUnderstood> {
         let at = tree.get_errors().first().map_or(0, |error| usize::from(error.range.start()));
         return Err(NotUnderstood::Syntax(tokens.line(at)));
     }
-    Ok(statements::read(&tokens, &tree.get_red_root()))
+    Ok(read(&tokens, &tree.get_red_root()))
 }
 
 /// Lua's strings are bytes. In a file that is not UTF-8, each byte becomes the character of its number.

@@ -93,6 +93,7 @@ fn case_16_a_retargeted_link_is_an_edit() {
         bytecode,
         source: old.source.clone(),
         says: old.says.clone(),
+        written: Default::default(),
         captures: old.captures,
     };
     file.good = Some(Arc::new(moved));

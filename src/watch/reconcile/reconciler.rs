@@ -7,7 +7,8 @@
 
 use std::{
     collections::BTreeSet,
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -119,6 +120,17 @@ impl Reconciler {
             watched_dirs: walked.dirs.clone(),
             trees: walked.trees.clone(),
         }
+    }
+
+    /// What a person should know of them: the path, and what is wrong with it.
+    pub(crate) fn troubles(&self) -> Vec<(PathBuf, String)> {
+        let walked = self.tree.walked();
+        let dangling = walked.targets.iter().filter(|(_, target)| fs::symlink_metadata(target).is_err());
+        let message = |target: &Path| format!("leads to {}, which does not exist", target.display());
+        let dangling = dangling.map(|(link, target)| (link.clone(), message(target)));
+        let unseen =
+            walked.troubles.iter().map(|(path, error)| (path.clone(), format!("cannot be read: {error}")));
+        walked.warnings.iter().map(Warning::told).chain(dangling).chain(unseen).collect()
     }
 
     /// Looks at the hinted places, if it is calm: a hint that is older, or covers many files, comes upon saves
@@ -255,7 +267,7 @@ fn touches(hints: &HintSet, dir: &Path) -> bool {
 }
 
 /// Everything there is, as a look at an unwatched tree.
-pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> Outcome {
+pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> (Outcome, Reconciler) {
     let mut reconciler = Reconciler::new(settings, roots);
     let (mut watched, mut before) = (DirSet::new(), None);
     loop {
@@ -265,7 +277,7 @@ pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> Outcome {
                 before = Some(unwatched);
             }
             Look::Early(_) => {}
-            Look::Done(outcome) => return outcome,
+            Look::Done(outcome) => return (outcome, reconciler),
         }
     }
 }

@@ -44,6 +44,39 @@ pub(super) enum Warning {
 }
 
 impl Warning {
+    /// What it is about, and what is wrong with that.
+    pub(super) fn told(&self) -> (PathBuf, String) {
+        let (path, message) = match self {
+            Self::Cycle { link, target } => {
+                (link, format!("leads to {}, which contains it; not followed", target.display()))
+            }
+            Self::Loop { link } => (link, "leads in a circle; not followed".into()),
+            Self::Refused { link, target } => {
+                let dir = target.parent().unwrap_or(target).display();
+                let remedy = format!("add {dir} to watch.allowed_roots to allow it");
+                (
+                    link,
+                    format!(
+                        "leads to {}, outside the allowed directories; not read ({remedy})",
+                        target.display()
+                    ),
+                )
+            }
+            Self::MadeUp { link, target } => {
+                let what = "which the kernel makes up (/proc, /sys, /dev); not read";
+                (link, format!("leads to {}, {what}", target.display()))
+            }
+            Self::NotAFile { path } => (path, "not a regular file; not read".into()),
+            Self::NoRoot { dir } => (dir, "no such directory".into()),
+            Self::TooMany => {
+                let message =
+                    format!("more than {MAX_DIRS} directories; the rest is not read (watch.ignore)");
+                return (PathBuf::new(), message);
+            }
+        };
+        (path.clone(), message)
+    }
+
     pub(super) fn log(&self) {
         match self {
             Self::Cycle { link, target } => {

@@ -130,7 +130,7 @@ impl Bare {
 
     pub(super) fn disk(&self) -> BTreeMap<String, Option<String>> {
         let mut disk = Self { known: BTreeMap::new(), ..Self::new_like(self) };
-        disk.learn(&scan(&settings(), self.roots.clone()).changes);
+        disk.learn(&scan(&settings(), self.roots.clone()).0.changes);
         disk.known
     }
 
