@@ -36,6 +36,7 @@ mod prelude;
 mod reload;
 mod state;
 
+pub(crate) use api::timers::TimerHandle;
 pub(crate) use limits::{Budget, Pressure, Sighting, sighting};
 pub(crate) use reload::{Applied, Failures, Rules};
 pub(crate) use state::{Failure, Vm};

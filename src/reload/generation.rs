@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use memchr::memmem;
 
 use super::{
-    Bindings, Diagnostic, EditsFrom, PassedOver, ReloadReport, Source, Telling, Viewdef,
+    Binding, Bindings, Diagnostic, EditsFrom, PassedOver, ReloadReport, Source, Telling, Viewdef,
     source::{Owner, Written},
 };
 use crate::watch::ContentHash;
@@ -89,6 +89,21 @@ impl Generation {
     /// The file of that name below the Lua directory, if a version of it compiles.
     pub fn file(&self, name: &Path) -> Option<&Arc<SourceFile>> {
         self.files.get(name)?.good.as_ref()
+    }
+
+    /// The first template, and the line in it, that binds a path of a type. What stands within a list is about
+    /// its elements, whatever the type of the template.
+    pub fn bound_at(&self, type_name: &str, path: &str) -> Option<(&Viewdef, u32)> {
+        let of_type = |key: &str| key.rsplit_once('.').is_some_and(|(name, _)| name == type_name);
+        let find = |is_wanted: &dyn Fn(&str, &Binding) -> bool| {
+            self.viewdefs.iter().find_map(|(key, viewdef)| {
+                let bound =
+                    viewdef.bindings.iter().find(|bound| bound.path == path && is_wanted(key, bound))?;
+                Some((&**viewdef, bound.line))
+            })
+        };
+        find(&|key, bound| of_type(key) && bound.lists.is_empty())
+            .or_else(|| find(&|_, bound| !bound.lists.is_empty()))
     }
 
     /// Everything that is wrong with files at the moment.

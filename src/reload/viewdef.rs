@@ -14,6 +14,8 @@ use crate::watch::{Content, ContentHash};
 /// A template that was checked.
 #[derive(Debug)]
 pub struct Viewdef {
+    /// The file as people know it, relative to the site.
+    pub display: String,
     /// The text of the file.
     pub html: String,
     /// What it binds.
@@ -39,11 +41,16 @@ impl Viewdef {
             let line = line_at(html.as_bytes(), at);
             Diagnostic::about(display, Some(line), message).with_excerpt(&content.bytes)
         })?;
-        Ok(Self::of(html, content.hash))
+        Ok(Self::of(display, html, content.hash))
     }
 
-    fn of(html: &str, hash: ContentHash) -> Self {
-        Self { html: html.to_owned(), bindings: bindings::of_template(html), hash }
+    fn of(display: &str, html: &str, hash: ContentHash) -> Self {
+        Self {
+            display: display.to_owned(),
+            html: html.to_owned(),
+            bindings: bindings::of_template(html),
+            hash,
+        }
     }
 }
 
@@ -57,8 +64,8 @@ pub fn built_in() -> &'static BTreeMap<String, Arc<Viewdef>> {
             ("lua.ViewList.list-item", list),
             ("lua.ViewListItem.list-item", item),
         ];
-        let viewdef = |html: &str| Viewdef::of(html, Content::new(html.as_bytes()).hash);
-        all.map(|(key, html)| (key.into(), Arc::new(viewdef(html)))).into()
+        let viewdef = |key: &str, html: &str| Viewdef::of(key, html, Content::new(html.as_bytes()).hash);
+        all.map(|(key, html)| (key.into(), Arc::new(viewdef(key, html)))).into()
     });
     &ALL
 }

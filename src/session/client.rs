@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::outbox::{Frame, Outbox, Over};
+use super::{
+    outbox::{Frame, Outbox, Over},
+    problems::{PageProblems, Problems},
+};
 use crate::{
     lua::Vm,
     reload::{Diagnostic, Generation, Telling, conceal},
@@ -37,6 +40,8 @@ pub(super) struct Client {
     pub(super) waiting: Charge,
     /// A frame that there was no room for. Nothing else is said before it.
     pub(super) held: Option<String>,
+    /// What fails on its page.
+    pub(super) problems: PageProblems,
 }
 
 impl Client {
@@ -56,9 +61,11 @@ impl Client {
         objects: &mut Objects,
         generation: &Generation,
         telling: &Telling,
+        problems: &mut Problems,
     ) -> Option<String> {
         let mut messages = self.view.after_batch(vm, objects, generation);
         messages.append(&mut self.pending);
+        messages.extend(problems.news_for(&mut self.problems, self.view.take_problems(), telling));
         if telling.is_concealing {
             messages.iter_mut().for_each(|message| conceal_error(&vm.name(), message));
         }
@@ -83,8 +90,8 @@ pub(super) fn charged(text: String, last: &mut Option<Frame>, account: &Account)
 }
 
 /// What a browser sees that has seen nothing yet.
-pub(super) fn view(url: Option<&str>) -> View {
-    let mut view = View::new();
+pub(super) fn view(url: Option<&str>, telling: &Telling) -> View {
+    let mut view = View::new(!telling.is_concealing);
     if let Some(url) = url {
         view.set_app_property(URL, url);
     }

@@ -12,6 +12,7 @@ use super::{
     client::{Client, ClientId, MAX_PENDING, URL, charged, view},
     id::SessionId,
     outbox::{Frame, Outbox, Over},
+    problems::{PageProblems, Problems},
     refusals::Refusals,
     settings::SessionSettings,
     start::start,
@@ -57,6 +58,7 @@ pub struct LuaSession {
     refusals: Refusals,
     pub(super) start_error: Option<Diagnostic>,
     pub(super) failures: Failures,
+    pub(super) problems: Problems,
     /// Where in the site the browser is, below the session's own address; `None`: at its beginning.
     url: Option<Box<str>>,
     refresh: Refresh,
@@ -95,6 +97,7 @@ impl LuaSession {
             refusals: Refusals::default(),
             start_error,
             failures: Failures::default(),
+            problems: Problems::new(&id),
             url: None,
             refresh: Refresh::No,
             refreshed: now.checked_sub(COALESCE).unwrap_or(now),
@@ -191,7 +194,8 @@ impl LuaSession {
     ) {
         let reason = self.settings.published.telling().reason(reason);
         for client in &mut self.clients {
-            client.view = view(self.url.as_deref());
+            client.view = view(self.url.as_deref(), self.settings.published.telling());
+            client.problems = PageProblems::default();
             client.pending.clear();
             client.waiting.clear();
             client.held = None;
@@ -202,6 +206,7 @@ impl LuaSession {
         (self.objects, self.start_error, self.vm) = (objects, start_error, vm);
         self.allowed = Default::default();
         self.failures = Failures::default();
+        self.problems = Problems::new(&self.id);
         self.refresh = Refresh::Now;
     }
 
@@ -215,11 +220,19 @@ impl LuaSession {
             let report = self.settings.published.telling().apply(report);
             outbox.try_send(Outgoing::Reload(Box::new(report)).into());
         }
-        let view = view(self.url.as_deref());
+        let view = view(self.url.as_deref(), self.telling());
         // Mostly one, and room for four would be a kilobyte in each session.
         self.clients.reserve_exact(1);
         let waiting = self.account.passing(0).unwrap_or_default();
-        self.clients.push(Client { id, outbox, view, pending: Vec::new(), waiting, held: None });
+        self.clients.push(Client {
+            id,
+            outbox,
+            view,
+            pending: Vec::new(),
+            waiting,
+            held: None,
+            problems: PageProblems::default(),
+        });
         self.lonely_since = None;
     }
 
@@ -311,7 +324,9 @@ impl LuaSession {
         if !self.rests(now)
             && let Some(handle) = self.vm.take_due_timer(now)
         {
-            if let Err(Failure { diagnostic, .. }) = self.vm.fire(handle) {
+            let fired = self.vm.fire(handle);
+            self.problems.timer_ran(handle, fired.as_ref().err().map(|failure| &failure.diagnostic));
+            if let Err(Failure { diagnostic, .. }) = fired {
                 let session = self.vm.name();
                 tracing::warn!(target: "lua", session, limited_by = session, "a timer failed: {diagnostic}");
                 self.remember_error(&diagnostic);
@@ -443,7 +458,8 @@ impl LuaSession {
             let text = match client.held.take() {
                 Some(text) => Some(text),
                 None => {
-                    client.frame(&self.vm, &mut self.objects, &generation, self.settings.published.telling())
+                    let telling = self.settings.published.telling();
+                    client.frame(&self.vm, &mut self.objects, &generation, telling, &mut self.problems)
                 }
             };
             unfinished |= client.view.is_unfinished();
@@ -467,6 +483,9 @@ impl LuaSession {
             self.refresh_at = Some(now + COALESCE);
         }
         self.refreshing = Vec::new();
+        if let Some(error) = self.problems.take_last() {
+            self.remember_error(&error);
+        }
     }
 
     /// Makes room for a frame: closes the sockets of browsers that do not read, and lets this frame wait. If

@@ -20,6 +20,7 @@
 //! | `client` | a browser that looks at it, and what that is told |
 //! | `upkeep` | when it cleans up behind itself |
 //! | `reload` | a generation in one session: all of it or none of it |
+//! | `problems` | what fails while pages use it: told to them and once to the log |
 //! | `refusals` | what browsers asked for and may not have: counted, and told |
 //! | `summary` | what the status page and the debug pages show of a session |
 //! | `check` | what is wrong with the templates, as far as a session can tell |
@@ -45,6 +46,7 @@ mod notice;
 mod origin;
 mod outbox;
 mod pool;
+mod problems;
 mod refusals;
 mod registry;
 mod reload;

@@ -80,6 +80,7 @@ impl LuaSession {
         let Applied { outcome, effects, ran } = self.vm.apply(newest, rules);
         if ran {
             self.collect_later();
+            self.problems.code_is_new();
         }
         (outcome, effects)
     }

@@ -12,6 +12,7 @@ mod api;
 mod bindings;
 mod glance;
 mod overridden;
+mod problems;
 mod programs;
 mod quiet;
 mod released_client;

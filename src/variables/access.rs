@@ -39,15 +39,20 @@ pub(crate) fn read(path: &Path, ancestors: &dyn Fn(usize) -> Option<Value>) -> R
     }
 }
 
-/// Whether a table is code: see [`Vm::is_code`](crate::lua::Vm::is_code).
-pub(crate) type IsCode<'a> = &'a dyn Fn(&Table) -> mlua::Result<bool>;
+/// What is asked before something is written.
+pub(crate) struct Checks<'a> {
+    /// Whether a table is code: see [`Vm::is_code`](crate::lua::Vm::is_code).
+    pub(crate) is_code: &'a dyn Fn(&Table) -> mlua::Result<bool>,
+    /// Whether a name is another one of the object's, misspelt: then it says so.
+    pub(crate) misspelt: &'a mut dyn FnMut(&Table, &Step) -> Option<String>,
+}
 
 /// Writes to the end of a path, or calls the method there.
 pub(crate) fn write(
     path: &Path,
     ancestors: &dyn Fn(usize) -> Option<Value>,
     value: Value,
-    is_code: IsCode<'_>,
+    checks: Checks<'_>,
 ) -> Result<(), AccessError> {
     let mut steps = path.steps.as_slice();
     let mut target = start(&mut steps, ancestors);
@@ -66,13 +71,16 @@ pub(crate) fn write(
                     "makes an object what it is; it can't be written from a browser",
                 ));
             }
-            let present = table.get(&**name)?;
-            replaceable(path, table, &present, is_code)?;
+            let present: Value = table.get(&**name)?;
+            if let Some(why) = present.is_nil().then(|| (checks.misspelt)(table, last)).flatten() {
+                return Err(AccessError::Path(why));
+            }
+            replaceable(path, table, &present, checks.is_code)?;
             table.set(&**name, value)?;
         }
         Step::Index(index) => {
             let present = table.get(index + 1)?;
-            replaceable(path, table, &present, is_code)?;
+            replaceable(path, table, &present, checks.is_code)?;
             table.set(index + 1, value)?;
         }
         Step::Call(name) | Step::CallWith(name) => method(table, name)?.call::<()>((table, value))?,
@@ -82,7 +90,12 @@ pub(crate) fn write(
 }
 
 /// Whether a browser may put something in the place of `present`, own or inherited: only data.
-fn replaceable(path: &Path, table: &Table, present: &Value, is_code: IsCode<'_>) -> Result<(), AccessError> {
+fn replaceable(
+    path: &Path,
+    table: &Table,
+    present: &Value,
+    is_code: &dyn Fn(&Table) -> mlua::Result<bool>,
+) -> Result<(), AccessError> {
     let is_called = match present {
         Value::Function(_) | Value::Thread(_) | Value::UserData(_) | Value::LightUserData(_) => true,
         // An object that can be called is as good as a function.

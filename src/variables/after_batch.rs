@@ -10,15 +10,16 @@ use super::{
     allowed::{Allowed, Denied, unauthorized},
     frame::Frame,
     nodes::Earlier,
+    problem::{Problem, ProblemKind},
     tree::{View, code},
     value::{self, Objects},
-    variable::{ROOT, Variable},
+    variable::{ROOT, Refused, Variable},
     wrapper::Wrapping,
 };
 use crate::wire::{Encoded, ErrorCode, Outgoing, Properties, cut};
 use crate::{
     lua::{Budget, Vm},
-    reload::Generation,
+    reload::{Diagnostic, Generation},
 };
 
 /// At most this many passes: a wrapper may change what was read before it was asked, and some never come to
@@ -42,15 +43,17 @@ struct Reading {
     /// A wrapper was asked, or has changed properties: what was read before may be another now.
     unsettled: bool,
     /// What its wrapper failed with: the browser gets the value and hears of it.
-    failure: Option<String>,
+    failure: Option<Diagnostic>,
 }
 
 /// Why a variable has no value.
 enum Unread {
     /// Its path leads nowhere.
     Nowhere(String),
-    /// Code failed on the way, or the value is not to be had.
-    Failed((ErrorCode, String)),
+    /// The value is not to be had.
+    Refused(Refused),
+    /// Code failed on the way.
+    Raised(ErrorCode, Box<Diagnostic>),
 }
 
 impl View {
@@ -68,7 +71,7 @@ impl View {
         let mut frame = Frame::up_to(objects.account().frame());
         self.unfinished = false;
         for pass in 1..=MAX_PASSES {
-            let unsettled = self.pass(vm, objects, &mut frame);
+            let unsettled = self.pass(vm, objects, generation, &mut frame);
             if pass > 1 {
                 frame.coalesce();
             }
@@ -81,7 +84,7 @@ impl View {
     }
 
     /// Reads everything once. Says whether it has to be read again.
-    fn pass(&mut self, vm: &Vm, objects: &mut Objects, frame: &mut Frame) -> bool {
+    fn pass(&mut self, vm: &Vm, objects: &mut Objects, generation: &Generation, frame: &mut Frame) -> bool {
         let mut unsettled = false;
         let mut place = 0;
         let allowed = self.allowed.clone();
@@ -113,25 +116,37 @@ impl View {
                     continue;
                 }
             }
-            let parent = parent.map(|parent| &parent.grant);
             let wanted = variable.watched || variable.children > 0;
             if wanted && variable.access.readable() {
-                let mut lua_type = None;
+                let (mut lua_type, mut problem) = (None, variable.handler_problem());
+                let grant = parent.map(|parent| &parent.grant);
                 match variable.read(value, earlier, vm, objects, &allowed) {
                     Ok(mut reading) => {
                         unsettled |= reading.unsettled;
-                        variable.grant.note_read(parent);
+                        variable.grant.note_read(grant);
                         lua_type = reading.lua_type.take();
+                        if let Some(diagnostic) = reading.failure.clone() {
+                            problem = Some(Problem { kind: ProblemKind::Wrapper, diagnostic });
+                        } else if self.is_developing && reading.value.is_nil() && problem.is_none() {
+                            problem = variable.misspelt(parent, generation, &mut self.names);
+                        }
                         variable.note(&reading, lua_type.as_ref(), &allowed);
                         variable.take(reading, frame);
                     }
-                    Err(Unread::Nowhere(_)) if variable.grant.is_outdated(parent) => variable.blank(frame),
+                    Err(Unread::Nowhere(_)) if variable.grant.is_outdated(grant) => variable.blank(frame),
                     Err(Unread::Nowhere(why)) => {
-                        variable.grant.note_read(parent);
+                        variable.grant.note_read(grant);
+                        let misspelt = variable.misspelt(parent, generation, &mut self.names);
+                        problem = misspelt.or_else(|| Some(variable.path_problem(parent, &why, generation)));
                         variable.fail((ErrorCode::PathFailure, why), frame);
                     }
-                    Err(Unread::Failed(error)) => variable.fail(error, frame),
+                    Err(Unread::Refused(why)) => variable.fail(why, frame),
+                    Err(Unread::Raised(code, diagnostic)) => {
+                        variable.fail((code, diagnostic.to_string()), frame);
+                        problem = Some(Problem { kind: ProblemKind::Getter, diagnostic: *diagnostic });
+                    }
                 }
+                self.problems_changed |= variable.note_problem(problem);
                 self.take_note(at, lua_type, vm);
             } else {
                 variable.restore(frame);
@@ -198,7 +213,7 @@ impl Variable {
                 Ok(Reading::default())
             }
             Err(AccessError::Unauthorized(description)) => {
-                refusal = Some(Unread::Failed((ErrorCode::Unauthorized, description)));
+                refusal = Some(Unread::Refused(unauthorized(description)));
                 Ok(Reading::default())
             }
         });
@@ -208,14 +223,14 @@ impl Variable {
         }
         if let Some(exceeded) = objects.take_exceeded() {
             let why = format!("the value is too large to be sent: {exceeded}");
-            return Err(Unread::Failed((ErrorCode::Limit, why)));
+            return Err(Unread::Refused((ErrorCode::Limit, why)));
         }
         match (read, refusal) {
             (Ok(reading), None) => Ok(reading),
             (Ok(_), Some(refusal)) => Err(refusal),
             (Err(failure), _) => {
                 let code = code(&failure, ErrorCode::PathFailure);
-                Err(Unread::Failed((code, failure.diagnostic.to_string())))
+                Err(Unread::Raised(code, Box::new(failure.diagnostic)))
             }
         }
     }
@@ -288,7 +303,7 @@ impl Variable {
             None => matches!(encoded, Encoded::Array(_)),
         };
         let encoded = Some(encoded).filter(|encoded| self.sent.as_ref() != Some(encoded));
-        let failure = self.wrapping.as_ref().and_then(|wrapping| wrapping.failure()).map(str::to_owned);
+        let failure = self.wrapping.as_ref().and_then(|wrapping| wrapping.failure()).cloned();
         Ok(Reading { value, encoded, type_name, lua_type, is_list, unsettled, failure })
     }
 
@@ -324,17 +339,18 @@ impl Variable {
             self.sent_type = type_name;
         }
         let is_told = self.say(value, properties, frame);
-        if let Some(mut failure) = reading.failure {
+        if let Some(failure) = reading.failure {
             if is_told {
                 // For the browser an update ends the error.
                 self.error = None;
             }
-            cut(&mut failure);
-            self.say_error((ErrorCode::PathFailure, failure), frame);
+            let mut why = failure.to_string();
+            cut(&mut why);
+            self.say_error((ErrorCode::PathFailure, why), frame);
         }
     }
 
-    fn fail(&mut self, mut error: (ErrorCode, String), frame: &mut Frame) {
+    fn fail(&mut self, mut error: Refused, frame: &mut Frame) {
         cut(&mut error.1);
         self.clear(frame);
         if self.watched {

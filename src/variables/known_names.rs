@@ -1,7 +1,10 @@
 //! Whether there is what a path asks for: a name that neither the objects have, nor their prototypes, nor any
 //! code puts there, is a typing error.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
 
 use mlua::{LuaString, Table, Value};
 
@@ -12,6 +15,8 @@ use crate::reload::Generation;
 const MAX_CHAIN: usize = 100;
 /// A name that differs in more places is another one.
 const MAX_TYPOS: usize = 3;
+/// So many answers are kept.
+const MAX_ANSWERS: usize = 1000;
 
 /// What a path asks of objects that have no such thing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,6 +30,45 @@ impl fmt::Display for UnknownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} has no field or method {:?}", self.type_name, self.name)?;
         did_you_mean(f, self.nearest.as_deref())
+    }
+}
+
+impl UnknownName {
+    /// Whether it is so much like a name that is known that it is that name, misspelt.
+    pub(crate) fn is_misspelt(&self) -> bool {
+        let most = if self.name.chars().count() > 5 { 2 } else { 1 };
+        let typos =
+            |nearest: &str| strsim::damerau_levenshtein(&nearest.to_lowercase(), &self.name.to_lowercase());
+        self.name.chars().count() > 2 && self.nearest.as_deref().is_some_and(|nearest| typos(nearest) <= most)
+    }
+}
+
+/// What was found out of names that objects lack. Many objects of a type lack the same one.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// The code that they are about.
+    generation: u64,
+    found: HashMap<(String, Box<str>), Option<UnknownName>>,
+}
+
+impl Answers {
+    /// What [`unknown`] says of one object.
+    pub(crate) fn unknown(
+        &mut self,
+        object: &Table,
+        step: &Step,
+        generation: &Generation,
+    ) -> Option<UnknownName> {
+        let (Step::Field(name) | Step::Call(name) | Step::CallWith(name)) = step else { return None };
+        let chain = Chain::of(object)?;
+        if chain.has(name) {
+            return None;
+        }
+        if self.generation != generation.number || self.found.len() >= MAX_ANSWERS {
+            *self = Self { generation: generation.number, found: HashMap::new() };
+        }
+        let answer = || unknown(std::slice::from_ref(object), step, generation);
+        self.found.entry((chain.type_name()?, name.clone())).or_insert_with(answer).clone()
     }
 }
 
@@ -46,10 +90,10 @@ pub(crate) fn unknown(objects: &[Table], step: &Step, generation: &Generation) -
     let (mut types, mut known, mut type_name) = (BTreeSet::new(), BTreeSet::new(), None);
     for object in objects {
         let chain = Chain::of(object)?;
+        if chain.has(name) {
+            return None;
+        }
         for table in &chain.tables {
-            if !table.raw_get::<Value>(&**name).is_ok_and(|value| value.is_nil()) {
-                return None;
-            }
             if let Ok(Some(name)) = table.raw_get::<Option<LuaString>>("type") {
                 let name = name.to_string_lossy();
                 type_name.get_or_insert_with(|| name.clone());
@@ -92,6 +136,15 @@ impl Chain {
             }
         }
         Some(Self { tables })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.tables.iter().any(|table| table.raw_get::<Value>(name).is_ok_and(|value| !value.is_nil()))
+    }
+
+    fn type_name(&self) -> Option<String> {
+        let name = |table: &Table| table.raw_get::<Option<LuaString>>("type").ok().flatten();
+        self.tables.iter().find_map(name).map(|name| name.to_string_lossy())
     }
 
     fn names(&self) -> impl Iterator<Item = String> {
@@ -163,6 +216,30 @@ mod tests {
             lua.load("return { { type = 'A' }, { type = 'A', x = 1 } }").eval().unwrap();
         let unknown = |name: &str| unknown(&objects, &Step::Field(name.into()), &Generation::default());
         assert!(unknown("x").is_none() && unknown("y").is_some());
+    }
+
+    #[test]
+    fn what_is_a_letter_or_two_away_is_misspelt() {
+        let is_misspelt = |name: &str, nearest: Option<&str>| {
+            let nearest = nearest.map(str::to_owned);
+            UnknownName { type_name: "A".into(), name: name.into(), nearest }.is_misspelt()
+        };
+        assert!(is_misspelt("nmae", Some("name")) && is_misspelt("Clikcs", Some("clicks")));
+        assert!(
+            !is_misspelt("note", Some("name")) && !is_misspelt("x", Some("y")) && !is_misspelt("name", None)
+        );
+    }
+
+    #[test]
+    fn an_answer_holds_for_its_code_and_not_for_an_object_that_has_the_name() {
+        let lua = Lua::new();
+        let (mut answers, step) = (Answers::default(), Step::Field("x".into()));
+        let object = |text: &str| lua.load(text).eval::<Table>().unwrap();
+        let generation = testing::save(&Generation::default(), &[("a.lua", Some("local y = 1"))]);
+        assert!(answers.unknown(&object("return { type = 'A' }"), &step, &generation).is_some());
+        assert!(answers.unknown(&object("return { type = 'A', x = 1 }"), &step, &generation).is_none());
+        let next = testing::save(&generation, &[("a.lua", Some("function f(a) a.x = 1 end"))]);
+        assert!(answers.unknown(&object("return { type = 'A' }"), &step, &next).is_none());
     }
 
     #[test]

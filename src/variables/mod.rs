@@ -9,6 +9,7 @@
 //! | `check` | what is wrong with templates, without a browser |
 //! | `variable` | one of the variables of a browser |
 //! | `grant` | what has been found out of that for one variable |
+//! | `problem` | what the author has to know of a variable, while it is so |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
 //! | `nodes` | where they are kept, parents before children |
 //! | `properties` | what is known of a variable beside its value, and what of it the browser has |
@@ -33,6 +34,7 @@ mod grant;
 mod known_names;
 mod nodes;
 mod path;
+mod problem;
 mod properties;
 mod tree;
 mod value;
@@ -42,5 +44,6 @@ mod wrapper;
 
 pub(crate) use allowed::{Allowed, Refusal};
 pub(crate) use check::check;
+pub(crate) use problem::{Found, ProblemKind};
 pub(crate) use tree::View;
 pub(crate) use value::Objects;

@@ -9,14 +9,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use mlua::{Lua, Table, Value};
 
 use super::{
-    access::{self, AccessError},
+    access::{self, AccessError, Checks},
     allowed::{Allowed, Refusal, unauthorized},
     grant::Grant,
+    known_names::Answers,
     nodes::Nodes,
     path::{Access, Path, PathError, Step},
+    problem::{Problem, ProblemKind},
     properties::{self, PropertySet, TooMany},
     value::Objects,
-    variable::{Key, ROOT, Refused, Variable, charge, weight},
+    variable::{Key, ROOT, Refused, Variable, WriteFailed, charge, weight},
     viewdefs::KnownViewdefs,
 };
 use crate::lua::{Failure, Vm};
@@ -38,12 +40,17 @@ pub(crate) struct View {
     pub(super) allowed: Arc<Allowed>,
     /// What was refused, for the log.
     pub(super) refusals: Vec<Refusal>,
+    /// Its author looks at it, and wants to know of misspelt names.
+    pub(super) is_developing: bool,
+    pub(super) names: Answers,
+    /// Some variable has a problem that it had not, or the other way round.
+    pub(super) problems_changed: bool,
 }
 
 impl View {
-    /// Makes a view with variable 1, unwatched.
-    pub(crate) fn new() -> Self {
-        let mut view = Self::default();
+    /// Makes a view with variable 1, unwatched. `is_developing`: for the author of the site.
+    pub(crate) fn new(is_developing: bool) -> Self {
+        let mut view = Self { is_developing, ..Self::default() };
         view.nodes.insert(Variable { id: ROOT, access: Access::Read, ..Variable::default() });
         view
     }
@@ -216,8 +223,16 @@ impl View {
             self.keep(key, weight(&json))?;
         }
         let written = decode(vm, objects, &json)?;
-        let done = self.write(key, &written, vm, objects);
+        let (done, raised) = match self.write(key, &written, vm, objects) {
+            Ok(()) => (Ok(()), None),
+            Err((refused, raised)) => (Err(refused), raised),
+        };
         if let Some(variable) = self.nodes.get_mut(key) {
+            let problem =
+                raised.map(|diagnostic| Problem { kind: ProblemKind::Handler, diagnostic: *diagnostic });
+            if problem.is_some() || variable.handler_problem().is_some() {
+                self.problems_changed |= variable.note_problem(problem);
+            }
             variable.settled = false;
             if variable.access.readable() && variable.sent.is_some() {
                 // The writer has it already: no echo, unless the object makes something else of it.
@@ -288,8 +303,9 @@ impl View {
         run(vm, |_| {
             made = vm.wrapping("create", prototype)?;
             Ok(())
-        })?;
-        self.write(key, &made, vm, objects)
+        })
+        .and_then(|()| self.write(key, &made, vm, objects))
+        .map_err(|(refused, _)| refused)
     }
 
     /// Variables above this one that were made in the same batch have not been read yet.
@@ -333,7 +349,13 @@ impl View {
         Err(unauthorized(description))
     }
 
-    fn write(&mut self, key: Key, written: &Value, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
+    fn write(
+        &mut self,
+        key: Key,
+        written: &Value,
+        vm: &Vm,
+        objects: &mut Objects,
+    ) -> Result<(), WriteFailed> {
         self.look_above(key, vm, objects);
         let Some(variable) = self.nodes.get(key) else { return Ok(()) };
         if let Some(path) = &variable.path {
@@ -343,7 +365,16 @@ impl View {
             let is_bare =
                 variable.access == Access::Action && matches!(path.steps.last(), Some(Step::Call(_)));
             let value = if is_bare { Value::Nil } else { written.clone() };
-            return run(vm, |_| access::write(path, &ancestors, value, &|table| vm.is_code(table)));
+            let generation = vm.generation();
+            // A typing mistake in a template must not make a field: what is typed there would be lost.
+            let mut misspelt = |table: &Table, step: &Step| {
+                let unknown = self.names.unknown(table, step, &generation)?;
+                unknown.is_misspelt().then(|| unknown.to_string())
+            };
+            return run(vm, |_| {
+                let checks = Checks { is_code: &|table| vm.is_code(table), misspelt: &mut misspelt };
+                access::write(path, &ancestors, value, checks)
+            });
         }
         if let Some(variable) = self.nodes.get_mut(key) {
             variable.value = written.clone();
@@ -368,6 +399,8 @@ impl View {
 
     /// Ends a variable and its descendants, children first, with a notice for each.
     pub(super) fn remove(&mut self, key: Key, out: &mut Vec<Outgoing>) {
+        // The problems of what ends, end.
+        self.problems_changed |= self.nodes.iter().any(|variable| variable.problem.is_some());
         out.extend(self.nodes.remove(key).into_iter().map(|var_id| Outgoing::Destroy { var_id }));
     }
 
@@ -434,7 +467,7 @@ fn refused(error: PathError) -> Refused {
 }
 
 /// Runs a handler in its budget. What fails in Lua is logged with file and line.
-fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -> Result<(), Refused> {
+fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -> Result<(), WriteFailed> {
     let mut refusal = None;
     let ran = vm.run(vm.handler(), |lua| match work(lua) {
         Ok(()) => Ok(()),
@@ -450,12 +483,13 @@ fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -> Result<()
     });
     match (ran, refusal) {
         (Ok(()), None) => Ok(()),
-        (Ok(()), Some(refusal)) => Err(refusal),
+        (Ok(()), Some(refusal)) => Err((refusal, None)),
         (Err(failure), _) => {
             let session = vm.name();
             let details = failure.diagnostic.details();
             tracing::warn!(target: "lua", session, limited_by = session, details, "a handler failed: {}", failure.diagnostic);
-            Err((code(&failure, ErrorCode::HandlerFailed), failure.diagnostic.to_string()))
+            let refused = (code(&failure, ErrorCode::HandlerFailed), failure.diagnostic.to_string());
+            Err((refused, Some(Box::new(failure.diagnostic))))
         }
     }
 }

@@ -5,9 +5,11 @@ use mlua::Value;
 use super::{
     grant::Grant,
     path::{Access, Path, Step},
+    problem::Problem,
     properties::PropertySet,
     wrapper::Wrapping,
 };
+use crate::reload::Diagnostic;
 use crate::wire::{Account, Charge, Encoded, ErrorCode, Exceeded, VarId};
 
 /// What a variable takes beside its texts, in bytes: itself, its places in lists, its value in Lua's hands.
@@ -54,6 +56,8 @@ pub(super) struct Variable {
     pub(super) sent: Option<Encoded>,
     pub(super) sent_type: Option<Box<str>>,
     pub(super) error: Option<Box<(ErrorCode, String)>>,
+    /// What the author has to know of it.
+    pub(super) problem: Option<Box<Problem>>,
     /// Bytes of the written value that it keeps.
     pub(super) kept: usize,
     /// For all of it but what was sent, which has charges of its own.
@@ -70,6 +74,9 @@ impl Variable {
 
 /// What a message failed with.
 pub(super) type Refused = (ErrorCode, String);
+
+/// What a write failed with; and what Lua code raised, if it did.
+pub(super) type WriteFailed = (Refused, Option<Box<Diagnostic>>);
 
 /// What a variable with these properties takes, beside what was sent.
 pub(super) fn charge(

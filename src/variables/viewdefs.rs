@@ -82,7 +82,7 @@ mod tests {
     fn generation(number: u64, viewdefs: &[(&str, &str)]) -> Generation {
         let viewdefs = viewdefs.iter().map(|(key, html)| {
             let (html, hash) = ((*html).to_owned(), Content::new(html.as_bytes()).hash);
-            let viewdef = Viewdef { html, bindings: Vec::new(), hash };
+            let viewdef = Viewdef { display: String::new(), html, bindings: Vec::new(), hash };
             ((*key).to_owned(), Arc::new(viewdef))
         });
         Generation { number, viewdefs: viewdefs.collect(), ..Generation::default() }

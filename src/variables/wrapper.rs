@@ -11,6 +11,7 @@ use super::{
     value::{self, Objects},
 };
 use crate::lua::Vm;
+use crate::reload::Diagnostic;
 use crate::wire::{Encoded, VarId};
 
 /// A wrapped variable.
@@ -26,7 +27,7 @@ pub(super) struct Wrapping {
     /// The value it was asked for last; `None`: it has to be asked.
     asked: Option<Encoded>,
     /// What it failed with, whole or at an element.
-    failure: Option<String>,
+    failure: Option<Diagnostic>,
 }
 
 impl Wrapping {
@@ -51,8 +52,8 @@ impl Wrapping {
     }
 
     /// Why nothing stands in for the value, or for an element of it.
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    pub(super) fn failure(&self) -> Option<&Diagnostic> {
+        self.failure.as_ref()
     }
 
     /// Children are paths from a list.
@@ -96,7 +97,7 @@ impl Wrapping {
             *encoded = objects.empty_array()?;
         }
         if let Some(failure) = failure {
-            self.failure = Some(vm.raised(failure).to_string());
+            self.failure = Some(vm.raised(failure));
             return Ok(false);
         }
         self.asked = Some(encoded.clone());

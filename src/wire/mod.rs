@@ -11,6 +11,7 @@
 //! | `destroy` | [`Incoming::Destroy`] | [`Outgoing::Destroy`] |
 //! | `error` | [`Incoming::Error`] | [`Outgoing::Error`], with an [`ErrorCode`] |
 //! | `reload` | | [`Outgoing::Reload`] |
+//! | `problems` | | [`Outgoing::Problems`] |
 //! | `files` | | [`Outgoing::Files`] |
 //! | `restart` | [`Incoming::Restart`] | [`Outgoing::Restart`] |
 //!
@@ -21,6 +22,7 @@ mod account;
 mod close;
 mod incoming;
 mod outgoing;
+mod problem;
 mod shared;
 mod value;
 
@@ -31,6 +33,7 @@ pub use close::Close;
 pub use incoming::{BadMessage, Batch, Incoming};
 pub use outgoing::{ErrorCode, Outgoing};
 pub(crate) use outgoing::{cut, frame};
+pub use problem::ProblemReport;
 pub(crate) use shared::{SHORT, Shared};
 pub use value::{Elements, Encoded, LongText};
 

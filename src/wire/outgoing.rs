@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::{Encoded, Properties, VarId};
+use super::{Encoded, ProblemReport, Properties, VarId};
 use crate::reload::{ErrorReport, Note, PageFiles, ReloadReport, ReloadStatus};
 
 /// Longer descriptions of errors are cut off, in bytes.
@@ -43,6 +43,11 @@ pub enum Outgoing {
     Reload(#[serde(serialize_with = "reload")] Box<ReloadReport>),
     /// Files were saved that the page has loaded by their address.
     Files(PageFiles),
+    /// What fails on the page now: all of it, whenever that changes.
+    Problems {
+        /// None: all is well.
+        problems: Vec<ProblemReport>,
+    },
     /// The session's state is a new one.
     Restart {
         /// Why.
@@ -85,7 +90,11 @@ impl Outgoing {
                 value.as_ref().map_or(0, Encoded::wire) + texts.sum::<usize>()
             }
             Self::Error { description, .. } => description.len(),
-            Self::Destroy { .. } | Self::Reload(_) | Self::Files(_) | Self::Restart { .. } => 0,
+            Self::Destroy { .. }
+            | Self::Reload(_)
+            | Self::Files(_)
+            | Self::Problems { .. }
+            | Self::Restart { .. } => 0,
         }
     }
 }

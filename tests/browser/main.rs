@@ -11,6 +11,7 @@ mod client;
 mod edits;
 mod foreign_page;
 mod page_files;
+mod problems;
 mod status;
 mod tutorial;
 

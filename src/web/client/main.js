@@ -6,6 +6,7 @@ import { readControl } from "./controls.js";
 import { takeFiles } from "./files.js";
 import { createNotice } from "./notice.js";
 import { createOverlay } from "./overlay.js";
+import { createProblems } from "./problems.js";
 import { Scope, variablesOf } from "./scope.js";
 import { Store, ROOT } from "./store.js";
 import { editOf } from "./value.js";
@@ -36,6 +37,11 @@ function start(session) {
   store.handlers.reload = createOverlay(() => store.post("restart", {}));
   store.handlers.restart = () => location.reload();
   store.handlers.files = takeFiles;
+  // Most pages never have one.
+  store.handlers.problems = (message) => {
+    store.handlers.problems = createProblems(store);
+    store.handlers.problems(message);
+  };
 
   connection = new Connection(session, {
     open: () => store.resume(),

@@ -11,12 +11,8 @@ import { addToPage, make } from "./shadow.js";
  *   errors?: Failure[], offerRestart?: boolean}} Report
  */
 
-const STYLE = `
-section { position: fixed; inset: auto 1rem 1rem; max-width: 60rem; max-height: 45vh; margin: auto; z-index: 2147483647;
-overflow: auto; padding: 1rem; border-radius: .6rem; border-left: .35rem solid #e5484d;
-background: #1b1d23; color: #e8eaf0; font: 14px/1.5 system-ui, sans-serif; }
-header { display: flex; gap: 1rem; align-items: baseline; }
-h2 { flex: 1; margin: 0; font-size: 1rem; }
+/** How a failure looks, wherever it is shown. */
+export const FAILURE_STYLE = `
 button { border: 1px solid #777; border-radius: .35rem; background: none; color: inherit; font: inherit; cursor: pointer; }
 p { margin: .3rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .where { padding: 0; border: 0; color: #ffb4a8; text-decoration: underline; }
@@ -25,7 +21,14 @@ pre { margin: .4rem 0; padding: .5rem 0; background: #0e0f13; font: 13px/1.5 ui-
 overflow-x: auto; tab-size: 4; }
 pre > * { display: block; padding: 0 .8rem; min-width: max-content; }
 mark { background: #5a1d22; color: inherit; }
-i { display: inline-block; min-width: 3.5em; font-style: normal; user-select: none; }
+i { display: inline-block; min-width: 3.5em; font-style: normal; user-select: none; }`;
+
+const STYLE = `${FAILURE_STYLE}
+section { position: fixed; inset: auto 1rem 1rem; max-width: 60rem; max-height: 45vh; margin: auto; z-index: 2147483647;
+overflow: auto; padding: 1rem; border-radius: .6rem; border-left: .35rem solid #e5484d;
+background: #1b1d23; color: #e8eaf0; font: 14px/1.5 system-ui, sans-serif; }
+header { display: flex; gap: 1rem; align-items: baseline; }
+h2 { flex: 1; margin: 0; font-size: 1rem; }
 .spoken { position: fixed; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }`;
 
 /** @param {() => void} restart asks for it @returns {(report: Report) => void} takes what a `reload` message says */
@@ -76,7 +79,7 @@ function headline(status, errors) {
 const whereOf = ({ file = "", line }) => (line ? `${file}:${line}` : file);
 
 /** @param {Failure} error @returns {Element[]} */
-function describe(error) {
+export function describe(error) {
   const { line, message, excerpt, traceback } = error;
   const parts = [make("p", message)];
   if (whereOf(error)) parts.unshift(make("p", leadTo(error)));
@@ -114,7 +117,7 @@ function leadTo(error) {
 }
 
 /** @param {string} text @param {() => void} press */
-function button(text, press) {
+export function button(text, press) {
   const made = /** @type {HTMLButtonElement} */ (make("button", text));
   made.onclick = press;
   return made;

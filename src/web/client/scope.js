@@ -47,6 +47,7 @@ export function variablesOf(element) {
  */
 export function bindVariable({ store, scope, parent }, element, attribute, properties, apply) {
   const variable = store.create(parent, properties);
+  variable.element = element;
   const variables = variablesOf(element).set(attribute, variable);
   bound.set(element, variables);
   if ("scrollOnOutput" in properties) scope.cleanups.push(scrollOnOutput(element));

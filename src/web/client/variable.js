@@ -18,6 +18,8 @@ export class Variable {
   error = null;
   /** Written while offline. */
   unsent = false;
+  /** What shows it. @type {Element | null} */
+  element = null;
   /** Until the end of the frame that gave it another place: what the server has there. @type {State | null} */
   arriving = null;
   /** @type {Set<() => void>} */
