@@ -42,6 +42,7 @@ async fn killing_watchman_loses_no_save_and_it_is_used_again_when_it_is_back() {
     let site = Site::new(SETUP);
     let mut command = SETUP.command();
     command.env("HOTLOADER_WATCH__WATCHMAN__SOCKNAME", daemon.sock());
+    command.env("HOTLOADER_WATCH__WATCHMAN__SPAWN", "false");
     command.args(["serve", "--hotload", "--port", "0", "--watch-backend", "watchman,notify", "--dir"]);
     let server = Server::run({
         command.arg(site.dir());
@@ -65,11 +66,29 @@ async fn killing_watchman_loses_no_save_and_it_is_used_again_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_watchman_that_is_named_and_does_not_run_is_started_and_the_log_says_so() {
+    let Some(daemon) = Daemon::absent() else { return };
+    let site = Site::new(SETUP);
+    let mut command = SETUP.command();
+    command.env("HOTLOADER_WATCH__WATCHMAN__SOCKNAME", daemon.sock());
+    command.args(["serve", "--hotload", "--port", "0", "--watch-backend", "watchman", "--dir"]);
+    command.arg(site.dir());
+    let server = Server::run(command).await;
+    server.logged("no Watchman daemon answered; one was started").await;
+    ready(&server, "watchman").await;
+    let mut browser = Browser::open_app(&server).await;
+    saves_are_seen(&site, &mut browser, "started").await;
+    drop(server);
+    daemon.end_spawned();
+}
+
+#[tokio::test]
 async fn watchman_alone_is_waited_for_and_what_was_saved_meanwhile_is_seen() {
     let Some(mut daemon) = Daemon::start() else { return };
     let site = Site::new(SETUP);
     let mut command = SETUP.command();
     command.env("HOTLOADER_WATCH__WATCHMAN__SOCKNAME", daemon.sock());
+    command.env("HOTLOADER_WATCH__WATCHMAN__SPAWN", "false");
     command.args(["serve", "--hotload", "--port", "0", "--watch-backend", "watchman", "--dir"]);
     let server = Server::run({
         command.arg(site.dir());

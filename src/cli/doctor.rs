@@ -19,7 +19,10 @@ use super::{
 use crate::{
     config::{self, BackendChoice, Config, LoggingConfig, Overrides, WatchConfig},
     server, telemetry,
-    watch::{self, ChangeSet, LinkView, MountTable, POLLING, Registry, Root, RootId, WATCHMAN, WatchHandle},
+    watch::{
+        self, ChangeSet, LinkView, MountTable, POLLING, Registry, Root, RootId, WATCHMAN, WatchHandle,
+        watchman_options,
+    },
 };
 
 /// Beyond this, the file system is taken as not answering.
@@ -106,7 +109,7 @@ impl Subject {
 async fn examine(subject: &Subject, report: &mut Report) {
     subject.header();
     let (mounts, watchman, limits) =
-        (MountTable::read(), Watchman::ask(subject.settings.options(WATCHMAN)), Limits::read());
+        (MountTable::read(), Watchman::ask(&watchman_options(&subject.settings)), Limits::read());
     section("limits", &limits.rows());
     section("watchman", &watchman.rows());
     let Some(watched) = watched(subject, report).await else {

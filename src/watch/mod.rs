@@ -28,7 +28,7 @@ mod watches;
 
 pub use backends::{
     BackendHealth, BackendState, Choice, Health, KERNEL, POLLING, Registry, UnknownBackend, WATCHMAN,
-    automatic, is_asked_for,
+    automatic, is_asked_for, watchman_options,
 };
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing, Unreadable};
 pub use handle::{WatchError, WatchHandle};

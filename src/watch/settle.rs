@@ -70,6 +70,8 @@ impl Held {
     /// When to look.
     pub(super) fn due(&self, debounce: Debounce) -> Instant {
         let Debounce { quiet, max_hold } = debounce;
+        // What is left of the quiet time shows in the look: what was written too short a while ago puts it off.
+        let quiet = if self.hints.is_settled() { Duration::ZERO } else { quiet };
         let quiet = if self.hints.any_writing() { quiet.max(WRITING_QUIET) } else { quiet };
         let quiet = self.not_before.map_or(self.last + quiet, |until| until.max(self.last + quiet));
         quiet.min((self.first + max_hold).max(self.extended.unwrap_or(self.first)))
@@ -304,6 +306,17 @@ mod tests {
         assert_eq!(held.due(none), start + 20 * MS);
         held.add(hints("/a", Phase::Complete), start + MS);
         assert_eq!(held.due(none), start + MS);
+    }
+
+    #[test]
+    fn settled_hints_are_looked_at_at_once_unless_others_are_held_with_them() {
+        let start = Instant::now();
+        let mut held = held("/a", Phase::Settled, start);
+        assert_eq!(held.due(USUAL), start);
+        held.add(hints("/b", Phase::Settled), start + MS);
+        assert_eq!(held.due(USUAL), start + MS);
+        held.add(hints("/c", Phase::Complete), start + 2 * MS);
+        assert_eq!(held.due(USUAL), start + 22 * MS);
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub enum Phase {
     Writing,
     /// A writer has changed it and has closed it.
     Closed,
+    /// The backend has waited already until it was quiet, as Watchman does. It is looked at when what is left of
+    /// `watch.quiet` is over, which the time stamps on the disk tell.
+    Settled,
     /// Everything else.
     Complete,
 }
@@ -118,6 +121,11 @@ impl HintSet {
         self.paths.len()
     }
 
+    /// Whether the backend has waited with all of them until it was quiet.
+    pub fn is_settled(&self) -> bool {
+        self.everywhere.into_iter().chain(self.paths.values().copied()).all(|phase| phase == Phase::Settled)
+    }
+
     /// Whether anybody may still be writing.
     pub fn any_writing(&self) -> bool {
         self.everywhere.into_iter().chain(self.paths.values().copied()).any(|phase| phase == Phase::Writing)
@@ -191,6 +199,17 @@ mod tests {
         assert!(!set.any_writing(), "closed: complete");
         set.insert("/a", Phase::Writing);
         assert!(set.any_writing(), "and opened again");
+    }
+
+    #[test]
+    fn hints_are_settled_when_all_of_them_are() {
+        let mut set = HintSet::new();
+        set.insert("/a", Phase::Settled);
+        assert!(set.is_settled());
+        set.insert("/b", Phase::Complete);
+        assert!(!set.is_settled(), "nobody has waited for the second");
+        set.insert("/b", Phase::Settled);
+        assert!(set.is_settled());
     }
 
     #[test]

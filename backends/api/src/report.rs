@@ -220,6 +220,12 @@ impl ReportSink {
         self.report(Report::Hint { path: path.into(), phase });
     }
 
+    /// Takes in several hints at once: who looks for reports finds all of them, or none.
+    pub fn hints(&self, hints: HintSet) {
+        let now = Instant::now();
+        self.forward(Collected { hints, ..Collected::new(now) });
+    }
+
     /// Hints a place that looks as it did, for caution: it may have changed without that showing. No news:
     /// it does not say that what was written until now is hinted, and puts nothing off.
     pub fn remind(&self, path: impl Into<PathBuf>) {

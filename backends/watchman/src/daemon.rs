@@ -172,7 +172,10 @@ async fn spawn(options: &Options, sock: &Path) -> Result<(), Trouble> {
     }
     arguments.push("get-sockname".into());
     let output = run(options, &arguments).await?;
-    sockname(options, &output).map(drop)
+    sockname(options, &output)?;
+    tracing::info!(target: "watch", sock = %sock.display(),
+        "no Watchman daemon answered; one was started, and stays when this program ends");
+    Ok(())
 }
 
 async fn run(options: &Options, arguments: &[OsString]) -> Result<Output, Trouble> {

@@ -6,6 +6,7 @@
 //! - `changes`: what it says has changed, and which of it is worth a hint.
 //! - `watch`: one tree as the daemon watches it.
 //! - `tree`: a task for each tree of the plan, through whatever becomes of the daemon and of the tree.
+//! - `gathering`: what several trees tell of one save, handed on together.
 //! - here: the task that holds the trees together, and barriers.
 //!
 //! Watchman can only watch whole trees. The directories of the plan that are in none are polled, by the
@@ -14,7 +15,7 @@
 //!
 //! A change is told some 21 ms after it was made: the daemon waits for 20 ms without a change. That is
 //! `settle` in `.watchmanconfig` (or `/etc/watchman.json`) and cannot be chosen by a client; with
-//! `{"settle": 1}` it is 2 ms. A tree that is never quiet that long, or in which another client or git
+//! `{"settle": 1}` it is 2 ms. So the hints say that they have settled, and nobody waits once more. A tree that is never quiet that long, or in which another client or git
 //! works, is asked every 250 ms.
 //!
 //! A barrier is a query that is synced by a cookie, which Watchman makes in the root of the project (in
@@ -23,6 +24,7 @@
 
 mod changes;
 mod daemon;
+mod gathering;
 mod options;
 mod tree;
 mod trouble;
@@ -53,8 +55,9 @@ use tokio_util::sync::CancellationToken;
 pub use crate::daemon::DaemonInfo;
 use crate::{
     daemon::Connection,
+    gathering::Gathering,
     options::Options,
-    tree::{Command, Event, Tree},
+    tree::{Command, Event, Hints, Tree, Word},
 };
 
 /// What the backend is called in the configuration.
@@ -129,10 +132,10 @@ async fn run(options: Arc<Options>, mut inputs: BackendInputs) -> Result<(), Bac
     let interval =
         BTreeMap::from(["interval", "idle_interval"].map(|key| (key.to_owned(), LOOSE_INTERVAL.into())));
     let (mut loose, mut loose_reports) = spawn(Box::new(PollingBackend::from_options(&interval)?));
-    let (events, mut inbox) = mpsc::unbounded_channel();
+    let (words, mut inbox) = mpsc::unbounded_channel();
     let mut trees = Trees {
         options,
-        events,
+        words,
         plan: None,
         trees: BTreeMap::new(),
         tasks: JoinSet::new(),
@@ -140,6 +143,7 @@ async fn run(options: Arc<Options>, mut inputs: BackendInputs) -> Result<(), Bac
         loose_for: None,
         loose_armed: None,
         armed: None,
+        gathering: Gathering::default(),
     };
     let mut barriers = JoinSet::new();
     let end = loop {
@@ -153,15 +157,19 @@ async fn run(options: Arc<Options>, mut inputs: BackendInputs) -> Result<(), Bac
                 trees.change_to(plan, &inputs, &stop);
                 trees.arm(&loose, &inputs);
             }
-            Some(event) = inbox.recv() => {
-                trees.note(event, &inputs);
+            Some(word) = inbox.recv() => {
+                trees.hear(word, &inputs);
                 trees.arm(&loose, &inputs);
             }
             Some(request) = inputs.barriers.recv() => {
                 barriers.spawn(pass(request, trees.ask(), loose.barrier()));
             }
             Some(passed) = barriers.join_next() => {
-                // What the poll reported before it passed may still be on its way to us.
+                // What was reported before it passed may still be on its way to us.
+                while let Ok(word) = inbox.try_recv() {
+                    trees.hear(word, &inputs);
+                }
+                trees.hand_on(&inputs);
                 trees.take(loose_reports.take(), &inputs);
                 if let Ok(Some(request)) = passed {
                     BarrierRequest::complete(request);
@@ -173,6 +181,7 @@ async fn run(options: Arc<Options>, mut inputs: BackendInputs) -> Result<(), Bac
                 trees.arm(&loose, &inputs);
             }
             failure = loose.failed() => break Err(failure),
+            () = trees.gathering.is_late() => trees.hand_on(&inputs),
             Some(end) = trees.tasks.join_next() => {
                 if let Err(failure) = ended(end) {
                     break Err(failure);
@@ -189,7 +198,7 @@ async fn run(options: Arc<Options>, mut inputs: BackendInputs) -> Result<(), Bac
 /// All trees of the plan.
 struct Trees {
     options: Arc<Options>,
-    events: mpsc::UnboundedSender<Event>,
+    words: mpsc::UnboundedSender<Word>,
     /// The newest.
     plan: Option<Arc<WatchPlan>>,
     trees: BTreeMap<PathBuf, Handle>,
@@ -201,6 +210,7 @@ struct Trees {
     loose_armed: Option<Armed>,
     /// What was last reported.
     armed: Option<Armed>,
+    gathering: Gathering,
 }
 
 /// The other end of a tree.
@@ -236,7 +246,7 @@ impl Trees {
                     self.options.clone(),
                     path.to_owned(),
                     inputs.reports.clone(),
-                    self.events.clone(),
+                    self.words.clone(),
                 );
                 self.tasks.spawn(tree.run(inbox, stop.clone()));
                 Handle { commands, stop, state: None }
@@ -245,6 +255,32 @@ impl Trees {
             let _ = handle.commands.send(Command::Plan(plan.clone()));
         }
         self.plan = Some(plan);
+    }
+
+    fn hear(&mut self, word: Word, inputs: &BackendInputs) {
+        match word {
+            Word::State(event) => self.note(event, inputs),
+            Word::Hints(hints) => self.gather(hints, inputs),
+        }
+    }
+
+    /// Hands on what has changed in a tree, together with what has changed in the others.
+    fn gather(&mut self, from: Hints, inputs: &BackendInputs) {
+        let ask = |from: &PathBuf| {
+            let others = self.trees.iter().filter(|(path, handle)| *path != from && handle.is_watched());
+            let asked = others.filter(|(_, handle)| handle.commands.send(Command::Gather).is_ok());
+            asked.map(|(path, _)| path.clone()).collect()
+        };
+        if self.gathering.take_in(from, ask) {
+            self.hand_on(inputs);
+        }
+    }
+
+    fn hand_on(&mut self, inputs: &BackendInputs) {
+        let hints = self.gathering.take();
+        if !hints.is_empty() {
+            inputs.reports.hints(hints);
+        }
     }
 
     fn note(&mut self, event: Event, inputs: &BackendInputs) {
@@ -399,7 +435,7 @@ mod tests {
     #[test]
     fn the_poll_says_nothing_of_a_watched_tree_but_of_what_is_polled_in_it() {
         let states = [event("/s/watched", None), event("/s/away", Some(SkipCause::Unreachable))];
-        let (events, _inbox) = mpsc::unbounded_channel();
+        let (words, _inbox) = mpsc::unbounded_channel();
         let (commands, _told) = mpsc::unbounded_channel();
         let handle = |state: Event| {
             let (commands, stop) = (commands.clone(), CancellationToken::new());
@@ -408,7 +444,7 @@ mod tests {
         let loose = ["/s", "/s/watched/.git", "/s/watched/.git/hooks", "/s/watched2"].map(PathBuf::from);
         let trees = Trees {
             options: Arc::new(Options::new(&BTreeMap::new()).unwrap()),
-            events,
+            words,
             plan: None,
             trees: states.map(handle).into(),
             tasks: JoinSet::new(),
@@ -416,6 +452,7 @@ mod tests {
             loose_for: None,
             loose_armed: None,
             armed: None,
+            gathering: Gathering::default(),
         };
         let left = |hinted: &[&str]| {
             let mut hints = HintSet::new();

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use hotloader_backend::{BackendFailure, Phase, Report, ReportSink, Scope, SkipCause, WatchPlan};
+use hotloader_backend::{BackendFailure, HintSet, Phase, Report, ReportSink, Scope, SkipCause, WatchPlan};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    changes::Known,
+    changes::{Entry, Known},
     options::Options,
     trouble::Trouble,
     watch::{Identity, News, Outcome, Position, Watch, identity},
@@ -40,6 +40,24 @@ pub(crate) enum Command {
     Plan(Arc<WatchPlan>),
     /// To be answered when all changes up to now are reported.
     Barrier(oneshot::Sender<()>),
+    /// Another tree has changed: what has changed here by now belongs to it. Answered by [`Hints`].
+    Gather,
+}
+
+/// What a tree says.
+#[derive(Debug)]
+pub(crate) enum Word {
+    State(Event),
+    Hints(Hints),
+}
+
+/// What has changed in a tree.
+#[derive(Debug)]
+pub(crate) struct Hints {
+    pub(crate) tree: PathBuf,
+    pub(crate) hints: HintSet,
+    /// It was [asked](Command::Gather) for these.
+    pub(crate) is_answer: bool,
 }
 
 /// How a tree is: after each plan, and whenever that changes.
@@ -61,7 +79,7 @@ pub(crate) struct Tree {
     options: Arc<Options>,
     path: PathBuf,
     reports: ReportSink,
-    events: mpsc::UnboundedSender<Event>,
+    words: mpsc::UnboundedSender<Word>,
     plan: Arc<WatchPlan>,
     known: Known,
     state: State,
@@ -84,10 +102,10 @@ impl Tree {
         options: Arc<Options>,
         path: PathBuf,
         reports: ReportSink,
-        events: mpsc::UnboundedSender<Event>,
+        words: mpsc::UnboundedSender<Word>,
     ) -> Self {
         let (plan, known) = (Arc::default(), Known::default());
-        Self { options, path, reports, events, plan, known, state: State::New, last: None }
+        Self { options, path, reports, words, plan, known, state: State::New, last: None }
     }
 
     /// Works until it is stopped, or nobody is left to tell it anything.
@@ -119,13 +137,13 @@ impl Tree {
                     Some(Command::Plan(plan)) => self.take_plan(plan).await?,
                     Some(Command::Barrier(done)) => {
                         let mut waiting = vec![done];
-                        // Plans and barriers keep their order; barriers in a row are one.
-                        let mut plan = None;
+                        // Commands keep their order; barriers in a row are one.
+                        let mut next = None;
                         while let Ok(command) = inbox.try_recv() {
                             match command {
                                 Command::Barrier(done) => waiting.push(done),
-                                Command::Plan(newer) => {
-                                    plan = Some(newer);
+                                other => {
+                                    next = Some(other);
                                     break;
                                 }
                             }
@@ -135,14 +153,17 @@ impl Tree {
                             // Who asked may have gone.
                             let _ = done.send(());
                         }
-                        if let Some(plan) = plan {
-                            self.take_plan(plan).await?;
+                        match next {
+                            Some(Command::Plan(plan)) => self.take_plan(plan).await?,
+                            Some(Command::Gather) => self.gather().await?,
+                            Some(Command::Barrier(_)) | None => {}
                         }
                     }
+                    Some(Command::Gather) => self.gather().await?,
                     None => return Ok(()),
                 },
                 news = next(&mut self.state) => match news {
-                    News::Told(outcome) => self.report(outcome).await?,
+                    News::Told(outcome) => self.report(outcome, Phase::Settled).await?,
                     News::End(trouble) => self.recover(trouble).await?,
                 },
                 _ = tick.tick() => self.look(false).await?,
@@ -199,7 +220,7 @@ impl Tree {
                     self.reports.hint(&self.path, Phase::Complete);
                 }
                 match watch.changes(synced).await {
-                    Ok(outcome) => self.report(outcome).await,
+                    Ok(outcome) => self.report(outcome, Phase::Complete).await,
                     Err(trouble) => self.recover(Some(trouble)).await,
                 }
             }
@@ -246,7 +267,7 @@ impl Tree {
                     self.state = State::Watching(Box::new(watch));
                     // Nobody has listed the tree before it is armed for the first time.
                     if !was_new {
-                        self.report(outcome).await?;
+                        self.report(outcome, Phase::Complete).await?;
                     }
                     return Ok(());
                 }
@@ -269,15 +290,49 @@ impl Tree {
         }
     }
 
-    async fn report(&mut self, outcome: Outcome) -> Result<(), BackendFailure> {
+    /// Says what has changed here by now, for another tree that has changed.
+    async fn gather(&mut self) -> Result<(), BackendFailure> {
+        let mut hints = HintSet::new();
+        if let State::Watching(watch) = &mut self.state {
+            match watch.changes(false).await {
+                // Where it is not quiet yet, the time stamps on the disk tell.
+                Ok(Outcome::Changed(entries)) => hints = self.news(&entries, Phase::Settled),
+                Ok(lost) => self.report(lost, Phase::Complete).await?,
+                Err(trouble) => self.recover(Some(trouble)).await?,
+            }
+        }
+        self.hint(hints, true);
+        Ok(())
+    }
+
+    /// What of it is worth a look.
+    fn news(&mut self, entries: &[Entry], phase: Phase) -> HintSet {
+        let mut hints = HintSet::new();
+        for entry in entries {
+            let path = entry.path(&self.path);
+            if self.known.is_news(&self.plan, &path, entry) {
+                hints.insert(path, phase);
+            }
+        }
+        hints
+    }
+
+    fn hint(&self, hints: HintSet, is_answer: bool) {
+        if is_answer || !hints.is_empty() {
+            self.say(Word::Hints(Hints { tree: self.path.clone(), hints, is_answer }));
+        }
+    }
+
+    fn say(&self, word: Word) {
+        // Nobody listens any more when the backend ends.
+        let _ = self.words.send(word);
+    }
+
+    async fn report(&mut self, outcome: Outcome, phase: Phase) -> Result<(), BackendFailure> {
         match outcome {
             Outcome::Changed(entries) => {
-                for entry in entries {
-                    let path = entry.path(&self.path);
-                    if self.known.is_news(&self.plan, &path, &entry) {
-                        self.reports.hint(path, Phase::Complete);
-                    }
-                }
+                let hints = self.news(&entries, phase);
+                self.hint(hints, false);
             }
             Outcome::Lost(cause) => {
                 // What became of the directories meanwhile was not told: one may have been a file, and be
@@ -311,8 +366,7 @@ impl Tree {
             }
         };
         let event = Event { tree: self.path.clone(), revision: self.plan.revision, skipped, ignored, detail };
-        // Nobody listens any more when the backend ends.
-        let _ = self.events.send(event);
+        self.say(Word::State(event));
     }
 }
 

@@ -28,7 +28,7 @@ use std::{
 };
 
 use harness::{Daemon, OnDaemon, Site};
-use hotloader_backend::{LostCause, Scope, SkipCause, WatchPlan};
+use hotloader_backend::{LostCause, Scope, SkipCause, WatchPlan, spawn};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 
@@ -54,6 +54,44 @@ async fn a_file_that_comes_is_told_without_everything_beside_it() {
     assert!(told.hints.covers(&file) && !told.hints.covers(&site.root().join("sub")), "{told:?}");
     // Nor is it told a second time.
     assert!(site.is_silent(Duration::from_millis(400)).await);
+}
+
+#[tokio::test]
+async fn what_watchman_has_waited_for_is_told_as_settled() {
+    let Some(daemon) = Daemon::start() else { return };
+    let mut site = Site::watch(daemon.backend()).await;
+    let (begun, mut settled) = (Instant::now(), false);
+    // Now and then the daemon is asked in the middle of the time that it waits.
+    while !settled {
+        assert!(begun.elapsed() < hotloader_test_support::DEADLINE, "it never is");
+        fs::write(site.file(), format!("{:?}", begun.elapsed())).unwrap();
+        let file = site.file();
+        let told = site.told_by_itself("a change", |told| told.hints.covers(&file)).await;
+        settled = told.hints.is_settled();
+    }
+}
+
+#[tokio::test]
+async fn what_is_saved_together_in_several_trees_is_told_together() {
+    let Some(daemon) = Daemon::start() else { return };
+    let keep = tempfile::tempdir().unwrap();
+    let base = fs::canonicalize(keep.path()).unwrap();
+    let trees = ["a", "b", "c"].map(|name| base.join(name));
+    trees.iter().for_each(|tree| fs::create_dir(tree).unwrap());
+    let (handle, mut stream) = spawn(daemon.backend());
+    let mut plan = WatchPlan::new(1, trees.clone());
+    plan.trees = trees.clone().into();
+    handle.set_plan(plan);
+    while stream.next().await.unwrap().armed.is_none() {}
+    for round in 0..20 {
+        trees.iter().for_each(|tree| fs::write(tree.join("x.lua"), round.to_string()).unwrap());
+        let told = tokio::time::timeout(hotloader_test_support::DEADLINE, stream.next()).await;
+        let told = told.expect("nothing is told").unwrap();
+        let missing = trees.iter().filter(|tree| !told.hints.covers(&tree.join("x.lua"))).count();
+        assert_eq!(missing, 0, "round {round}: {:?}", told.hints);
+        handle.barrier().await.unwrap();
+        stream.take();
+    }
 }
 
 #[tokio::test]

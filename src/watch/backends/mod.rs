@@ -24,7 +24,7 @@ pub use choice::{Choice, automatic, is_asked_for};
 pub(super) use health::Standing;
 pub use health::{BackendHealth, BackendState, Health};
 pub(super) use patience::Patience;
-pub use registry::{KERNEL, POLLING, Registry, UnknownBackend, WATCHMAN};
+pub use registry::{KERNEL, POLLING, Registry, UnknownBackend, WATCHMAN, watchman_options};
 #[cfg(test)]
 pub(super) use supervisor::Supervisor;
 pub(super) use supervisor::SupervisorMaker;

@@ -28,7 +28,7 @@ pub(super) enum Auto {
 pub(super) struct Builtin {
     pub(super) name: &'static str,
     pub(super) auto: Auto,
-    make: fn(&BackendOptions) -> Result<Box<dyn FileWatchBackend>, BackendFailure>,
+    make: fn(&WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure>,
 }
 
 /// All of them, in the order of preference of `watch.backend = "auto"`.
@@ -36,24 +36,27 @@ pub(super) const BUILTIN: &[Builtin] = &[
     Builtin {
         name: WATCHMAN,
         auto: Auto::Asked(".watchmanconfig"),
-        make: |options| Ok(Box::new(WatchmanBackend::from_options(options)?)),
+        make: |settings| Ok(Box::new(WatchmanBackend::from_options(&watchman_options(settings))?)),
     },
     #[cfg(all(target_os = "linux", not(portable)))]
     Builtin {
         name: hotloader_inotify::NAME,
         auto: Auto::Reported,
-        make: |options| Ok(Box::new(hotloader_inotify::InotifyBackend::from_options(options)?)),
+        make: |settings| {
+            let options = settings.options(hotloader_inotify::NAME);
+            Ok(Box::new(hotloader_inotify::InotifyBackend::from_options(options)?))
+        },
     },
     Builtin {
         name: hotloader_notify::NAME,
         // Where inotify cannot watch, this cannot either.
         auto: if cfg!(all(target_os = "linux", not(portable))) { Auto::Nowhere } else { Auto::Reported },
-        make: |options| Ok(Box::new(NotifyBackend::from_options(options)?)),
+        make: |settings| Ok(Box::new(NotifyBackend::from_options(settings.options(hotloader_notify::NAME))?)),
     },
     Builtin {
         name: POLLING,
         auto: Auto::Anywhere,
-        make: |options| Ok(Box::new(PollingBackend::from_options(options)?)),
+        make: |settings| Ok(Box::new(PollingBackend::from_options(settings.options(POLLING))?)),
     },
 ];
 
@@ -66,6 +69,15 @@ pub const POLLING: &str = hotloader_polling::NAME;
 
 /// The backend that stands on a program of its own.
 pub const WATCHMAN: &str = hotloader_watchman::NAME;
+
+/// The options of the Watchman backend as they are in force: who names it has its daemon started if none answers, as
+/// every client of Watchman does. Where `"auto"` comes upon it, another backend takes its place.
+pub fn watchman_options(settings: &WatchConfig) -> BackendOptions {
+    let mut options = settings.options(WATCHMAN).clone();
+    let is_named = settings.backend.names().iter().any(|name| name == WATCHMAN);
+    options.entry("spawn".into()).or_insert(is_named.into());
+    options
+}
 
 type Construct = dyn Fn(&WatchConfig) -> Result<Box<dyn FileWatchBackend>, BackendFailure> + Send + Sync;
 
@@ -106,7 +118,7 @@ impl Registry {
     pub fn with_builtin() -> Self {
         let mut registry = Self::default();
         for Builtin { name, make, .. } in BUILTIN {
-            registry.register(name, move |settings| make(settings.options(name)));
+            registry.register(name, make);
         }
         registry
     }
@@ -180,6 +192,22 @@ mod tests {
         let error = registry.find("fsevents").err().unwrap().to_string();
         assert!(!error.contains("do you mean"), "{error}");
         assert!(registry.find("mine").is_ok());
+    }
+
+    #[test]
+    fn a_daemon_is_started_where_watchman_is_named_and_nothing_else_is_said() {
+        for (text, spawns) in [
+            ("backend = \"watchman\"", true),
+            ("backend = [\"watchman\", \"polling\"]", true),
+            ("backend = \"auto\"", false),
+            ("backend = \"polling\"", false),
+            ("backend = \"watchman\"\n[watch.watchman]\nspawn = false", false),
+            ("backend = \"auto\"\n[watch.watchman]\nspawn = true", true),
+        ] {
+            let text = format!("[watch]\n{text}\n");
+            let settings = load_str(Path::new("c.toml"), &text, &Registry::with_builtin()).unwrap().watch;
+            assert_eq!(watchman_options(&settings)["spawn"], spawns, "{text}");
+        }
     }
 
     #[test]

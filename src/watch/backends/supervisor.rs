@@ -184,6 +184,7 @@ impl Supervisor {
         for lane in &mut self.lanes {
             lane.retiring |= !settings.same_options(&lane.settings, &lane.name);
             if !lane.retiring {
+                lane.settings = settings.clone();
                 lane.revive();
             }
         }

@@ -405,6 +405,25 @@ fn nobody_searches_for_the_writer_of_a_file_of_which_the_backend_says_that_it_is
 }
 
 #[test]
+fn of_a_settled_hint_what_is_left_of_the_quiet_time_is_waited_for() {
+    let mut bare = Bare::new(|base| write(&base.join("lua/x.lua"), "1"));
+    let x = bare.base.join("lua/x.lua");
+    let written = Instant::now();
+    write(&x, "2");
+    let mut hints = HintSet::new();
+    hints.insert(&x, Phase::Settled);
+    let quiet = Duration::from_secs(3600);
+    std::thread::sleep(50 * MS);
+    let now = Instant::now();
+    let look = bare.reconciler.look(&hints, None, &bare.watched, Calm::new(quiet, now), now);
+    let Look::Early(rest) = look else { panic!("it was written just now") };
+    // Time stamps are up to 10 ms behind.
+    assert!(rest < quiet - 40 * MS && rest + written.elapsed() + 10 * MS >= quiet, "{rest:?}");
+    let calm = Calm::new(20 * MS, Instant::now());
+    assert!(matches!(bare.reconciler.look(&hints, None, &bare.watched, calm, now), Look::Done(_)));
+}
+
+#[test]
 fn a_file_over_the_limit_is_told_with_its_size_and_again_when_it_can_be_read() {
     let mut bare = Bare::new(|base| {
         write(&base.join("lua/x.lua"), "1");

@@ -128,7 +128,12 @@ impl Equipment {
             Kind::Watchman => {
                 let Some(daemon) = Daemon::start() else { std::process::exit(0) };
                 let sockname = ("HOTLOADER_WATCH__WATCHMAN__SOCKNAME", daemon.sock().into());
-                Self { _daemon: Some(daemon), flags: backend("watchman"), variables: vec![sockname] }
+                let no_spawn = ("HOTLOADER_WATCH__WATCHMAN__SPAWN", "false".into());
+                Self {
+                    _daemon: Some(daemon),
+                    flags: backend("watchman"),
+                    variables: vec![sockname, no_spawn],
+                }
             }
         }
     }
