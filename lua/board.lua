@@ -3,6 +3,12 @@
 local Card = require "card"
 require "race" -- nobody here needs it, but the page does
 
+---@class (exact) Board: Prototype
+---@field show "all" | "open" | "done"
+---@field search string
+---@field newTitle string
+---@field newColor string
+---@field cards Card[]
 local Board = session:prototype("Board", {
   show = "all", -- or "open", or "done": the three buttons above the cards
   search = "",
@@ -12,6 +18,8 @@ local Board = session:prototype("Board", {
 
 -- `cards` is not among the fields above, because those are shared by all boards until a board
 -- has its own. A table that each board fills for itself is made here.
+---@param board? table
+---@return Board
 function Board:new(board)
   board = session:create(self, board or {})
   board.cards = board.cards or {}
@@ -65,7 +73,7 @@ end
 
 -- What the web component in viewdefs/Board.DEFAULT.html offers: "blue #3a5bd9, green #2b9a66, …"
 function Board:palette()
-  return Card.palette()
+  return Card:palette()
 end
 
 -- The open card with the most votes, shown large beside the board.

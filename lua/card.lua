@@ -2,6 +2,12 @@
 
 local text = require "text"
 
+---@class (exact) Card: Prototype
+---@field title string
+---@field votes integer
+---@field color string
+---@field done boolean
+---@field _board Board
 local Card = session:prototype("Card", {
   title = "",
   votes = 0,
@@ -17,7 +23,7 @@ local COLORS = {
   grey = "#80838d",
 }
 
-function Card.palette()
+function Card:palette()
   local all = {}
   for name, color in pairs(COLORS) do all[#all + 1] = name .. " " .. color end
   table.sort(all)

@@ -1,5 +1,7 @@
 -- A clock that runs on the server. main.lua calls tick() once a second.
 
+---@class (exact) Clock: Prototype
+---@field beats integer
 local Clock = session:prototype("Clock", {
   beats = 0, -- ticks since this session began; saving does not turn it back
 })
@@ -14,7 +16,7 @@ end
 
 -- How much of this minute is over, as the width of a bar.
 function Clock:minute()
-  return ("%.0f%%"):format(tonumber(os.date("%S")) / 60 * 100)
+  return ("%.0f%%"):format(os.time() % 60 / 60 * 100)
 end
 
 return Clock

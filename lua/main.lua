@@ -12,6 +12,13 @@ local times = require("text").times
 -- A prototype is what other languages call a class. The table holds the fields that every App
 -- starts with. On the second run this gives back the same prototype, so the App that is on the
 -- page stays the same object and gets the methods below.
+--
+-- The lines that begin with ---@ are for your editor: it finds a name that is misspelt.
+---@class (exact) App: Prototype
+---@field clicks integer
+---@field step integer
+---@field board Board
+---@field clock Clock
 local App = session:prototype("App", {
   clicks = 0,
   step = 1, -- try: type a 5 in the page's "step" field and click; then save this file. It is kept.

@@ -4,9 +4,13 @@
 -- Board nor Card has to know how they are shown there. viewdefs/Board.DEFAULT.html asks for it with
 -- `cards?wrapper=Race`, and the paths in viewdefs/Race.DEFAULT.html start here.
 
+---@class (exact) Race: Prototype
+---@field _cards Card[]
 local Race = session:prototype("Race")
 
 -- Called for the variable that is wrapped, and again when its value is another one.
+---@param variable Variable
+---@return Race
 function Race:new(variable)
   local race = variable:getWrapper() or session:create(self)
   race._cards = variable:getValue()

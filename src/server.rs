@@ -11,8 +11,9 @@ use std::{
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub(crate) use crate::reload::leave_what_counts;
 use crate::{
-    config::{BackendChoice, Config, HotloadConfig, WatchConfig},
+    config::{self, BackendChoice, Config, HotloadConfig, WatchConfig},
     reload::{
         EditorLink, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender, PageFiles,
         Published, Refreshing, ReloadReport, SessionHost, SiteLayout, Telling, VIEWDEF_ROOT,
@@ -184,6 +185,11 @@ fn telling(site: &Path, hotload: &HotloadConfig, is_concealing: bool) -> Telling
     let pattern = hotload.editor.clone();
     let editor = (!pattern.is_empty()).then_some(EditorLink { pattern, site });
     Telling { notes: hotload.notes, editor, is_concealing }
+}
+
+/// Whether a directory is that of a site: it has a main file, or a configuration.
+pub(crate) fn is_site(dir: &Path, config: &Config) -> bool {
+    dir.join(config::FILE).is_file() || dir.join(&config.lua.path).join(&config.lua.main).is_file()
 }
 
 /// What all sessions have in common.

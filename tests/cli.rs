@@ -165,13 +165,13 @@ fn a_new_site_can_be_served_and_is_not_written_over() {
     let parent = tempfile::tempdir().unwrap();
     let output = program(parent.path(), &["new", "mine"]).output().unwrap();
     assert_eq!(result(&output), (Some(0), String::new()));
-    assert!(String::from_utf8(output.stdout).unwrap().contains("lua-hotloader serve --dir mine --hotload"));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("lua-hotloader serve mine --hotload"));
 
     let (code, stderr) = ended(parent.path(), &["new", "mine"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("mine: not empty"), "{stderr}");
 
-    let serving = Serving::start(program(parent.path(), &["serve", "--dir", "mine", "--port", "0"]));
+    let serving = Serving::start(program(parent.path(), &["serve", "mine", "--port", "0"]));
     assert_eq!(serving.stdout.len(), 1);
     assert_eq!(serving.stopped_by(Signal::TERM), Some(0));
 }
@@ -203,4 +203,67 @@ fn sessions_of_a_running_server_are_restarted_from_outside() {
     let ((code, stderr), _) = restart(&["--all"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains(&format!("no server answers at 127.0.0.1:{port}")), "{stderr}");
+}
+
+#[test]
+fn check_names_what_is_wrong_with_a_site_and_says_nothing_of_a_new_one() {
+    let parent = tempfile::tempdir().unwrap();
+    assert_eq!(ended(parent.path(), &["new", "mine"]), (Some(0), String::new()));
+    let output = program(parent.path(), &["check", "mine"]).output().unwrap();
+    assert_eq!(result(&output), (Some(0), String::new()));
+    assert!(output.stdout.starts_with(b"no problems found: "));
+
+    let site = parent.path().join("mine");
+    let edit = |file: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(site.join(file)).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        fs::write(site.join(file), text.replacen(from, to, 1)).unwrap();
+    };
+    edit("lua/viewdefs/Card.list-item.html", "ui-value=\"title\"", "ui-value=\"titel\"");
+    fs::write(site.join("lua/unused.lua"), "\nfunction x(").unwrap();
+    fs::write(site.join("lua/viewdefs/Crad.DEFAULT.html"), "<template></template>").unwrap();
+    std::os::unix::fs::symlink("nowhere", site.join("lua/link.lua")).unwrap();
+    let output = program(&site, &["check", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told: Vec<_> = told["problems"].as_array().unwrap().iter().collect();
+    let told: Vec<_> =
+        told.iter().map(|one| [&one["kind"], &one["file"]].map(|text| text.as_str().unwrap())).collect();
+    assert_eq!(
+        told,
+        [
+            ["link", "lua/link.lua"],
+            ["syntax", "lua/unused.lua"],
+            ["binding", "lua/viewdefs/Card.list-item.html"],
+            ["binding", "lua/viewdefs/Crad.DEFAULT.html"],
+        ]
+    );
+    let output = program(&site, &["check"]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("Card has no field or method \"titel\"; did you mean \"title\"?\n"), "{told}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "lua-hotloader: problems found: 4\n");
+
+    edit("lua/main.lua", "local App =", "nothing.there = 1\nlocal App =");
+    let output = program(&site, &["check"]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("lua/main.lua:22: attempt to index a nil value (global 'nothing')\n"), "{told}");
+
+    edit("config/config.toml", "[viewdefs]", "[viewdfes]");
+    let output = program(&site, &["check"]).output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.starts_with("config/config.toml:"), "{told}");
+    assert_eq!(ended(&site, &["check", "nowhere"]).0, Some(2));
+}
+
+#[test]
+fn shells_and_man_are_told_of_the_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, word) in
+        [(&["completions", "bash"][..], "--hotload"), (&["man"], ".TH"), (&["man", "serve"], "hotload")]
+    {
+        let output = program(dir.path(), args).output().unwrap();
+        assert_eq!(result(&output), (Some(0), String::new()));
+        assert!(String::from_utf8(output.stdout).unwrap().contains(word), "{args:?}");
+    }
+    assert_eq!(ended(dir.path(), &["man", "sreve"]).0, Some(2));
 }

@@ -110,6 +110,34 @@ fn each_change_set_is_one_line_with_logical_names() {
 }
 
 #[test]
+fn of_a_site_only_what_the_server_acts_on_is_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = dir.path();
+    for dir in ["lua/views", "html", "config"] {
+        fs::create_dir_all(site.join(dir)).unwrap();
+    }
+    fs::write(site.join("config/config.toml"), "viewdefs.path = \"lua/views\"").unwrap();
+    fs::write(site.join("lua/main.lua"), "").unwrap();
+    fs::write(site.join("README.md"), "").unwrap();
+    let mut watching = Watching::start(site, &["--json"]);
+    assert_eq!(watching.json()["ready"]["files"], 1);
+    for (noise, file) in [
+        ("README.md", "lua/main.lua"),
+        ("lua/notes.txt", "lua/views/App.DEFAULT.html"),
+        ("lua/main copy.lua", "html/site.css"),
+        ("html/film.mp4", "html/index.html"),
+        ("html/.site.css.swp", "lua/new.lua"),
+    ] {
+        fs::write(site.join(noise), "noise").unwrap();
+        fs::write(site.join(file), "<template></template>").unwrap();
+        let line = watching.json();
+        let named: Vec<_> =
+            ["added", "modified"].iter().flat_map(|kind| line[*kind].as_array().unwrap()).collect();
+        assert_eq!(named, [file], "{noise}: {line}");
+    }
+}
+
+#[test]
 fn names_that_are_not_text_are_escaped() {
     let dir = tree();
     let root = dir.path().join("tree");

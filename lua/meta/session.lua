@@ -1,13 +1,24 @@
 ---@meta
 -- What the Lua language server knows of `session`. Nothing loads this file, and running it changes
--- nothing. docs/lua-api.md of lua-hotloader tells more.
+-- nothing. The documentation of lua-hotloader tells more.
 
----What objects have in common: the fields they start with, and their methods.
+---What objects have in common: the fields they start with, and their methods. Base your class on it in the lines
+---above `session:prototype`, and the editor knows each name that is misspelt:
+---
+---    ---@class (exact) App: Prototype
+---    ---@field clicks integer
+---    local App = session:prototype("App", { clicks = 0 })
 ---@class Prototype
 ---@field type string its name, by which views are found
----@field new fun(self: Prototype, instance?: table): table makes an object
 ---@field mutate? fun(self: table, changes: PrototypeChanges) brings an old object up to fields that were edited
----@field [string] any
+local Prototype = {}
+
+---Makes an object.
+---@generic T
+---@param self T
+---@param instance? table
+---@return T
+function Prototype:new(instance) end
 
 ---@class PrototypeChanges
 ---@field added string[] names of the fields that are new
@@ -25,7 +36,7 @@ local Session = {}
 ---@param name string dots are allowed
 ---@param init? table fields that every object starts with; EMPTY declares one that starts as nil
 ---@param base? table the prototype it is based on; if none is given, the one named "Object" if there is one
----@return Prototype
+---@return any prototype of the class that is declared above it
 function Session:prototype(name, init, base) end
 
 ---Forgets a prototype. Objects of it stay as they are.
@@ -34,9 +45,10 @@ function Session:prototype(name, init, base) end
 function Session:removePrototype(name, children) end
 
 ---Makes a table an object of a prototype. `Prototype:new` does so.
----@param prototype table
+---@generic T
+---@param prototype T
 ---@param instance? table a new one if it is left out
----@return table
+---@return T
 function Session:create(prototype, instance) end
 
 ---Makes an object the application: variable 1, what the page shows. Calling it again is harmless.
@@ -45,8 +57,8 @@ function Session:create(prototype, instance) end
 ---@return integer id 1
 function Session:createAppVariable(object, properties) end
 
----The application, once there is one.
----@return table?
+---The application; nil as long as there is none.
+---@return any
 function Session:getApp() end
 
 ---Makes a variable that every browser of the session gets, beside those it makes itself.

@@ -11,7 +11,7 @@ function Variable:getId() end
 ---@return any value that is wrapped
 function Variable:getValue() end
 
----@return table? wrapper that `new` gave the last time
+---@return any wrapper that `new` gave the last time
 function Variable:getWrapper() end
 
 ---@param name string

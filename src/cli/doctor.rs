@@ -69,8 +69,7 @@ impl Subject {
             report.problem(Problem::new(format!("wrong configuration:\n{error}"), [&fix]));
             Config::default()
         });
-        let lua = dir.join(&config.lua.path);
-        let is_site = args.config.is_some() || file.is_file() || lua.join(&config.lua.main).is_file();
+        let is_site = args.config.is_some() || server::is_site(&dir, &config);
         let roots = if is_site {
             server::roots(&dir, &config)
         } else {
@@ -119,7 +118,7 @@ async fn examine(subject: &Subject, report: &mut Report) {
     };
     for root in &subject.roots {
         // The site works without viewdefs.
-        if root.id.0 != "viewdefs" && !root.dir.is_dir() {
+        if root.id.0 != "viewdefs" && !root.optional && !root.dir.is_dir() {
             let what = format!("{}: no such directory; it is waited for", root.dir.display());
             report.problem(Problem::new(what, [&format!("mkdir -p {}", root.dir.display())]));
         }

@@ -62,6 +62,12 @@ pub enum CliError {
     /// `check` cannot look.
     #[error("the site cannot be checked")]
     Check(#[source] CheckError),
+    /// `man` knows no such command.
+    #[error("{0}: no such command; `lua-hotloader help` lists them")]
+    NoSuchCommand(String),
+    /// What was asked for cannot be printed.
+    #[error("cannot be printed")]
+    Output(#[source] io::Error),
     /// `restart` finds no server.
     #[error("no server answers at {address}; --dir names its site, --port its port")]
     NoServer {
@@ -83,7 +89,7 @@ impl CliError {
     /// 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NoSuchSite(_) | Self::NotADirectory(_) => 2,
+            Self::Config(_) | Self::NoSuchSite(_) | Self::NotADirectory(_) | Self::NoSuchCommand(_) => 2,
             _ => 1,
         }
     }

@@ -10,6 +10,7 @@
 //! | `watch` | `lua-hotloader watch`: what the server would see; `watch_lines`: how it is printed |
 //! | `doctor` | `lua-hotloader doctor`: what decides whether changes are noticed, and what mends it |
 //! | `doctor_places`, `doctor_limits`, `doctor_watchman`, `doctor_report` | its parts: file systems and backends; limits; Watchman; how it is printed |
+//! | `manual` | `lua-hotloader completions`, `lua-hotloader man`: made of the definitions here |
 //! | `site` | which directory is served: the one named, the current one, or a copy of the sample |
 //! | `sample` | the sample site inside this program |
 //! | `signals` | SIGINT and SIGTERM, and the bound on how long stopping may take |
@@ -23,6 +24,7 @@ mod doctor_places;
 mod doctor_report;
 mod doctor_watchman;
 mod error;
+mod manual;
 mod new;
 mod restart;
 mod sample;
@@ -38,6 +40,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::Overrides;
 
@@ -63,6 +66,10 @@ enum Command {
     Watch(WatchArgs),
     /// Let sessions of the server on this machine begin anew; it has to run with --hotload
     Restart(RestartArgs),
+    /// Print what a shell needs to complete commands and options
+    Completions(CompletionsArgs),
+    /// Print the manual page, or that of a command, as man reads it
+    Man(ManArgs),
     /// Tell what decides whether changes are noticed here, and for all that is wrong the command that mends it
     Doctor(DoctorArgs),
 }
@@ -163,6 +170,18 @@ fn session_id(text: &str) -> Result<String, &'static str> {
 }
 
 #[derive(Debug, Args)]
+struct CompletionsArgs {
+    /// The shell
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+struct ManArgs {
+    /// A command, such as serve
+    command: Option<String>,
+}
+
+#[derive(Debug, Args)]
 struct DoctorArgs {
     /// Directory of a site, or any other; the current one if it is not given
     path: Option<PathBuf>,
@@ -183,6 +202,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Check(args) => check::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Restart(args) => restart::run(&args),
+        Command::Completions(args) => manual::completions(args.shell),
+        Command::Man(args) => manual::page(args.command.as_deref()),
         Command::Doctor(args) => doctor::run(&args),
     }
 }

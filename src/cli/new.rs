@@ -10,7 +10,7 @@ pub(super) fn run(dir: &Path) -> Result<(), CliError> {
     say(&format!(
         "{dir}: a site of {count} files\n\n\
          Next:\n  \
-         lua-hotloader serve --dir {dir} --hotload\n  \
+         lua-hotloader serve {dir} --hotload\n  \
          open the address it prints, and edit {dir}/lua/main.lua while you watch"
     ));
     Ok(())
@@ -37,7 +37,10 @@ mod tests {
         for dir in [parent.path().join("a/b"), parent.path().join("a/c")] {
             fs::create_dir_all(parent.path().join("a/c")).unwrap();
             create(&dir).unwrap();
-            assert!(dir.join("lua/main.lua").is_file() && dir.join("config/config.toml").is_file());
+            for file in ["lua/main.lua", "config/config.toml", "README.md", ".gitignore", ".luarc.json"] {
+                assert!(dir.join(file).is_file(), "{file}");
+            }
+            assert!(dir.join("html").is_dir());
         }
     }
 

@@ -1,4 +1,5 @@
-//! The sample site inside this program: the checkout's `lua/` and its `config/config.toml`.
+//! The sample site inside this program: the checkout's `lua/` and its `config/config.toml`, and beside them what
+//! a directory of one's own has.
 
 use std::{fs, io, path::Path};
 
@@ -7,7 +8,14 @@ use include_dir::{Dir, include_dir};
 use crate::config;
 
 static LUA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/lua");
-const CONFIG: &str = include_str!("../../config/config.toml");
+const BESIDE: [(&str, &str); 5] = [
+    (config::FILE, include_str!("../../config/config.toml")),
+    ("README.md", include_str!("sample/README.md")),
+    (".gitignore", include_str!("sample/gitignore")),
+    (".luarc.json", include_str!("sample/luarc.json")),
+    // Git keeps no directory that is empty, and no browser is given a hidden name.
+    ("html/.gitkeep", ""),
+];
 
 /// All files: path below the site, and content.
 pub(super) fn files() -> Vec<(String, &'static [u8])> {
@@ -19,7 +27,7 @@ pub(super) fn files() -> Vec<(String, &'static [u8])> {
             walk(dir, files);
         }
     }
-    let mut files = vec![(config::FILE.to_owned(), CONFIG.as_bytes())];
+    let mut files: Vec<_> = BESIDE.map(|(name, text)| (name.to_owned(), text.as_bytes())).to_vec();
     walk(&LUA, &mut files);
     files
 }
@@ -58,12 +66,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_the_folder_of_the_checkout() {
+    fn what_is_written_is_the_folder_of_the_checkout_and_what_a_site_has_beside_it() {
         let dir = tempfile::tempdir().unwrap();
         let count = write(dir.path()).unwrap();
 
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut expected = vec![(config::FILE.to_owned(), fs::read(root.join(config::FILE)).unwrap())];
+        let mut expected: Vec<_> = BESIDE.map(|(name, text)| (name.into(), text.into())).to_vec();
+        assert!(expected.contains(&(config::FILE.to_owned(), fs::read(root.join(config::FILE)).unwrap())));
         tree(&root.join("lua"), root, &mut expected);
         let mut written = Vec::new();
         tree(dir.path(), dir.path(), &mut written);
@@ -72,5 +81,32 @@ mod tests {
         assert_eq!(written, expected);
         assert_eq!(count, written.len());
         assert!(dir.path().join("lua/main.lua").is_file());
+    }
+
+    #[test]
+    fn it_refers_to_no_file_that_it_has_not() {
+        let files = files();
+        // The definitions say how modules are found.
+        let examples = ["a/b.lua", "a/b/init.lua"];
+        let is_there = |name: &str| {
+            let is_it = |(file, _): &(String, _)| file == name || file.ends_with(&format!("/{name}"));
+            examples.contains(&name) || files.iter().any(is_it)
+        };
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+        let mut looked_at = 0;
+        for (file, text) in &files {
+            for word in std::str::from_utf8(text).unwrap().split(|c: char| !is_part(c)) {
+                let name = word.trim_end_matches('.').trim_start_matches("./");
+                let endings = [".lua", ".html", ".md", ".toml", ".json", ".css", ".js"];
+                let is_file =
+                    endings.iter().any(|end| name.strip_suffix(end).is_some_and(|stem| !stem.is_empty()));
+                // Neither addresses nor patterns.
+                if is_file && !name.starts_with('/') {
+                    looked_at += 1;
+                    assert!(is_there(name), "{file} refers to {name}");
+                }
+            }
+        }
+        assert!(looked_at > 10, "are they still found?");
     }
 }

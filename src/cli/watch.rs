@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -17,9 +18,9 @@ use super::{
     watch_lines::{BackendAtWork, Generation, Ready, time},
 };
 use crate::{
-    config::{self, Overrides, WatchConfig},
-    telemetry,
-    watch::{self, BackendHealth, Registry, Root, RootId, WatchHandle},
+    config::{self, Config, Overrides},
+    server, telemetry,
+    watch::{self, BackendHealth, ChangeSet, Registry, Root, RootId, WatchHandle},
 };
 
 /// How long stopping may take. Nothing is lost if it takes longer.
@@ -39,33 +40,24 @@ pub(super) fn run(args: &WatchArgs) -> Result<(), CliError> {
     telemetry::init(&config.logging);
     let stop = signals::first(STOPPING).map_err(CliError::System)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
-    let result = runtime.block_on(follow(args, config.watch.in_site(&args.path), stop));
+    let result = runtime.block_on(follow(args, &config, stop));
     runtime.shutdown_background();
     result
 }
 
-async fn follow(
-    args: &WatchArgs,
-    settings: WatchConfig,
-    mut stop: oneshot::Receiver<()>,
-) -> Result<(), CliError> {
+async fn follow(args: &WatchArgs, config: &Config, mut stop: oneshot::Receiver<()>) -> Result<(), CliError> {
     let begun = Instant::now();
-    let roots = vec![Root {
-        id: RootId("path"),
-        dir: args.path.clone(),
-        extension: None,
-        recursive: true,
-        max_file: Root::MAX_FILE,
-        optional: false,
-    }];
+    let settings = config.watch.clone().in_site(&args.path);
+    let subject = Subject::of(&args.path, config);
     let registry = Registry::with_builtin();
     let failed = |source| CliError::Watch { path: args.path.clone(), source };
     let (handle, mut sets) = tokio::select! {
         biased;
         _ = &mut stop => return Ok(()),
-        started = watch::start(&settings, roots, &registry) => started.map_err(failed)?,
+        started = watch::start(&settings, subject.roots.clone(), &registry) => started.map_err(failed)?,
     };
-    let Some(first) = sets.recv().await else { return Err(failed(watch::WatchError::Stopped)) };
+    let Some(mut first) = sets.recv().await else { return Err(failed(watch::WatchError::Stopped)) };
+    subject.narrow(&mut first);
     let ready = Ready {
         path: args.path.clone(),
         backends: at_work(&handle),
@@ -85,13 +77,57 @@ async fn follow(
             _ = &mut gone => break,
             set = sets.recv() => set,
         };
-        let Some(set) = set else { return Err(failed(watch::WatchError::Stopped)) };
+        let Some(mut set) = set else { return Err(failed(watch::WatchError::Stopped)) };
+        subject.narrow(&mut set);
+        if set.changes.is_empty() {
+            continue;
+        }
         generation += 1;
         let lines = Generation::new(generation, &set);
         is_read = print(&if args.json { lines.json() } else { lines.text(&time()) });
     }
     handle.stop().await;
     Ok(())
+}
+
+/// What is watched, and which of it counts.
+struct Subject {
+    /// Absolute.
+    dir: PathBuf,
+    is_site: bool,
+    roots: Vec<Root>,
+}
+
+impl Subject {
+    /// A site as the server watches it. Of any other directory everything counts.
+    fn of(dir: &Path, config: &Config) -> Self {
+        let is_site = server::is_site(dir, config);
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        let everything = || Root {
+            id: RootId("path"),
+            dir: dir.clone(),
+            extension: None,
+            recursive: true,
+            max_file: Root::MAX_FILE,
+            optional: false,
+        };
+        let roots = if is_site { server::roots(&dir, config) } else { vec![everything()] };
+        Self { dir, is_site, roots }
+    }
+
+    /// Leaves what the server would act on, by its name below the directory.
+    fn narrow(&self, set: &mut ChangeSet) {
+        if !self.is_site {
+            return;
+        }
+        server::leave_what_counts(set);
+        for change in &mut set.changes {
+            let root = self.roots.iter().find(|root| root.id == change.root);
+            if let Some(below) = root.and_then(|root| root.dir.strip_prefix(&self.dir).ok()) {
+                change.name = below.join(&change.name);
+            }
+        }
+    }
 }
 
 /// Which backends watch, each with the number of its directories and the reason.

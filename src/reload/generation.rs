@@ -127,7 +127,9 @@ impl Generation {
     pub fn may_write(&self, types: &BTreeSet<String>, field: &str) -> bool {
         let is_its = |owner: &Owner| *owner == Owner::Any || self.is_one_of(types, owner);
         let computes = |file: &SourceFile| file.mentions("[") && file.written().computes(is_its);
-        self.sources().any(|file| file.mentions(field) && file.written().may_have(field, is_its))
+        // Most often it is there that it is written.
+        let mut likely_first = self.sources_about(types).chain(self.sources());
+        likely_first.any(|file| file.mentions(field) && file.written().may_have(field, is_its))
             || self.sources_about(types).any(|file| computes(file))
     }
 

@@ -62,7 +62,13 @@ pub use viewdef::{Viewdef, built_in};
 
 use std::time::Duration;
 
-use crate::watch::RootId;
+use crate::watch::{ChangeSet, RootId};
+
+/// Leaves in a change set what is acted on: no copies that tools have made, and of `html/` what a page is made of.
+pub fn leave_what_counts(changes: &mut ChangeSet) {
+    copies::leave_out(changes);
+    PageFiles::leave_out_others(changes);
+}
 
 /// Who saves a file saves it again soon: what a reload needs stays in a Lua state for so long.
 pub(crate) const EDITING: Duration = Duration::from_secs(10);

@@ -27,6 +27,11 @@ enum Effect {
 }
 
 impl PageFiles {
+    /// Takes what no page cares for out of a change set.
+    pub(super) fn leave_out_others(changes: &mut ChangeSet) {
+        changes.changes.retain(|change| change.root != HTML_ROOT || effect(&change.name).is_some());
+    }
+
     /// Takes the files of `html/` out of a change set. `None`: none of them matters to a page.
     pub(super) fn take_from(changes: &mut ChangeSet) -> Option<Self> {
         let (mut files, mut reload) = (Vec::new(), false);

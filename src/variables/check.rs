@@ -265,12 +265,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{config::BudgetConfig, reload::testing};
+    use crate::reload::testing;
 
     fn wrong(files: &[(&str, &str)]) -> Vec<String> {
         let files: Vec<_> = files.iter().map(|(name, text)| (*name, Some(*text))).collect();
         let generation = Arc::new(testing::save(&Default::default(), &files));
-        let mut vm = Vm::new("test".into(), generation, Arc::new(BudgetConfig::default()), true).unwrap();
+        let mut vm = Vm::new("test".into(), generation, Arc::default(), true).unwrap();
         vm.load_first(FilePath::new("main.lua")).unwrap();
         check(&vm, FilePath::new("viewdefs")).unwrap().iter().map(ToString::to_string).collect()
     }

@@ -25,7 +25,7 @@ async fn below_a_base_the_page_its_socket_its_edits_and_its_restart_are_as_ever(
     browser.shows(COUNT, "Clicked 1 time").await;
     let good = site.read("lua/main.lua");
     site.save("lua/main.lua", &good.replace("\"Below\"", "\"Below"));
-    browser.overlay(&["Not reloaded", "lua/main.lua:22"]).await;
+    browser.overlay(&["Not reloaded", "lua/main.lua:29"]).await;
     site.save("lua/main.lua", &good);
     browser.overlay(&[]).await;
 

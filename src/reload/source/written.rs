@@ -1,7 +1,7 @@
 //! Which fields of objects the code of a file writes. A prototype need not declare a field that is set later,
 //! so a name that no object has is a typing error only if no code writes it either.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use emmylua_parser::LuaSyntaxKind as K;
 
@@ -24,7 +24,8 @@ pub enum Owner {
 /// The fields that a file writes. Found when somebody asks: most names are there, and nobody does.
 #[derive(Debug, Default)]
 pub struct Written {
-    fields: HashSet<(Owner, Box<str>)>,
+    /// Each with those whose field it is.
+    fields: HashMap<Box<str>, HashSet<Owner>>,
     /// Their fields are written by names that are computed: they may have any.
     computed: HashSet<Owner>,
     /// Texts in the code, which may be names of fields.
@@ -48,7 +49,7 @@ impl Written {
     pub fn may_have(&self, field: &str, is_its: impl Fn(&Owner) -> bool) -> bool {
         self.has_text(field)
             || self.computes(&is_its)
-            || self.fields.iter().any(|(owner, name)| **name == *field && is_its(owner))
+            || self.fields.get(field).is_some_and(|owners| owners.iter().any(is_its))
     }
 
     /// Whether it writes fields of such an object by names that it computes.
@@ -58,12 +59,16 @@ impl Written {
 
     /// The fields that it writes.
     pub fn fields(&self) -> impl Iterator<Item = (&Owner, &str)> {
-        self.fields.iter().map(|(owner, name)| (owner, &**name))
+        self.fields.iter().flat_map(|(name, owners)| owners.iter().map(move |owner| (owner, &**name)))
     }
 
     /// Whether that text stands in the code, as a whole.
     pub fn has_text(&self, text: &str) -> bool {
         self.not_understood || self.texts.contains(text)
+    }
+
+    fn add(&mut self, field: &str, owner: Owner) {
+        self.fields.entry(field.into()).or_default().insert(owner);
     }
 
     /// What the file returns, if it is a prototype or a module's.
@@ -215,7 +220,7 @@ impl Reader<'_> {
         for field in table.children() {
             let is_named = kind(&field) == K::TableFieldAssign && self.text.first(&field) != "[";
             if is_named {
-                self.found.fields.insert((owner.clone(), self.text.first(&field).into()));
+                self.found.add(self.text.first(&field), owner.clone());
             }
             // A key in brackets is a text like any other.
             for child in field.children() {
@@ -287,7 +292,7 @@ impl Reader<'_> {
         let owner = self.owner_of(&of);
         match target.children().nth(1) {
             None => {
-                self.found.fields.insert((owner, self.text.last(target).into()));
+                self.found.add(self.text.last(target), owner);
             }
             // A text is found as such, and a number is no name.
             Some(key) if kind(&bare(&key)) == K::LiteralExpr || owner == Owner::Any => {}
