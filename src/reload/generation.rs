@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use memchr::memmem;
 
 use super::{
-    Binding, Bindings, Diagnostic, EditsFrom, PassedOver, ReloadReport, Source, Telling, Viewdef,
+    Binding, Bindings, Diagnostic, EditsFrom, PassedOver, ReloadReport, Source, Telling, Viewdef, built_in,
     source::{Owner, Written},
 };
 use crate::watch::ContentHash;
@@ -89,6 +89,26 @@ impl Generation {
     /// The file of that name below the Lua directory, if a version of it compiles.
     pub fn file(&self, name: &Path) -> Option<&Arc<SourceFile>> {
         self.files.get(name)?.good.as_ref()
+    }
+
+    /// Whether there is a template of that type, in any namespace.
+    pub fn has_viewdef_of(&self, type_name: &str) -> bool {
+        let of_type = |key: &String| key.rsplit_once('.').is_some_and(|(name, _)| name == type_name);
+        self.viewdefs.keys().chain(built_in().keys()).any(of_type)
+    }
+
+    /// Whether a template shows that path of a type by the template of what is there.
+    pub fn is_viewed(&self, type_name: &str, path: &str) -> bool {
+        let of_type = |key: &str| key.rsplit_once('.').is_some_and(|(name, _)| name == type_name);
+        let is_view = |bound: &Binding| bound.path == path && bound.attribute == "ui-view";
+        self.viewdefs.iter().any(|(key, viewdef)| of_type(key) && viewdef.bindings.iter().any(is_view))
+    }
+
+    /// The first template, and the line in it, that shows that path as a list.
+    pub fn listed_at(&self, path: &str) -> Option<(&Viewdef, u32)> {
+        let is_list = |bound: &&Binding| bound.path == path && bound.attribute == "ui-viewlist";
+        let find = |viewdef: &'_ Arc<Viewdef>| viewdef.bindings.iter().find(is_list).map(|bound| bound.line);
+        self.viewdefs.values().find_map(|viewdef| Some((&**viewdef, find(viewdef)?)))
     }
 
     /// The first template, and the line in it, that binds a path of a type. What stands within a list is about

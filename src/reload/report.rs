@@ -34,6 +34,10 @@ pub struct Effects {
     pub timers_replaced: usize,
     /// No browser is connected to the session.
     pub alone: bool,
+    /// Its main file has not run yet: there is no previous version that it could keep.
+    pub unstarted: bool,
+    /// What is wrong with files that it has loaded, beside what it kept its version for.
+    pub broken: Vec<Diagnostic>,
     /// It failed three times in a row, or ran out of time or memory: a restart may help.
     pub offer_restart: bool,
 }
@@ -137,6 +141,9 @@ pub struct ErrorReport {
     /// How many others do.
     #[serde(skip_serializing_if = "is_zero")]
     pub alone: usize,
+    /// How many could not start because of it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unstarted: usize,
     /// A link that opens the place in the developer's editor (`hotload.editor`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub editor: Option<String>,
@@ -157,7 +164,7 @@ pub enum ReloadStatus {
 
 impl ErrorReport {
     fn new(diagnostic: &Diagnostic, sessions: usize, alone: usize) -> Self {
-        Self { diagnostic: diagnostic.clone(), sessions, alone, editor: None }
+        Self { diagnostic: diagnostic.clone(), sessions, alone, unstarted: 0, editor: None }
     }
 }
 
@@ -200,7 +207,7 @@ impl ReloadReport {
     ) -> Self {
         let mut report = Self { generation, errors, sessions, duration, ..Self::default() };
         outcomes.iter().for_each(|outcome| report.add(outcome));
-        report.errors.sort_by_key(|error| std::cmp::Reverse(error.sessions + error.alone));
+        report.errors.sort_by_key(|error| std::cmp::Reverse(error.sessions + error.alone + error.unstarted));
         report.status = match (report.errors.is_empty(), report.applied) {
             (true, _) => ReloadStatus::Ok,
             (false, 0) => ReloadStatus::Failed,
@@ -221,13 +228,20 @@ impl ReloadReport {
             }
             Outcome::Kept { diagnostic, .. } => {
                 self.kept += 1;
-                let (sessions, alone) = (1 - is_alone, is_alone);
-                match self.errors.iter_mut().find(|error| error.diagnostic.is_like(diagnostic)) {
-                    Some(error) => {
-                        error.sessions += sessions;
-                        error.alone += alone;
-                    }
-                    None => self.errors.push(ErrorReport::new(diagnostic, sessions, alone)),
+                if !self.errors.iter().any(|error| error.diagnostic.is_like(diagnostic)) {
+                    self.errors.push(ErrorReport::new(diagnostic, 0, 0));
+                }
+                let concerns = |error: &ErrorReport| {
+                    let mut all = std::iter::once(&**diagnostic).chain(&effects.broken);
+                    all.any(|wrong| error.diagnostic.is_like(wrong))
+                };
+                for error in self.errors.iter_mut().filter(|error| concerns(error)) {
+                    let count = match (effects.unstarted, effects.alone) {
+                        (true, _) => &mut error.unstarted,
+                        (false, true) => &mut error.alone,
+                        (false, false) => &mut error.sessions,
+                    };
+                    *count += 1;
                 }
             }
             Outcome::NothingToRun => {}
@@ -247,10 +261,16 @@ impl ReloadReport {
 
     /// Reports that a session could not start.
     pub fn of_start(generation: u64, error: Diagnostic) -> Self {
-        let kept = Outcome::Kept { diagnostic: Box::new(error), exhausted: false };
-        let outcome =
-            ReloadOutcome { generation, outcome: kept, unchanged: Vec::new(), effects: Effects::default() };
+        let outcome = Outcome::Kept { diagnostic: Box::new(error), exhausted: false };
+        let effects = Effects { unstarted: true, ..Effects::default() };
+        let outcome = ReloadOutcome { generation, outcome, unchanged: Vec::new(), effects };
         Self::sum_up(generation, Vec::new(), 1, &[outcome], Duration::ZERO)
+    }
+
+    /// Reports that a session is in trouble, and that a restart would help.
+    pub fn of_trouble(generation: u64, why: &Diagnostic) -> Self {
+        let errors = vec![ErrorReport::new(why, 0, 0)];
+        Self { offer_restart: true, ..Self::sum_up(generation, errors, 1, &[], Duration::ZERO) }
     }
 
     /// Reports that a session which was stuck goes on.

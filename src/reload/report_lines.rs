@@ -32,6 +32,8 @@ impl ReloadReport {
             let diagnostic = &error.diagnostic;
             let (with, all) = (error.sessions, self.sessions.saturating_sub(self.alone));
             let kept = match (with, all) {
+                (0, _) if error.unstarted == 1 => "1 session could not start".to_owned(),
+                (0, _) if error.unstarted > 1 => format!("{} sessions could not start", error.unstarted),
                 (0, _) if error.alone == 1 => {
                     "1 session without a browser keeps the previous version".to_owned()
                 }
@@ -175,10 +177,10 @@ fn list<'a>(files: impl ExactSizeIterator<Item = &'a String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use super::*;
-    use crate::reload::{Diagnostic, Effects, Note, Outcome, ReloadOutcome, StaleKind};
+    use crate::reload::{Diagnostic, Effects, FileEntry, Note, Outcome, ReloadOutcome, StaleKind};
 
     fn kept(message: &str) -> ReloadOutcome {
         let diagnostic = Box::new(Diagnostic::about("lua/a.lua", Some(1), message));
@@ -310,6 +312,45 @@ mod tests {
             [
                 info("note lua/m.lua ran again: it took LIMIT from lua/util.lua when it loaded"),
                 Line::Warning("note 100 timers still run the previous version of lua/x.lua:40".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_session_that_never_started_keeps_nothing() {
+        let unstarted = || {
+            let effects = Effects { unstarted: true, alone: true, ..Effects::default() };
+            ReloadOutcome { effects, ..kept("no") }
+        };
+        let error = |text: &str| Line::Error {
+            text: format!("ERROR lua/a.lua:1: no; {text}"),
+            details: String::new(),
+        };
+        let told = |outcomes: &[ReloadOutcome]| lines(&saved(&["lua/a.lua"]), outcomes).remove(0);
+        assert_eq!(told(&[unstarted()]), error("1 session could not start"));
+        assert_eq!(told(&[unstarted(), unstarted()]), error("2 sessions could not start"));
+        assert_eq!(told(&[unstarted(), kept("no")]), error("1 session keeps the previous version"));
+    }
+
+    #[test]
+    fn of_two_broken_files_that_a_session_has_loaded_both_concern_it() {
+        let failed = |file: &str| Diagnostic::about(file, Some(1), "no");
+        let entry = |file: &str| FileEntry { good: None, failed: Some(Arc::new(failed(file))) };
+        let files = ["lua/a.lua", "lua/b.lua", "lua/unused.lua"];
+        let mut generation = saved(&files);
+        generation.files = files.map(|file| (file.into(), entry(file))).into();
+        let effects = Effects { broken: vec![failed("lua/b.lua")], ..Effects::default() };
+        let told = lines(&generation, &[ReloadOutcome { effects, ..kept("no") }]);
+        let texts: Vec<_> = told
+            .iter()
+            .filter_map(|line| if let Line::Error { text, .. } = line { Some(&**text) } else { None })
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "ERROR lua/a.lua:1: no; 1 session keeps the previous version",
+                "ERROR lua/b.lua:1: no; 1 session keeps the previous version",
+                "ERROR lua/unused.lua:1: no; no session is affected yet",
             ]
         );
     }

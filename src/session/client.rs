@@ -89,9 +89,9 @@ pub(super) fn charged(text: String, last: &mut Option<Frame>, account: &Account)
     Ok(last.insert(Frame::charged(text, charge)).clone())
 }
 
-/// What a browser sees that has seen nothing yet.
-pub(super) fn view(url: Option<&str>, telling: &Telling) -> View {
-    let mut view = View::new(!telling.is_concealing);
+/// What a browser sees that has seen nothing yet. `is_developing`: its author looks at it, and something runs.
+pub(super) fn view(url: Option<&str>, is_developing: bool) -> View {
+    let mut view = View::new(is_developing);
     if let Some(url) = url {
         view.set_app_property(URL, url);
     }

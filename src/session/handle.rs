@@ -125,11 +125,7 @@ impl SessionHandle {
             self.0.origin.opened();
         }
         if let Some(why) = &mailbox.stuck {
-            outbox.try_send(notice::trouble(
-                self.0.origin.generation().number,
-                why.clone(),
-                self.0.origin.telling(),
-            ));
+            outbox.try_send(notice::trouble(self.0.origin.generation().number, why, self.0.origin.telling()));
         }
         mailbox.browsers.push((client, outbox.downgrade()));
         self.push(mailbox, move |session| session.attach(client, outbox));

@@ -192,9 +192,11 @@ impl LuaSession {
         start_error: Option<Diagnostic>,
         reason: &str,
     ) {
-        let reason = self.settings.published.telling().reason(reason);
+        let telling = self.settings.published.telling();
+        let (reason, is_developing) =
+            (telling.reason(reason), !telling.is_concealing && start_error.is_none());
         for client in &mut self.clients {
-            client.view = view(self.url.as_deref(), self.settings.published.telling());
+            client.view = view(self.url.as_deref(), is_developing);
             client.problems = PageProblems::default();
             client.pending.clear();
             client.waiting.clear();
@@ -220,7 +222,8 @@ impl LuaSession {
             let report = self.settings.published.telling().apply(report);
             outbox.try_send(Outgoing::Reload(Box::new(report)).into());
         }
-        let view = view(self.url.as_deref(), self.telling());
+        let is_developing = !self.telling().is_concealing && self.start_error.is_none();
+        let view = view(self.url.as_deref(), is_developing);
         // Mostly one, and room for four would be a kilobyte in each session.
         self.clients.reserve_exact(1);
         let waiting = self.account.passing(0).unwrap_or_default();

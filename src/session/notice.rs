@@ -28,9 +28,8 @@ pub(super) fn stuck(generation: &Generation, stuck: &Stuck) -> Diagnostic {
 }
 
 /// Tells browsers what is wrong, and that a restart would help.
-pub(super) fn trouble(generation: u64, why: Diagnostic, telling: &Telling) -> Frame {
-    let mut report = ReloadReport::of_start(generation, why);
-    report.offer_restart = true;
+pub(super) fn trouble(generation: u64, why: &Diagnostic, telling: &Telling) -> Frame {
+    let report = ReloadReport::of_trouble(generation, why);
     Outgoing::Reload(Box::new(telling.apply(report))).into()
 }
 
@@ -63,7 +62,7 @@ impl LuaSession {
                 tracing::error!(target: "lua", session, limited_by = session, "{message}");
                 let why = Diagnostic::about("", None, message);
                 let telling = self.settings.published.telling();
-                self.broadcast(&trouble(self.generation().number, why, telling));
+                self.broadcast(&trouble(self.generation().number, &why, telling));
             }
         }
     }

@@ -148,7 +148,7 @@ impl Problems {
             let (session, details) = (&self.session, diagnostic.details());
             let places = if *count > 1 { format!(", in {count} places") } else { String::new() };
             match problem.kind {
-                ProblemKind::Path => {
+                ProblemKind::Path | ProblemKind::Page => {
                     tracing::warn!(target: "lua", session, limited_by = session, details, "{diagnostic}{places}");
                 }
                 kind => {
@@ -163,6 +163,7 @@ impl Problems {
 
 fn name(kind: ProblemKind) -> &'static str {
     match kind {
+        ProblemKind::Page => "page",
         ProblemKind::Path => "path",
         ProblemKind::Getter => "getter",
         ProblemKind::Handler => "handler",

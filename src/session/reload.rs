@@ -20,7 +20,8 @@ impl LuaSession {
         let newest = self.settings.published.generation();
         let number = newest.number.max(target.number);
         let (outcome, effects) = if self.start_error.is_some() {
-            (self.start_again(newest.clone()), Effects::default())
+            let outcome = self.start_again(newest.clone());
+            (outcome, Effects { unstarted: self.start_error.is_some(), ..Effects::default() })
         } else if self.generation().number == number {
             (Outcome::NothingToRun, Effects::default())
         } else if let Some(outcome) = self.failures.known(number) {

@@ -127,8 +127,14 @@ impl View {
                         lua_type = reading.lua_type.take();
                         if let Some(diagnostic) = reading.failure.clone() {
                             problem = Some(Problem { kind: ProblemKind::Wrapper, diagnostic });
-                        } else if self.is_developing && reading.value.is_nil() && problem.is_none() {
-                            problem = variable.misspelt(parent, generation, &mut self.names);
+                        } else if self.is_developing && problem.is_none() {
+                            problem = match &reading.value {
+                                Value::Nil => variable.misspelt(parent, generation, &mut self.names),
+                                _ => None,
+                            };
+                            let missing =
+                                || variable.missing(parent, &reading.value, lua_type.as_ref(), generation);
+                            problem = problem.or_else(missing);
                         }
                         variable.note(&reading, lua_type.as_ref(), &allowed);
                         variable.take(reading, frame);

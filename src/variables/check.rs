@@ -11,6 +11,7 @@ use mlua::{Table, Value};
 
 use super::{
     known_names::{hint, nearest, unknown},
+    missing::{NO_APP, NO_TYPE, without_viewdef},
     path::{Path, Step},
 };
 use crate::{
@@ -87,34 +88,18 @@ impl Check<'_> {
     /// The page shows the application, so there has to be one, and a template for it.
     fn app(&self) -> Vec<Diagnostic> {
         let Some(app) = self.vm.app() else {
-            let message = "no application: call session:createAppVariable(object) while the main file runs";
-            return vec![Diagnostic::about("", None, message)];
+            return vec![Diagnostic::about("", None, NO_APP)];
         };
         let told = match field(&app, "type") {
             Some(Value::String(name)) => {
                 let name = name.to_string_lossy();
-                (!self.has_viewdef(&name)).then(|| self.without_viewdef(&name, "the application"))
+                let what =
+                    || without_viewdef(self.generation, self.viewdefs, (&name, "DEFAULT"), "the application");
+                (!self.generation.has_viewdef_of(&name)).then(what)
             }
-            _ => Some(
-                "the application has no type, so no template can be found for it: make it an object of a \
-                 session:prototype"
-                    .into(),
-            ),
+            _ => Some(NO_TYPE.into()),
         };
         told.into_iter().map(|message| Diagnostic::about("", None, message)).collect()
-    }
-
-    fn without_viewdef(&self, type_name: &str, what: &str) -> String {
-        let file = self.viewdefs.join(format!("{type_name}.DEFAULT.html"));
-        let types = self.generation.viewdefs.keys().filter_map(|key| key.rsplit_once('.'));
-        let meant = nearest(type_name, types.map(|(name, _)| name));
-        let like = meant.map(|name| format!("; there is one for {name:?}")).unwrap_or_default();
-        format!("no template shows {what}, of type {type_name:?}: write {}{like}", file.display())
-    }
-
-    fn has_viewdef(&self, type_name: &str) -> bool {
-        let of_type = |key: &String| key.rsplit_once('.').is_some_and(|(name, _)| name == type_name);
-        self.generation.viewdefs.keys().chain(built_in().keys()).any(of_type)
     }
 
     fn viewdef(&self, key: &str, viewdef: &Viewdef, found: &mut Vec<Diagnostic>) {
@@ -187,8 +172,13 @@ impl Check<'_> {
         };
         let types =
             shown.iter().filter_map(|object| Some(field(object, "type")?.as_string()?.to_string_lossy()));
-        let bare = types.into_iter().find(|name| !self.has_viewdef(name))?;
-        Some(self.without_viewdef(&bare, &format!("{:?}", binding.path)))
+        let bare = types.into_iter().find(|name| !self.generation.has_viewdef_of(name))?;
+        Some(without_viewdef(
+            self.generation,
+            self.viewdefs,
+            (&bare, "DEFAULT"),
+            &format!("{:?}", binding.path),
+        ))
     }
 
     /// Where a path leads from these objects, as far as that is known without running code.

@@ -127,6 +127,7 @@ impl Variable {
         path.is_some_and(|path| path.steps.iter().all(is_followed))
             && is_comparable
             && self.error.is_none()
+            && self.problem.is_none()
             && self.wrapping.is_none()
             && self.access.readable()
     }

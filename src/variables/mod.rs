@@ -16,6 +16,7 @@
 //! | `wrapper` | objects that stand in for a variable's value |
 //! | `declared` | the variables that Lua code made, in every browser |
 //! | `after_batch` | the pass that finds what differs from what the browser has |
+//! | `missing` | what a page lacks to show anything: an application, a template |
 //! | `known_names` | whether there is what a path asks for, and the name that was meant |
 //! | `glance` | passes over the variables that are as they were sent |
 //! | `frame` | the messages of one frame, what has priority first |
@@ -32,6 +33,7 @@ mod frame;
 mod glance;
 mod grant;
 mod known_names;
+mod missing;
 mod nodes;
 mod path;
 mod problem;

@@ -7,7 +7,7 @@ use mlua::Value;
 
 use super::{known_names::Answers, path::Step, tree::View, variable::Variable};
 use crate::{
-    reload::{Diagnostic, Generation},
+    reload::{Diagnostic, Generation, Viewdef},
     wire::VarId,
 };
 
@@ -17,6 +17,8 @@ const MAX_NAMED: usize = 50;
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ProblemKind {
+    /// The page has nothing to show.
+    Page,
     /// A path leads nowhere.
     Path,
     /// Code failed while it was read.
@@ -43,6 +45,18 @@ pub(crate) struct Found {
     pub(crate) count: usize,
     /// Some of them.
     pub(crate) variables: Vec<VarId>,
+}
+
+impl Problem {
+    /// What is wrong with a path, said where a template binds it.
+    pub(super) fn at(place: Option<(&Viewdef, u32)>, path: &str, what: &str) -> Self {
+        let diagnostic = match place {
+            Some((viewdef, line)) => Diagnostic::about(viewdef.display.clone(), Some(line), what)
+                .with_excerpt(viewdef.html.as_bytes()),
+            None => Diagnostic::about("", None, format!("{path:?}: {what}")),
+        };
+        Self { kind: ProblemKind::Path, diagnostic }
+    }
 }
 
 impl Variable {
@@ -79,12 +93,7 @@ impl Variable {
         let path = self.path.as_ref().map(ToString::to_string).unwrap_or_default();
         let scope = parent.and_then(|parent| parent.grant.kind.scope.as_ref());
         let place = scope.and_then(|scope| generation.bound_at(&scope.name, &path));
-        let diagnostic = match place {
-            Some((viewdef, line)) => Diagnostic::about(viewdef.display.clone(), Some(line), what)
-                .with_excerpt(viewdef.html.as_bytes()),
-            None => Diagnostic::about("", None, format!("{path:?}: {what}")),
-        };
-        Problem { kind: ProblemKind::Path, diagnostic }
+        Problem::at(place, &path, what)
     }
 }
 

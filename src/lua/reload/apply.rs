@@ -79,9 +79,11 @@ impl Vm {
     /// Moves to a generation.
     pub(crate) fn apply(&mut self, newest: Arc<Generation>, rules: Rules<'_>) -> Applied {
         let end = |outcome, effects, ran| Applied { outcome, effects, ran };
-        if let Some(diagnostic) = self.broken(&newest) {
+        let mut broken = self.broken(&newest).into_iter();
+        if let Some(diagnostic) = broken.next() {
             let outcome = Outcome::Kept { diagnostic: Box::new(diagnostic), exhausted: false };
-            return end(outcome, Effects::default(), false);
+            let effects = Effects { broken: broken.collect(), ..Effects::default() };
+            return end(outcome, effects, false);
         }
         let changed = self.changed(&newest, rules.scope);
         let Some(before) = self.before() else {
@@ -373,11 +375,11 @@ impl Vm {
         effects.notes.extend(pruned.into_iter().map(|file| Note::Pruned { file }));
     }
 
-    /// Why a file that runs here does not compile. What was saved with it waits for it: files that are
+    /// Why files that run here do not compile. What was saved with them waits for them: files that are
     /// saved together belong together.
-    fn broken(&self, newest: &Generation) -> Option<Diagnostic> {
+    fn broken(&self, newest: &Generation) -> Vec<Diagnostic> {
         let broken = |loaded: &LoadedFile| newest.files.get(&loaded.file)?.failed.as_deref().cloned();
-        self.state(|state| state.loaded.values().find_map(broken))?
+        self.state(|state| state.loaded.values().filter_map(broken).collect()).unwrap_or_default()
     }
 
     /// What has to run, dependencies first.

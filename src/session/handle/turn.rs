@@ -43,7 +43,7 @@ impl Task for SessionHandle {
         if !matches!(mailbox.slot, Slot::Away) {
             return;
         }
-        let frame = notice::trouble(generation.number, why.clone(), self.0.origin.telling());
+        let frame = notice::trouble(generation.number, &why, self.0.origin.telling());
         tell(&mailbox.browsers, &frame);
         for reload in mailbox.reloads.drain(..).filter_map(|reload| reload.upgrade()) {
             reload.stuck(&why);

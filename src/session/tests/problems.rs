@@ -163,6 +163,72 @@ fn a_timer_that_raises_is_a_problem_until_it_succeeds_or_its_code_is_new() {
 }
 
 #[test]
+fn a_page_that_has_nothing_to_show_says_what_is_missing() {
+    let app = "local App = session:prototype('App', {}) session:createAppVariable(App:new())";
+    let view = [("App.DEFAULT.html", "<template>hi</template>")];
+    let told = |main: &str, views: &[(&str, &str)]| {
+        let files: Vec<_> = [("main.lua", main)].into_iter().chain(views.iter().copied()).collect();
+        let mut site = Site::new(&files);
+        let shown = site.send(json!([{"type": "watch", "data": {"varId": 1}}]));
+        (problems(&shown).map(|told| told.into_iter().map(|told| told.2).collect::<Vec<_>>()), site)
+    };
+    let [no_app, no_type, no_view, near] = [
+        told("x = 1", &view).0.unwrap().remove(0),
+        told("session:createAppVariable({ n = 1 })", &view).0.unwrap().remove(0),
+        told(app, &[]).0.unwrap().remove(0),
+        told(app, &[("Ap.DEFAULT.html", "<template>hi</template>")]).0.unwrap().remove(0),
+    ];
+    assert!(no_app.contains("session:createAppVariable(object)"), "{no_app}");
+    assert!(no_type.contains("make it an object of a session:prototype"), "{no_type}");
+    assert_eq!(
+        no_view,
+        "no template shows the application, of type \"App\": write viewdefs/App.DEFAULT.html"
+    );
+    assert!(near.ends_with("; there is one for \"Ap\""), "{near}");
+    let (none, mut site) = told(app, &[]);
+    assert!(none.is_some());
+    site.save(&[(view[0].0, Some(view[0].1))]);
+    assert_eq!(problems(&site.received()), Some(vec![]), "gone with the file");
+    assert_eq!(told(app, &view).0, None);
+}
+
+#[test]
+fn an_object_without_a_template_is_told_where_the_page_would_show_it() {
+    let main = "App = session:prototype('App', { card = EMPTY, cards = EMPTY, code = EMPTY })
+        Card = session:prototype('Card', { title = 't' })
+        app = App:new { card = Card:new(), cards = { Card:new() }, code = Card:new() }
+        session:createAppVariable(app)";
+    let view = "<template>\n<div ui-view=\"card\"></div>\n<ul ui-viewlist=\"cards\"></ul>\n<b ui-value=\"code.title\"></b></template>";
+    let card = ("Card.list-item.html", "<template><b ui-value=title></b></template>");
+    let files = [("main.lua", main), ("App.DEFAULT.html", view), card];
+    let mut site = Site::with(&files, |settings| settings.bindings = BindingRule::Templates);
+    let told = site.send(json!([
+        create(2, 1, json!({"path": "card", "access": "r"})),
+        create(3, 1, json!({"path": "cards", "access": "r", "fallbackNamespace": "list-item"})),
+        create(4, 3, json!({"path": "0", "access": "r", "fallbackNamespace": "list-item"})),
+        create(5, 1, json!({"path": "code.title", "access": "r"})),
+    ]));
+    let [(kind, position, message, _, ids)] = &problems(&told).unwrap()[..] else { panic!("{told:?}") };
+    assert_eq!((kind.as_str(), position.as_str(), ids), ("path", "viewdefs/App.DEFAULT.html:2", &json!([2])));
+    assert_eq!(message, "no template shows \"card\", of type \"Card\": write viewdefs/Card.DEFAULT.html");
+    site.save(&[(card.0, None), ("Card.DEFAULT.html", Some(card.1))]);
+    assert_eq!(problems(&site.received()), Some(vec![]), "any element, too, is shown by the default one");
+    site.save(&[("Card.DEFAULT.html", None)]);
+    site.send(json!([{"type": "destroy", "data": {"varId": 4}}]));
+    let told = site.send(json!([create(
+        6,
+        3,
+        json!({"path": "0", "access": "r", "fallbackNamespace": "list-item"})
+    )]));
+    let of_list = problems(&told).unwrap().into_iter().find(|told| told.4 == json!([6])).unwrap();
+    assert_eq!(of_list.1, "viewdefs/App.DEFAULT.html:3");
+    assert_eq!(
+        of_list.2,
+        "no template shows an element of \"cards\", of type \"Card\": write viewdefs/Card.list-item.html"
+    );
+}
+
+#[test]
 fn users_are_told_nothing_of_it() {
     let mut site = site();
     let hidden = crate::reload::Telling { is_concealing: true, ..Default::default() };

@@ -6,7 +6,7 @@ import { addToPage, make } from "./shadow.js";
  * What a `reload` message says. `editor`: a link that opens the place in the developer's editor;
  * `offerRestart`: a new state would help.
  * @typedef {{file?: string, line?: number, message: string, excerpt?: {line: number, text: string}[],
- *   traceback?: string, sessions?: number, editor?: string}} Failure
+ *   traceback?: string, sessions?: number, unstarted?: number, editor?: string}} Failure
  * @typedef {{status: string, files?: string[], durationMs?: number, notes?: string[],
  *   errors?: Failure[], offerRestart?: boolean}} Report
  */
@@ -52,7 +52,7 @@ export function createOverlay(restart) {
       hide();
       return;
     }
-    const title = headline(status, errors);
+    const title = headline(status, errors, files.length === 0 && offered);
     spoken.textContent = [title, ...errors.map((error) => `${whereOf(error)}: ${error.message}`)].join(". ");
     place.replaceChildren(make("section",
       make("header",
@@ -67,9 +67,11 @@ export function createOverlay(restart) {
   };
 }
 
-/** @param {string} status @param {Failure[]} errors */
-function headline(status, errors) {
+/** @param {string} status @param {Failure[]} errors @param {boolean | undefined} isTrouble nothing was saved */
+function headline(status, errors, isTrouble) {
   const count = Math.max(0, ...errors.map(({ sessions = 0 }) => sessions));
+  if (!count && errors.some(({ unstarted }) => unstarted)) return "The application could not start";
+  if (!count && isTrouble) return "The session is in trouble";
   const what = status === "partial" ? "Reloaded in part" : "Not reloaded";
   if (!count) return what;
   return `${what}: ${count === 1 ? "1 session keeps" : `${count} sessions keep`} the previous version`;

@@ -83,6 +83,8 @@ export function createProblems(store) {
       return entry;
     });
     list.replaceChildren(...entries);
+    // Nothing is shown that it could be in the way of.
+    if (problems.some(({ kind }) => kind === "page")) all.open = true;
     marks.replaceChildren(...marked.map(({ mark }) => mark));
     place();
   };
