@@ -68,6 +68,7 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod embed;
 mod lua;
 pub mod reload;

@@ -267,3 +267,137 @@ fn shells_and_man_are_told_of_the_commands() {
     }
     assert_eq!(ended(dir.path(), &["man", "sreve"]).0, Some(2));
 }
+
+/// Opens a session as a browser does; gives its id.
+fn open_session(address: &str) -> String {
+    let get = |path: &str, cookies: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookies}\r\n");
+        write!(stream, "{head}Connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = get("/", "none=1");
+    let values =
+        |name: &str| answer.lines().filter_map(move |line| line.strip_prefix(name)).collect::<Vec<_>>();
+    let cookies: Vec<_> =
+        values("set-cookie: ").iter().map(|cookie| cookie.split(';').next().unwrap()).collect();
+    let id = values("location: /")[0].trim_end().to_owned();
+    let page = get(&format!("/{id}"), &cookies.join("; "));
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    id
+}
+
+/// A program whose sockets are in a directory of its own.
+fn with_sockets_in(run: &TempDir, mut command: Command) -> Command {
+    command.env("XDG_RUNTIME_DIR", run.path()).env("XDG_STATE_HOME", run.path());
+    command
+}
+
+fn type_into(mut command: Command, lines: &str) -> (Option<i32>, String, String) {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may have ended already.
+    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn sockets(run: &TempDir) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(run.path().join("lua-hotloader")).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "sock"))
+        .collect()
+}
+
+#[test]
+fn code_is_typed_into_a_session_of_a_running_server_by_its_own_user_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (site, run) = (site("server.port = 0"), tempfile::tempdir().unwrap());
+    fs::write(site.path().join("lua/main.lua"), "count = 1").unwrap();
+    let console = |args: &[&str], lines: &str| {
+        let command = program(site.path(), &[&["console"], args].concat());
+        type_into(with_sockets_in(&run, command), lines)
+    };
+    let (code, _, stderr) = console(&[], "");
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("no server of yours answers"), "{stderr}");
+
+    let serving = Serving::start(with_sockets_in(&run, program(site.path(), &["serve"])));
+    let address =
+        serving.stdout[0].strip_prefix("listening on http://").unwrap().trim_end_matches('/').to_owned();
+    assert!(console(&[], "1").2.contains("no session runs; open the page first"));
+    let first = open_session(&address);
+    let typed = console(&[], "count + 1\ncount = 7\nfor i = 1, 2 do\nprint(i)\nend\n");
+    assert_eq!(typed, (Some(0), "2\n1\n2\n".into(), String::new()));
+    assert_eq!(console(&[], "count").1, "7\n");
+    let (code, told, _) = console(&[], "error('no')\n");
+    assert_eq!((code, told.lines().next()), (Some(1), Some("console:1: no")));
+
+    let second = open_session(&address);
+    assert!(console(&[], "count").2.contains("2 sessions run, so name one:"));
+    assert_eq!(console(&[&second[..8]], "count").1, "1\n");
+    assert_eq!(console(&[&first], "count").1, "7\n");
+
+    let [socket] = &sockets(&run)[..] else { panic!("one socket") };
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(socket), mode(socket.parent().unwrap())), (0o600, 0o700));
+    assert_eq!(serving.stopped_by(Signal::TERM), Some(0));
+    assert_eq!(sockets(&run), [""; 0].map(std::path::PathBuf::from));
+}
+
+#[test]
+fn there_is_no_console_where_it_is_off_or_its_place_is_not_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let run = tempfile::tempdir().unwrap();
+    let site = site("server = { port = 0, console = false }");
+    let serving = Serving::start(with_sockets_in(&run, program(site.path(), &["serve"])));
+    assert!(!run.path().join("lua-hotloader").exists());
+    drop(serving);
+
+    let open = run.path().join("lua-hotloader");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(site.path().join("config/config.toml"), "server.port = 0").unwrap();
+    let serving = Serving::start(with_sockets_in(&run, program(site.path(), &["serve"])));
+    assert_eq!(sockets(&run).len(), 0);
+    let (code, _, stderr) = type_into(with_sockets_in(&run, program(site.path(), &["console"])), "1\n");
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("others may enter it"), "{stderr}");
+    assert_eq!(serving.stopped_by(Signal::TERM), Some(0));
+}
+
+#[test]
+fn the_control_socket_reads_no_line_without_end_and_serves_a_few_at_a_time() {
+    use std::os::unix::net::UnixStream;
+    let (site, run) = (site("server.port = 0"), tempfile::tempdir().unwrap());
+    let _serving = Serving::start(with_sockets_in(&run, program(site.path(), &["serve"])));
+    let connect = || {
+        let stream = UnixStream::connect(&sockets(&run)[0]).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    };
+    let ask = |stream: &mut UnixStream, line: &str| {
+        stream.write_all(line.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask(&mut connect(), &"x".repeat(64 << 10)).contains("65536 bytes at most"));
+    assert!(ask(&mut connect(), "nonsense\n").contains("not a request"));
+
+    let mut served: Vec<_> = (0..8).map(|_| connect()).collect();
+    for stream in &mut served {
+        assert!(ask(stream, "{\"do\":\"sessions\"}\n").contains("\"sessions\":[]"));
+    }
+    let mut waiting = connect();
+    waiting.write_all(b"{\"do\":\"sessions\"}\n").unwrap();
+    waiting.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(waiting.read(&mut [0; 10]).is_err(), "it waits");
+    drop(served);
+    waiting.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert!(waiting.read(&mut [0; 10]).unwrap() > 0);
+}

@@ -2,7 +2,9 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::{check::CheckError, config::ConfigError, server::ServerError, watch::WatchError};
+use crate::{
+    check::CheckError, config::ConfigError, control::ClientError, server::ServerError, watch::WatchError,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,23 @@ pub enum CliError {
     /// What was asked for cannot be printed.
     #[error("cannot be printed")]
     Output(#[source] io::Error),
+    /// `console` finds no server.
+    #[error(
+        "no server of yours answers for {address}{}; --dir names its site, --port its port, and server.console has to be on",
+        listed(others)
+    )]
+    NoConsole {
+        /// Where it was looked for.
+        address: String,
+        /// Those that answer.
+        others: Vec<String>,
+    },
+    /// The server does not answer `console`.
+    #[error("the console cannot go on")]
+    Console(#[source] ClientError),
+    /// The terminal does not let `console` read lines.
+    #[error("the console cannot read what is typed")]
+    Prompt(#[source] Box<dyn Error + Send + Sync>),
     /// `restart` finds no server.
     #[error("no server answers at {address}; --dir names its site, --port its port")]
     NoServer {
@@ -82,6 +101,10 @@ pub enum CliError {
     /// The server did not start.
     #[error("the server cannot start")]
     Start(#[source] ServerError),
+}
+
+fn listed(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!(" (but for {})", others.join(", ")) }
 }
 
 impl CliError {

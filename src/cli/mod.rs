@@ -6,6 +6,7 @@
 //! | `config_file` | its configuration file while it runs |
 //! | `check` | `lua-hotloader check`: what is wrong with a site |
 //! | `new` | `lua-hotloader new`: a site to begin with |
+//! | `console` | `lua-hotloader console`: code that is typed into a session |
 //! | `restart` | `lua-hotloader restart`: sessions of a running server begin anew |
 //! | `watch` | `lua-hotloader watch`: what the server would see; `watch_lines`: how it is printed |
 //! | `doctor` | `lua-hotloader doctor`: what decides whether changes are noticed, and what mends it |
@@ -18,6 +19,7 @@
 
 mod check;
 mod config_file;
+mod console;
 mod doctor;
 mod doctor_limits;
 mod doctor_places;
@@ -66,6 +68,8 @@ enum Command {
     Watch(WatchArgs),
     /// Let sessions of the server on this machine begin anew; it has to run with --hotload
     Restart(RestartArgs),
+    /// Type Lua code into a session of a running server
+    Console(ConsoleArgs),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArgs),
     /// Print the manual page, or that of a command, as man reads it
@@ -170,6 +174,22 @@ fn session_id(text: &str) -> Result<String, &'static str> {
 }
 
 #[derive(Debug, Args)]
+struct ConsoleArgs {
+    /// A session, by its id in the address or the short one in the log; the only one if it is not given
+    #[arg(value_parser = session_id)]
+    session: Option<String>,
+    /// Directory of the site, whose configuration says where the server listens; the current one if it is not given
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Configuration file, in place of config/config.toml of the site
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Port the server listens on [server.port]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
 struct CompletionsArgs {
     /// The shell
     shell: Shell,
@@ -202,6 +222,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Check(args) => check::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Restart(args) => restart::run(&args),
+        Command::Console(args) => console::run(&args),
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::page(args.command.as_deref()),
         Command::Doctor(args) => doctor::run(&args),

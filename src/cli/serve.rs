@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, Base, Config, ConfigError},
+    control::Control,
     server::Server,
     telemetry,
     watch::Registry,
@@ -64,6 +65,18 @@ async fn serve(
         _ = &mut stop => return Ok(()),
         started = Server::start(&site.path, site.config.clone()) => started.map_err(CliError::Start)?,
     };
+    let control = site
+        .config
+        .server
+        .console
+        .then(|| Control::listen(server.local_addr(), server.lua_sessions().clone()));
+    let control = control.and_then(|listens| {
+        listens
+            .inspect_err(|error| {
+                tracing::warn!(error = error as &dyn std::error::Error, "there is no `lua-hotloader console`")
+            })
+            .ok()
+    });
     say(&format!("listening on {}", url(server.local_addr(), &site.config.server.base)));
     tokio::select! {
         // An error means that the thread of the signals is gone; then the server stops, too.
@@ -71,6 +84,7 @@ async fn serve(
         () = config_file::follow(config_file, load, site.config.clone(), &server) => {}
     }
     tracing::info!("stopping");
+    drop(control);
     server.shutdown().await;
     telemetry::finish();
     tracing::info!("stopped");

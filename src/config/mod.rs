@@ -98,6 +98,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// Serve pages that show the inside of sessions; `--hotload` turns it on.
     pub debug_pages: bool,
+    /// Let programs of the same user type Lua code into sessions, by a Unix socket: `lua-hotloader console`.
+    pub console: bool,
     /// What browsers may ask for.
     pub bindings: BindingRule,
 }
@@ -370,6 +372,7 @@ impl Default for ServerConfig {
                                       'self'; frame-ancestors 'self'"
                 .into(),
             debug_pages: false,
+            console: true,
             bindings: BindingRule::default(),
         }
     }

@@ -278,6 +278,7 @@ fn all_mistakes_of_all_layers_are_told_at_once_and_in_order() {
                 "base",
                 "bindings",
                 "connections_per_address",
+                "console",
                 "content_security_policy",
                 "debug_pages",
                 "host",

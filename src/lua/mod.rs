@@ -30,6 +30,7 @@
 
 mod api;
 mod calls;
+mod console;
 mod heap;
 mod limits;
 mod prelude;
@@ -37,6 +38,7 @@ mod reload;
 mod state;
 
 pub(crate) use api::timers::TimerHandle;
+pub(crate) use console::Typed;
 pub(crate) use limits::{Budget, Pressure, Sighting, sighting};
 pub(crate) use reload::{Applied, Failures, Rules};
 pub(crate) use state::{Failure, Vm};

@@ -24,6 +24,7 @@
 //! | `refusals` | what browsers asked for and may not have: counted, and told |
 //! | `summary` | what the status page and the debug pages show of a session |
 //! | `check` | what is wrong with the templates, as far as a session can tell |
+//! | `console` | code that a developer types |
 //! | `unopened` | those that no browser has connected to yet |
 //! | `settings` | what all sessions have in common |
 //! | `id` | what a session is known by |
@@ -38,6 +39,7 @@ mod cap;
 mod check;
 mod client;
 mod clock;
+mod console;
 mod handle;
 mod id;
 mod lines;
@@ -61,6 +63,7 @@ mod upkeep;
 mod worker;
 
 pub use client::ClientId;
+pub use console::Typed;
 pub use handle::{SessionGone, SessionHandle};
 pub use id::{NotASessionId, SessionId};
 pub use lua_session::LuaSession;

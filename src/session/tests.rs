@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 mod api;
 mod bindings;
+mod console;
 mod glance;
 mod overridden;
 mod problems;

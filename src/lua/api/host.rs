@@ -44,6 +44,8 @@ pub(crate) struct HostState {
     pub(crate) edits: Arc<BatchEdits>,
     /// The script wants a new state.
     pub(crate) restart: bool,
+    /// What is printed while a developer waits for it, and how many bytes of it are kept.
+    heard: Option<(String, usize)>,
     /// Lines of a reload, until it is known how it ends.
     held: Option<Vec<(String, String)>>,
     budget: Arc<BudgetConfig>,
@@ -84,6 +86,7 @@ impl HostState {
             exposed: 0,
             edits: Arc::default(),
             restart: false,
+            heard: None,
             held: None,
             budget,
             lines,
@@ -148,6 +151,16 @@ impl HostState {
         }
     }
 
+    /// From now on lines are kept as well, so many bytes.
+    pub(crate) fn hear(&mut self, most: usize) {
+        self.heard = Some((String::new(), most));
+    }
+
+    /// What was logged since then.
+    pub(crate) fn heard(&mut self) -> String {
+        self.heard.take().map(|(text, _)| text).unwrap_or_default()
+    }
+
     /// From now on lines wait for the end of a reload.
     pub(crate) fn hold_log(&mut self) {
         self.held = Some(Vec::new());
@@ -175,6 +188,12 @@ impl HostState {
     }
 
     fn log(&mut self, level: &str, message: &str) {
+        if let Some((text, most)) = &mut self.heard
+            && text.len() + message.len() < *most
+        {
+            text.push_str(message);
+            text.push('\n');
+        }
         if let Some(held) = &mut self.held {
             if held.len() <= self.budget.log_lines as usize {
                 held.push((level.to_owned(), message.to_owned()));
