@@ -23,6 +23,7 @@ pub(super) struct WatchMetrics {
     barrier: Family<Label, Real>,
     cpu_share: Family<Label, Real>,
     passes: Family<Label, Gauge>,
+    requests: Family<Label, Gauge>,
     pass: Family<Label, Real>,
 }
 
@@ -53,6 +54,11 @@ impl WatchMetrics {
             self.barrier.clone(),
         );
         registry.register("cpu_share", "Share of one processor that a backend uses", self.cpu_share.clone());
+        registry.register(
+            "requests",
+            "Questions that a backend had a server answer, and not the kernel's memory",
+            self.requests.clone(),
+        );
         registry.register("passes", "Looks of a backend at everything it watches", self.passes.clone());
         registry.register_with_unit(
             "pass",
@@ -72,6 +78,7 @@ impl WatchMetrics {
         self.barrier.clear();
         self.cpu_share.clear();
         self.passes.clear();
+        self.requests.clear();
         self.pass.clear();
         health.backends.iter().for_each(|backend| self.set_backend(backend));
     }
@@ -87,6 +94,7 @@ impl WatchMetrics {
         if backend.vitals.passes > 0 {
             self.cpu_share.get_or_create(&label).set(backend.vitals.cpu_share);
             self.passes.get_or_create(&label).set(whole(backend.vitals.passes));
+            self.requests.get_or_create(&label).set(whole(backend.vitals.requests));
             self.pass.get_or_create(&label).set(backend.vitals.last_pass.as_secs_f64());
         }
     }

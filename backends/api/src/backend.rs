@@ -66,6 +66,8 @@ pub struct Vitals {
     pub passes: u64,
     /// How long the last such look took.
     pub last_pass: Duration,
+    /// How often a server had to answer although the kernel remembered an answer.
+    pub requests: u64,
 }
 
 /// The wanted state: every directory to be watched, not its subdirectories. Replaced whole.

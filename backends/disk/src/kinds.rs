@@ -104,6 +104,12 @@ impl Kind {
         matches!(self, Self::Network | Self::Shared | Self::Host | Self::Program { .. })
     }
 
+    /// Whether the kernel may answer for it from memory, as another machine or program did some time ago, and asks
+    /// anew where that is wanted. Machines that share a disk keep each other's memory true.
+    pub fn answers_from_memory(self) -> bool {
+        matches!(self, Self::Network | Self::Host | Self::Program { .. })
+    }
+
     /// Why it does or does not report changes, for people.
     pub(crate) fn why(self, name: &str) -> String {
         let why = match self {
@@ -210,6 +216,16 @@ mod tests {
         for name in ["ext4", "vfat", "overlay", "fusion", UNKNOWN] {
             let kind = Kind::of(name);
             assert!(!kind.is_remote() && kind.reports_changes(), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_what_another_machine_or_a_program_answers_for_is_answered_from_memory() {
+        for name in ["nfs4", "cifs", "ceph", "9p", "virtiofs", "fuse.sshfs", "fuse", "fuseblk"] {
+            assert!(Kind::of(name).answers_from_memory(), "{name}");
+        }
+        for name in ["ext4", "tmpfs", "overlay", "gfs2", "proc", "autofs", UNKNOWN] {
+            assert!(!Kind::of(name).answers_from_memory(), "{name}");
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 use crate::{
     lane::{Done, Lane, Order, OrderKind},
     mounts::{Device, Mount, MountPoints},
+    options::{Options, Sync},
     pass::{Manner, Outcome},
 };
 
@@ -44,10 +45,14 @@ pub(crate) struct Group {
     proved: u64,
     /// A pass is to begin as soon as the lane is free.
     looks_again: bool,
+    /// How often the pass at work may ask the server.
+    pub(crate) allowed: u32,
     /// Processor time of the last task.
     used: Duration,
     /// The file system does not answer.
     pub(crate) is_silent: bool,
+    /// Its server is asked, and not the kernel.
+    pub(crate) asks_server: bool,
     entries: usize,
     skipped: Vec<Skipped>,
     /// Where sync is lost until the present task is done.
@@ -103,10 +108,16 @@ impl Group {
     pub(crate) fn start(
         id: u64,
         mount: &Mount,
-        verify_content: bool,
+        options: Options,
         reports: ReportSink,
         done: UnboundedSender<Done>,
     ) -> io::Result<Self> {
+        let verify_content = options.verify_content;
+        let asks_server = match options.sync {
+            Sync::Auto => mount.is_remembered,
+            Sync::Always => true,
+            Sync::Never => false,
+        };
         let echo = if mount.is_remote { ECHO } else { Duration::ZERO };
         Ok(Self {
             id,
@@ -118,8 +129,10 @@ impl Group {
             task: None,
             proved: 0,
             looks_again: false,
+            allowed: 0,
             used: Duration::ZERO,
             is_silent: false,
+            asks_server,
             entries: 0,
             skipped: Vec::new(),
             lost: Vec::new(),
@@ -209,8 +222,16 @@ impl Group {
         !self.is_empty() && !self.is_silent && (self.looks_again || is_at_it)
     }
 
-    /// Gives the lane what is to be done now, if it is free. `due` is when a pass begins by itself.
-    pub(crate) fn go_on(&mut self, now: Instant, barrier: u64, due: Instant, mount_points: Arc<MountPoints>) {
+    /// Gives the lane what is to be done now, if it is free. `due` is when a pass begins by itself; `allow` says how
+    /// often it may ask the server.
+    pub(crate) fn go_on(
+        &mut self,
+        now: Instant,
+        barrier: u64,
+        due: Instant,
+        mount_points: Arc<MountPoints>,
+        allow: impl FnOnce() -> u32,
+    ) {
         if self.task.is_some() {
             return;
         }
@@ -222,7 +243,8 @@ impl Group {
         } else if now >= due || self.proved < barrier || self.looks_again {
             let is_asked = now < due && self.proved < barrier;
             let is_look = mem::take(&mut self.looks_again);
-            (OrderKind::Pass, TaskKind::Pass { proves: barrier, is_asked, is_look })
+            self.allowed = if self.asks_server { allow() } else { 0 };
+            (OrderKind::Pass { allowed: self.allowed }, TaskKind::Pass { proves: barrier, is_asked, is_look })
         } else {
             return;
         };

@@ -8,12 +8,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use hotloader_disk::{Fingerprint, racy_for};
+use hotloader_disk::{Ask, Fingerprint, racy_for};
 #[cfg(all(target_os = "linux", not(portable)))]
-use rustix::fs::{StatxFlags, statx};
+use rustix::fs::{AtFlags, StatxFlags, statx};
 use rustix::{
     ffi::CStr,
-    fs::{AtFlags, FileType, Stat, readlinkat, statat},
+    fs::{FileType, readlinkat},
     io::Errno,
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -31,8 +31,6 @@ const DIRECTORY: u32 = 0o040_000;
 /// Neither follow a link nor mount anything.
 #[cfg(all(target_os = "linux", not(portable)))]
 const AS_IT_IS: AtFlags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::NO_AUTOMOUNT);
-#[cfg(any(not(target_os = "linux"), portable))]
-const AS_IT_IS: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
 
 /// What tells one state of an entry from another. Only ever compared for equality: times may go
 /// backwards, and the clock that made them may be another machine's.
@@ -85,7 +83,7 @@ impl Key {
     /// Of a directory on which something is mounted. It is not asked for: that file system may hang.
     const MOUNT_POINT: Self = Self { mode: DIRECTORY, ..Self::UNANSWERED };
 
-    /// Asks the file system, without following a link. `dir` is what `path` leads to, `kind` what the listing
+    /// Asks the file system, or the kernel for it, without following a link. `dir` is what `path` leads to, `kind` what the listing
     /// said the entry is.
     pub(crate) fn of(
         dir: BorrowedFd<'_>,
@@ -93,18 +91,19 @@ impl Key {
         name: &CStr,
         kind: FileType,
         is_mount_point: bool,
+        ask: Ask,
         contents: Option<&mut Contents>,
     ) -> Result<Self, Errno> {
         if is_mount_point && matches!(kind, FileType::Directory | FileType::Unknown) {
             return Ok(Self::MOUNT_POINT);
         }
         if kind == FileType::Directory {
-            return Self::of_directory(dir, path, name);
+            return Self::of_directory(dir, path, name, ask);
         }
-        let stat = statat(dir, name, AS_IT_IS)?;
-        let mut key = Self::from_stat(&stat);
-        match (FileType::from_raw_mode(stat.st_mode), contents) {
-            (FileType::Directory, _) => return Self::of_directory(dir, path, name),
+        let found = Fingerprint::of_entry(dir, name, ask)?;
+        let mut key = Self::from(found);
+        match (FileType::from_raw_mode(found.mode), contents) {
+            (FileType::Directory, _) => return Self::of_directory(dir, path, name, ask),
             (FileType::Symlink, _) => key.content = xxh3_64(readlinkat(dir, name, Vec::new())?.as_bytes()),
             (FileType::RegularFile, Some(contents)) => {
                 key.content = match contents.hash(dir, name) {
@@ -121,8 +120,9 @@ impl Key {
     /// Which directory it is, and no more: what is in it, and who may look, shows when it is looked into
     /// itself. Inodes are used again at once, so the time that it was made is needed to tell.
     #[cfg(all(target_os = "linux", not(portable)))]
-    fn of_directory(dir: BorrowedFd<'_>, _: &Path, name: &CStr) -> Result<Self, Errno> {
-        let stat = statx(dir, name, AS_IT_IS, StatxFlags::TYPE | StatxFlags::INO | StatxFlags::BTIME)?;
+    fn of_directory(dir: BorrowedFd<'_>, _: &Path, name: &CStr, ask: Ask) -> Result<Self, Errno> {
+        let how = if ask == Ask::Server { AS_IT_IS | AtFlags::STATX_FORCE_SYNC } else { AS_IT_IS };
+        let stat = statx(dir, name, how, StatxFlags::TYPE | StatxFlags::INO | StatxFlags::BTIME)?;
         if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::Directory {
             // It has just been replaced.
             return Ok(Self::FORGOTTEN);
@@ -135,7 +135,7 @@ impl Key {
     }
 
     #[cfg(any(not(target_os = "linux"), portable))]
-    fn of_directory(_: BorrowedFd<'_>, path: &Path, name: &CStr) -> Result<Self, Errno> {
+    fn of_directory(_: BorrowedFd<'_>, path: &Path, name: &CStr, _: Ask) -> Result<Self, Errno> {
         let entry = fs::symlink_metadata(path.join(OsStr::from_bytes(name.to_bytes())));
         let entry = entry.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         if !entry.is_dir() {
@@ -145,11 +145,6 @@ impl Key {
         let born = born.map_or(0, |born| i64::try_from(born.as_nanos()).unwrap_or(0));
         let (dev, ino) = (entry.dev(), entry.ino());
         Ok(Self { mode: DIRECTORY, dev, ino, mtime: born, ctime: born, ..Self::UNANSWERED })
-    }
-
-    fn from_stat(stat: &Stat) -> Self {
-        let Fingerprint { dev, ino, size, mtime, ctime, mode, .. } = Fingerprint::of(stat);
-        Self { mode, dev, ino, size, mtime, ctime, content: 0 }
     }
 
     /// For how long after it was first seen another write could leave the very same key.
@@ -194,9 +189,16 @@ pub(crate) struct Identity {
     mode: u32,
 }
 
-impl From<&Stat> for Identity {
-    fn from(stat: &Stat) -> Self {
-        let Fingerprint { dev, ino, mode, .. } = Fingerprint::of(stat);
+impl From<Fingerprint> for Key {
+    fn from(found: Fingerprint) -> Self {
+        let Fingerprint { dev, ino, size, mtime, ctime, mode, .. } = found;
+        Self { mode, dev, ino, size, mtime, ctime, content: 0 }
+    }
+}
+
+impl From<Fingerprint> for Identity {
+    fn from(found: Fingerprint) -> Self {
+        let Fingerprint { dev, ino, mode, .. } = found;
         Self { dev, ino, mode }
     }
 }

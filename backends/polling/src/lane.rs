@@ -31,8 +31,8 @@ pub(crate) struct Order {
 pub(crate) enum OrderKind {
     /// Look after these directories from now on, which are in order.
     Take(DirSet),
-    /// Look at all of them.
-    Pass,
+    /// Look at all of them, and ask the server so often.
+    Pass { allowed: u32 },
 }
 
 /// That it has done so.
@@ -92,7 +92,7 @@ fn work(lane: u64, mut tree: Tree, orders: &Receiver<Order>, done: UnboundedSend
     while let Ok(Order { kind, mount_points }) = orders.recv() {
         let outcome = match kind {
             OrderKind::Take(dirs) => tree.take(dirs, &mount_points),
-            OrderKind::Pass => tree.pass(&mount_points),
+            OrderKind::Pass { allowed } => tree.pass(&mount_points, allowed),
         };
         let Some(outcome) = outcome else { return };
         last_word.say(Some(outcome));

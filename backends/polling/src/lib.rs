@@ -4,6 +4,7 @@
 //! - `options`: the table `[watch.polling]`.
 //! - `poller`: who looks at what and when; barriers, vitals. `mounts`: which file system a directory is on.
 //!   `load`: how much of a processor that takes, and may take.
+//! - `requests`: what a server is asked although the kernel remembers an answer, and how often.
 //! - `hold`: what was found, until another look finds nothing more.
 //! - `group`: the directories on one mount, as the poller sees them. `lane`: the thread that looks at them.
 //! - `pass`: a pass over them by several threads. `known`: what is known of one, and what follows from
@@ -33,8 +34,10 @@
 //! and file systems whose attributes lie, need `verify = "content"`: the first MiB of each file is read
 //! at each pass.
 //!
-//! The interval is not the latency where the kernel or the file system keeps attributes: sshfs does for
-//! 20 seconds unless mounted with `-o dcache_timeout=1` or so, NFS for 3 to 60 (`actimeo=1`).
+//! Of a network or FUSE file system the kernel remembers attributes, NFS for 3 to 60 seconds. There the server is
+//! asked (`AT_STATX_FORCE_SYNC`), `max_requests` times in a second and of everything in turn. What a program remembers
+//! beyond the kernel's reach stays remembered: sshfs keeps attributes for 20 seconds unless mounted with
+//! `-o dcache_timeout=1` or so.
 
 mod clock;
 mod contents;
@@ -49,6 +52,7 @@ mod mounts;
 mod options;
 mod pass;
 mod poller;
+mod requests;
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, thread};
 
@@ -71,8 +75,9 @@ pub struct PollingBackend {
 }
 
 impl PollingBackend {
-    /// Takes the table `[watch.polling]`: `interval`, `idle_interval` (durations as text), `max_cpu`
-    /// (share of one processor) and `verify` (`"attributes"` or `"content"`).
+    /// Takes the table `[watch.polling]`: `interval`, `idle_interval` (durations as text), `max_cpu` (share of one
+    /// processor), `verify` (`"attributes"` or `"content"`), `sync` (`"auto"`, `"always"` or `"never"`) and
+    /// `max_requests` (in a second).
     ///
     /// # Errors
     ///

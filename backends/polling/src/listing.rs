@@ -3,16 +3,17 @@
 use std::{
     collections::{HashMap, HashSet},
     ffi::{OsStr, OsString},
+    ops::Range,
     os::unix::ffi::OsStrExt,
     path::Path,
     time::SystemTime,
 };
 
-use hotloader_disk::each_entry;
+use hotloader_disk::{Fingerprint, each_entry};
 use rustix::{
     fd::AsFd,
     ffi::CStr,
-    fs::{Mode, OFlags, fstat, open},
+    fs::{Mode, OFlags, open},
     io::Errno,
 };
 
@@ -20,6 +21,7 @@ use crate::{
     clock::PassTime,
     contents::Contents,
     key::{Absence, Identity, Key, Print},
+    requests::Questions,
 };
 
 /// What is known of one entry: all of its key just after it was read, and later its print.
@@ -70,10 +72,13 @@ impl Listing {
     /// Lists a directory and asks for each entry; what was in this listing before is forgotten, its
     /// memory is kept. What vanishes meanwhile is not in it. `heard` is called whenever the file system
     /// has answered. What is mounted in it is not asked for.
+    ///
+    /// Of a part of it, of which the directory itself is the first, the server is asked, as far as questions allow.
     pub(crate) fn read(
         &mut self,
         dir: &Path,
         mount_points: Option<&HashSet<OsString>>,
+        (part, questions): (Range<usize>, &Questions),
         mut contents: Option<&mut Contents>,
         mut heard: impl FnMut(),
     ) -> Result<(), Errno> {
@@ -81,11 +86,16 @@ impl Listing {
         self.entries.clear();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = open(dir, flags, Mode::empty())?;
-        self.identity = Identity::from(&fstat(&fd)?);
+        // Before its entries are believed: only then does the kernel notice that it remembers others.
+        self.identity = Fingerprint::of_open(&fd, questions.ask(!part.is_empty()))?.into();
+        let mut at = 0;
         each_entry(&fd, |name, kind| {
             let is_mount_point =
                 mount_points.is_some_and(|names| names.contains(OsStr::from_bytes(name.to_bytes())));
-            let key = match Key::of(fd.as_fd(), dir, name, kind, is_mount_point, contents.as_deref_mut()) {
+            at += 1;
+            let ask = questions.ask(part.contains(&at) && !is_mount_point);
+            let contents = contents.as_deref_mut();
+            let key = match Key::of(fd.as_fd(), dir, name, kind, is_mount_point, ask, contents) {
                 Ok(key) => key,
                 Err(errno) if Absence::from(errno) == Absence::Gone => return Ok(()),
                 Err(_) => Key::UNANSWERED,
@@ -224,7 +234,7 @@ mod tests {
 
     fn read(dir: &Path) -> Listing {
         let mut listing = Listing::default();
-        listing.read(dir, None, None, || {}).unwrap();
+        listing.read(dir, None, (0..0, &Questions::new(0)), None, || {}).unwrap();
         listing
     }
 

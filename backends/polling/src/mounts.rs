@@ -24,6 +24,8 @@ pub(crate) struct Mount {
     pub(crate) device: Device,
     pub(crate) at: PathBuf,
     pub(crate) is_remote: bool,
+    /// Whether the kernel answers for it from memory.
+    pub(crate) is_remembered: bool,
 }
 
 /// Names of mount points, by the directories they are in.
@@ -44,7 +46,7 @@ pub(crate) struct Mounts {
 impl Mounts {
     /// Where there is no such table, all is taken for one file system.
     pub(crate) fn new() -> Self {
-        let unknown = Mount { device: (0, 0), at: "/".into(), is_remote: false };
+        let unknown = Mount { device: (0, 0), at: "/".into(), is_remote: false, is_remembered: false };
         let file = File::open(TABLE).ok();
         let mut mounts = Self { table: HashMap::new(), points: Arc::default(), file, unknown };
         mounts.read();
@@ -115,8 +117,9 @@ fn points(table: &HashMap<PathBuf, Mount>) -> MountPoints {
 fn seen(table: &[u8]) -> HashMap<PathBuf, Mount> {
     let table = MountTable::parse_bytes(table);
     let mount = |(at, mount): (&Path, &hotloader_disk::Mount)| {
-        let is_remote = Kind::of(&mount.kind).is_remote();
-        (at.to_owned(), Mount { device: mount.device, at: at.to_owned(), is_remote })
+        let kind = Kind::of(&mount.kind);
+        let (is_remote, is_remembered) = (kind.is_remote(), kind.answers_from_memory());
+        (at.to_owned(), Mount { device: mount.device, at: at.to_owned(), is_remote, is_remembered })
     };
     table.visible().into_iter().map(mount).collect()
 }

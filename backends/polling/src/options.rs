@@ -19,6 +19,19 @@ pub(crate) struct Options {
     pub(crate) max_cpu: f64,
     /// Whether files are read at each pass.
     pub(crate) verify_content: bool,
+    /// Where servers are asked and not the kernel.
+    pub(crate) sync: Sync,
+    /// How often in a second.
+    pub(crate) max_requests: u32,
+}
+
+/// Where whoever serves a file system is asked, although the kernel remembers an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// On file systems of which the kernel remembers anything.
+    Auto,
+    Always,
+    Never,
 }
 
 impl Default for Options {
@@ -28,6 +41,8 @@ impl Default for Options {
             idle_interval: Duration::from_secs(2),
             max_cpu: 0.05,
             verify_content: false,
+            sync: Sync::Auto,
+            max_requests: 2_000,
         }
     }
 }
@@ -48,9 +63,19 @@ impl Options {
                         _ => return Err(wrong(key, value, "\"attributes\" or \"content\"")),
                     }
                 }
+                "sync" => {
+                    options.sync = match value.as_str() {
+                        Some("auto") => Sync::Auto,
+                        Some("always") => Sync::Always,
+                        Some("never") => Sync::Never,
+                        _ => return Err(wrong(key, value, "\"auto\", \"always\" or \"never\"")),
+                    }
+                }
+                "max_requests" => options.max_requests = count(key, value)?,
                 _ => {
                     return Err(BackendFailure::fatal(format!(
-                        "unknown key watch.polling.{key}; there are: interval, idle_interval, max_cpu, verify"
+                        "unknown key watch.polling.{key}; there are: interval, idle_interval, max_cpu, max_requests, \
+                         sync, verify"
                     )));
                 }
             }
@@ -91,6 +116,13 @@ fn share(key: &str, value: &Value) -> Result<f64, BackendFailure> {
         .ok_or_else(|| wrong(key, value, "a number from 0.001 to 1, the share of one processor"))
 }
 
+fn count(key: &str, value: &Value) -> Result<u32, BackendFailure> {
+    let count = value.as_u64().and_then(|count| u32::try_from(count).ok());
+    count
+        .filter(|count| (1..=1_000_000).contains(count))
+        .ok_or_else(|| wrong(key, value, "a number from 1 to 1000000, the requests in a second"))
+}
+
 #[cfg(test)]
 mod tests {
     use hotloader_backend::FailureClass;
@@ -128,6 +160,8 @@ mod tests {
             (json!({ "idle_interval": "100ms" }), "at least watch.polling.interval, which is 500ms"),
             (json!({ "max_cpu": 0 }), "watch.polling.max_cpu = 0: must be"),
             (json!({ "max_cpu": "5%" }), "watch.polling.max_cpu = \"5%\": must be"),
+            (json!({ "sync": true }), "watch.polling.sync = true: must be \"auto\", \"always\" or"),
+            (json!({ "max_requests": 0 }), "watch.polling.max_requests = 0: must be"),
             (json!({ "verify": "hash" }), "watch.polling.verify = \"hash\": must be \"attributes\" or"),
         ] {
             let failure = options(&wrong).unwrap_err();

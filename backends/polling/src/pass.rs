@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     iter::zip,
     mem,
+    ops::Range,
     path::Path,
     slice::{Chunks, ChunksMut},
     sync::{
@@ -25,6 +26,7 @@ use crate::{
     listing::Listing,
     load::processor_time,
     mounts::MountPoints,
+    requests::{Place, Questions},
 };
 
 /// So many directories are given to a thread at a time.
@@ -57,6 +59,8 @@ pub(crate) struct Outcome {
     pub(crate) entries: usize,
     /// What can't be looked at, if that is not what it was after the pass before.
     pub(crate) skipped: Option<Vec<Skipped>>,
+    /// How many questions the server had to answer.
+    pub(crate) requests: u32,
     silent: Silent,
 }
 
@@ -79,6 +83,8 @@ pub(crate) struct Tree {
     clock: Clock,
     /// When the last pass began.
     previous: u64,
+    /// Where the next pass begins to ask the server.
+    ask_from: Place,
     manner: Manner,
     reports: ReportSink,
     pulse: Arc<Pulse>,
@@ -94,6 +100,7 @@ impl Tree {
             skipped: Vec::new(),
             clock: Clock::new(),
             previous: 0,
+            ask_from: Place::default(),
             manner,
             reports,
             pulse,
@@ -118,24 +125,39 @@ impl Tree {
         dropped.extend(old.map(|(dir, _)| dir));
         forget(&dirs, &mut known, &dropped);
         (self.dirs, self.known) = (dirs, known);
-        self.look(|known| !matches!(known, Known::Listed(_)), self.previous, mount_points)
+        let nothing = Questions::new(0);
+        self.look(|known| !matches!(known, Known::Listed(_)), self.previous, mount_points, &nothing)
     }
 
-    /// Looks at all directories and reports what differs. `None` if it was told to stop.
-    pub(crate) fn pass(&mut self, mount_points: &MountPoints) -> Option<Outcome> {
+    /// Looks at all directories and reports what differs. The server is asked as often as is allowed. `None` if it
+    /// was told to stop.
+    pub(crate) fn pass(&mut self, mount_points: &MountPoints, allowed: u32) -> Option<Outcome> {
         let begun = self.clock.now();
-        let outcome = self.look(|_| true, begun, mount_points)?;
+        let outcome = self.look(|_| true, begun, mount_points, &Questions::new(allowed))?;
         self.previous = begun;
         Some(outcome)
     }
 
-    fn look(&mut self, which: fn(&Known) -> bool, begun: u64, mount_points: &MountPoints) -> Option<Outcome> {
+    fn look(
+        &mut self,
+        which: fn(&Known) -> bool,
+        begun: u64,
+        mount_points: &MountPoints,
+        questions: &Questions,
+    ) -> Option<Outcome> {
+        let lens: Vec<usize> = self.known.iter().map(Known::len).collect();
+        let (parts, next) = questions.parts(&lens, self.ask_from);
+        self.ask_from = next;
         let time = PassTime { clock: self.clock, begun, previous: self.previous, echo: self.manner.echo };
         let work = Work {
-            left: Mutex::new(zip(self.dirs.as_slice().chunks(SHARE), self.known.chunks_mut(SHARE))),
+            left: Mutex::new(zip(
+                zip(self.dirs.as_slice().chunks(SHARE), parts.chunks(SHARE)),
+                self.known.chunks_mut(SHARE),
+            )),
             which,
             time,
             mount_points,
+            questions,
             reports: &self.reports,
             pulse: &self.pulse,
         };
@@ -164,6 +186,7 @@ impl Tree {
             return None;
         }
         outcome.silent.tell();
+        outcome.requests = questions.made();
         outcome.entries = self.known.iter().map(Known::len).sum();
         let skipped: Vec<_> =
             zip(&self.dirs, &self.known).filter_map(|(dir, known)| known.skipped(dir)).collect();
@@ -200,11 +223,14 @@ struct Work<'a> {
     which: fn(&Known) -> bool,
     time: PassTime,
     mount_points: &'a MountPoints,
+    questions: &'a Questions,
     reports: &'a ReportSink,
     pulse: &'a Pulse,
 }
 
-type Portions<'a> = std::iter::Zip<Chunks<'a, Arc<Path>>, ChunksMut<'a, Known>>;
+/// Directories, the part of each of which the server is asked, and what is known of it.
+type Portions<'a> =
+    std::iter::Zip<std::iter::Zip<Chunks<'a, Arc<Path>>, Chunks<'a, Range<usize>>>, ChunksMut<'a, Known>>;
 
 /// What one thread needs to look, kept from pass to pass.
 #[derive(Debug)]
@@ -225,13 +251,13 @@ impl Scout {
         let mut outcome = Outcome::default();
         loop {
             let portion = work.left.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((dirs, known)) = portion else { break };
-            for (dir, known) in zip(dirs, known) {
+            let Some(((dirs, parts), known)) = portion else { break };
+            for ((dir, part), known) in zip(zip(dirs, parts), known) {
                 if work.pulse.stop.load(Ordering::Relaxed) {
                     break;
                 }
                 if (work.which)(known) {
-                    let now = self.look(dir, work);
+                    let now = self.look(dir, part.clone(), work);
                     outcome.changed |= follow(known, dir, now, work.time, work.reports, &mut outcome.silent);
                 }
             }
@@ -240,7 +266,7 @@ impl Scout {
         outcome
     }
 
-    fn look(&mut self, dir: &Path, work: &Work<'_>) -> Seen<'_> {
+    fn look(&mut self, dir: &Path, part: Range<usize>, work: &Work<'_>) -> Seen<'_> {
         let pulse = work.pulse;
         let heard = &mut self.heard;
         let answered = || {
@@ -249,7 +275,8 @@ impl Scout {
                 pulse.answers.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let read = self.listing.read(dir, work.mount_points.get(dir), self.contents.as_mut(), answered);
+        let (mount_points, asked) = (work.mount_points.get(dir), (part, work.questions));
+        let read = self.listing.read(dir, mount_points, asked, self.contents.as_mut(), answered);
         pulse.answers.fetch_add(1, Ordering::Relaxed);
         match read {
             Ok(()) => Seen::Listed(&mut self.listing),
@@ -295,13 +322,13 @@ mod tests {
         fs::write(here.join("x"), "1").unwrap();
         let outcome = tree.take(set([here.clone(), late.clone()]), &MountPoints::new()).unwrap();
         assert_eq!(outcome.skipped.unwrap()[0].dir, late);
-        let outcome = tree.pass(&MountPoints::new()).unwrap();
+        let outcome = tree.pass(&MountPoints::new(), 0).unwrap();
         assert!(outcome.changed && outcome.skipped.is_none(), "nothing new to tell of `late`");
         assert!(stream.take().unwrap().hints.covers(&here.join("x")), "made between the two plans");
         fs::create_dir(&late).unwrap();
-        assert_eq!(tree.pass(&MountPoints::new()).unwrap().skipped.unwrap(), []);
+        assert_eq!(tree.pass(&MountPoints::new(), 0).unwrap().skipped.unwrap(), []);
         tree.pulse.stop.store(true, Ordering::Relaxed);
-        assert!(tree.pass(&MountPoints::new()).is_none());
+        assert!(tree.pass(&MountPoints::new(), 0).is_none());
     }
 
     #[test]
@@ -313,12 +340,12 @@ mod tests {
         tree.take(set([above.clone(), sub.clone()]), &MountPoints::new()).unwrap();
         // Until it is no longer young, which is hinted as well.
         while {
-            tree.pass(&MountPoints::new()).unwrap();
+            tree.pass(&MountPoints::new(), 0).unwrap();
             stream.take().is_some()
         } {}
         tree.take(set([above]), &MountPoints::new()).unwrap();
         // Whether it is the same one, or has gone and come back, some file systems do not tell.
-        tree.pass(&MountPoints::new()).unwrap();
+        tree.pass(&MountPoints::new(), 0).unwrap();
         assert!(stream.take().unwrap().hints.covers(&sub));
     }
 
@@ -332,7 +359,7 @@ mod tests {
         for dir in &dirs {
             fs::write(dir.join("x"), "1").unwrap();
         }
-        assert_eq!(tree.pass(&MountPoints::new()).unwrap().entries, dirs.len());
+        assert_eq!(tree.pass(&MountPoints::new(), 0).unwrap().entries, dirs.len());
         let hints = stream.take().unwrap().hints;
         assert!(dirs.iter().all(|dir| hints.covers(&dir.join("x"))));
     }

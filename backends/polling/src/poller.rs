@@ -1,7 +1,7 @@
 //! Who looks at what and when: the plan split by mounts, the times of the passes, barriers, vitals. It
 //! touches no watched file system itself, so it never hangs.
 
-use std::{collections::BTreeMap, iter, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, iter, mem, path::Path, sync::Arc, time::Duration};
 
 use hotloader_backend::{
     Armed, BackendFailure, BackendInputs, BarrierRequest, DirSet, LostCause, Report, ReportSink,
@@ -20,6 +20,7 @@ use crate::{
     mounts::{Device, Mount, Mounts},
     options::Options,
     pass::Outcome,
+    requests::Budget,
 };
 
 /// How long a stop waits for the system calls that lanes are in.
@@ -44,6 +45,7 @@ pub(crate) struct Poller {
     waiting: Vec<(u64, BarrierRequest)>,
     hold: Hold,
     load: Load,
+    requests: Budget,
     changed: Instant,
     passes: u64,
     last_pass: Duration,
@@ -83,6 +85,7 @@ impl Poller {
             barrier: 0,
             waiting: Vec::new(),
             load: Load::new(options.max_cpu, now),
+            requests: Budget::new(options.max_requests, now),
             changed: now,
             passes: 0,
             last_pass: Duration::ZERO,
@@ -157,8 +160,10 @@ impl Poller {
         if self.hold.begin_look(now) {
             self.groups.iter_mut().for_each(Group::look_again);
         }
+        let askers = self.groups.iter().filter(|group| group.asks_server).count();
         for group in &mut self.groups {
-            group.go_on(now, self.barrier, group.due(interval).max(rests_until), self.mounts.points());
+            let (due, points) = (group.due(interval).max(rests_until), self.mounts.points());
+            group.go_on(now, self.barrier, due, points, || self.requests.take(askers, now));
             ceased |= group.check(now);
         }
         self.groups.retain(|group| !group.is_over());
@@ -241,7 +246,7 @@ impl Poller {
             if at == self.groups.len() {
                 self.next_id += 1;
                 let (reports, done) = (self.lane_reports.clone(), self.done.clone());
-                let group = Group::start(self.next_id, mount, self.options.verify_content, reports, done);
+                let group = Group::start(self.next_id, mount, self.options, reports, done);
                 self.groups.push(group.map_err(cannot_start)?);
             }
             if all || !self.groups[at].is_same(&dirs) {
@@ -259,7 +264,9 @@ impl Poller {
             self.hold.add(collected, now);
         }
         let group = self.groups.iter_mut().find(|group| group.id == done.lane);
-        let Some(finished) = group.and_then(|group| group.finish(&mut outcome, now)) else { return Ok(()) };
+        let Some(group) = group else { return Ok(()) };
+        self.requests.settle(mem::take(&mut group.allowed), outcome.requests);
+        let Some(finished) = group.finish(&mut outcome, now) else { return Ok(()) };
         let Outcome { changed, used, .. } = outcome;
         tracing::trace!(target: "watch", took = ?now - finished.begun, processor = ?used, "looked at the disk");
         self.load.add(finished.begun, now, used, finished.is_asked);
@@ -312,10 +319,12 @@ impl Poller {
             detail += &format!("; {} does not answer", silent.at().display());
         }
         let (passes, last_pass, cpu_share) = (self.passes, self.last_pass, self.load.share(now));
+        let requests = self.requests.made;
         self.inputs.vitals.send_if_modified(|vitals| {
             let before = vitals.clone();
             (vitals.detail, vitals.cpu_share) = (detail, cpu_share);
             (vitals.passes, vitals.last_pass) = (passes, last_pass);
+            vitals.requests = requests;
             *vitals != before
         });
     }

@@ -6,9 +6,9 @@ use std::{
     path::Path,
 };
 
-use hotloader_disk::Fingerprint;
+use hotloader_disk::{Ask, Fingerprint};
 use rustix::{
-    fs::{FileType, Mode, OFlags, fstat, open},
+    fs::{FileType, Mode, OFlags, open},
     io::Errno,
 };
 
@@ -63,12 +63,13 @@ pub(crate) fn read_stable(path: &Path, most: usize) -> Read {
 }
 
 fn read_once(file: &mut File, most: usize) -> io::Result<Read> {
-    let before = fstat(&*file)?;
-    if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+    // What the kernel remembers of its size would cut it off: on a network file system another machine has written it.
+    let before = Fingerprint::of_open(&*file, Ask::Server)?;
+    if FileType::from_raw_mode(before.mode) != FileType::RegularFile {
         return Ok(Read::NotAFile);
     }
     // The size is a guess: some file systems lie. Only the end of the file tells.
-    let guess = usize::try_from(before.st_size).unwrap_or(0);
+    let guess = usize::try_from(before.size).unwrap_or(0);
     if guess > most {
         return Ok(Read::TooLarge(guess as u64));
     }
@@ -77,8 +78,7 @@ fn read_once(file: &mut File, most: usize) -> io::Result<Read> {
     if bytes.len() > most {
         return Ok(Read::TooLarge(bytes.len() as u64));
     }
-    let after = fstat(&*file)?;
-    let (before, after) = (Fingerprint::of(&before), Fingerprint::of(&after));
+    let after = Fingerprint::of_open(&*file, Ask::Server)?;
     Ok(if before == after { Read::Content(Content::new(bytes), after) } else { Read::Unstable })
 }
 

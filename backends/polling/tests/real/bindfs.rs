@@ -2,9 +2,11 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
+use hotloader_backend::Collected;
 use hotloader_test_support::mounts::Mount;
 use rustix::process::Signal;
 
@@ -18,6 +20,68 @@ async fn f1_a_change_from_behind_is_seen() {
     fs::write(mount.back().join("x"), "2").unwrap();
     let hints = watched.barrier().await.unwrap().hints;
     assert!(hints.covers(&mount.front().join("x")) && !hints.covers(&mount.front()));
+}
+
+/// A bindfs of which the kernel remembers attributes and names for a minute.
+fn remembered() -> Option<Mount> {
+    let mut mount = Mount::bindfs()?;
+    mount.unmount();
+    mount.kill();
+    assert!(mount.mount_bindfs("attr_timeout=60,entry_timeout=60"));
+    Some(mount)
+}
+
+/// What is young is hinted again for caution, whether it is seen to differ or not.
+async fn until_old(file: &Path) {
+    let age = || fs::metadata(file).unwrap().modified().unwrap().elapsed().unwrap_or_default();
+    while age() < Duration::from_millis(100) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn f3_what_the_kernel_would_remember_for_a_minute_is_seen_at_the_next_pass() {
+    let Some(mount) = remembered() else { return };
+    let (front, back) = (mount.front(), mount.back());
+    fs::write(back.join("y"), "1").unwrap();
+    fs::write(back.join("z"), "1").unwrap();
+    until_old(&back.join("z")).await;
+    let mut watched = Watched::new(&[&front]).await;
+    let (mut trusting, _) = Watched::with(&[&front], &[("interval", "1h"), ("sync", "never")]).await;
+    trusting.forget().await;
+    watched.forget().await;
+
+    fs::write(back.join("x"), "in place").unwrap();
+    assert!(
+        trusting.barrier().await.is_none_or(|told| !told.hints.covers(&front.join("x"))),
+        "it is not remembered"
+    );
+    assert!(watched.barrier().await.unwrap().hints.covers(&front.join("x")));
+    fs::write(back.join("new"), "1").unwrap();
+    assert!(watched.barrier().await.unwrap().hints.covers(&front.join("new")));
+    fs::rename(back.join("new"), back.join("y")).unwrap();
+    let told = watched.barrier().await.unwrap().hints;
+    assert!(told.covers(&front.join("new")) && told.covers(&front.join("y")), "{told:?}");
+    fs::remove_file(back.join("z")).unwrap();
+    assert!(watched.barrier().await.unwrap().hints.covers(&front.join("z")));
+    assert!(watched.handle.vitals().requests > 0 && trusting.handle.vitals().requests == 0);
+}
+
+#[tokio::test]
+async fn f3_no_more_is_asked_of_a_server_than_is_allowed_and_all_is_seen_in_turn() {
+    const FILES: usize = 300;
+    let Some(mount) = remembered() else { return };
+    let (front, back) = (mount.front(), mount.back());
+    (0..FILES).for_each(|file| fs::write(back.join(file.to_string()), "1").unwrap());
+    let options = [("interval", "20ms"), ("idle_interval", "20ms"), ("max_requests", "100")];
+    let begun = Instant::now();
+    let (mut watched, _) = Watched::with(&[&front], &options).await;
+    (0..FILES).for_each(|file| fs::write(back.join(file.to_string()), "edited").unwrap());
+    let is_seen = |all: &Collected| (0..FILES).all(|file| all.hints.covers(&front.join(file.to_string())));
+    watched.until("all files", is_seen).await;
+    let seconds = begun.elapsed().as_secs_f64();
+    let requests = watched.handle.vitals().requests;
+    assert!(requests as f64 <= 100.0 * (seconds + 1.0), "{requests} in {seconds} s");
 }
 
 #[tokio::test]

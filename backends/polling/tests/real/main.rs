@@ -24,6 +24,7 @@ use std::{
 use hotloader_backend::{Armed, BackendHandle, Collected, ReportStream, Scope, WatchPlan, spawn};
 use hotloader_polling::PollingBackend;
 use hotloader_test_support::DEADLINE;
+use serde_json::Value;
 
 /// A backend at work.
 struct Watched {
@@ -39,7 +40,7 @@ impl Watched {
 
     async fn with(dirs: &[&Path], options: &[(&str, &str)]) -> (Self, Armed) {
         let options: BTreeMap<_, _> =
-            options.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
+            options.iter().map(|&(key, value)| (key.to_owned(), number_or_text(value))).collect();
         let (handle, stream) = spawn(Box::new(PollingBackend::from_options(&options).unwrap()));
         let mut watched = Self { handle, stream };
         watched.plan(1, dirs);
@@ -103,6 +104,10 @@ impl Watched {
             assert!(start.elapsed() < DEADLINE, "it does not come to rest");
         }
     }
+}
+
+fn number_or_text(value: &str) -> Value {
+    value.parse::<u64>().map_or_else(|_| value.into(), Value::from)
 }
 
 fn is_lost(collected: &Collected, below: &Path) -> bool {

@@ -1,0 +1,72 @@
+//! Who answers what a file looks like: the kernel from memory, or whoever serves the file system.
+
+use rustix::{
+    fd::AsFd,
+    ffi::CStr,
+    fs::{AtFlags, statat},
+    io::Errno,
+};
+
+use crate::fingerprint::Fingerprint;
+
+/// Who is to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// The kernel, which may remember what it was told some time ago.
+    Kernel,
+    /// Whoever serves the file system, if another machine or a program does. On others it makes no difference.
+    Server,
+}
+
+#[cfg(all(target_os = "linux", not(portable)))]
+pub(crate) fn stat(at: impl AsFd, name: &CStr, how: AtFlags, ask: Ask) -> Result<Fingerprint, Errno> {
+    use rustix::fs::{StatxFlags, makedev, statx};
+
+    let how = how | AtFlags::NO_AUTOMOUNT;
+    if ask == Ask::Kernel {
+        return Ok(Fingerprint::of(&statat(at, name, how)?));
+    }
+    let stat = statx(at, name, how | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS)?;
+    let nanoseconds = |seconds: i64, rest: u32| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest.into());
+    Ok(Fingerprint {
+        dev: makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        ino: stat.stx_ino,
+        size: stat.stx_size,
+        mtime: nanoseconds(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+        ctime: nanoseconds(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+        links: stat.stx_nlink,
+        mode: stat.stx_mode.into(),
+    })
+}
+
+/// Others have no way to ask.
+#[cfg(any(not(target_os = "linux"), portable))]
+pub(crate) fn stat(at: impl AsFd, name: &CStr, how: AtFlags, _: Ask) -> Result<Fingerprint, Errno> {
+    if name.is_empty() {
+        return Ok(Fingerprint::of(&rustix::fs::fstat(at)?));
+    }
+    Ok(Fingerprint::of(&statat(at, name, how)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn both_say_the_same_where_nobody_remembers_anything() {
+        let keep = tempfile::tempdir().unwrap();
+        std::fs::write(keep.path().join("x"), "text").unwrap();
+        std::os::unix::fs::symlink("nowhere", keep.path().join("link")).unwrap();
+        let dir = File::open(keep.path()).unwrap();
+        for name in [c"x", c"link"] {
+            let of = |ask| Fingerprint::of_entry(&dir, name, ask).unwrap();
+            assert_eq!(of(Ask::Kernel), of(Ask::Server));
+        }
+        let of = |ask| Fingerprint::of_open(&dir, ask).unwrap();
+        assert_eq!(of(Ask::Kernel), of(Ask::Server));
+        assert_eq!(of(Ask::Kernel), Fingerprint::at(keep.path()).unwrap());
+        assert_eq!(Fingerprint::of_entry(&dir, c"gone", Ask::Server), Err(Errno::NOENT));
+    }
+}
