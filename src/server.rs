@@ -15,8 +15,8 @@ pub(crate) use crate::reload::leave_what_counts;
 use crate::{
     config::{self, BackendChoice, Config, HotloadConfig, WatchConfig},
     reload::{
-        EditorLink, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender, PageFiles,
-        Published, Refreshing, ReloadReport, SessionHost, SiteLayout, Telling, VIEWDEF_ROOT,
+        DATA_ROOT, EditorLink, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender,
+        PageFiles, Published, Refreshing, ReloadReport, SessionHost, SiteLayout, Telling, VIEWDEF_ROOT,
     },
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
     status::{Calendar, ReloadLog, Status},
@@ -206,7 +206,11 @@ pub(crate) fn session_settings(config: &Config, published: Arc<Published>) -> Se
 
 /// How people know the site's files.
 pub(crate) fn layout(config: &Config) -> SiteLayout {
-    SiteLayout { lua: config.lua.path.clone(), viewdefs: config.viewdefs.path.clone() }
+    SiteLayout {
+        lua: config.lua.path.clone(),
+        viewdefs: config.viewdefs.path.clone(),
+        files: config.lua.files.clone(),
+    }
 }
 
 /// What is watched of the site in a directory.
@@ -217,12 +221,13 @@ pub(crate) fn roots(site: &Path, config: &Config) -> Vec<Root> {
         extension,
         recursive,
         max_file: config.lua.max_file.as_usize(),
-        // Most sites have no page of their own.
-        optional: id == HTML_ROOT,
+        // Most sites have no page of their own, nor data.
+        optional: id == HTML_ROOT || id == DATA_ROOT,
     };
     vec![
-        root(LUA_ROOT, &config.lua.path, Some("lua"), true),
+        root(LUA_ROOT, &config.lua.path, None, true),
         root(VIEWDEF_ROOT, &config.viewdefs.path, Some("html"), false),
+        root(DATA_ROOT, &config.lua.files, None, true),
         root(HTML_ROOT, Path::new(HTML_DIR), None, true),
     ]
 }

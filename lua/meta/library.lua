@@ -1,7 +1,7 @@
 ---@meta
 -- What is another in a session than in plain Lua 5.4. Nothing loads this file, and running it changes
--- nothing. What the language server must not take for granted (`io`, and the rest of `os`, `debug` and
--- `package`) is turned off in .luarc.json.
+-- nothing. What the language server must not take for granted (`debug`, `io`, `os` and `package`) is
+-- turned off in .luarc.json.
 
 ---@class Os
 local Os = {}
@@ -23,8 +23,105 @@ function Os.date(format, time) end
 ---@return number seconds
 function Os.difftime(later, earlier) end
 
+---Nil, unless the site's `lua.env` lists it.
+---@param name string
+---@return string?
+function Os.getenv(name) end
+
+---A session writes no files: gives nil and says why.
+---@param ... any
+---@return nil, string
+function Os.remove(...) end
+
+---A session writes no files: gives nil and says why.
+---@param ... any
+---@return nil, string
+function Os.rename(...) end
+
+---A session starts no programs: gives nil and says why; false without a command.
+---@param command? string
+---@return boolean?, string?
+function Os.execute(command) end
+
+---@deprecated a session writes no files
+function Os.tmpname() end
+
+---@deprecated use session:restart()
+function Os.exit() end
+
+---@param locale? string
+---@return "C"?
+function Os.setlocale(locale) end
+
 ---@type Os
 os = os
+
+---A file of the site that can be read, or one that writes to the log.
+---@class File
+---@field read fun(self: File, ...: string | integer): any
+---@field lines fun(self: File, ...: string | integer): function
+---@field seek fun(self: File, whence?: "set" | "cur" | "end", offset?: integer): integer?, string?
+---@field write fun(self: File, ...: string | number): File?, string?
+---@field flush fun(self: File): File
+---@field setvbuf fun(self: File, mode: string, size?: integer): boolean
+---@field close fun(self: File): boolean
+
+---@class Io
+---@field stdout File writes to the server's log
+---@field stderr File writes to the server's log, as warnings
+---@field stdin File has nothing
+local Io = {}
+
+---Opens a file of the site, below its Lua directory or `lua.files`, to read it. A module that does so while it
+---loads runs again when the file is saved.
+---@param name string relative to the site: `data/words.txt`
+---@param mode? "r" | "rb"
+---@return File?
+---@return string? problem
+function Io.open(name, mode) end
+
+---@param name? string
+---@param ... string | integer
+---@return function
+function Io.lines(name, ...) end
+
+---@param ... string | integer
+---@return any
+function Io.read(...) end
+
+---Writes to the server's log.
+---@param ... string | number
+---@return File
+function Io.write(...) end
+
+---@param file? string | File
+---@return File
+function Io.input(file) end
+
+---@param file? File
+---@return File
+function Io.output(file) end
+
+---@param file? File
+---@return boolean
+function Io.close(file) end
+
+---@param value any
+---@return "file" | "closed file" | nil
+function Io.type(value) end
+
+---A session starts no programs: gives nil and says why.
+---@param ... any
+---@return nil, string
+function Io.popen(...) end
+
+---A session writes no files: gives nil and says why.
+---@param ... any
+---@return nil, string
+function Io.tmpfile(...) end
+
+---@type Io
+io = io
 
 ---@class Debug
 local Debug = {}
@@ -44,7 +141,20 @@ debug = debug
 
 ---@class Package
 ---@field loaded table<string, any> modules by name; without its entry, a module runs again at the next `require`
+---@field config string
+---@field path string where `require` looks, beside the Lua directory itself, if that is changed
+---@field cpath string
+---@field preload table<string, function>
+---@field searchers function[]
 local Package = {}
+
+---@param name string
+---@param path string
+---@param separator? string
+---@param replacement? string
+---@return string? file
+---@return string? problem
+function Package.searchpath(name, path, separator, replacement) end
 
 ---@type Package
 package = package
@@ -63,8 +173,13 @@ if false then
   ---@deprecated use require
   function dofile() end
 
-  ---@deprecated use require
-  function loadfile() end
+  ---Takes text only, and files of the site: see `io.open`.
+  ---@param name string
+  ---@param mode? string not looked at
+  ---@param ... table
+  ---@return function?
+  ---@return string? problem
+  function loadfile(name, mode, ...) end
 
   ---A handler runs after unwinding: debug.traceback in it shows only where xpcall was.
   ---@param f function

@@ -50,10 +50,20 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "server.trusted_proxies",
         "addresses or networks, such as [\"127.0.0.1\", \"10.0.0.0/8\"]",
     );
-    for (key, path) in [("lua.path", &lua.path), ("lua.main", &lua.main), ("viewdefs.path", &viewdefs.path)] {
+    for (key, path) in [
+        ("lua.path", &lua.path),
+        ("lua.main", &lua.main),
+        ("lua.files", &lua.files),
+        ("viewdefs.path", &viewdefs.path),
+    ] {
         needs(!path.as_os_str().is_empty(), key, "a path, not empty");
     }
     needs(stays_below(&lua.main), "lua.main", "a path within lua.path: relative, without \"..\"");
+    needs(
+        lua.env.iter().all(|name| !name.is_empty() && !name.contains(['=', '\0'])),
+        "lua.env",
+        "names of environment variables, such as [\"LANG\"]",
+    );
     needs(
         watch.ignore.iter().all(|name| !name.is_empty() && !name.contains('/')),
         "watch.ignore",

@@ -127,6 +127,10 @@ pub struct LuaConfig {
     pub hotload: bool,
     /// Lua files and templates with more bytes are not loaded.
     pub max_file: ByteSize,
+    /// Directory of other files that scripts may read, relative to the site.
+    pub files: PathBuf,
+    /// Variables of the environment that `os.getenv` answers.
+    pub env: Vec<String>,
 }
 
 /// `[viewdefs]`
@@ -380,7 +384,14 @@ impl Default for ServerConfig {
 
 impl Default for LuaConfig {
     fn default() -> Self {
-        Self { path: "lua".into(), main: "main.lua".into(), hotload: false, max_file: ByteSize::mib(8) }
+        Self {
+            path: "lua".into(),
+            main: "main.lua".into(),
+            hotload: false,
+            max_file: ByteSize::mib(8),
+            files: "data".into(),
+            env: Vec::new(),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Scripts {
         let dir = dir.as_ref();
         let (published, states) = (Arc::new(Published::default()), Arc::new(States::default()));
         // Errors name files as the program names the directory.
-        let layout = SiteLayout { lua: dir.to_owned(), viewdefs: PathBuf::new() };
+        let layout = SiteLayout { lua: dir.to_owned(), viewdefs: PathBuf::new(), files: PathBuf::new() };
         let root = Root {
             id: LUA_ROOT,
             dir: dir.to_owned(),

@@ -10,6 +10,7 @@
 //! | `prelude`, `calls` | the Lua code of ours, in parts that come when they are needed, and its functions that Rust calls: |
 //! | `prelude/sandbox.lua` | takes away what a session must not reach |
 //! | `prelude/guest.lua` | in its place, where the state belongs to another program |
+//! | `prelude/outside.lua` | `io`, the rest of `os` and `package`, loaded at first use |
 //! | `prelude/base.lua` | the library, as it was before any script ran, for the code of ours |
 //! | `prelude/session.lua` | the global `session` |
 //! | `prelude/extras.lua` | the rest of it, `hot` and `ui`, loaded at first use: timers, variables, log, JSON |

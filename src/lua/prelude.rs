@@ -40,6 +40,7 @@ pub(super) static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
             compile("migrate", include_str!("prelude/migrate.lua")),
         ],
         extras: [compile("extras", include_str!("prelude/extras.lua"))],
+        outside: [compile("outside", include_str!("prelude/outside.lua"))],
         expose: [compile("expose", include_str!("prelude/expose.lua"))],
         viewlist: [compile("viewlist", include_str!("prelude/viewlist.lua"))],
     }
@@ -61,6 +62,8 @@ pub(super) struct Prelude {
     pub(super) follow: [Vec<u8>; 2],
     /// Loaded when user code asks for it.
     pub(super) extras: [Vec<u8>; 1],
+    /// Loaded when user code looks for something of the machine.
+    pub(super) outside: [Vec<u8>; 1],
     /// Loaded when user code exposes something.
     pub(super) expose: [Vec<u8>; 1],
     /// Loaded when a page, or user code, asks for it.

@@ -147,6 +147,9 @@ impl Vm {
             if part == "reload" {
                 return load_reload(lua, &prelude);
             }
+            if part == "outside" {
+                return load_parts(lua, &PRELUDE.outside, &prelude);
+            }
             if part == "expose" {
                 return load_parts(lua, &PRELUDE.expose, &prelude);
             }
@@ -305,6 +308,7 @@ impl Vm {
         let limited = self.deadline.as_ref().map(|deadline| (deadline, start(deadline, budget)));
         let result = work(&self.lua);
         let expired = limited.is_some_and(|(deadline, outer)| deadline.end(outer));
+        self.state(HostState::end_line);
         if expired {
             // Not even the guards of the prelude could run.
             self.sweep();

@@ -8,8 +8,8 @@ use std::{
 use mlua::{Lua, LuaOptions, StdLib, chunk::ChunkMode};
 
 use super::{
-    Bindings, Diagnostic, EditsFrom, FileEntry, Generation, LUA_ROOT, Source, SourceFile, VIEWDEF_ROOT,
-    Viewdef, source::Parsed, twins, viewdef,
+    Bindings, DATA_ROOT, DataFiles, Diagnostic, EditsFrom, FileEntry, Generation, LUA_ROOT, Source,
+    SourceFile, VIEWDEF_ROOT, Viewdef, source::Parsed, twins, viewdef,
 };
 use crate::{
     config::ByteSize,
@@ -17,12 +17,14 @@ use crate::{
 };
 
 /// Where a site's files are, relative to the site: what people call them in messages.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SiteLayout {
     /// The Lua directory, `lua`.
     pub lua: PathBuf,
     /// The directory of the view templates, `viewdefs`.
     pub viewdefs: PathBuf,
+    /// The directory of other files that scripts may read, `data`.
+    pub files: PathBuf,
 }
 
 /// Compiles in a Lua state of its own, one that has no limits and runs nothing.
@@ -50,6 +52,8 @@ impl Compiler {
             viewdefs: last.viewdefs.clone(),
             bindings: last.bindings.clone(),
             viewdef_errors: last.viewdef_errors.clone(),
+            data: last.data.clone(),
+            layout: self.layout.clone(),
             changed: Vec::new(),
             removed: Vec::new(),
             edits: EditsFrom::default(),
@@ -60,15 +64,19 @@ impl Compiler {
             next.viewdefs
                 .retain(|key, _| changes.get(VIEWDEF_ROOT, Path::new(&format!("{key}.html"))).is_some());
             next.viewdef_errors.clear();
+            next.data.clear();
         }
         for change in &changes.changes {
             match change.root {
+                LUA_ROOT if DataFiles::has(&change.name) => take_data(&mut next, &self.layout.lua, change),
+                DATA_ROOT => take_data(&mut next, &self.layout.files, change),
                 LUA_ROOT => self.take_lua(&mut next, change),
                 VIEWDEF_ROOT => self.take_viewdef(&mut next, change),
                 _ => {}
             }
         }
-        let saved = changes.changes.iter().filter(|change| change.root == LUA_ROOT);
+        let saved =
+            changes.changes.iter().filter(|change| change.root == LUA_ROOT && !DataFiles::has(&change.name));
         let saved = saved.map(|change| change.name.as_path());
         twins::settle(last, &mut next, saved, changes.initial, |name| display(&self.layout.lua, name));
         let of_templates = |change: &Change| change.root == VIEWDEF_ROOT;
@@ -171,6 +179,13 @@ impl Compiler {
     }
 }
 
+fn take_data(next: &mut Generation, directory: &Path, change: &Change) {
+    let is_there = !matches!(change.kind, ChangeKind::Removed);
+    let touched = if is_there { &mut next.changed } else { &mut next.removed };
+    touched.push(display(directory, &change.name));
+    next.data.take(directory.join(&change.name), change);
+}
+
 fn display(directory: &Path, name: &Path) -> String {
     directory.join(name).to_string_lossy().into_owned()
 }
@@ -209,7 +224,8 @@ mod tests {
     use crate::watch::{RootId, Timing};
 
     fn compiler() -> Compiler {
-        Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() }).unwrap()
+        Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into(), files: "data".into() })
+            .unwrap()
     }
 
     fn change_set(root: RootId, name: &str, text: Option<&str>) -> ChangeSet {

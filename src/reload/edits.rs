@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{
     Generation, SourceFile,
-    source::{BatchEdits, Versions},
+    source::{BatchEdits, ReadBy, Versions},
 };
 
 /// How many starting points are remembered. Most sessions have the same one; those that missed a save, or
@@ -26,11 +26,13 @@ pub struct EditsFrom(Mutex<Vec<(u128, Arc<BatchEdits>)>>);
 
 impl Generation {
     /// What was edited in this generation for a session that runs these versions, by name below the Lua
-    /// directory, and that tried to load files which have appeared since.
+    /// directory, that tried to load files which have appeared since, and that read others which are not as they
+    /// were.
     pub fn edits_from(
         &self,
         running: &BTreeMap<&Path, &Arc<SourceFile>>,
         appeared: &BTreeSet<PathBuf>,
+        read: &ReadBy,
     ) -> Arc<BatchEdits> {
         let mut hash = Xxh3Default::new();
         for (name, source) in running {
@@ -39,6 +41,10 @@ impl Generation {
         }
         for name in appeared {
             hash.update(name.as_os_str().as_bytes());
+        }
+        for (name, lines) in read {
+            hash.update(name.as_os_str().as_bytes());
+            lines.keys().for_each(|line| hash.update(&line.to_le_bytes()));
         }
         let key = hash.digest128();
         let mut known = self.edits.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +57,7 @@ impl Generation {
             .keys()
             .filter_map(|name| Some((name.to_path_buf(), self.file(name)?.says.clone())))
             .collect();
-        let edits = Arc::new(BatchEdits::between(&old, &new, appeared));
+        let edits = Arc::new(BatchEdits::between(&old, &new, appeared, read));
         if known.len() == REMEMBERED {
             known.remove(0);
         }

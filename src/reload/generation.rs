@@ -10,7 +10,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use memchr::memmem;
 
 use super::{
-    Binding, Bindings, Diagnostic, EditsFrom, PassedOver, ReloadReport, Source, Telling, Viewdef, built_in,
+    Binding, Bindings, DataFiles, Diagnostic, EditsFrom, PassedOver, ReloadReport, SiteLayout, Source,
+    Telling, Viewdef, built_in,
     source::{Owner, Written},
 };
 use crate::watch::ContentHash;
@@ -31,6 +32,10 @@ pub struct Generation {
     pub bindings: Arc<Bindings>,
     /// What is wrong with templates at the moment, by file.
     pub viewdef_errors: BTreeMap<PathBuf, Diagnostic>,
+    /// What scripts may read beside these.
+    pub data: DataFiles,
+    /// How people know the site's files.
+    pub layout: SiteLayout,
     /// The files that were saved since the last generation, as people know them: `lua/app.lua`.
     pub changed: Vec<String>,
     /// The files that were removed since the last generation, as people know them.

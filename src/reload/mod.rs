@@ -9,6 +9,7 @@
 //! | `bindings` | what a template binds: its `ui-*` attributes |
 //! | `allow_list` | what all templates bind, by type: what browsers may ask for |
 //! | `copies` | copies that sync tools and file managers leave: not loaded |
+//! | `data` | files that scripts read, as part of the generation |
 //! | `page_files` | saved files of `html/`: which of them pages exchange, and which they are loaded again for |
 //! | `twins` | two files for one module: only the first one is loaded |
 //! | `diagnostic` | an error with file, line, excerpt and traceback |
@@ -27,6 +28,7 @@ mod allow_list;
 mod bindings;
 mod compile;
 mod copies;
+mod data;
 mod diagnostic;
 mod edits;
 mod generation;
@@ -45,6 +47,7 @@ mod viewdef;
 pub use allow_list::{Bindings, Bound, Role, Scope};
 pub use bindings::{Binding, Ways, normal};
 pub use compile::{Compiler, SiteLayout};
+pub use data::DataFiles;
 pub use diagnostic::{Diagnostic, ExcerptLine};
 pub use edits::EditsFrom;
 pub use generation::{FileEntry, Generation, Published, SourceFile};
@@ -75,6 +78,8 @@ pub(crate) const EDITING: Duration = Duration::from_secs(10);
 
 /// The root of the site's Lua files.
 pub const LUA_ROOT: RootId = RootId("lua");
+/// The root of files that scripts read.
+pub const DATA_ROOT: RootId = RootId("data");
 /// The root of what browsers load by address: the site's own page, its styles, scripts and images.
 pub const HTML_ROOT: RootId = RootId("html");
 /// The root of the site's view templates.

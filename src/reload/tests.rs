@@ -134,7 +134,7 @@ impl Running {
             max_file: Root::MAX_FILE,
             optional: false,
         };
-        let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };
+        let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into(), files: "data".into() };
         let (settings, registry) = (WatchConfig::default(), Registry::with_builtin());
         let loader = HotLoader::start(
             &settings,

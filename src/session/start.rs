@@ -19,6 +19,7 @@ pub(super) fn start(
 ) -> mlua::Result<(Vm, Objects, Option<Failure>)> {
     let budget = Arc::new(settings.session.budget.clone());
     let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload)?;
+    vm.state(|state| state.env.clone_from(&settings.lua.env));
     let objects = Objects::new(vm.lua(), account.clone())?;
     let error = vm.load_first(&settings.lua.main).err();
     if let Some(Failure { diagnostic, .. }) = &error {

@@ -12,10 +12,12 @@ mod api;
 mod bindings;
 mod console;
 mod glance;
+mod outside;
 mod overridden;
 mod problems;
 mod programs;
 mod quiet;
+mod reading;
 mod released_client;
 mod wrapper_types;
 mod wrappers;
@@ -456,22 +458,20 @@ fn a_destroyed_variable_takes_its_children_along() {
 fn what_escapes_a_sandbox_is_not_there() {
     let mut site = Site::new(&[("main.lua", "")]);
     for name in [
-        "io",
-        "os.execute",
-        "os.exit",
-        "os.getenv",
+        "io.popen('ls')",
+        "os.execute('ls')",
+        "os.getenv('PATH')",
         "package.loadlib",
-        "package.cpath",
         "string.dump",
         "debug.sethook",
         "debug.getregistry",
         "debug.setupvalue",
     ] {
-        assert_eq!(site.eval(&format!("return {name}")), "nil", "{name}");
+        assert_eq!(site.eval(&format!("return ({name})")), "nil", "{name}");
     }
     for code in [
         "dofile('x')",
-        "loadfile('x')",
+        "os.exit()",
         "setmetatable({}, {__gc = print})",
         "collectgarbage('stop')",
         "('x'):rep(1e9)",

@@ -24,7 +24,7 @@ const MANY: &str =
 const WITHIN: &str = "S = ('\\x80'):rep(8 << 20) STEP = utf8.codes('')";
 
 /// Name, what is there before, and what it is called with.
-const FUNCTIONS: [(&str, &str, &str); 111] = [
+const FUNCTIONS: [(&str, &str, &str); 129] = [
     ("assert", NONE, "true"),
     ("collectgarbage", NUMBERS, "'collect'"),
     ("coroutine.close", NONE, "coroutine.create(print)"),
@@ -42,7 +42,25 @@ const FUNCTIONS: [(&str, &str, &str); 111] = [
     ("getmetatable", NONE, "''"),
     ("ipairs", NUMBERS, "T"),
     ("load", NONE, "'x = ' .. ('a and '):rep(100000) .. 'a'"),
-    ("loadfile", NONE, "'x'"),
+    ("loadfile", NONE, "'lua/mod.lua'"),
+    ("io.close", NONE, "io.open('lua/mod.lua')"),
+    ("io.input", NONE, ""),
+    ("io.lines", NONE, "'lua/mod.lua'"),
+    ("io.open", NONE, "'lua/mod.lua'"),
+    ("io.output", NONE, ""),
+    ("io.popen", TEXT, "S"),
+    ("io.read", NONE, "'a'"),
+    ("io.tmpfile", NONE, ""),
+    ("io.type", NONE, "io.stdout"),
+    ("io.write", TEXT, "S"),
+    ("os.execute", TEXT, "S"),
+    ("os.exit", NONE, ""),
+    ("os.getenv", TEXT, "S"),
+    ("os.remove", TEXT, "S"),
+    ("os.rename", TEXT, "S, S"),
+    ("os.setlocale", TEXT, "S"),
+    ("os.tmpname", NONE, ""),
+    ("package.searchpath", TEXT, "S, '?;?;?'"),
     ("math.abs", NONE, "1"),
     ("math.acos", NONE, "1"),
     ("math.asin", NONE, "1"),
@@ -170,10 +188,27 @@ fn each_function_of_the_library_is_listed_here() {
                if type(value) == 'function' then names[#names + 1] = library .. '.' .. name end
              end
            end
+           for _, library in ipairs { 'io', 'os', 'package' } do
+             for name, value in pairs(MORE[library]) do
+               if type(value) == 'function' then names[#names + 1] = library .. '.' .. name end
+             end
+           end
            return table.concat(names, ' ')
          end",
         |_| {},
     );
+    // What comes when it is looked for.
+    let more = |lua: &mlua::Lua| {
+        let all = lua.create_table()?;
+        lua.load("return io.open, os.exit, package.config").exec()?;
+        for name in ["io", "os", "package"] {
+            let library: mlua::Table = lua.globals().get(name)?;
+            let more = library.metatable().unwrap().raw_get::<mlua::Table>("__index")?;
+            all.set(name, more)?;
+        }
+        lua.globals().set("MORE", all)
+    };
+    session.with_lua(more).unwrap();
     let names = attack(&mut session).unwrap().to_string().unwrap();
     let there: BTreeSet<&str> = names.split(' ').filter(|name| *name != "attack").collect();
     let is_name = |name: &&str| {

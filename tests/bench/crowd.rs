@@ -112,7 +112,7 @@ pub(crate) async fn measure(count: usize, saves: usize) -> Fallible<Crowd> {
         optional: false,
     };
     let host = Arc::new(Host { sessions: sessions.clone(), reports });
-    let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() };
+    let layout = SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into(), files: "data".into() };
     let (watch, registry) = (WatchConfig::default(), Registry::with_builtin());
     let loader = HotLoader::start(&watch, &registry, lua, vec![root], layout, published, host).await?;
 

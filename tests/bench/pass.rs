@@ -96,7 +96,8 @@ async fn pass(session: &SessionHandle, round: i64) -> Fallible<Duration> {
 
 /// One session, without a server.
 async fn session() -> Fallible<(LuaSessions, SessionHandle)> {
-    let compiler = Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() })?;
+    let compiler =
+        Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into(), files: "data".into() })?;
     let timing = Timing { first_hint: Instant::now(), settle: Duration::ZERO, reconcile: Duration::ZERO };
     let change = |root: RootId, name: &str, text: &str| Change {
         root,

@@ -27,7 +27,11 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn new(files: &[(&str, &str)], sessions: usize) -> Fallible<Self> {
-        let compiler = Compiler::new(SiteLayout { lua: "lua".into(), viewdefs: "viewdefs".into() })?;
+        let compiler = Compiler::new(SiteLayout {
+            lua: "lua".into(),
+            viewdefs: "viewdefs".into(),
+            files: "data".into(),
+        })?;
         let published = Arc::new(Published::default());
         let first = compiler.compile(&Generation::default(), &change_set(files));
         published.publish_good(Arc::new(first));

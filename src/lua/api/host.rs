@@ -13,7 +13,10 @@ use std::{
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
-use super::timers::{TimerHandle, Timers};
+use super::{
+    outside::{self, ReadFiles, Unfinished},
+    timers::{TimerHandle, Timers},
+};
 use crate::{
     config::BudgetConfig,
     lua::{limits::deadline, reload},
@@ -21,7 +24,7 @@ use crate::{
 };
 
 /// A longer line is cut in the log.
-const MAX_LINE: usize = 8 * 1024;
+pub(super) const MAX_LINE: usize = 8 * 1024;
 /// The longest a timer may wait: beyond it, instants overflow on some systems.
 const MAX_TIMER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -38,6 +41,11 @@ pub(crate) struct HostState {
     /// By the real path of a file: the files that it required in vain while it ran. When one of them is
     /// there, the file is tried again.
     pub(crate) missing: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    /// Files that modules read while they ran. When one of them is saved, the module is run again.
+    pub(crate) reads: ReadFiles,
+    /// The names that `os.getenv` answers.
+    pub(crate) env: Vec<String>,
+    pub(super) unfinished: Unfinished,
     /// Another one whenever `session:expose` has named something, or what it named may be gone.
     pub(crate) exposed: u64,
     /// What is edited in the generation, while a session moves to it.
@@ -83,6 +91,9 @@ impl HostState {
             loaded: HashMap::new(),
             timers: Timers::default(),
             missing: HashMap::new(),
+            reads: ReadFiles::default(),
+            env: Vec::new(),
+            unfinished: Unfinished::default(),
             exposed: 0,
             edits: Arc::default(),
             restart: false,
@@ -93,12 +104,27 @@ impl HostState {
         }
     }
 
-    fn resolve(&mut self, name: &str, by: Option<PathBuf>) -> Result<(PathBuf, PathBuf), String> {
+    /// `search`: what the script has set `package.path` to.
+    fn resolve(
+        &mut self,
+        name: &str,
+        by: Option<PathBuf>,
+        search: Option<&str>,
+    ) -> Result<(PathBuf, PathBuf), String> {
         let path = name.replace('.', "/");
         if name.contains("..") || name.contains('\0') || name.starts_with('/') || name.is_empty() {
             return Err(format!("module {name:?}: a name is made of parts with single dots between them"));
         }
-        let candidates = [format!("{path}.lua"), format!("{path}/init.lua")].map(PathBuf::from);
+        let mut candidates = [format!("{path}.lua"), format!("{path}/init.lua")].map(PathBuf::from).to_vec();
+        for template in search.into_iter().flat_map(|search| search.split(';')) {
+            let file = PathBuf::from(template.trim_start_matches("./").replace('?', &path));
+            // What leads out of the Lua directory finds nothing, as the names of files there are plain.
+            if let Ok(below) = file.strip_prefix(&self.generation.layout.lua)
+                && !candidates.iter().any(|known| known == below)
+            {
+                candidates.push(below.to_owned());
+            }
+        }
         let mut problem = None;
         for candidate in &candidates {
             let Some(entry) = self.generation.files.get(candidate) else { continue };
@@ -116,8 +142,9 @@ impl HostState {
         if let Some(problem) = problem {
             return Err(problem);
         }
-        let [file, init] = candidates.map(|candidate| candidate.display().to_string());
-        Err(format!("module '{name}' not found: the Lua directory has neither {file} nor {init}"))
+        Err(format!(
+            "module '{name}' not found: the Lua directory has neither {path}.lua nor {path}/init.lua"
+        ))
     }
 
     /// Whether it has run, under that name below the Lua directory.
@@ -144,6 +171,7 @@ impl HostState {
     /// other does.
     fn failed(&mut self, real: &Path, file: PathBuf, by: Option<PathBuf>) {
         let missing = self.missing.remove(real).unwrap_or_default();
+        self.reads.hand_over(real, by.clone());
         if let Some(by) = by {
             let wanted = self.missing.entry(by).or_default();
             wanted.extend(missing);
@@ -187,7 +215,7 @@ impl HostState {
         Ok(self.timers.start(Instant::now() + interval.unwrap_or(wait), interval))
     }
 
-    fn log(&mut self, level: &str, message: &str) {
+    pub(super) fn log(&mut self, level: &str, message: &str) {
         if let Some((text, most)) = &mut self.heard
             && text.len() + message.len() < *most
         {
@@ -254,7 +282,11 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
     };
     host.raw_set("loaded", lua.create_function(loaded)?)?;
     let unloaded = |lua: &Lua, real: LuaString| {
-        with(lua, |state| state.loaded.remove(&path(&real)));
+        let real = path(&real);
+        with(lua, |state| {
+            state.reads.forget(&real);
+            state.loaded.remove(&real)
+        });
         Ok(())
     };
     host.raw_set("unloaded", lua.create_function(unloaded)?)?;
@@ -287,7 +319,10 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
         let message = message.as_bytes();
         let message = String::from_utf8_lossy(&message[..message.len().min(MAX_LINE)]);
         let level = level.to_string_lossy();
-        with(lua, |state| state.log(&level, &message));
+        with(lua, |state| {
+            state.end_line();
+            state.log(&level, &message);
+        });
         Ok(())
     };
     host.raw_set("log", lua.create_function(log)?)?;
@@ -295,18 +330,22 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
     #[allow(unsafe_code, reason = "a function of C: errors of what it calls come through it as they are")]
     let watched = unsafe { lua.create_c_function(deadline::watched)? };
     host.raw_set("watched", watched)?;
+    outside::functions(lua, &host)?;
     reload::functions(lua, prelude, &host)?;
     Ok(host)
 }
 
-fn with<R>(lua: &Lua, f: impl FnOnce(&mut HostState) -> R) -> Option<R> {
+pub(super) fn with<R>(lua: &Lua, f: impl FnOnce(&mut HostState) -> R) -> Option<R> {
     lua.app_data_mut::<HostState>().map(|mut state| f(&mut state))
 }
 
 /// Real path and name below the Lua directory, or nil and why not.
-fn resolve(lua: &Lua, (name, by): (LuaString, Option<LuaString>)) -> mlua::Result<MultiValue> {
-    let name = name.to_string_lossy();
-    match with(lua, |state| state.resolve(&name, by.as_ref().map(path))) {
+fn resolve(
+    lua: &Lua,
+    (name, by, search): (LuaString, Option<LuaString>, Option<LuaString>),
+) -> mlua::Result<MultiValue> {
+    let (name, search) = (name.to_string_lossy(), search.map(|search| search.to_string_lossy()));
+    match with(lua, |state| state.resolve(&name, by.as_ref().map(path), search.as_deref())) {
         Some(Ok((real, file))) => {
             let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
             (text(&real)?, text(&file)?).into_lua_multi(lua)

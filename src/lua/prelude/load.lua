@@ -124,6 +124,34 @@ local function named(name)
   end
 end
 
+-- What programs have put into `package.preload` and `package.searchers` themselves. Of the second, those that stand
+-- there from the start are left out: `require` knows what they do.
+local function preloaded(name)
+  local preload = P.package and rawget(P.package, "preload")
+  return type(preload) == "table" and preload[name]
+end
+
+local function searched(name)
+  local searchers = P.outside and P.package.searchers
+  local problem = ""
+  for _, searcher in ipairs(type(searchers) == "table" and searchers or {}) do
+    if not P.searchers[searcher] then
+      local loader, data = host.watched(searcher, name)
+      if type(loader) == "function" then return loader, data end
+      if type(loader) == "string" then problem = problem .. "\n\t" .. loader end
+    end
+  end
+  return nil, problem
+end
+
+local function load_by(loader, name, data)
+  local exports = host.watched(loader, name, data)
+  if exports == nil then exports = rawget(loaded, name) end
+  if exports == nil then exports = true end
+  rawset(loaded, name, exports)
+  return exports, data
+end
+
 function L.require(name)
   local by = stack[#stack] or P.hot and P.caller()
   local exports = loaded[name]
@@ -136,11 +164,15 @@ function L.require(name)
     end
     return exports
   end
-  local path, file = host.resolve(name, stack[1] and by.path)
+  local loader = exports == nil and preloaded(name)
+  if loader then return load_by(loader, name, ":preload:") end
+  local path, file = host.resolve(name, stack[1] and by.path, P.package and rawget(P.package, "path"))
   if not path then
     if exports ~= nil then return exports end
     if P.other_require then return P.other_require(name, file) end
-    error(file, 2)
+    local loader, data = searched(name)
+    if loader then return load_by(loader, name, data) end
+    error(file .. data, 2)
   end
   local record = records[path]
   if not record then

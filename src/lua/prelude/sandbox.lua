@@ -2,8 +2,8 @@
 -- library.rs. Runs first, in a state where nothing of the user has run. `P` is the prelude's private table.
 local P = ...
 local G = _G
-local debug, error, getmetatable, select, tostring, type, pcall =
-  debug, error, getmetatable, select, tostring, type, pcall
+local debug, error, getmetatable, select, setmetatable, tostring, type, pcall =
+  debug, error, getmetatable, select, setmetatable, tostring, type, pcall
 local concat, pack = table.concat, table.pack
 local load, collectgarbage = load, collectgarbage
 
@@ -13,16 +13,32 @@ local function gone(name, instead)
   return function() error(name .. " is not available in a session; " .. instead, 2) end
 end
 G.dofile = gone("dofile", "use require")
-G.loadfile = gone("loadfile", "use require")
 string.dump = nil
-G.os = { time = os.time, clock = os.clock, date = os.date, difftime = os.difftime }
-G.io = nil
+
+-- What a session has in place of the machine is in outside.lua, which comes when something of it is looked for.
+local function outside()
+  if not P.outside then P.host.need("outside", P) end
+  return P.outside
+end
+local function with_more(name, library)
+  local more = { __metatable = false }
+  function more.__index(_, key)
+    more.__index = outside()[name]
+    return more.__index[key]
+  end
+  return setmetatable(library, more)
+end
+G.io = with_more("io", {})
+G.os = with_more("os", { time = os.time, clock = os.clock, date = os.date, difftime = os.difftime })
+function G.loadfile(name, mode, ...) return outside().loadfile(name, mode, ...) end
 
 -- Bytecode can crash the interpreter, so only text is taken.
 function G.load(chunk, name, _, ...)
   if select("#", ...) > 0 then return load(chunk, name, "t", (...)) end
   return load(chunk, name, "t")
 end
+
+P.load = G.load
 
 function G.collectgarbage(what, ...)
   if what == nil or what == "collect" or what == "count" or what == "step" then
@@ -60,7 +76,8 @@ end
 
 -- What is left of the library never changes: a snapshot need not look into it.
 P.library, P.loaded = {}, { _G = G }
-for _, name in ipairs { "string", "table", "math", "utf8", "coroutine", "os", "debug" } do
+for _, name in ipairs { "string", "table", "math", "utf8", "coroutine", "os", "io", "debug" } do
   P.library[G[name]], P.loaded[name] = true, G[name]
 end
-G.package = { loaded = P.loaded }
+P.package = with_more("package", { loaded = P.loaded, preload = {} })
+G.package, P.loaded.package = P.package, P.package

@@ -13,6 +13,7 @@ use crate::{
     lua::{
         api::{
             host::{HostState, LoadedFile},
+            outside::ReadFiles,
             timers::Timers,
         },
         state::{Failure, MAX_SNAPSHOT, Vm},
@@ -57,6 +58,7 @@ struct Before {
     loaded: HashMap<PathBuf, LoadedFile>,
     timers: Timers,
     missing: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    reads: ReadFiles,
 }
 
 /// A loaded file that is there no longer.
@@ -99,15 +101,18 @@ impl Vm {
         if !self.begin() {
             effects.notes.push(Note::CodeOnly { tables: MAX_SNAPSHOT });
         }
+        let read = self.state(|state| state.reads.others(&newest)).unwrap_or_default();
         let changed = self.with_copies(changed, &newest, &mut effects);
         let attempt = self.attempt(changed, &newest, before, &mut effects);
-        let (files, committed) = match attempt {
+        let (mut files, committed) = match attempt {
             Ok(committed) => committed,
             Err(Failure { diagnostic, exhausted }) => {
                 let outcome = Outcome::Kept { diagnostic: Box::new(diagnostic), exhausted };
                 return end(outcome, Effects::default(), true);
             }
         };
+        // What they read is in effect as well.
+        files.extend(read.into_iter().filter(|file| !files.contains(file)).collect::<Vec<_>>());
         self.after_commit(committed, &mut effects);
         self.let_go(gone, &mut effects);
         self.finish();
@@ -161,7 +166,12 @@ impl Vm {
             let running = state.loaded.values().map(|loaded| (loaded.file.as_path(), &loaded.source));
             let wanted = state.missing.values().flatten();
             let appeared = wanted.filter(|file| newest.file(file).is_some()).cloned().collect();
-            state.edits = newest.edits_from(&running.collect(), &appeared);
+            let read = |(path, loaded): (&PathBuf, &LoadedFile)| {
+                let lines = state.reads.lines(path, newest);
+                (!lines.is_empty()).then(|| (loaded.file.clone(), lines))
+            };
+            let read = state.loaded.iter().filter_map(read).collect();
+            state.edits = newest.edits_from(&running.collect(), &appeared, &read);
             state.edits.clone()
         };
         self.state(compare).unwrap_or_default()
@@ -208,14 +218,15 @@ impl Vm {
             loaded: state.loaded.clone(),
             timers: state.timers.clone(),
             missing: state.missing.clone(),
+            reads: state.reads.clone(),
         })
     }
 
     fn undo(&self, before: Before, exhausted: bool) {
         self.rollback();
         self.state(|state| {
-            (state.generation, state.loaded, state.missing) =
-                (before.generation, before.loaded, before.missing);
+            (state.generation, state.loaded) = (before.generation, before.loaded);
+            (state.missing, state.reads) = (before.missing, before.reads);
             state.timers.restore(before.timers);
         });
         if exhausted {
@@ -396,7 +407,8 @@ impl Vm {
                     changed.extend(moved(state, newest, path, file, *order));
                     continue;
                 };
-                let wanted = state.missing.get(path).is_some_and(|files| files.iter().any(is_new));
+                let wanted = state.missing.get(path).is_some_and(|files| files.iter().any(is_new))
+                    || state.reads.differ(path, newest);
                 if source.hash != running.hash || source.path != *path || wanted {
                     changed.push(Changed {
                         source: source.clone(),

@@ -197,7 +197,9 @@ pub(in crate::lua) fn functions(lua: &Lua, prelude: &Table, host: &Table) -> mlu
     let of = prelude.clone();
     let plan_version = move |lua: &Lua, (real, file): (LuaString, LuaString)| {
         Reloader::with(lua, &of, |reloader| {
-            let state = lua.try_app_data_ref::<HostState>().ok().flatten();
+            let mut state = lua.try_app_data_mut::<HostState>().ok().flatten();
+            // It reads anew.
+            state.iter_mut().for_each(|state| state.reads.forget(&path(&real)));
             let plan = state.and_then(|state| Plan::new(&state, &path(&real), &path(&file)));
             let plans = &mut reloader.progress.plans;
             match plan {

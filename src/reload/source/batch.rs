@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Source,
-    compare::{Edits, Strength},
+    compare::{Edits, ReadLines, Strength},
 };
 
 /// What a change of files means for all of them.
@@ -34,11 +34,16 @@ pub struct RanAgain {
 /// The versions of files that somebody runs.
 pub type Versions = BTreeMap<PathBuf, Arc<Source>>;
 
+/// By the name of a file, where it read what is not as it was.
+pub type ReadBy = BTreeMap<PathBuf, ReadLines>;
+
 impl BatchEdits {
     /// From what somebody runs to what is to be run. Files that were not there, or are no more, are no edits.
     ///
     /// Files in `appeared` were required before they existed: a file that requires one makes its values anew.
-    pub fn between(old: &Versions, new: &Versions, appeared: &BTreeSet<PathBuf>) -> Self {
+    /// What a file in `read` made of what it read, it makes anew, too.
+    pub fn between(old: &Versions, new: &Versions, appeared: &BTreeSet<PathBuf>, read: &ReadBy) -> Self {
+        let nothing = ReadLines::new();
         let mut this = Self::default();
         // An edit goes on from file to file, at most through all of them.
         for _ in 0..=new.len() {
@@ -49,11 +54,13 @@ impl BatchEdits {
                 let looked_for = |module: &str| candidates(module).iter().any(|file| appeared.contains(file));
                 let concerned = saved
                     || !appeared.is_empty()
+                    || read.contains_key(file)
                     || after.requires().iter().any(|module| this.edited(module, new));
                 if !concerned {
                     continue;
                 }
-                let edits = Edits::beside(before, after, &|module, keys, call| {
+                let lines = read.get(file).unwrap_or(&nothing);
+                let edits = Edits::beside(before, after, lines, &|module, keys, call| {
                     if looked_for(module) {
                         return Strength::Edited;
                     }

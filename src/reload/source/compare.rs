@@ -1,6 +1,6 @@
 //! Two versions of a file become edits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -47,17 +47,20 @@ pub struct Edits {
     taken: Option<(String, String)>,
 }
 
+/// Lines of the old version on which it read a file that is not as it was, with the name of that file.
+pub type ReadLines = BTreeMap<u32, String>;
+
 /// Tells how far an export of another module was edited, for one that uses it in this way.
 pub(super) type Elsewhere<'a> = dyn Fn(&str, &[Key], bool) -> Strength + 'a;
 
 impl Edits {
     /// What differs, if nothing else is edited.
     pub fn between(old: &Source, new: &Source) -> Self {
-        Self::beside(old, new, &|_, _, _| Strength::Kept)
+        Self::beside(old, new, &ReadLines::new(), &|_, _, _| Strength::Kept)
     }
 
     /// What differs, if that is edited in other files.
-    pub(super) fn beside(old: &Source, new: &Source, elsewhere: &Elsewhere<'_>) -> Self {
+    pub(super) fn beside(old: &Source, new: &Source, read: &ReadLines, elsewhere: &Elsewhere<'_>) -> Self {
         if old.not_understood.is_some() || new.not_understood.is_some() {
             return Self { whole: true, ..Self::default() };
         }
@@ -75,6 +78,7 @@ impl Edits {
             queue: VecDeque::new(),
         };
         comparison.own();
+        comparison.read(read);
         let users = comparison.users(elsewhere);
         comparison.spread(&users);
         let Comparison { changes, strengths, .. } = comparison;
@@ -188,6 +192,12 @@ fn path(keys: &[Key]) -> String {
 }
 
 impl Source {
+    /// What the innermost statement of the file on that line gives values to.
+    fn made_at(&self, line: u32) -> &[DefinitionId] {
+        let around = self.made.iter().filter(|made| made.lines.0 <= line && line <= made.lines.1);
+        around.min_by_key(|made| made.lines.1 - made.lines.0).map_or(&[], |made| &made.definitions)
+    }
+
     fn is_within(&self, id: DefinitionId, of: DefinitionId) -> bool {
         let mut at = Some(id);
         while let Some(one) = at {
@@ -223,6 +233,17 @@ impl Comparison<'_> {
                 self.mark(id, Strength::Edited, Change::Edited(Why::Source));
             } else if before.called != one.called {
                 self.mark(id, Strength::IfPlain, Change::Edited(Why::Calls(self.new.name(id))));
+            }
+        }
+    }
+
+    /// What a statement made of a file that it read is made anew.
+    fn read(&mut self, lines: &ReadLines) {
+        for (&line, file) in lines {
+            for &id in self.old.made_at(line) {
+                if let Some(id) = self.pairs.new.get(id.0 as usize).copied().flatten() {
+                    self.mark(id, Strength::Edited, Change::Edited(Why::Uses(file.clone())));
+                }
             }
         }
     }

@@ -243,6 +243,9 @@ impl Reader<'_> {
             );
         }
         let Some(one) = self.source.definitions.get_mut(id.0 as usize) else { return };
+        if kind != Kind::Function && !self.given.contains(&id) {
+            self.given.push(id);
+        }
         one.own = mix(one.own, own);
         one.kind = kind;
         one.uses.append(&mut uses);

@@ -41,8 +41,8 @@ use std::fmt;
 
 use rustc_hash::FxHashMap;
 
-pub use batch::{BatchEdits, RanAgain, Versions};
-pub use compare::{Change, Edits, Why};
+pub use batch::{BatchEdits, RanAgain, ReadBy, Versions};
+pub use compare::{Change, Edits, ReadLines, Why};
 pub use written::{Owner, Written};
 
 /// What one version of a file says. Made once, shared by all sessions.
@@ -67,7 +67,17 @@ pub struct Source {
     handed_over: Vec<DefinitionId>,
     /// Statements of the file that are calls, or start a timer.
     calls: Vec<Call>,
+    /// Statements that call something, in which a file may be read.
+    made: Vec<Made>,
     not_understood: Option<NotUnderstood>,
+}
+
+/// What a statement gives values to.
+#[derive(Debug)]
+struct Made {
+    /// On which it begins and ends.
+    lines: (u32, u32),
+    definitions: Box<[DefinitionId]>,
 }
 
 /// A place in a file that gives something a name.

@@ -29,6 +29,8 @@ pub(super) struct Reader<'a> {
     pub(super) shared: RefCell<FxHashSet<DefinitionId>>,
     /// How many functions the walk is in.
     pub(super) functions: u32,
+    /// What the statement that is read has given values to.
+    pub(super) given: Vec<DefinitionId>,
     pub(super) exits: Vec<Exit>,
     /// Where the function begins that the present definition names.
     pub(super) named: Option<u32>,
@@ -46,6 +48,7 @@ impl<'a> Reader<'a> {
             locals: FxHashMap::default(),
             shared: RefCell::default(),
             functions: 0,
+            given: Vec::new(),
             exits: Vec::new(),
             named: None,
         }

@@ -4,7 +4,7 @@ use emmylua_parser::LuaSyntaxKind as K;
 use rustc_hash::FxHashSet;
 
 use super::{
-    Definition, DefinitionId, How, Key, KeyPath, Kind, ROOT, Source, Use,
+    Definition, DefinitionId, How, Key, KeyPath, Kind, Made, ROOT, Source, Use,
     capture::{Exit, Form, Local},
     definitions::mix,
     reader::Reader,
@@ -69,8 +69,23 @@ impl<'a> Reader<'a> {
 
     fn statements(&mut self, block: &Node) {
         for statement in block.children() {
+            let outer = std::mem::take(&mut self.given);
             self.statement(&statement);
+            self.note_made(&statement, outer);
         }
+    }
+
+    /// `outer`: what the statement around it has given values to.
+    fn note_made(&mut self, statement: &Node, outer: Vec<DefinitionId>) {
+        let given = std::mem::replace(&mut self.given, outer);
+        if given.is_empty() {
+            return;
+        }
+        if statement.descendants().any(|node| is_call(&node)) {
+            let lines = self.text.lines_of(statement);
+            self.source.made.push(Made { lines, definitions: given.iter().copied().collect() });
+        }
+        self.given.extend(given);
     }
 
     fn block(&mut self, block: &Node) {

@@ -228,7 +228,7 @@ fn an_edit_goes_on_to_files_that_took_it_and_no_further() {
     let batch = |limit, rate| {
         let mut new = old.clone();
         new.insert("util.lua".into(), files(limit, rate)[&PathBuf::from("util.lua")].clone());
-        BatchEdits::between(&old, &new, &BTreeSet::new())
+        BatchEdits::between(&old, &new, &BTreeSet::new(), &super::ReadBy::new())
     };
     let edited = batch("2", "1");
     let mut again: Vec<_> = edited

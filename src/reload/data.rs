@@ -1,0 +1,101 @@
+//! [`DataFiles`]: files of a site that scripts read. Like the code, they are part of a generation: a session that
+//! keeps the old code keeps the old data, and no script opens a file by itself.
+
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use super::Generation;
+use crate::{
+    config::ByteSize,
+    watch::{Change, ChangeKind, Content, ContentHash, Unreadable},
+};
+
+/// Bytes of all of them together. Larger ones belong into a database of another program.
+const MOST: usize = 64 << 20;
+
+/// By their names relative to the site: `data/words.json`, `lua/words.txt`. Shared by the generations in which none
+/// of them changes.
+#[derive(Debug, Clone, Default)]
+pub struct DataFiles(Arc<BTreeMap<PathBuf, Result<Content, String>>>);
+
+impl DataFiles {
+    /// Whether a file of the Lua directory is data, and no code.
+    pub(super) fn has(name: &Path) -> bool {
+        name.extension().is_none_or(|extension| extension != "lua")
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = Arc::default();
+    }
+
+    pub(super) fn take(&mut self, name: PathBuf, change: &Change) {
+        let content = match &change.kind {
+            ChangeKind::Removed => {
+                Arc::make_mut(&mut self.0).remove(&name);
+                return;
+            }
+            ChangeKind::Unreadable(why) => Err(unreadable(why)),
+            ChangeKind::Added(content) | ChangeKind::Modified(content) => {
+                let others = self.0.iter().filter(|(known, _)| **known != name);
+                let size = |content: &Content| content.bytes.len();
+                let others: usize = others.filter_map(|(_, file)| file.as_ref().ok()).map(size).sum();
+                if others + size(content) > MOST {
+                    let most = ByteSize::bytes(MOST as u64);
+                    Err(format!(
+                        "left out: the files that scripts may read have more than {most} together (lua.files)"
+                    ))
+                } else {
+                    Ok(content.clone())
+                }
+            }
+        };
+        if let Err(why) = &content {
+            tracing::warn!(target: "hot", "[hot] {}: {why}", name.display());
+        }
+        Arc::make_mut(&mut self.0).insert(name, content);
+    }
+}
+
+fn unreadable(why: &Unreadable) -> String {
+    match why {
+        Unreadable::TooLarge { size, limit } => {
+            format!("it has {size} bytes, and lua.max_file is \"{}\"", ByteSize::bytes(*limit as u64))
+        }
+        Unreadable::Failed(why) => why.clone(),
+    }
+}
+
+impl Generation {
+    /// What a script reads by a name relative to the site: the good version of a Lua file, or a file of data.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read: in words for the author.
+    pub fn content(&self, name: &Path) -> Result<Content, String> {
+        let is_plain = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let name: PathBuf = name.components().filter(|part| *part != Component::CurDir).collect();
+        if is_plain
+            && let Ok(below) = name.strip_prefix(&self.layout.lua)
+            && let Some(source) = self.file(below)
+        {
+            return Ok(Content { bytes: source.source.clone(), hash: source.hash });
+        }
+        match self.data.0.get(&name).filter(|_| is_plain) {
+            Some(Ok(content)) => Ok(content.clone()),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err(format!(
+                "no such file; a session reads those below {}/ and {}/ (lua.files), by names such as \"{}/list.json\"",
+                self.layout.lua.display(),
+                self.layout.files.display(),
+                self.layout.files.display()
+            )),
+        }
+    }
+
+    /// What tells versions of that file apart; `None` while it cannot be read.
+    pub fn content_hash(&self, name: &Path) -> Option<ContentHash> {
+        self.content(name).ok().map(|content| content.hash)
+    }
+}
