@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::doubts;
 use html5gum::{StartTag, Token, Tokenizer, emitters::default::DefaultEmitter};
 
 /// Lists may be nested this deep. What is deeper is a mistake, and binds nothing.
@@ -136,8 +137,8 @@ fn unprioritised(name: &str) -> &str {
     [":high", ":med", ":low"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
-/// All that a template binds, in the order of its text.
-pub(super) fn of_template(html: &str) -> Vec<Binding> {
+/// All that a template binds, in the order of its text; and what was probably meant otherwise, each with its line.
+pub(super) fn of_template(html: &str) -> (Vec<Binding>, Vec<(u32, String)>) {
     let mut emitter = DefaultEmitter::<usize>::new_with_span();
     // Otherwise the text of a script could be taken for elements.
     emitter.naively_switch_states(true);
@@ -147,10 +148,13 @@ pub(super) fn of_template(html: &str) -> Vec<Binding> {
         match token {
             Token::StartTag(tag) => reader.start(&tag),
             Token::EndTag(tag) => reader.end(&tag.name),
+            Token::String(text) if text.windows(2).any(|two| two == b"{{") => {
+                reader.doubt_braces(text.span.start)
+            }
             _ => {}
         }
     }
-    reader.found
+    (reader.found, reader.doubts)
 }
 
 /// An element that is not closed yet.
@@ -174,6 +178,7 @@ struct Reader<'a> {
     lists: Vec<String>,
     namespace: Option<String>,
     found: Vec<Binding>,
+    doubts: Vec<(u32, String)>,
 }
 
 impl Reader<'_> {
@@ -208,17 +213,28 @@ impl Reader<'_> {
         self.counted = tag.span.start;
         for (attribute, value) in &tag.attributes {
             let attribute = String::from_utf8_lossy(attribute);
+            let line = self.line + self.lines(tag.span.start, value.span.start);
+            if let Some(meant) = doubts::misspelt_attribute(&attribute) {
+                self.doubts.push((line, format!("there is no attribute {attribute}; did you mean {meant}?")));
+            }
             let Some(ways) = ways_of(&attribute, editable) else { continue };
             let binding = Binding::new(&String::from_utf8_lossy(value), ways);
+            self.doubts.extend(doubts::of_path(&binding.path).map(|doubt| (line, doubt)));
             self.found.push(Binding {
                 lists: self.lists.clone(),
                 item_wrapper: item_wrapper.clone().filter(|_| attribute == "ui-viewlist"),
                 namespace: self.namespace.clone(),
                 attribute: attribute.into_owned(),
-                line: self.line + self.lines(tag.span.start, value.span.start),
+                line,
                 ..binding
             });
         }
+    }
+
+    fn doubt_braces(&mut self, at: usize) {
+        let line = self.line + self.lines(self.counted, at);
+        let what = "{{ … }} is shown as it stands; a value is shown by an attribute: <span ui-value=\"name\"></span>";
+        self.doubts.push((line, what.into()));
     }
 
     /// How many lines end between two places of the file.
@@ -369,7 +385,7 @@ mod tests {
             let lists: String = binding.lists.iter().map(|list| format!("{list} > ")).collect();
             format!("{lists}{} {ways}", binding.path)
         };
-        let mut bound: Vec<_> = of_template(html).iter().map(say).collect();
+        let mut bound: Vec<_> = of_template(html).0.iter().map(say).collect();
         bound.sort();
         bound
     }
@@ -378,7 +394,8 @@ mod tests {
     fn each_binding_knows_its_line() {
         let html = "<template>\n<b ui-value=a></b>\r\n\n<i\n  class=x\n  ui-class-x=b\n  ui-value=\"c\"></i><u ui-value=d></u>\n\
             <ul ui-viewlist=é><li\nui-value=e></ul></template>";
-        let lines: Vec<_> = of_template(html).iter().map(|found| (found.path.clone(), found.line)).collect();
+        let lines: Vec<_> =
+            of_template(html).0.iter().map(|found| (found.path.clone(), found.line)).collect();
         let expected = [("a", 2), ("b", 6), ("c", 7), ("d", 7), ("é", 8), ("e", 9)];
         assert_eq!(lines, expected.map(|(path, line)| (path.to_owned(), line)));
     }
@@ -436,7 +453,7 @@ mod tests {
     fn wrappers_and_namespaces_are_kept() {
         let html = "<template><section ui-namespace=big><ul ui-viewlist='a?wrapper:low=W&flag' ui-item-wrapper=Row>\
              </ul></section><b ui-view=b></b></template>";
-        let found = of_template(html);
+        let found = of_template(html).0;
         assert_eq!(found[0].item_wrapper.as_deref(), Some("Row"));
         assert_eq!((found[0].option("wrapper"), found[0].option("flag")), (Some("W"), Some("true")));
         assert_eq!((found[0].namespace.as_deref(), found[1].namespace.as_deref()), (Some("big"), None));
@@ -469,7 +486,7 @@ mod tests {
             ),
         ) {
             let html = parts.concat();
-            let found = of_template(&html);
+            let found = of_template(&html).0;
             prop_assert!(found.len() <= html.matches("ui-").count());
             prop_assert!(found.iter().all(|binding| binding.lists.len() <= MAX_LISTS));
         }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::hints::hint;
 
 /// How many lines are shown before and after the failing one.
 const CONTEXT: u32 = 2;
@@ -10,7 +12,7 @@ const CONTEXT: u32 = 2;
 const MAX_MESSAGE: usize = 4096;
 
 /// What is wrong, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// As people know the file, relative to the site; empty if unknown.
     pub file: String,
@@ -74,8 +76,8 @@ impl Diagnostic {
         self
     }
 
-    /// The lines that a log shows below the error: the source around it, and the traceback if that says more
-    /// than the line. Each begins with a line break, so that it can follow anything; empty if nothing is
+    /// The lines that a log shows below the error: the source around it, the traceback if that says more than
+    /// the line, and the hint. Each begins with a line break, so that it can follow anything; empty if nothing is
     /// known.
     pub fn details(&self) -> String {
         let width = self.excerpt.last().map_or(0, |last| last.line.to_string().len());
@@ -86,7 +88,13 @@ impl Diagnostic {
         let frames: Vec<&str> = self.traceback.lines().collect();
         let says_more = frames.len() > 1;
         let frames = frames.into_iter().filter(|_| says_more).map(|frame| format!("\n   from {frame}"));
-        self.excerpt.iter().map(line).chain(frames).collect()
+        let hint = self.hint().map(|hint| format!("\n   hint: {hint}"));
+        self.excerpt.iter().map(line).chain(frames).chain(hint).collect()
+    }
+
+    /// What was probably meant, if that can be told.
+    pub fn hint(&self) -> Option<&'static str> {
+        hint(&self.message)
     }
 
     /// Whether both read alike: same place, same message.
@@ -100,6 +108,24 @@ impl Diagnostic {
             Some(line) => format!("{}:{line}", self.file),
             None => self.file.clone(),
         }
+    }
+}
+
+/// With the hint, for who reads it elsewhere.
+impl Serialize for Diagnostic {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let hint = self.hint();
+        let mut fields = serializer.serialize_struct("Diagnostic", 5 + usize::from(hint.is_some()))?;
+        fields.serialize_field("file", &self.file)?;
+        fields.serialize_field("line", &self.line)?;
+        fields.serialize_field("message", &self.message)?;
+        fields.serialize_field("excerpt", &self.excerpt)?;
+        fields.serialize_field("traceback", &self.traceback)?;
+        match hint {
+            Some(hint) => fields.serialize_field("hint", hint)?,
+            None => fields.skip_field("hint")?,
+        }
+        fields.end()
     }
 }
 

@@ -12,7 +12,9 @@
 //! | `data` | files that scripts read, as part of the generation |
 //! | `page_files` | saved files of `html/`: which of them pages exchange, and which they are loaded again for |
 //! | `twins` | two files for one module: only the first one is loaded |
+//! | `doubts` | what a template has that was probably meant otherwise |
 //! | `diagnostic` | an error with file, line, excerpt and traceback |
+//! | `hints` | what helps, for errors that beginners meet |
 //! | `note` | what a developer should know of a reload that went well |
 //! | `report` | what a reload did in all sessions, summed up: what browsers are told |
 //! | `report_lines` | what the log says of it |
@@ -30,8 +32,10 @@ mod compile;
 mod copies;
 mod data;
 mod diagnostic;
+mod doubts;
 mod edits;
 mod generation;
+mod hints;
 mod hot_loader;
 mod note;
 mod page_files;

@@ -20,6 +20,8 @@ pub struct Viewdef {
     pub html: String,
     /// What it binds.
     pub bindings: Vec<Binding>,
+    /// What was probably meant otherwise, each with its line.
+    pub doubts: Vec<(u32, String)>,
     /// Identity of the content.
     pub hash: ContentHash,
 }
@@ -45,12 +47,8 @@ impl Viewdef {
     }
 
     fn of(display: &str, html: &str, hash: ContentHash) -> Self {
-        Self {
-            display: display.to_owned(),
-            html: html.to_owned(),
-            bindings: bindings::of_template(html),
-            hash,
-        }
+        let (bindings, doubts) = bindings::of_template(html);
+        Self { display: display.to_owned(), html: html.to_owned(), bindings, doubts, hash }
     }
 }
 

@@ -65,7 +65,7 @@ impl Client {
     ) -> Option<String> {
         let mut messages = self.view.after_batch(vm, objects, generation);
         messages.append(&mut self.pending);
-        messages.extend(problems.news_for(&mut self.problems, self.view.take_problems(), telling));
+        messages.extend(problems.news_for(&mut self.problems, self.view.take_problems(generation), telling));
         if telling.is_concealing {
             messages.iter_mut().for_each(|message| conceal_error(&vm.name(), message));
         }

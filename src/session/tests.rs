@@ -12,6 +12,7 @@ mod api;
 mod bindings;
 mod console;
 mod glance;
+mod mistakes;
 mod outside;
 mod overridden;
 mod problems;

@@ -106,7 +106,10 @@ fn replaceable(
         _ => false,
     };
     if is_called {
-        return Err(unauthorized(path, "is a function; it can't be replaced from a browser"));
+        return Err(unauthorized(
+            path,
+            "is a function; call it with () (it can't be replaced from a browser)",
+        ));
     }
     if is_code(table)? {
         return Err(unauthorized(

@@ -146,7 +146,10 @@ impl View {
                         problem = misspelt.or_else(|| Some(variable.path_problem(parent, &why, generation)));
                         variable.fail((ErrorCode::PathFailure, why), frame);
                     }
-                    Err(Unread::Refused(why)) => variable.fail(why, frame),
+                    Err(Unread::Refused(why)) => {
+                        problem = Some(variable.path_problem(parent, &why.1, generation));
+                        variable.fail(why, frame);
+                    }
                     Err(Unread::Raised(code, diagnostic)) => {
                         variable.fail((code, diagnostic.to_string()), frame);
                         problem = Some(Problem { kind: ProblemKind::Getter, diagnostic: *diagnostic });
@@ -168,6 +171,7 @@ impl View {
             _ => None,
         });
         if let Some(json) = self.viewdefs.take_changed(types, generation) {
+            self.problems_changed |= self.is_developing;
             let properties = Properties::from([("viewdefs".to_owned(), json)]);
             out.insert(0, Outgoing::Update { var_id: ROOT, value: None, properties });
         }

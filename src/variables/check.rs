@@ -113,6 +113,7 @@ impl Check<'_> {
             found.push(tell(None, format!("there is no prototype {type_name:?}{meant}")));
             return;
         }
+        found.extend(viewdef.doubts.iter().map(|(line, what)| tell(Some(*line), what.clone())));
         for binding in &viewdef.bindings {
             let wrong = self.names(binding).or_else(|| self.path(type_name, viewdef, binding));
             found.extend(wrong.map(|message| tell(Some(binding.line), message)));

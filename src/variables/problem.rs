@@ -98,12 +98,26 @@ impl Variable {
 }
 
 impl View {
+    /// What its templates have that was probably meant otherwise.
+    fn doubts(&self, generation: &Generation) -> Vec<Found> {
+        let viewdefs = self.viewdefs.keys().filter_map(|key| generation.viewdefs.get(key));
+        let doubts = viewdefs.flat_map(|viewdef| viewdef.doubts.iter().map(move |doubt| (viewdef, doubt)));
+        doubts
+            .map(|(viewdef, (line, what))| Found {
+                problem: Problem::at(Some((viewdef, *line)), "", what),
+                path: String::new(),
+                count: 1,
+                variables: Vec::new(),
+            })
+            .collect()
+    }
+
     /// The problems there are now, if they are others than the last time.
-    pub(crate) fn take_problems(&mut self) -> Option<Vec<Found>> {
+    pub(crate) fn take_problems(&mut self, generation: &Generation) -> Option<Vec<Found>> {
         if !std::mem::take(&mut self.problems_changed) {
             return None;
         }
-        let mut found: Vec<Found> = Vec::new();
+        let mut found = self.doubts(generation);
         let mut places: HashMap<Problem, usize> = HashMap::new();
         for variable in self.nodes.iter() {
             let Some(problem) = variable.problem.as_deref() else { continue };

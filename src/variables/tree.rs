@@ -227,9 +227,14 @@ impl View {
             Ok(()) => (Ok(()), None),
             Err((refused, raised)) => (Err(refused), raised),
         };
-        if let Some(variable) = self.nodes.get_mut(key) {
-            let problem =
-                raised.map(|diagnostic| Problem { kind: ProblemKind::Handler, diagnostic: *diagnostic });
+        if let Some((earlier, variable)) = self.nodes.with_earlier(key) {
+            let refused = || {
+                let (_, why) = done.as_ref().err().filter(|_| self.is_developing)?;
+                let parent = variable.parent.and_then(|parent| earlier.get(parent));
+                Some(variable.path_problem(parent, why, &vm.generation()).diagnostic)
+            };
+            let diagnostic = raised.map(|raised| *raised).or_else(refused);
+            let problem = diagnostic.map(|diagnostic| Problem { kind: ProblemKind::Handler, diagnostic });
             if problem.is_some() || variable.handler_problem().is_some() {
                 self.problems_changed |= variable.note_problem(problem);
             }

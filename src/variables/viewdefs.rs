@@ -23,6 +23,11 @@ pub(super) struct KnownViewdefs {
 }
 
 impl KnownViewdefs {
+    /// Those that it has.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &String> {
+        self.hashes.keys()
+    }
+
     /// The JSON text of what has to be sent before variables of `types` are: templates of types
     /// that are new, and templates that changed since. `null` stands for one that is gone.
     pub(super) fn take_changed<'a>(
@@ -82,7 +87,8 @@ mod tests {
     fn generation(number: u64, viewdefs: &[(&str, &str)]) -> Generation {
         let viewdefs = viewdefs.iter().map(|(key, html)| {
             let (html, hash) = ((*html).to_owned(), Content::new(html.as_bytes()).hash);
-            let viewdef = Viewdef { display: String::new(), html, bindings: Vec::new(), hash };
+            let viewdef =
+                Viewdef { display: String::new(), html, bindings: Vec::new(), doubts: Vec::new(), hash };
             ((*key).to_owned(), Arc::new(viewdef))
         });
         Generation { number, viewdefs: viewdefs.collect(), ..Generation::default() }

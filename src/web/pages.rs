@@ -80,6 +80,9 @@ pub(super) fn start_error(error: &Diagnostic, nonce: &str, base: &Base) -> Strin
         let _ = write!(body, ":{line}");
     }
     let _ = writeln!(body, "</strong></p>\n<pre>{}</pre>", escape(&error.message));
+    if let Some(hint) = error.hint() {
+        let _ = writeln!(body, "<p>{}</p>", escape(hint));
+    }
     if !error.excerpt.is_empty() {
         body.push_str("<pre>");
         for line in &error.excerpt {

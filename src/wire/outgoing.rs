@@ -179,7 +179,7 @@ mod tests {
         let frame = Outgoing::Reload(Box::new(report)).alone();
         assert_eq!(
             frame,
-            r#"[{"type":"reload","data":{"generation":2,"status":"failed","files":[],"durationMs":14.0,"notes":[],"offerRestart":false,"errors":[{"file":"lua/a.lua","line":1,"message":"no","excerpt":[],"traceback":"","sessions":1}]}}]"#
+            r#"[{"type":"reload","data":{"generation":2,"status":"failed","files":[],"durationMs":14.0,"notes":[],"offerRestart":false,"errors":[{"file":"lua/a.lua","line":1,"message":"no","excerpt":[],"traceback":"","sessions":0,"unstarted":1}]}}]"#
         );
     }
 }

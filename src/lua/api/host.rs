@@ -142,8 +142,15 @@ impl HostState {
         if let Some(problem) = problem {
             return Err(problem);
         }
+        let hint = match name.strip_suffix(".lua") {
+            Some(bare) => format!("; leave out the .lua: require \"{bare}\""),
+            None if name.starts_with('.') => {
+                "; names are those below the Lua directory: require \"dir.name\"".into()
+            }
+            None => String::new(),
+        };
         Err(format!(
-            "module '{name}' not found: the Lua directory has neither {path}.lua nor {path}/init.lua"
+            "module '{name}' not found: the Lua directory has neither {path}.lua nor {path}/init.lua{hint}"
         ))
     }
 

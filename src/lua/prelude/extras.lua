@@ -21,7 +21,7 @@ end
 local function start(callback, method, ms, once)
   local object
   if type(method) == "string" then callback, object = method, callback else ms = method end
-  if not object and type(callback) ~= "function" then error("a timer needs a function", 3) end
+  if not object and type(callback) ~= "function" then error("a timer needs a function, or an object and the name of its method: session:setInterval(f, ms)", 3) end
   local handle, problem = host.start_timer(ms or 0, once)
   if not handle then error(problem, 3) end
   local owner = P.loading()

@@ -30,14 +30,19 @@ P.prototype_info = info_of
 P.instances = setmetatable({}, { __mode = "k" })
 P.created, P.declarations = 0, 0
 
-local function default_new(self, instance) return session:create(self, instance or {}) end
+local function default_new(self, instance)
+  if type(self) ~= "table" or self.new ~= P.default_new and self.type == nil then
+    error("new was called with a dot: write Type:new(…), with a colon", 2)
+  end
+  return session:create(self, instance or {})
+end
 P.default_new = default_new
 
 -- Those of viewlist.lua, which is loaded when one is asked for.
 P.built_in = { ["lua.ViewList"] = true, ["lua.ViewListItem"] = true }
 
 function session:prototype(name, init, base)
-  if type(name) ~= "string" then error("session:prototype: the name has to be a string", 2) end
+  if type(name) ~= "string" then error("session:prototype: the name has to be a string; it is called with a colon, session:prototype(\"Name\", { … })", 2) end
   if init ~= nil and type(init) ~= "table" then error("session:prototype: the fields have to be a table", 2) end
   if P.built_in[name] and not prototypes[name] and not P.building then host.need("viewlist", P) end
   local info, owner = prototypes[name], P.loading()

@@ -92,6 +92,7 @@ fn a_mistake_in_an_input_makes_no_field() {
     show(&mut site, 2, "nmae");
     let written = site.send(json!([{"type": "update", "data": {"varId": 2, "value": "typed"}}]));
     let [(code, description)] = &errors(&written, 2)[..] else { panic!("{written:?}") };
+    assert!(problems(&written).is_none_or(|told| told.len() == 1), "one mistake, one problem: {written:?}");
     assert_eq!((code.as_str(), description.contains("did you mean \"name\"?")), ("path-failure", true));
     assert_eq!(site.eval("return app.nmae"), "nil");
     // One that is only declared is made.

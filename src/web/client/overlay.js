@@ -5,7 +5,7 @@ import { addToPage, make } from "./shadow.js";
 /**
  * What a `reload` message says. `editor`: a link that opens the place in the developer's editor;
  * `offerRestart`: a new state would help.
- * @typedef {{file?: string, line?: number, message: string, excerpt?: {line: number, text: string}[],
+ * @typedef {{file?: string, line?: number, message: string, hint?: string, excerpt?: {line: number, text: string}[],
  *   traceback?: string, sessions?: number, unstarted?: number, editor?: string}} Failure
  * @typedef {{status: string, files?: string[], durationMs?: number, notes?: string[],
  *   errors?: Failure[], offerRestart?: boolean}} Report
@@ -82,8 +82,9 @@ const whereOf = ({ file = "", line }) => (line ? `${file}:${line}` : file);
 
 /** @param {Failure} error @returns {Element[]} */
 export function describe(error) {
-  const { line, message, excerpt, traceback } = error;
+  const { line, message, hint, excerpt, traceback } = error;
   const parts = [make("p", message)];
+  if (hint) parts.push(make("p.note", hint));
   if (whereOf(error)) parts.unshift(make("p", leadTo(error)));
   if (excerpt?.length) {
     parts.push(make("pre", ...excerpt.map((each) => {
