@@ -142,8 +142,8 @@ fn talk(client: Rc<RefCell<Client>>, session: String, is_terminal: bool) -> Resu
     }
     match (is_terminal || all_well, code.is_empty()) {
         (true, true) => Ok(()),
-        (_, false) => Err(CliError::Refused("the last statement has no end".into())),
-        (false, true) => Err(CliError::Refused("some of it failed; see above".into())),
+        (_, false) => Err(CliError::Typed("the last statement has no end")),
+        (false, true) => Err(CliError::Typed("some of it failed; see above")),
     }
 }
 

@@ -84,6 +84,9 @@ pub enum CliError {
     /// The server does not answer `console`.
     #[error("the console cannot go on")]
     Console(#[source] ClientError),
+    /// Code that was typed failed, or has no end.
+    #[error("{0}")]
+    Typed(&'static str),
     /// The terminal does not let `console` read lines.
     #[error("the console cannot read what is typed")]
     Prompt(#[source] Box<dyn Error + Send + Sync>),
