@@ -123,7 +123,7 @@ fn of_a_site_only_what_the_server_acts_on_is_printed() {
     assert_eq!(watching.json()["ready"]["files"], 1);
     for (noise, file) in [
         ("README.md", "lua/main.lua"),
-        ("lua/notes.txt", "lua/views/App.DEFAULT.html"),
+        ("lua/.main.lua.swp", "lua/views/App.DEFAULT.html"),
         ("lua/main copy.lua", "html/site.css"),
         ("html/film.mp4", "html/index.html"),
         ("html/.site.css.swp", "lua/new.lua"),

@@ -1,6 +1,7 @@
 //! `lua-hotloader watch`: what the server would see of a directory, without the server.
 
 use std::{
+    collections::HashSet,
     io::{self, Write},
     path::{Path, PathBuf},
     thread,
@@ -127,6 +128,9 @@ impl Subject {
                 change.name = below.join(&change.name);
             }
         }
+        // A template within the Lua directory is of two roots.
+        let mut told = HashSet::new();
+        set.changes.retain(|change| told.insert(change.name.clone()));
     }
 }
 
