@@ -219,3 +219,23 @@ fn a_watchman_that_hangs_is_a_problem_where_it_is_wanted() {
     fs::write(site.path().join(".watchmanconfig"), "{}").unwrap();
     assert!(examine().problem("Watchman").contains("  fix: watchman shutdown-server"));
 }
+
+#[test]
+fn a_file_that_is_not_ours_to_read_is_a_problem() {
+    let site = site("");
+    let file = site.path().join("lua/main.lua");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(site.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = match rustix::process::geteuid().is_root() {
+        // root may read everything.
+        true => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", PROGRAM]);
+            command
+        }
+        false => Command::new(PROGRAM),
+    };
+    let diagnosis = Diagnosis::by(command.arg("doctor").arg(site.path()));
+    let problem = diagnosis.problem("lua/main.lua: not ours to read, and so not loaded");
+    assert!(problem.contains(&format!("chmod o+r {}", file.display())), "{problem}");
+}

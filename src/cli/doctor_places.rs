@@ -3,7 +3,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -122,7 +123,16 @@ pub(super) fn problems_on_disk<'a>(
             [&format!("chmod o+rx {0}   (or run the server as the owner of {0})", dir.display())],
         )
     });
-    let mounted = files.into_iter().filter(|file| mounts.is_file_mount(file)).map(|file| {
+    let files: Vec<&Path> = files.into_iter().collect();
+    let denied =
+        |file: &&Path| File::open(file).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    let unreadable = files.iter().copied().filter(denied).map(|file| {
+        Problem::new(
+            format!("{}: not ours to read, and so not loaded", file.display()),
+            [&format!("chmod o+r {0}   (or run the server as the owner of {0})", file.display())],
+        )
+    });
+    let mounted = files.iter().copied().filter(|file| mounts.is_file_mount(file)).map(|file| {
         Problem::new(
             format!(
                 "{}: this single file is mounted; an editor that saves by renaming leaves the old one here for ever",
@@ -134,7 +144,7 @@ pub(super) fn problems_on_disk<'a>(
             )],
         )
     });
-    locked.chain(mounted).collect()
+    locked.chain(unreadable).chain(mounted).collect()
 }
 
 #[cfg(test)]
