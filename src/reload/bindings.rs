@@ -404,8 +404,9 @@ mod tests {
     fn each_attribute_says_how_it_binds_its_path() {
         let html = "<template>\n<b ui-value=a></b><input ui-value='b?keypress'>\n<my-dots ui-value=c></my-dots>\
              <p contenteditable ui-value=d></p>\n<i ui-action='e()' ui-event-keypress-enter='f(_)' ui-class-x=g \
-             ui-html=h ui-code=i ui-view=j ui-viewlist=k></i></template>";
-        let expected = ["a r", "b rw", "c rw", "d rw", "e() c", "f(_) wc", "g r", "h r", "i r", "j r", "k r"];
+             ui-html=h ui-code=i ui-view=j ui-viewlist=k ui-if=l></i></template>";
+        let expected =
+            ["a r", "b rw", "c rw", "d rw", "e() c", "f(_) wc", "g r", "h r", "i r", "j r", "k r", "l r"];
         assert_eq!(bound(html), expected);
     }
 

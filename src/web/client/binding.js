@@ -3,6 +3,7 @@
 import { bindAction, bindEvent } from "./action.js";
 import { bindAttribute, bindClass, bindHtml, bindStyle } from "./attributes.js";
 import { bindCode } from "./code.js";
+import { bindCondition, bindHiding } from "./condition.js";
 import { bindList } from "./list.js";
 import { bindValue } from "./value.js";
 import { bindView } from "./view.js";
@@ -21,6 +22,7 @@ const FAMILIES = {
   "style-": bindStyle,
   code: bindCode,
   html: bindHtml,
+  if: bindHiding,
 };
 
 /** These say something without binding a variable. */
@@ -32,6 +34,10 @@ const FILLED = "[ui-view], [ui-viewlist], [ui-html]";
 /** @param {ParentNode} root @param {Context} context */
 export function bindTree(root, context) {
   for (const element of [...root.children]) {
+    if (element.hasAttribute("ui-if") && element.localName !== "script") {
+      bindCondition(element, context);
+      continue;
+    }
     // Children first: a <select> takes a value only once it has its options.
     if (!element.matches(FILLED)) bindTree(element, within(element, context));
     bindElement(element, context);
