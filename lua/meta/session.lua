@@ -29,6 +29,7 @@ function Prototype:new(instance) end
 ---The session: one browser's state. Its tabs share it.
 ---@class Session
 ---@field reloading boolean true while saved files run, and while objects are migrated
+---@field url string where the page is, below the session's own address: a path, with a query if there is one; "/" at first
 local Session = {}
 
 ---The prototype of that name. The first call makes it; later ones give the same table, with what the
@@ -60,6 +61,11 @@ function Session:createAppVariable(object, properties) end
 ---The application; nil as long as there is none.
 ---@return any
 function Session:getApp() end
+
+---Leads the session's browsers to another address below the session's own. Back and forward lead through what was
+---visited, and `session.url` follows.
+---@param path string begins with a slash; may have a query
+function Session:navigate(path) end
 
 ---Makes a variable that every browser of the session gets, beside those it makes itself.
 ---@param parent integer | table | nil the id or the object of a variable of the session

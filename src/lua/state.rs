@@ -31,6 +31,9 @@ use crate::{
     reload::{Diagnostic, Generation, SourceFile},
 };
 
+/// Prototypes that are based on others are looked through so far.
+const MAX_BASES: usize = 16;
+
 /// A rollback restores everything reachable up to this many tables.
 pub(crate) const MAX_SNAPSHOT: usize = 20_000;
 
@@ -205,6 +208,29 @@ impl Vm {
     /// The object that `session:createAppVariable` named.
     pub(crate) fn app(&self) -> Option<Table> {
         self.prelude.raw_get("app").ok().flatten()
+    }
+
+    /// Lets scripts know where in the site the browser is: `session.url`.
+    pub(crate) fn set_url(&self, url: &str) {
+        let session = self.prelude.raw_get::<Table>("session");
+        if let Err(error) = session.and_then(|session| session.raw_set("url", url)) {
+            tracing::error!(%error, "session.url could not be set");
+        }
+    }
+
+    /// The text in the app's field `title`, its own or its prototype's. No code of the script runs for it.
+    pub(crate) fn app_title(&self) -> Option<LuaString> {
+        let mut at = self.app();
+        for _ in 0..MAX_BASES {
+            let table = at?;
+            match table.raw_get("title").ok()? {
+                Value::String(title) => return Some(title),
+                Value::Nil => {}
+                _ => return None,
+            }
+            at = table.metatable()?.raw_get("__index").ok();
+        }
+        None
     }
 
     /// The prototypes that there are, by name.

@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
+    address::address_in,
     batch::ReceivedBatch,
-    client::{Client, ClientId, MAX_PENDING, URL, charged, view},
+    client::{Client, ClientId, MAX_PENDING, charged, view},
     id::SessionId,
     outbox::{Frame, Outbox, Over},
     problems::{PageProblems, Problems},
@@ -60,7 +61,7 @@ pub struct LuaSession {
     pub(super) failures: Failures,
     pub(super) problems: Problems,
     /// Where in the site the browser is, below the session's own address; `None`: at its beginning.
-    url: Option<Box<str>>,
+    pub(super) url: Option<Box<str>>,
     refresh: Refresh,
     refreshed: Instant,
     refresh_at: Option<Instant>,
@@ -82,7 +83,7 @@ impl LuaSession {
         account: Account,
         on_end: Box<dyn FnOnce() + Send>,
     ) -> mlua::Result<Self> {
-        let (vm, objects, error) = start(&id, &settings, &account, settings.published.good())?;
+        let (vm, objects, error) = start(&id, &settings, &account, settings.published.good(), None)?;
         let start_error = error.map(|failure| failure.diagnostic);
         let now = Instant::now();
         Ok(Self {
@@ -167,7 +168,8 @@ impl LuaSession {
 
     /// Begins anew, with the newest good code. Browsers render anew.
     pub(super) fn restart(&mut self, generation: Arc<Generation>, reason: &str) -> mlua::Result<()> {
-        let (vm, objects, error) = start(&self.id, &self.settings, &self.account, generation)?;
+        let (vm, objects, error) =
+            start(&self.id, &self.settings, &self.account, generation, self.url.as_deref())?;
         self.replace(vm, objects, error.map(|failure| failure.diagnostic), reason);
         Ok(())
     }
@@ -239,18 +241,6 @@ impl LuaSession {
         self.lonely_since = None;
     }
 
-    /// A page was asked for at `/{session}{path}`: its browsers find that in the property `url` of
-    /// variable 1.
-    pub fn visit(&mut self, path: &str) {
-        if self.url.is_none() && path == "/" {
-            return;
-        }
-        for client in &mut self.clients {
-            client.view.set_app_property(URL, path);
-        }
-        self.url = Some(path.into());
-    }
-
     pub(super) fn knows(&self, id: ClientId) -> bool {
         self.clients.iter().any(|client| client.id == id)
     }
@@ -283,8 +273,12 @@ impl LuaSession {
             match message {
                 Ok(Incoming::Restart) => self.begin_anew("a browser asked for it"),
                 Ok(message) => {
+                    let url = address_in(&message);
                     client.view.receive(message, &self.vm, &mut self.objects, &mut client.pending);
                     client.charge_pending(from);
+                    if let Some(url) = url {
+                        self.be_at(&url, Some(id));
+                    }
                 }
                 Err(bad) => {
                     client.pending.push(Outgoing::Error {
@@ -378,6 +372,7 @@ impl LuaSession {
         if self.vm.state(|state| std::mem::take(&mut state.restart)) == Some(true) {
             self.begin_anew("a script asked for it");
         }
+        self.go_where_scripts_lead();
         match std::mem::replace(&mut self.refresh, Refresh::No) {
             Refresh::No => {}
             Refresh::Soon if now < self.refreshed + COALESCE => {

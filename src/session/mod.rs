@@ -18,6 +18,7 @@
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
 //! | `start` | a fresh Lua state for it |
 //! | `client` | a browser that looks at it, and what that is told |
+//! | `address` | where in the site its browsers are |
 //! | `upkeep` | when it cleans up behind itself |
 //! | `reload` | a generation in one session: all of it or none of it |
 //! | `problems` | what fails while pages use it: told to them and once to the log |
@@ -34,6 +35,7 @@
 //! wait in its mailbox. A thread takes the session out of the mailbox, does one unit of work, and
 //! puts it back; so there is no lock around a Lua state, and no Lua on an async worker.
 
+mod address;
 mod batch;
 mod cap;
 mod check;

@@ -16,11 +16,15 @@ pub(super) fn start(
     settings: &SessionSettings,
     account: &Account,
     generation: Arc<Generation>,
+    url: Option<&str>,
 ) -> mlua::Result<(Vm, Objects, Option<Failure>)> {
     let budget = Arc::new(settings.session.budget.clone());
     let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload)?;
     vm.state(|state| state.env.clone_from(&settings.lua.env));
     let objects = Objects::new(vm.lua(), account.clone())?;
+    if let Some(url) = url {
+        vm.set_url(url);
+    }
     let error = vm.load_first(&settings.lua.main).err();
     if let Some(Failure { diagnostic, .. }) = &error {
         // Each visitor begins a session, and all of them fail alike.

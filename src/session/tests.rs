@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+mod address;
 mod api;
 mod bindings;
 mod console;

@@ -26,6 +26,9 @@ use crate::{
 /// rest.
 const MAX_PASSES: usize = 4;
 
+/// A longer one is cut.
+const MAX_TITLE: usize = 200;
+
 /// The name of a type, if there is one; `None`: as it was sent.
 type NewType = Option<Option<Box<str>>>;
 
@@ -68,6 +71,7 @@ impl View {
         let mut out = Vec::new();
         self.take_declared(vm, objects.account(), &mut out);
         self.let_go_of_ended(vm);
+        self.take_title(vm);
         let mut frame = Frame::up_to(objects.account().frame());
         self.unfinished = false;
         for pass in 1..=MAX_PASSES {
@@ -162,6 +166,23 @@ impl View {
             }
         }
         unsettled
+    }
+
+    /// What the window is called: the app's field `title`.
+    fn take_title(&mut self, vm: &Vm) {
+        let title = vm.app_title();
+        let is_same = match &title {
+            Some(title) => *title.as_bytes() == *self.title.as_bytes(),
+            None => self.title.is_empty(),
+        };
+        if !is_same {
+            let title: String = title.map(|title| title.to_string_lossy()).unwrap_or_default();
+            let title: Box<str> = title.chars().take(MAX_TITLE).collect::<String>().into();
+            if title != self.title {
+                self.set_app_property("title", &title);
+                self.title = title;
+            }
+        }
     }
 
     /// Puts the templates of types that are new to the browser, and those that changed, in front.

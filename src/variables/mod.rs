@@ -49,3 +49,4 @@ pub(crate) use check::check;
 pub(crate) use problem::{Found, ProblemKind};
 pub(crate) use tree::View;
 pub(crate) use value::Objects;
+pub(crate) use variable::ROOT;

@@ -43,6 +43,8 @@ pub(crate) struct View {
     /// Its author looks at it, and wants to know of misspelt names.
     pub(super) is_developing: bool,
     pub(super) names: Answers,
+    /// The app's title, as the browser has it.
+    pub(super) title: Box<str>,
     /// Some variable has a problem that it had not, or the other way round.
     pub(super) problems_changed: bool,
 }

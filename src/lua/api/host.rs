@@ -54,6 +54,8 @@ pub(crate) struct HostState {
     pub(crate) restart: bool,
     /// What is printed while a developer waits for it, and how many bytes of it are kept.
     heard: Option<(String, usize)>,
+    /// Where in the site the script wants browsers to be.
+    pub(crate) destination: Option<String>,
     /// Lines of a reload, until it is known how it ends.
     held: Option<Vec<(String, String)>>,
     budget: Arc<BudgetConfig>,
@@ -98,6 +100,7 @@ impl HostState {
             edits: Arc::default(),
             restart: false,
             heard: None,
+            destination: None,
             held: None,
             budget,
             lines,
@@ -307,6 +310,11 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
         Ok(())
     };
     host.raw_set("restart", lua.create_function(restart)?)?;
+    let navigate = |lua: &Lua, path: LuaString| {
+        with(lua, |state| state.destination = Some(path.to_string_lossy()));
+        Ok(())
+    };
+    host.raw_set("navigate", lua.create_function(navigate)?)?;
     let exposed = |lua: &Lua, ()| {
         with(lua, |state| state.exposed += 1);
         Ok(())

@@ -160,6 +160,15 @@ end
 
 P.extra_ui = ui
 
+---------------------------------------------------------------- the address of the page
+function extras:navigate(path)
+  if type(path) ~= "string" or not find_text(path, "^/[^%c]*$") or #path > 2000 then
+    error("session:navigate: the path has to begin with a slash, as session.url does, and to have up to 2000 bytes", 2)
+  end
+  P.session.url = path
+  host.navigate(path)
+end
+
 ---------------------------------------------------------------- letting go
 function extras:restart() host.restart() end
 

@@ -14,7 +14,7 @@ P.exported = setmetatable({}, { __mode = "k" })
 local EMPTY = setmetatable({}, { __tostring = function() return "EMPTY" end })
 _G.EMPTY, own[EMPTY] = EMPTY, true
 
-local session = { reloading = false }
+local session = { reloading = false, url = "/" }
 _G.session, own[session] = session, true
 P.session, P.EMPTY = session, EMPTY
 

@@ -29,7 +29,7 @@ end
 function Row:shout() return self.card.title:upper() end
 "#;
 
-fn board() -> Site {
+pub(super) fn board() -> Site {
     Site::new(&[("main.lua", BOARD)])
 }
 
@@ -519,23 +519,6 @@ fn text_that_is_not_utf8_is_replaced_and_noted_once() {
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(log.matches("text that is not UTF-8").count(), 1, "{log}");
     assert!(log.contains("first.title"), "{log}");
-}
-
-#[test]
-fn an_address_below_the_session_is_the_property_url_of_variable_1() {
-    let mut site = board();
-    site.send(json!([{"type": "watch", "data": {"varId": 1}}]));
-    site.session.visit("/");
-    assert_eq!(site.send(json!([])), Vec::<Value>::new());
-    site.session.visit("/cards/7?x=1");
-    assert_eq!(property(&site.send(json!([])), 1, "url"), "/cards/7?x=1");
-    let mut site = site.another_browser();
-    assert_eq!(
-        property(&site.send(json!([{"type": "watch", "data": {"varId": 1}}])), 1, "url"),
-        "/cards/7?x=1"
-    );
-    site.session.visit("/");
-    assert_eq!(property(&site.send(json!([])), 1, "url"), "/");
 }
 
 /// Prints how long a pass over 1,000 watched variables takes, of which one has changed. Run it with

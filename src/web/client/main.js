@@ -1,5 +1,6 @@
 // Puts the parts together: one store and one connection, one view per `ui-app`.
 
+import { followAddress } from "./address.js";
 import { bindElement, bindTree } from "./binding.js";
 import { BASE, Connection, sessionId, tookPlace } from "./connection.js";
 import { readControl } from "./controls.js";
@@ -43,8 +44,12 @@ function start(session) {
     store.handlers.problems(message);
   };
 
+  const tellAddress = followAddress(store, session);
   connection = new Connection(session, {
-    open: () => store.resume(),
+    open: () => {
+      store.resume();
+      tellAddress();
+    },
     message: (messages) => store.receive(messages),
     state: createNotice(tookPlace(session)),
   });

@@ -55,13 +55,16 @@ export class Store {
   update(variable, value) {
     if (variable.properties.access !== "action") variable.value = value;
     variable.error = null; // if it fails again, the server says so again
-    this.#userEvent = true;
-    this.post("update", { varId: variable.id, value });
+    this.post("update", { varId: variable.id, value }, true);
     variable.notify();
   }
 
-  /** Sends a message, with the others of this microtask. @param {string} type @param {any} data */
-  post(type, data) {
+  /**
+   * Sends a message, with the others of this microtask.
+   * @param {string} type @param {any} data @param {boolean} [byPerson] who waits for the answer
+   */
+  post(type, data, byPerson = false) {
+    this.#userEvent ||= byPerson;
     this.#outgoing.push({ type, data });
     this.#schedule();
   }

@@ -1,0 +1,46 @@
+//! Where in the site a session's browsers are: the part of the address below the session's own.
+
+use super::{
+    client::{ClientId, URL},
+    lua_session::LuaSession,
+};
+use crate::{variables::ROOT, wire::Incoming};
+
+/// Bytes of a longer one are too many.
+const MAX_ADDRESS: usize = 2000;
+
+impl LuaSession {
+    /// A page was asked for at `/{session}{path}`, or a script leads there: browsers find that in the property
+    /// `url` of variable 1, and scripts in `session.url`.
+    pub fn visit(&mut self, path: &str) {
+        self.be_at(path, None);
+    }
+
+    /// `knowing`: the browser that has gone there by itself, back or forward.
+    pub(super) fn be_at(&mut self, path: &str, knowing: Option<ClientId>) {
+        if self.url.is_none() && path == "/" {
+            return;
+        }
+        for client in self.clients.iter_mut().filter(|client| Some(client.id) != knowing) {
+            client.view.set_app_property(URL, path);
+        }
+        self.url = Some(path.into());
+        self.vm.set_url(path);
+    }
+
+    /// What `session:navigate` has asked for.
+    pub(super) fn go_where_scripts_lead(&mut self) {
+        if let Some(path) = self.vm.state(|state| state.destination.take()).flatten() {
+            self.visit(&path);
+        }
+    }
+}
+
+/// Where the browser is by now, if that is what it says.
+pub(super) fn address_in(message: &Incoming) -> Option<String> {
+    let Incoming::Update { id: ROOT, properties, .. } = message else { return None };
+    let is_address = |url: &&String| {
+        url.starts_with('/') && url.len() <= MAX_ADDRESS && !url.chars().any(char::is_control)
+    };
+    properties.get(URL).filter(is_address).cloned()
+}
