@@ -72,6 +72,10 @@ impl StatusSource for Status {
     fn restart(&self, session: &str) {
         sessions::restart(&self.sessions, session);
     }
+
+    fn end(&self, session: &str) {
+        sessions::end(&self.sessions, session);
+    }
 }
 
 impl Status {

@@ -68,15 +68,31 @@ fn one(
     })
 }
 
-/// Begins the session of that short name anew. If two have it, neither: one would be the wrong one.
+/// Begins the session of that short name anew.
 pub(super) fn restart(sessions: &LuaSessions, name: &str) {
+    if let Some(session) = named(sessions, name, "not restarted") {
+        tracing::info!(session = name, "restarted from the status page");
+        // One that has ended meanwhile needs no restart.
+        let _ = session.restart("the status page asked for it");
+    }
+}
+
+/// Ends the session of that short name. A page that shows it begins a new one.
+pub(super) fn end(sessions: &LuaSessions, name: &str) {
+    if let Some(session) = named(sessions, name, "not ended") {
+        tracing::info!(session = name, "ended from the status page");
+        sessions.end(session.id());
+    }
+}
+
+/// `None` if two have that name: one would be the wrong one.
+fn named(sessions: &LuaSessions, name: &str, otherwise: &str) -> Option<SessionHandle> {
     let mut named = sessions.handles().into_iter().filter(|handle| handle.id().short() == name);
     match (named.next(), named.next()) {
-        (Some(session), None) => {
-            tracing::info!(session = name, "restarted from the status page");
-            // One that has ended meanwhile needs no restart.
-            let _ = session.restart("the status page asked for it");
+        (Some(session), None) => Some(session),
+        _ => {
+            tracing::warn!(session = name, "{otherwise}: no session has this name, or more than one");
+            None
         }
-        _ => tracing::warn!(session = name, "not restarted: no session has this name, or more than one"),
     }
 }

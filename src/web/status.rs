@@ -52,6 +52,9 @@ pub trait StatusSource: Send + Sync + 'static {
 
     /// Somebody pressed the restart button of a session, which is known by its short name.
     fn restart(&self, session: &str);
+
+    /// Somebody pressed the button that ends a session.
+    fn end(&self, session: &str);
 }
 
 /// The status page of a server.
@@ -66,6 +69,7 @@ pub(super) struct StatusPage {
 #[serde(rename_all = "camelCase")]
 enum Request {
     Restart(String),
+    End(String),
 }
 
 impl StatusPage {
@@ -106,6 +110,7 @@ impl Viewer {
         let receive = |text: String| async move {
             match serde_json::from_str(&text) {
                 Ok(Request::Restart(session)) => source.restart(&session),
+                Ok(Request::End(session)) => source.end(&session),
                 Err(error) => tracing::debug!(%error, "the status page asked for something unknown"),
             }
             Ok(())
@@ -158,6 +163,8 @@ mod tests {
         }
 
         fn restart(&self, _: &str) {}
+
+        fn end(&self, _: &str) {}
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,6 +53,16 @@ export async function startBrowser() {
     }),
     /** What the console has said since the last call. */
     log: () => call("POST", `${session}/se/log`, { type: "browser" }),
+    /** Of the page itself, without what is around it. */
+    resize: async (width, height) => {
+      await call("POST", `${session}/goog/cdp/execute`, {
+        cmd: "Emulation.setDeviceMetricsOverride", params: { width, height, deviceScaleFactor: 1, mobile: false },
+      });
+    },
+    /** @param {"light" | "dark"} scheme that the person prefers */
+    prefer: (scheme) => call("POST", `${session}/goog/cdp/execute`, {
+      cmd: "Emulation.setEmulatedMedia", params: { features: [{ name: "prefers-color-scheme", value: scheme }] },
+    }),
     screenshot: async () => Buffer.from(await call("GET", `${session}/screenshot`), "base64"),
     async close() {
       await call("DELETE", session).catch(() => {});

@@ -7,7 +7,8 @@ import { extname } from "node:path";
 
 export const SESSION = "0123456789abcdef0123456789abcdef";
 const CLIENT = new URL("../../src/web/client/", import.meta.url);
-const TYPES = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const STATUS = new URL("../../src/web/status/", import.meta.url);
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const NONCE = "of-this-page";
 // As strict as a site may want it: no inline script without the nonce, no eval, no inline style.
 const POLICY = `default-src 'self'; script-src 'nonce-${NONCE}'; base-uri 'none'; object-src 'none'`;
@@ -21,6 +22,11 @@ export async function startFakeServer() {
       const name = pathname.slice("/_client/".length);
       response.setHeader("Content-Type", TYPES[extname(name)] ?? "text/plain");
       response.end(await readFile(new URL(name, CLIENT)));
+    } else if (pathname.startsWith("/_hot/")) {
+      const name = pathname.slice("/_hot/".length) || "index.html";
+      response.setHeader("Content-Security-Policy", "default-src 'self'; img-src 'self' data:");
+      response.setHeader("Content-Type", TYPES[extname(name)]);
+      response.end(await readFile(new URL(name, STATUS)));
     } else if (state.sessionGone) {
       response.statusCode = 404;
       response.setHeader("Content-Type", "text/html");
@@ -32,7 +38,7 @@ export async function startFakeServer() {
     }
   });
   server.on("upgrade", (request, socket) => {
-    if (state.away || state.sessionGone || request.url !== `/ws/${SESSION}`) {
+    if (state.away || state.sessionGone || ![`/ws/${SESSION}`, "/_hot/ws"].includes(request.url)) {
       socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
       return;
     }
@@ -69,6 +75,10 @@ export async function startFakeServer() {
     /** Sends one frame to every socket. */
     send(...messages) {
       for (const socket of state.sockets) socket.write(writeFrame(JSON.stringify(messages)));
+    },
+    /** Sends one part of the status page. */
+    sendPart(part, value) {
+      for (const socket of state.sockets) socket.write(writeFrame(JSON.stringify({ part, value })));
     },
     /** Cuts every socket, as a network that fails. */
     cut() {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { browser, complaints, gives, options, said, server, show, until, updates } from "./page.mjs";
+import { browser, complaints, gives, options, said, server, show, template, until, updates, viewdefs } from "./page.mjs";
 
 const report = (more = {}) => ({ type: "reload", data: {
   generation: 2, status: "failed", files: ["lua/a.lua"], durationMs: 1, notes: [], errors: [
@@ -88,4 +88,28 @@ test("nothing of a report becomes markup", options, async () => {
   server.send(report({ notes: [evil], errors: [{ file: evil, line: 1, message: evil, excerpt: [{ line: 1, text: evil }], traceback: evil, sessions: 1 }] }));
   await until("the overlay", async () => (await overlay()).includes(evil));
   await gives(`${ROOT} return [root.querySelector("img"), window.evil ?? null]`, [null, null]);
+});
+
+test("it takes the focus when it opens, and gives it back to the field or its successor", options, async () => {
+  const page = (title) => `<h1>${title}</h1><input id=a><input id=b>`;
+  await show(page("One"));
+  const focus = "return document.activeElement.id || document.activeElement.localName";
+  const inside = `${ROOT} return root.activeElement?.role ?? root.activeElement?.localName ?? null`;
+  await browser.run("document.querySelector('#b').focus()");
+  server.send(report());
+  await gives(inside, "dialog");
+  await browser.key("\uE00C");
+  await gives(focus, "b");
+  server.send(report());
+  await gives(inside, "dialog");
+  server.send(viewdefs({ "App.DEFAULT": template(page("Two")) }), report({ status: "ok", errors: [] }));
+  await gives(focus, "b");
+  // Somebody who has gone elsewhere meanwhile stays there.
+  server.send(report());
+  await gives(inside, "dialog");
+  await browser.click("#a");
+  server.send(report({ generation: 3 }));
+  server.send(report({ status: "ok", errors: [] }));
+  await until("the all-clear", async () => (await overlay()) === "");
+  assert.equal(await browser.run(focus), "a");
 });

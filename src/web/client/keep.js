@@ -78,7 +78,7 @@ function locateText(node, root) {
  * Finds an element again, or its successor: by id, else by variables, else by place.
  * @param {Element} element @param {Element} root @returns {() => any}
  */
-function locate(element, root) {
+export function locate(element, root) {
   const { id, tagName } = element;
   const bound = signature(element);
   /** @type {number[]} */

@@ -1,5 +1,6 @@
 // What went wrong with the last save, over a page that keeps running.
 
+import { locate } from "./keep.js";
 import { addToPage, make } from "./shadow.js";
 
 /**
@@ -18,17 +19,20 @@ p { margin: .3rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .where { padding: 0; border: 0; color: #ffb4a8; text-decoration: underline; }
 .note, summary, i { color: #a9aec0; }
 pre { margin: .4rem 0; padding: .5rem 0; background: #0e0f13; font: 13px/1.5 ui-monospace, monospace;
-overflow-x: auto; tab-size: 4; }
-pre > * { display: block; padding: 0 .8rem; min-width: max-content; }
+white-space: pre-wrap; overflow-wrap: anywhere; tab-size: 4; }
+pre > * { display: block; padding: 0 .8rem; }
 mark { background: #5a1d22; color: inherit; }
 i { display: inline-block; min-width: 3.5em; font-style: normal; user-select: none; }`;
 
 const STYLE = `${FAILURE_STYLE}
 section { position: fixed; inset: auto 1rem 1rem; max-width: 60rem; max-height: 45vh; margin: auto; z-index: 2147483647;
-overflow: auto; padding: 1rem; border-radius: .6rem; border-left: .35rem solid #e5484d;
+overflow: auto; color-scheme: dark; scrollbar-width: thin; padding: 1rem; border-radius: .6rem; border-left: .35rem solid #e5484d;
 background: #1b1d23; color: #e8eaf0; font: 14px/1.5 system-ui, sans-serif; }
+section:focus { outline: 2px solid #e5484d; outline-offset: -2px; }
 header { display: flex; gap: 1rem; align-items: baseline; }
-h2 { flex: 1; margin: 0; font-size: 1rem; }
+h2 { flex: 1; margin: 0; font-size: 1rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+header button { white-space: nowrap; }
+@media (max-width: 40rem) { .more { display: none; } }
 .spoken { position: fixed; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }`;
 
 /** @param {() => void} restart asks for it @returns {(report: Report) => void} takes what a `reload` message says */
@@ -38,9 +42,15 @@ export function createOverlay(restart) {
   spoken.role = "alert";
   const place = make("div");
   addToPage("ui-overlay", STYLE, make("div", spoken, place));
+  /** Finds what had the focus before. @type {(() => any) | null} */
+  let giveBack = null;
   const hide = () => {
     spoken.textContent = "";
+    const hasFocus = place.contains(/** @type {ShadowRoot} */ (place.getRootNode()).activeElement);
+    const before = hasFocus ? giveBack?.() : null;
+    giveBack = null;
     place.replaceChildren();
+    before?.focus({ preventScroll: true });
   };
   addEventListener("keydown", ({ key }) => {
     if (key === "Escape") hide();
@@ -54,16 +64,27 @@ export function createOverlay(restart) {
     }
     const title = headline(status, errors, files.length === 0 && offered);
     spoken.textContent = [title, ...errors.map((error) => `${whereOf(error)}: ${error.message}`)].join(". ");
-    place.replaceChildren(make("section",
+    const { activeElement } = document;
+    const host = /** @type {ShadowRoot} */ (place.getRootNode()).host;
+    const opens = !place.firstChild;
+    if (opens && activeElement) giveBack = locate(activeElement, document.body);
+    const heading = make("h2", ...short(title, ": "));
+    heading.id = "title";
+    const section = make("section",
       make("header",
-        make("h2", title),
-        ...(offered ? [button("Restart the session", restart)] : []),
-        button("Hide (Esc)", hide),
+        heading,
+        ...(offered ? [button("Restart the session", restart, " the")] : []),
+        button("Hide (Esc)", hide, " ("),
       ),
       ...[...errors].sort((a, b) => whereOf(a).localeCompare(whereOf(b))).flatMap(describe),
       ...notes.map((note) => make("p.note", note)),
       make("p.note", `Mend the file and save it${offered ? ", or restart" : ""}; until then the page runs on as it was.`),
-    ));
+    );
+    section.role = "dialog";
+    section.setAttribute("aria-labelledby", heading.id);
+    section.tabIndex = -1;
+    place.replaceChildren(section);
+    if (opens || activeElement === host) section.focus({ preventScroll: true });
   };
 }
 
@@ -119,9 +140,19 @@ function leadTo(error) {
   return copier;
 }
 
-/** @param {string} text @param {() => void} press */
-export function button(text, press) {
-  const made = /** @type {HTMLButtonElement} */ (make("button", text));
+/**
+ * On a phone only its beginning.
+ * @param {string} text @param {string} [at] with what the rest begins
+ * @returns {(Node | string)[]}
+ */
+function short(text, at) {
+  const cut = at ? text.indexOf(at) : -1;
+  return cut < 0 ? [text] : [text.slice(0, cut), make("span.more", text.slice(cut))];
+}
+
+/** @param {string} text @param {() => void} press @param {string} [at] with what the part begins that a phone leaves out */
+export function button(text, press, at) {
+  const made = /** @type {HTMLButtonElement} */ (make("button", ...short(text, at)));
   made.onclick = press;
   return made;
 }

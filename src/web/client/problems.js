@@ -10,7 +10,7 @@ import { addToPage, make } from "./shadow.js";
  */
 
 const STYLE = `${FAILURE_STYLE}
-details.all { position: fixed; right: 1rem; bottom: 1rem; z-index: 2147483645; max-width: min(42rem, calc(100vw - 2rem));
+details.all { color-scheme: dark; position: fixed; right: 1rem; bottom: 1rem; z-index: 2147483645; max-width: min(42rem, calc(100vw - 2rem));
 background: #1b1d23; color: #e8eaf0; border-radius: .6rem; border-left: .35rem solid #f5a623; font: 14px/1.5 system-ui, sans-serif; }
 details.all > summary { padding: .35rem .8rem; color: #ffd28a; cursor: pointer; }
 .list { max-height: 45vh; overflow: auto; padding: 0 .8rem .8rem; }
@@ -33,7 +33,9 @@ export function createProblems(store) {
   summary.append(spoken);
   spoken.role = "status";
   all.hidden = true;
-  addToPage("ui-problems", STYLE, make("div", marks, all));
+  const landmark = make("aside", marks, all);
+  landmark.setAttribute("aria-label", "Problems");
+  addToPage("ui-problems", STYLE, landmark);
   /** @type {{mark: HTMLElement, element: Element}[]} */
   let marked = [];
   let planned = false;

@@ -18,13 +18,19 @@ const body = (section) => document.querySelector(`#${section} .body`);
 /** Keeps what is open and where it is scrolled to. @param {string} section @param {Node[]} children */
 function put(section, children) {
   const into = body(section);
+  const focused = into.contains(document.activeElement) && keyOf(document.activeElement);
   const open = new Set([...into.querySelectorAll("details[open]")].map((details) => details.dataset.key));
   const atEnd = into.scrollTop + into.clientHeight >= into.scrollHeight - 4;
   const top = into.scrollTop;
   into.replaceChildren(...children);
   for (const details of into.querySelectorAll("details")) details.open = open.has(details.dataset.key);
   into.scrollTop = section === "log" && atEnd ? into.scrollHeight : top;
+  if (focused) [...into.querySelectorAll("summary, button, a")].find((one) => keyOf(one) === focused)?.focus({ preventScroll: true });
+  fade();
 }
+
+/** By which what has the focus is found again. @param {Element} element */
+const keyOf = (element) => `${element.closest("[data-key]")?.dataset.key} ${element.localName} ${element.textContent}`;
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
@@ -46,8 +52,24 @@ function since(at) {
   return element;
 }
 
+/** How long (ms) an error stands out. */
+const FRESH = 60_000;
+
+/** @param {Element} element about something that went wrong @param {number} at */
+function fading(element, at) {
+  element.dataset.fades = String(at + FRESH);
+  return element;
+}
+
+function fade() {
+  for (const element of document.querySelectorAll("[data-fades]")) {
+    element.classList.toggle("past", Date.now() > Number(element.dataset.fades));
+  }
+}
+
 setInterval(() => {
   for (const element of document.querySelectorAll("time[data-at]")) element.textContent = age(Number(element.dataset.at));
+  fade();
 }, 1000);
 
 function pill(text, kind) {
@@ -143,7 +165,7 @@ function reload(one) {
     ...one.notes.map((note) => h("p.warn", typeof note === "string" ? note : note.text ?? JSON.stringify(note))),
     ...one.errors.map(error)));
   details.dataset.key = String(one.generation);
-  return h("li", details);
+  return failed ? fading(h("li", details), one.at) : h("li", details);
 }
 
 function reloads(value) {
@@ -153,10 +175,8 @@ function reloads(value) {
 
 // ------------------------------------------------------------------ sessions
 function session(one, actions) {
-  const button = h("button", "Restart");
-  button.type = "button";
-  button.title = `Begin session ${one.name} anew: its state is lost`;
-  button.addEventListener("click", () => actions.restart(one.name));
+  const restart = action("Restart", `Begin session ${one.name} anew: its state is lost`, () => actions.restart(one.name));
+  const end = action("End", `End session ${one.name}: its state is lost, and a page that shows it begins another`, () => actions.end(one.name));
   const cells = one.busy || one.stuck
     ? [h(one.stuck ? "td.bad" : "td.warn", one.stuck ? "stuck" : "busy"), h("td"), h("td"), h("td"), h("td", one.stuck && h("span.bad", place(one.stuck), ` ${one.stuck.message}`))]
     : [
@@ -164,21 +184,38 @@ function session(one, actions) {
       h("td.number", number.format(one.sockets)),
       h("td.number", `${number.format(one.memory)} KiB`),
       h("td.number", number.format(one.generation)),
-      h("td", one.error && h("span.bad", place(one.error), ` ${one.error.message}`)),
+      h("td", one.error && fading(h("span.bad", place(one.error), ` ${one.error.message}`), one.error.at)),
     ];
-  return h("tr", h("td.mono", one.name), ...cells, h("td", button));
+  const name = h("th.mono", one.name);
+  name.scope = "row";
+  const row = h("tr", name, ...cells, h("td.actions", restart, end));
+  row.dataset.key = one.name;
+  return row;
+}
+
+function action(text, title, press) {
+  const button = h("button", text);
+  button.type = "button";
+  button.title = title;
+  button.addEventListener("click", press);
+  return button;
+}
+
+function heading(text) {
+  const cell = h(["sockets", "memory", "generation"].includes(text) ? "th.number" : "th", text);
+  cell.scope = "col";
+  return cell;
 }
 
 function sessions(value, actions) {
   if (value.total === 0) return put("sessions", [h("p.faint", "No browser has opened the site yet.")]);
-  const heads = ["session", "age", "sockets", "memory", "generation", "last error", ""];
-  const numbers = new Set(["sockets", "memory", "generation"]);
+  const heads = ["session", "age", "sockets", "memory", "generation", "last error", "what to do"];
   put("sessions", [
     h("p.faint", `${plural(value.connected, "session")} with a browser, ${value.total - value.connected} without, on ${plural(value.threads, "thread")}`,
       value.shown.length < value.total && `; ${value.shown.length} are shown`,
       value.stuck > 0 && h("span.bad", `; ${plural(value.stuck, "thread")} stuck`)),
     h("div.scroll", h("table",
-      h("thead", h("tr", ...heads.map((head) => h(numbers.has(head) ? "th.number" : "th", head)))),
+      h("thead", h("tr", ...heads.map(heading))),
       h("tbody", ...value.shown.map((one) => session(one, actions))))),
   ]);
 }
@@ -225,7 +262,7 @@ function places(value) {
 const LEVELS = { ERROR: "bad", WARN: "warn", INFO: "info", DEBUG: "faint", TRACE: "faint" };
 
 function log(value) {
-  put("log", value.map((line) => h(`div.line`, h("span.faint", clock.format(line.at)), " ", h(`span.${LEVELS[line.level] ?? "info"}`, line.text))));
+  put("log", value.map((line) => h(`div.line`, h("span.faint", clock.format(line.at)), " ", fading(h(`span.${LEVELS[line.level] ?? "info"}`, line.text), line.at))));
 }
 
 function server(value) {

@@ -15,17 +15,28 @@ function connect() {
     const { part, value } = JSON.parse(message.data);
     show[part]?.(value, actions);
   };
-  socket.onclose = () => {
+  socket.onclose = ({ target }) => {
+    if (target !== socket) return;
     document.body.classList.add("offline");
     show.offline();
-    setTimeout(connect, delay);
+    setTimeout(() => target === socket && connect(), delay);
     delay = Math.min(delay * 2, LONGEST_DELAY);
   };
 }
 
 const actions = {
   /** @param {string} session */
-  restart: (session) => socket.send(JSON.stringify({ restart: session })),
+  restart: (session) => socket?.send(JSON.stringify({ restart: session })),
+  /** @param {string} session */
+  end: (session) => socket?.send(JSON.stringify({ end: session })),
 };
+
+// A browser may keep a page that one has left, and its socket with it.
+addEventListener("pagehide", () => {
+  const old = socket;
+  socket = undefined;
+  old?.close();
+});
+addEventListener("pageshow", ({ persisted }) => persisted && connect());
 
 connect();

@@ -45,11 +45,16 @@ fn site_of(main: &str) -> Arc<Published> {
 #[derive(Default)]
 struct FakeStatus {
     restarted: Mutex<Vec<String>>,
+    ended: Mutex<Vec<String>>,
 }
 
 impl StatusSource for FakeStatus {
     fn parts(&self) -> Pin<Box<dyn Future<Output = Vec<StatusPart>> + Send + '_>> {
         Box::pin(async { vec![("server", serde_json::json!({"ready": true}))] })
+    }
+
+    fn end(&self, session: &str) {
+        self.ended.lock().expect("unharmed").push(session.to_owned());
     }
 
     fn restart(&self, session: &str) {

@@ -34,7 +34,7 @@ async fn the_status_page_is_there_only_with_debug_pages() {
 }
 
 #[tokio::test]
-async fn its_socket_tells_what_is_and_takes_a_restart_but_not_from_strangers() {
+async fn its_socket_tells_what_is_and_restarts_and_ends_sessions_but_not_for_strangers() {
     let web = running(with_debug_pages()).await;
     for headers in [("origin", "http://evil.example"), ("host", "evil.example")] {
         let refused = web.connect_to("/_hot/ws", &[headers]).await;
@@ -44,15 +44,16 @@ async fn its_socket_tells_what_is_and_takes_a_restart_but_not_from_strangers() {
     let first = timeout(LONG, socket.next()).await.expect("in time").expect("a frame").expect("unbroken");
     assert_eq!(first.to_text().ok(), Some(r#"{"part":"server","value":{"ready":true}}"#));
     // What nobody understands is passed over.
-    for text in ["{", r#"{"explode": 1}"#, r#"{"restart": "0123abcd"}"#] {
+    for text in ["{", r#"{"explode": 1}"#, r#"{"restart": "0123abcd"}"#, r#"{"end": "4567cdef"}"#] {
         socket.send(Message::text(text)).await.expect("sent");
     }
-    let restarted = || web.status.restarted.lock().expect("unharmed").clone();
+    let ended = || web.status.ended.lock().expect("unharmed").clone();
     let told = async {
-        while restarted().is_empty() {
+        while ended().is_empty() {
             tokio::task::yield_now().await;
         }
     };
     timeout(LONG, told).await.expect("in time");
-    assert_eq!(restarted(), ["0123abcd"]);
+    assert_eq!(ended(), ["4567cdef"]);
+    assert_eq!(*web.status.restarted.lock().expect("unharmed"), ["0123abcd"]);
 }
