@@ -133,7 +133,7 @@ for (const moveBefore of [true, false]) {
 test("1,000 items are reordered by moving their elements", options, async () => {
   const all = Array.from({ length: 1000 }, (_, i) => i + 10);
   const list = serve(all, Object.fromEntries(all.map((obj) => [obj, `t${obj}`])));
-  await show("<ul ui-viewlist=cards></ul>", { "Card.list-item": template("<b ui-value=title></b>") });
+  await show("<ul ui-viewlist='cards?whole'></ul>", { "Card.list-item": template("<b ui-value=title></b>") });
   await until("all of them", () => browser.run("return document.querySelectorAll('li b').length === 1000 && document.querySelector('li:last-child').textContent === 't1009'"));
   await browser.run("document.querySelectorAll('li').forEach((li) => (li.mark = li.textContent)); window.changed = 0; new MutationObserver((all) => (window.changed += all.filter(({ type }) => type === 'characterData' || !(/** @type {Element} */ (all[0].target)).matches?.('ul')).length)).observe(document.querySelector('ul'), { childList: true, characterData: true, subtree: true })");
   const creates = said("create").length;

@@ -1,6 +1,7 @@
 // ui-viewlist: an array, one view per element.
 
 import { keepState } from "./keep.js";
+import { atLeast, isLong, Near } from "./near.js";
 import { arrange } from "./order.js";
 import { variableProperties } from "./paths.js";
 import { changePlaces } from "./places.js";
@@ -27,28 +28,85 @@ export function bindList(element, text, context) {
   const { namespace, fallbackNamespace } = properties;
   const wrapper = element.getAttribute("ui-item-wrapper");
   const exemplar = element.firstElementChild ?? document.createElement(ITEM_TAGS[element.tagName] ?? "div");
-  /** @type {Item[]} by place */
+  /** Those that are there: all, or of a long list those near what is seen. @type {Item[]} by place */
   let items = [];
+  /** The place of the first of them. */
+  let first = 0;
+  /** @type {Near | null} */
+  let near = null;
+  let isRow = false;
   element.replaceChildren();
-  context.scope.cleanups.push(() => items.forEach(({ scope }) => scope.dispose()));
+  context.scope.cleanups.push(() => {
+    near?.end();
+    items.forEach(({ scope }) => scope.dispose());
+  });
   bindVariable(context, element, "ui-viewlist", properties, (variable) => {
     show(variable, Array.isArray(variable.value) ? variable.value : []); // nil and the empty table: an empty list
   });
 
   /** @param {import("./variable.js").Variable} variable @param {any[]} values */
   function show(variable, values) {
-    const keys = values.map((value) => JSON.stringify(value));
+    const long = !isRow && isLong(element, values.length, properties);
+    if (long !== Boolean(near)) {
+      near?.end();
+      near = long ? new Near(element, exemplar.localName, () => look(variable)) : null;
+    }
+    if (!long && first || first >= values.length) slide(variable, 0, 0);
+    const keys = values.slice(first, long ? first + atLeast(items.length) : undefined).map(keyOf);
     const places = arrange(items.map(({ key }) => key), keys);
-    while (items.length < places.length) items.push(makeItem(variable, items.length));
+    while (items.length < places.length) items.push(makeItem(variable, first + items.length));
     const before = items;
     items = places.map((index) => before[index]);
     changePlaces(before.map(({ variable }) => variable), items.map(({ variable }) => variable), context.store);
-    for (const { scope, element: item } of items.splice(keys.length)) {
-      scope.dispose();
-      item.remove();
-    }
+    items.splice(keys.length).forEach(remove);
     items.forEach((item, i) => (item.key = keys[i]));
-    placeElements(element, items.map((item) => item.element));
+    placeAll();
+    if (near) look(variable);
+  }
+
+  /** Others may have come near. @param {import("./variable.js").Variable} variable */
+  function look(variable) {
+    const values = variable.value;
+    if (!near || !Array.isArray(values)) return;
+    if (near.isRow()) {
+      isRow = true;
+      show(variable, values);
+      return;
+    }
+    const above = near.before.getBoundingClientRect().height;
+    const each = near.each(items.length) || 0;
+    const wanted = near.wanted(first, items.length, values.length);
+    if (!wanted) {
+      near.stretch(above, (values.length - first - items.length) * each);
+      return;
+    }
+    const [from, to] = wanted;
+    const last = first + items.length;
+    // As high as what goes was; where nothing stays, by the mean.
+    const stays = from >= first && from < last && items[from - first].element.getBoundingClientRect().top;
+    const height = stays === false ? from * each : stays - near.before.getBoundingClientRect().top;
+    slide(variable, from, to);
+    near.stretch(height, (values.length - to) * each);
+    placeAll();
+  }
+
+  /** Those from one place up to another are there now, and no others. @param {import("./variable.js").Variable} variable @param {number} from @param {number} to */
+  function slide(variable, from, to) {
+    const [before, start] = [items, first];
+    const isIn = (/** @type {Item} */ _, /** @type {number} */ i) => start + i >= from && start + i < to;
+    before.filter((item, i) => !isIn(item, i)).forEach(remove);
+    first = from;
+    items = [];
+    for (let place = from; place < to; place++) {
+      const item = before[place - start] ?? makeItem(variable, place);
+      item.key = keyOf(variable.value[place]);
+      items.push(item);
+    }
+  }
+
+  function placeAll() {
+    const elements = items.map((item) => item.element);
+    placeElements(element, near ? [near.before, ...elements, near.after] : elements);
   }
 
   /** @param {import("./variable.js").Variable} parent @param {number} place @returns {Item} */
@@ -69,6 +127,17 @@ export function bindList(element, text, context) {
     else new View(item, variable, here);
     return { key: "", element: item, scope, variable };
   }
+}
+
+/** @param {any} value of the list */
+const keyOf = (value) => JSON.stringify(value);
+
+/** @param {Item} item */
+function remove({ scope, element }) {
+  const { activeElement } = document;
+  if (activeElement instanceof HTMLElement && element.contains(activeElement)) activeElement.blur(); // what was typed is sent
+  scope.dispose();
+  element.remove();
 }
 
 /** @param {any} parent @param {Element[]} elements its children, in the order they shall have */
