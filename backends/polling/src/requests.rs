@@ -148,7 +148,8 @@ mod tests {
         }
         let (parts, next) = Questions::new(100).parts(&[3, 0], Place::default());
         assert_eq!((parts, next), (vec![1..usize::MAX; 2], Place::default()));
-        assert_eq!(Questions::new(0).parts(&[3], Place::default()).0, [0..0]);
+        let (parts, _) = Questions::new(0).parts(&[3], Place::default());
+        assert_eq!((parts.len(), parts.first()), (1, Some(&(0..0))));
         assert!(Questions::new(5).parts(&[], Place { dir: 3, entry: 1 }).0.is_empty());
     }
 
