@@ -136,6 +136,11 @@ function Debug.traceback(...) end
 ---@return table?
 function Debug.getinfo(what, fields) end
 
+---The metatable, unless it is closed by `__metatable`.
+---@param value any
+---@return any
+function Debug.getmetatable(value) end
+
 ---@type Debug
 debug = debug
 

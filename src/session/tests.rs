@@ -12,6 +12,7 @@ mod address;
 mod api;
 mod bindings;
 mod console;
+mod debian;
 mod glance;
 mod mistakes;
 mod outside;

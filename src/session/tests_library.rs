@@ -24,7 +24,7 @@ const MANY: &str =
 const WITHIN: &str = "S = ('\\x80'):rep(8 << 20) STEP = utf8.codes('')";
 
 /// Name, what is there before, and what it is called with.
-const FUNCTIONS: [(&str, &str, &str); 129] = [
+const FUNCTIONS: [(&str, &str, &str); 130] = [
     ("assert", NONE, "true"),
     ("collectgarbage", NUMBERS, "'collect'"),
     ("coroutine.close", NONE, "coroutine.create(print)"),
@@ -36,6 +36,7 @@ const FUNCTIONS: [(&str, &str, &str); 129] = [
     ("coroutine.wrap", NONE, "print"),
     ("coroutine.yield", NONE, ""),
     ("debug.getinfo", NONE, "1, ('S'):rep(20)"),
+    ("debug.getmetatable", NONE, "''"),
     ("debug.traceback", TEXT, "S"),
     ("dofile", NONE, "'x'"),
     ("error", TEXT, "S"),

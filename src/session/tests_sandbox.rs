@@ -159,7 +159,7 @@ fn what_lies_outside_cannot_be_reached() {
         "getmetatable(io) == false and getmetatable(os) == false and getmetatable(package) == false",
         "debug.sethook == nil and debug.gethook == nil and debug.getregistry == nil and debug.getupvalue == nil",
         "debug.setupvalue == nil and debug.upvaluejoin == nil and debug.getlocal == nil and debug.setmetatable == nil",
-        "debug.getmetatable == nil and debug.setuservalue == nil and debug.debug == nil",
+        "debug.getmetatable == getmetatable and debug.getmetatable(io) == false and debug.setuservalue == nil and debug.debug == nil",
         "debug.getinfo(1, 'f').func == nil and debug.getinfo(print).func == nil",
         "pcall(debug.getinfo, 1, '>f') == false",
         "pcall(setmetatable, {}, {__gc = print}) == false",

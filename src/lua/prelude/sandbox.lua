@@ -58,6 +58,8 @@ function G.xpcall(f, handler, ...) return handled(handler, pcall(f, ...)) end
 local traceback, getinfo = debug.traceback, debug.getinfo
 G.debug = {
   traceback = traceback,
+  -- As the one of everybody, which heeds what is closed by `__metatable`.
+  getmetatable = getmetatable,
   getinfo = function(what, fields)
     -- Each letter is worked off, as often as it comes.
     if type(fields) == "string" and #fields > 20 then error("debug.getinfo: more than 20 fields", 2) end
