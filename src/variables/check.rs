@@ -203,13 +203,20 @@ impl Check<'_> {
     /// What the contents of a list are about; `None` if that is not known.
     fn elements(&self, objects: Vec<Table>, viewdef: &Viewdef, lists: &[String]) -> Option<Vec<Table>> {
         let (list, outer) = lists.split_last()?;
-        let mut bound =
-            viewdef.bindings.iter().filter(|binding| binding.path == *list && binding.lists == outer);
-        if let Some(wrapper) = bound.clone().find_map(item_wrapper) {
-            return Some(self.objects.of_type(wrapper));
-        }
-        if bound.any(|binding| binding.option(Role::Wrapper.name()).is_some()) {
+        let is_it = |binding: &&Binding| {
+            binding.attribute == "ui-viewlist" && binding.path == *list && binding.lists == outer
+        };
+        let bound: Vec<_> = viewdef.bindings.iter().filter(is_it).collect();
+        let wrapper = bound.first().and_then(|binding| item_wrapper(binding));
+        let is_other = |binding: &&Binding| {
+            binding.option(Role::Wrapper.name()).is_some() || item_wrapper(binding) != wrapper
+        };
+        // Two lists of one path may differ, and whose contents these are is not known.
+        if bound.iter().any(is_other) {
             return None;
+        }
+        if let Some(wrapper) = wrapper {
+            return Some(self.objects.of_type(wrapper));
         }
         let path = Path::parse(list, &mut Properties::new()).ok()?;
         Some(elements_of(&self.follow(objects, &path).ok()??))
@@ -305,6 +312,9 @@ mod tests {
     #[test]
     fn paths_are_followed_through_objects_and_into_lists() {
         let html = "<b ui-value='top.titel'></b><ul ui-viewlist=cards><li ui-value=name></li></ul>";
+        let two =
+            "<ul ui-viewlist=cards></ul><ul ui-viewlist=cards ui-item-wrapper=Card><li ui-value=any></ul>";
+        assert_eq!(in_app(two), [""; 0], "whose contents they are can't be told");
         assert_eq!(
             in_app(html),
             [

@@ -281,6 +281,14 @@ impl Reader<'_> {
                 let name = arguments(&node).next().and_then(|name| self.string(&name));
                 name.map_or(Owner::Any, |name| Owner::Module(name.into()))
             }
+            // A class of plain Lua.
+            K::TableObjectExpr => {
+                let is_type =
+                    |field: &Node| kind(field) == K::TableFieldAssign && self.text.first(field) == "type";
+                let name = node.children().find(is_type).and_then(|field| field.first_child());
+                let name = name.and_then(|name| self.string(&name).map(Box::from));
+                name.map_or(Owner::Any, Owner::Prototype)
+            }
             _ if is_call(&node) => self.made_of(&node),
             _ => Owner::Any,
         }
@@ -342,6 +350,15 @@ mod tests {
             assert!(may_have(text, "App", field) && may_have(text, "Card", field), "{field}");
         }
         assert!(!may_have(text, "App", "one") && !may_have(text, "App", "sett"));
+    }
+
+    #[test]
+    fn a_class_of_plain_lua_says_its_name_itself() {
+        let text = "local App = { type = 'App' }\nfunction App.new() return setmetatable({ user = nil }, App) end\n\
+             function App:login() self.name = 1 end";
+        for field in ["user", "name", "new"] {
+            assert!(may_have(text, "App", field) && !may_have(text, "Card", field), "{field}");
+        }
     }
 
     #[test]
