@@ -1,4 +1,4 @@
-//! From a [`ChangeSet`](crate::watch::ChangeSet) to code that sessions can run.
+//! From a [`ChangeSet`] to code that sessions can run.
 //!
 //! | file | what it does |
 //! |---|---|
