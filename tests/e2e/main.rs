@@ -26,6 +26,7 @@ mod failures;
 mod lifecycle;
 mod links;
 mod polling;
+mod released_client;
 mod roots;
 mod saves;
 mod semantics;
