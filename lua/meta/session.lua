@@ -24,6 +24,13 @@ function Prototype:new(instance) end
 ---@field added string[] names of the fields that are new
 ---@field removed table<string, any> fields that are gone, with the value they had
 
+---What a method gets that `ui-upload` binds. All of it comes from the browser.
+---@class Upload
+---@field name string as the file is called there, without a directory
+---@field type string such as "text/csv"; may be empty
+---@field size integer bytes
+---@field content string
+
 ---@alias LogLevel "error" | "warn" | "info" | "debug" | "trace"
 
 ---The session: one browser's state. Its tabs share it.

@@ -320,6 +320,8 @@ pub struct BudgetConfig {
     pub browser: ByteSize,
     /// One string made by `string.rep`, `string.format`, `string.pack`, `table.concat` or `os.date`, and one JSON text.
     pub string: ByteSize,
+    /// One file that a person uploads.
+    pub upload: ByteSize,
     /// Timers that may be pending.
     pub timers: usize,
     /// Shortest interval of a repeating timer.
@@ -444,6 +446,7 @@ impl Default for BudgetConfig {
             memory: ByteSize::mib(64),
             browser: ByteSize::mib(16),
             string: ByteSize::mib(8),
+            upload: ByteSize::mib(4),
             timers: 1000,
             interval: Duration::from_millis(10),
             log_lines: 200,

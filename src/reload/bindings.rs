@@ -281,7 +281,7 @@ fn ways_of(attribute: &str, editable: bool) -> Option<Ways> {
     match family {
         "app" | "namespace" | "viewdef" | "error" | "missing" | "item-wrapper" => None,
         "value" if editable => Some(Ways { shown: true, written: true, called: false }),
-        "action" => Some(Ways { shown: false, written: false, called: true }),
+        "action" | "upload" => Some(Ways { shown: false, written: false, called: true }),
         _ if family.starts_with("event-") => Some(Ways { shown: false, written: false, called: true }),
         _ => Some(Ways::SHOWN),
     }
@@ -404,9 +404,11 @@ mod tests {
     fn each_attribute_says_how_it_binds_its_path() {
         let html = "<template>\n<b ui-value=a></b><input ui-value='b?keypress'>\n<my-dots ui-value=c></my-dots>\
              <p contenteditable ui-value=d></p>\n<i ui-action='e()' ui-event-keypress-enter='f(_)' ui-class-x=g \
-             ui-html=h ui-code=i ui-view=j ui-viewlist=k ui-if=l></i></template>";
-        let expected =
-            ["a r", "b rw", "c rw", "d rw", "e() c", "f(_) wc", "g r", "h r", "i r", "j r", "k r", "l r"];
+             ui-html=h ui-code=i ui-view=j ui-viewlist=k ui-if=l ui-upload='m(_)'></i></template>";
+        let expected = [
+            "a r", "b rw", "c rw", "d rw", "e() c", "f(_) wc", "g r", "h r", "i r", "j r", "k r", "l r",
+            "m(_) wc",
+        ];
         assert_eq!(bound(html), expected);
     }
 

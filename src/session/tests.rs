@@ -22,6 +22,7 @@ mod programs;
 mod quiet;
 mod reading;
 mod released_client;
+mod uploads;
 mod wrapper_types;
 mod wrappers;
 

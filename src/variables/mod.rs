@@ -39,6 +39,7 @@ mod path;
 mod problem;
 mod properties;
 mod tree;
+mod upload;
 mod value;
 mod variable;
 mod viewdefs;

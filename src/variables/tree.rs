@@ -17,11 +17,13 @@ use super::{
     path::{Access, Path, PathError, Step},
     problem::{Problem, ProblemKind},
     properties::{self, PropertySet, TooMany},
+    upload::Upload,
     value::Objects,
     variable::{Key, ROOT, Refused, Variable, WriteFailed, charge, weight},
     viewdefs::KnownViewdefs,
 };
 use crate::lua::{Failure, Vm};
+use crate::reload::Diagnostic;
 use crate::wire::{Encoded, ErrorCode, Exceeded, Incoming, Outgoing, Properties, VarId, cut};
 
 /// What one browser sees of a session.
@@ -43,6 +45,8 @@ pub(crate) struct View {
     /// Its author looks at it, and wants to know of misspelt names.
     pub(super) is_developing: bool,
     pub(super) names: Answers,
+    /// Files of which the rest is still to come.
+    pub(super) uploads: Vec<Upload>,
     /// The app's title, as the browser has it.
     pub(super) title: Box<str>,
     /// Some variable has a problem that it had not, or the other way round.
@@ -57,7 +61,7 @@ impl View {
         view
     }
 
-    fn key(&self, id: VarId) -> Result<Key, Refused> {
+    pub(super) fn key(&self, id: VarId) -> Result<Key, Refused> {
         let unknown = || (ErrorCode::NotFound, format!("there is no variable {id}"));
         self.nodes.key(id).ok_or_else(unknown)
     }
@@ -129,6 +133,7 @@ impl View {
                 (id, self.update(id, value, properties, vm, objects, out))
             }
             Incoming::Destroy(id) => (id, self.destroy(id, out)),
+            Incoming::Upload { id, piece } => (id, self.take_piece(id, piece, vm, objects, out)),
             Incoming::Error { id, description } => {
                 let session = vm.name();
                 tracing::warn!(target: "web", session, limited_by = session, variable = id, description, "the browser reports an error");
@@ -229,6 +234,29 @@ impl View {
             Ok(()) => (Ok(()), None),
             Err((refused, raised)) => (Err(refused), raised),
         };
+        self.note_written(key, &done, raised, vm);
+        if let Some(variable) = self.nodes.get_mut(key) {
+            if variable.access.readable() && variable.sent.is_some() {
+                // The writer has it already: no echo, unless the object makes something else of it.
+                variable.sent = if done.is_ok() { objects.encode(&written).ok() } else { None };
+            }
+            if std::mem::replace(&mut variable.refused, done.is_err()) && done.is_ok() {
+                // Its last write failed, and this one may change no value, so the browser is told that the
+                // error has ended.
+                out.push(Outgoing::Update { var_id: id, value: None, properties: Properties::new() });
+            }
+        }
+        done
+    }
+
+    /// What became of a write: what it raised, or why it was refused, is a problem of the page.
+    pub(super) fn note_written(
+        &mut self,
+        key: Key,
+        done: &Result<(), Refused>,
+        raised: Option<Box<Diagnostic>>,
+        vm: &Vm,
+    ) {
         if let Some((earlier, variable)) = self.nodes.with_earlier(key) {
             let refused = || {
                 let (_, why) = done.as_ref().err().filter(|_| self.is_developing)?;
@@ -241,17 +269,7 @@ impl View {
                 self.problems_changed |= variable.note_problem(problem);
             }
             variable.settled = false;
-            if variable.access.readable() && variable.sent.is_some() {
-                // The writer has it already: no echo, unless the object makes something else of it.
-                variable.sent = if done.is_ok() { objects.encode(&written).ok() } else { None };
-            }
-            if std::mem::replace(&mut variable.refused, done.is_err()) && done.is_ok() {
-                // Its last write failed, and this one may change no value, so the browser is told that the
-                // error has ended.
-                out.push(Outgoing::Update { var_id: id, value: None, properties: Properties::new() });
-            }
         }
-        done
     }
 
     fn set_properties(
@@ -336,7 +354,7 @@ impl View {
     }
 
     /// Whether the browser may write it.
-    fn judge_now(&mut self, key: Key, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
+    pub(super) fn judge_now(&mut self, key: Key, vm: &Vm, objects: &mut Objects) -> Result<(), Refused> {
         let Some((earlier, variable)) = self.nodes.with_earlier(key) else { return Ok(()) };
         let parent = variable.parent.and_then(|parent| earlier.get(parent));
         if !parent.is_some_and(|parent| parent.looked && variable.grant.holds_below(&parent.grant)) {
@@ -356,7 +374,7 @@ impl View {
         Err(unauthorized(description))
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         key: Key,
         written: &Value,
@@ -408,6 +426,7 @@ impl View {
     pub(super) fn remove(&mut self, key: Key, out: &mut Vec<Outgoing>) {
         // The problems of what ends, end.
         self.problems_changed |= self.nodes.iter().any(|variable| variable.problem.is_some());
+        self.uploads.retain(|upload| upload.key != key);
         out.extend(self.nodes.remove(key).into_iter().map(|var_id| Outgoing::Destroy { var_id }));
     }
 
@@ -474,7 +493,7 @@ fn refused(error: PathError) -> Refused {
 }
 
 /// Runs a handler in its budget. What fails in Lua is logged with file and line.
-fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -> Result<(), WriteFailed> {
+pub(super) fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -> Result<(), WriteFailed> {
     let mut refusal = None;
     let ran = vm.run(vm.handler(), |lua| match work(lua) {
         Ok(()) => Ok(()),

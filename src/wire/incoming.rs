@@ -16,6 +16,23 @@ pub struct Batch {
     pub messages: Vec<Result<Incoming, BadMessage>>,
 }
 
+/// A piece of a file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Tells the files apart that go to one variable.
+    pub number: i64,
+    /// As the browser calls the file; up to 255 characters.
+    pub name: String,
+    /// The type that the browser takes it for, such as `text/csv`; up to 255 characters.
+    pub kind: String,
+    /// Bytes of the whole file.
+    pub size: u64,
+    /// Bytes that came before.
+    pub at: u64,
+    /// In Base64.
+    pub content: String,
+}
+
 /// A message of a browser.
 #[derive(Debug, PartialEq)]
 pub enum Incoming {
@@ -46,6 +63,13 @@ pub enum Incoming {
         value: Option<Value>,
         /// Those that change.
         properties: Properties,
+    },
+    /// A piece of a file for the method that it calls.
+    Upload {
+        /// Which one.
+        id: VarId,
+        /// What comes now.
+        piece: Piece,
     },
     /// Ends it and its descendants.
     Destroy(VarId),
@@ -175,6 +199,7 @@ fn parse(message: Value) -> Result<Option<Incoming>, BadMessage> {
             value: data.remove("value"),
             properties: properties(&mut data).map_err(bad)?,
         },
+        "upload" => Incoming::Upload { id: need_id()?, piece: piece(&mut data).map_err(bad)? },
         "error" => {
             let description = data.get("description").and_then(Value::as_str).unwrap_or_default();
             Incoming::Error { id: id.unwrap_or(0), description: description.chars().take(1000).collect() }
@@ -197,6 +222,24 @@ fn integer(data: &Map<String, Value>, name: &str) -> Option<VarId> {
         let exact = integer as f64 == float;
         exact.then_some(integer)
     })
+}
+
+fn piece(data: &mut Map<String, Value>) -> Result<Piece, String> {
+    let number = |name: &str| integer(data, name).ok_or_else(|| format!("{name:?} has to be an integer"));
+    let bytes = |name: &str| {
+        let bytes = number(name)?;
+        u64::try_from(bytes).map_err(|_| format!("{name:?} has to be 0 or more, and is {bytes}"))
+    };
+    let (number, size, at) = (number("number")?, bytes("size")?, bytes("at")?);
+    let short = |name: &str| {
+        let text = data.get(name).and_then(Value::as_str).unwrap_or_default();
+        text.chars().take(255).collect()
+    };
+    let (name, kind) = (short("name"), short("type"));
+    let Some(Value::String(content)) = data.remove("content") else {
+        return Err("\"content\" has to be a text in Base64".into());
+    };
+    Ok(Piece { number, name, kind, size, at, content })
 }
 
 fn flag(data: &Map<String, Value>, name: &str) -> bool {

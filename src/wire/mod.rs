@@ -8,6 +8,7 @@
 //! | `create` | [`Incoming::Create`] | |
 //! | `watch`, `unwatch` | [`Incoming::Watch`], [`Incoming::Unwatch`] | |
 //! | `update` | [`Incoming::Update`] | [`Outgoing::Update`] |
+//! | `upload` | [`Incoming::Upload`] | |
 //! | `destroy` | [`Incoming::Destroy`] | [`Outgoing::Destroy`] |
 //! | `error` | [`Incoming::Error`] | [`Outgoing::Error`], with an [`ErrorCode`] |
 //! | `reload` | | [`Outgoing::Reload`] |
@@ -30,7 +31,7 @@ use std::collections::BTreeMap;
 
 pub use account::{Account, Charge, Exceeded};
 pub use close::Close;
-pub use incoming::{BadMessage, Batch, Incoming};
+pub use incoming::{BadMessage, Batch, Incoming, Piece};
 pub use outgoing::{ErrorCode, Outgoing};
 pub(crate) use outgoing::{cut, frame};
 pub use problem::ProblemReport;

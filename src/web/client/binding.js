@@ -5,6 +5,7 @@ import { bindAttribute, bindClass, bindHtml, bindStyle } from "./attributes.js";
 import { bindCode } from "./code.js";
 import { bindCondition, bindHiding } from "./condition.js";
 import { bindList } from "./list.js";
+import { bindUpload } from "./upload.js";
 import { bindValue } from "./value.js";
 import { bindView } from "./view.js";
 
@@ -23,6 +24,7 @@ const FAMILIES = {
   code: bindCode,
   html: bindHtml,
   if: bindHiding,
+  upload: bindUpload,
 };
 
 /** These say something without binding a variable. */

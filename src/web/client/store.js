@@ -10,6 +10,8 @@ export class Store {
   onViewdefs = () => {};
   /** Called after each frame. @type {Set<() => void>} */
   frameEnds = new Set();
+  /** Called when a new socket has been told of all variables. @type {Set<() => void>} */
+  resumed = new Set();
   /** By type: for messages that are not about a variable. @type {Record<string, (data: any) => void>} */
   handlers = Object.create(null);
   root = new Variable(ROOT, null, {});
@@ -117,6 +119,7 @@ export class Store {
       variable.unsent = false;
       this.update(variable, variable.value);
     }
+    for (const then of [...this.resumed]) then();
   }
 
   /** @param {string} type @param {any} data */

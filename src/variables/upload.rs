@@ -1,0 +1,124 @@
+//! Files that a person sends: they come in pieces, each is acknowledged, and a method gets the whole.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::{
+    path::Access,
+    tree::{View, run},
+    value::Objects,
+    variable::{Key, Refused},
+};
+use crate::lua::Vm;
+use crate::wire::{Charge, ErrorCode, Outgoing, Piece, Properties, VarId};
+
+/// A file of which the rest is still to come.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) key: Key,
+    number: i64,
+    size: usize,
+    bytes: Vec<u8>,
+    charge: Charge,
+}
+
+impl View {
+    /// Takes a piece; after the last one the method is called.
+    pub(super) fn take_piece(
+        &mut self,
+        id: VarId,
+        piece: Piece,
+        vm: &Vm,
+        objects: &mut Objects,
+        out: &mut Vec<Outgoing>,
+    ) -> Result<(), Refused> {
+        let key = self.key(id)?;
+        let before = self.uploads.iter().position(|upload| upload.key == key);
+        let before = before.map(|place| self.uploads.swap_remove(place));
+        self.judge_now(key, vm, objects)?;
+        let is_called = self.nodes.get(key).is_some_and(|variable| variable.access == Access::Action);
+        if !is_called {
+            return Err((
+                ErrorCode::Unauthorized,
+                format!("variable {id} takes no files; bind ui-upload=\"name(_)\""),
+            ));
+        }
+        let max = vm.budget().upload.as_usize();
+        let size = usize::try_from(piece.size).unwrap_or(usize::MAX);
+        let on_their_way: usize = self.uploads.iter().map(|upload| upload.size).sum();
+        if size > max.saturating_sub(on_their_way) {
+            let name = &piece.name;
+            let why = format!(
+                "{name:?} has {size} bytes, {on_their_way} are on their way, and together files may have {max} \
+                 (session.budget.upload)"
+            );
+            return Err((ErrorCode::Limit, why));
+        }
+        let upload = match before.filter(|upload| upload.number == piece.number && upload.size == size) {
+            Some(upload) => upload,
+            None => Upload {
+                key,
+                number: piece.number,
+                size,
+                bytes: Vec::new(),
+                charge: objects
+                    .account()
+                    .passing(0)
+                    .map_err(|error| (ErrorCode::Limit, error.to_string()))?,
+            },
+        };
+        let upload = upload.with(&piece)?;
+        let uploaded = format!("{}:{}", upload.number, upload.bytes.len());
+        if upload.bytes.len() < size {
+            self.uploads.push(upload);
+        } else {
+            self.hand_over(upload, piece, vm, objects)?;
+        }
+        let properties = Properties::from([("uploaded".to_owned(), uploaded)]);
+        out.push(Outgoing::Update { var_id: id, value: None, properties });
+        Ok(())
+    }
+
+    fn hand_over(
+        &mut self,
+        upload: Upload,
+        piece: Piece,
+        vm: &Vm,
+        objects: &mut Objects,
+    ) -> Result<(), Refused> {
+        let mut file = mlua::Value::Nil;
+        let (done, raised) = run(vm, |lua| {
+            let table = lua.create_table()?;
+            table.raw_set("name", piece.name)?;
+            table.raw_set("type", piece.kind)?;
+            table.raw_set("size", upload.size)?;
+            table.raw_set("content", lua.create_string(&upload.bytes)?)?;
+            file = mlua::Value::Table(table);
+            Ok(())
+        })
+        .and_then(|()| self.write(upload.key, &file, vm, objects))
+        .map_or_else(|(refused, raised)| (Err(refused), raised), |()| (Ok(()), None));
+        self.note_written(upload.key, &done, raised, vm);
+        done
+    }
+}
+
+impl Upload {
+    fn with(mut self, piece: &Piece) -> Result<Self, Refused> {
+        let bad = |why: String| (ErrorCode::BadMessage, format!("upload of {:?}: {why}", piece.name));
+        let there = self.bytes.len();
+        if usize::try_from(piece.at) != Ok(there) {
+            return Err(bad(format!("a piece begins at {}, and {there} bytes are there", piece.at)));
+        }
+        let bytes = BASE64_STANDARD.decode(&piece.content).map_err(|error| bad(error.to_string()))?;
+        if bytes.len() > self.size - there || bytes.is_empty() && self.size > 0 {
+            return Err(bad(format!(
+                "a piece of {} bytes, and {} are missing",
+                bytes.len(),
+                self.size - there
+            )));
+        }
+        self.charge.extend(bytes.len()).map_err(|error| (ErrorCode::Limit, error.to_string()))?;
+        self.bytes.extend(bytes);
+        Ok(self)
+    }
+}
