@@ -10,7 +10,8 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    config::{Config, ConfigError, Origin},
+    config::{Config, ConfigError, HubConfig, Origin},
+    hub::{Hub, HubError},
     reload::{Diagnostic, HotLoader, Published},
     server::{layout, roots, session_settings},
     session::LuaSessions,
@@ -64,6 +65,9 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
+    /// No store to run it with.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// Its files cannot be read.
     #[error(transparent)]
     Watch(#[from] watch::WatchError),
@@ -160,7 +164,7 @@ pub async fn of_site(site: &Path, config: &Config) -> Result<Findings, CheckErro
     // So the session knows which objects there are.
     config.lua.hotload = true;
     let mut found = Findings::default();
-    let settings = config.watch.clone().in_site(&site);
+    let settings = config.watch_in(&site);
     let survey = watch::survey_once(&settings, roots(&site, &config)).await?;
     let viewdefs = site.join(&config.viewdefs.path);
     for (path, message) in survey.troubles {
@@ -175,7 +179,11 @@ pub async fn of_site(site: &Path, config: &Config) -> Result<Findings, CheckErro
     (found.files, found.templates) = (generation.files.len(), generation.viewdefs.len());
     generation.diagnostics().for_each(|error| found.add(Finding::new(Kind::Syntax, error)));
 
-    let sessions = LuaSessions::start(session_settings(&config, published)).map_err(CheckError::Threads)?;
+    // What the site writes while it is looked at is written nowhere.
+    let hub = HubConfig { store: HubConfig::MEMORY.into(), ..config.hub.clone() };
+    let hub = Hub::start(&site, &hub)?;
+    let sessions =
+        LuaSessions::start(session_settings(&config, published, hub)).map_err(CheckError::Threads)?;
     let session = sessions.create().await?;
     match session.start_error().await {
         Some(error) => found.add(Finding::new(Kind::Start, &error)),

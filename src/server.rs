@@ -14,13 +14,14 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 pub(crate) use crate::reload::leave_what_counts;
 use crate::{
     config::{self, BackendChoice, Config, HotloadConfig, WatchConfig},
+    hub::{Hub, HubError, Store, StoreResult},
     reload::{
         DATA_ROOT, EditorLink, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender,
         PageFiles, Published, Refreshing, ReloadReport, SessionHost, SiteLayout, Telling, VIEWDEF_ROOT,
     },
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
     status::{Calendar, ReloadLog, Status},
-    telemetry::Metrics,
+    telemetry::{HubMetrics, Metrics},
     watch::{Health, Registry, Root, WatchError},
     web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
     wire::Outgoing,
@@ -39,6 +40,8 @@ pub struct Server {
     backend: watch::Sender<BackendChoice>,
     monitor: JoinHandle<()>,
     site: PathBuf,
+    /// Names that the watcher passes over, whatever else it is told.
+    store_files: Vec<String>,
 }
 
 /// Why a server cannot start.
@@ -61,6 +64,9 @@ pub enum ServerError {
     /// The files cannot be read or watched.
     #[error(transparent)]
     HotLoader(#[from] HotLoaderError),
+    /// What outlives sessions can't be used.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// The web layer refused its settings.
     #[error(transparent)]
     Web(#[from] web::StartError),
@@ -76,14 +82,15 @@ impl Server {
         let listener = bind(&config).await?;
         let metrics = Arc::new(Metrics::new());
         let published = Arc::new(Published::new(telling(site, &config.hotload, !config.lua.hotload)));
-        let settings = session_settings(&config, published.clone());
+        let hub = Hub::start(site, &config.hub)?;
+        let settings = session_settings(&config, published.clone(), hub.clone());
         let sessions = LuaSessions::start(settings).map_err(ServerError::Threads)?;
         let endpoint = WebSocketEndpoint::new(sessions.clone(), &config.server);
 
         let layout = layout(&config);
         let lua_dir = site.join(&config.lua.path);
         let roots = roots(site, &config);
-        let watch = config.watch.clone().in_site(site);
+        let (watch, store_files) = (config.watch_in(site), config.hub.names());
         let reloads = Arc::new(ReloadLog::default());
         let hot_loader = if config.lua.hotload {
             let host = ServerSessions {
@@ -113,6 +120,7 @@ impl Server {
             health: hot_loader.as_ref().map(|loader| loader.watch().follow_health()),
             links: hot_loader.as_ref().map(|loader| loader.watch().follow_links()),
             reloads,
+            hub: hub.clone(),
             sessions: sessions.clone(),
             backend: backend.subscribe(),
             calendar: Calendar::new(),
@@ -123,12 +131,12 @@ impl Server {
             allowed_roots: watch.allowed_roots,
             server: config.server,
             readiness: ready,
-            metrics: metrics_text(metrics, endpoint.clone(), hot_loader.as_deref()),
+            metrics: metrics_text(metrics, endpoint.clone(), hot_loader.as_deref(), hub.clone()),
             status: Arc::new(status),
         };
         let web = web::start(listener, settings, endpoint)?;
         let (local_addr, site) = (web.local_addr(), site.to_owned());
-        Ok(Self { local_addr, web, sessions, hot_loader, backend, monitor, site })
+        Ok(Self { local_addr, web, sessions, hot_loader, backend, monitor, site, store_files })
     }
 
     /// Where it listens.
@@ -154,7 +162,9 @@ impl Server {
     /// When they name no backend that there is; then nothing changes.
     pub fn reconfigure_watch(&self, watch: &WatchConfig) -> Result<(), WatchError> {
         let Some(loader) = &self.hot_loader else { return Ok(()) };
-        loader.watch().reconfigure(&watch.clone().in_site(&self.site))?;
+        let mut settings = watch.clone().in_site(&self.site);
+        settings.ignore.extend(self.store_files.iter().cloned());
+        loader.watch().reconfigure(&settings)?;
         self.backend.send_replace(watch.backend.clone());
         Ok(())
     }
@@ -193,13 +203,14 @@ pub(crate) fn is_site(dir: &Path, config: &Config) -> bool {
 }
 
 /// What all sessions have in common.
-pub(crate) fn session_settings(config: &Config, published: Arc<Published>) -> SessionSettings {
+pub(crate) fn session_settings(config: &Config, published: Arc<Published>, hub: Hub) -> SessionSettings {
     SessionSettings {
         session: config.session.clone(),
         lua: config.lua.clone(),
         scope: config.hotload.scope,
         bindings: config.server.bindings,
         refused: Arc::default(),
+        hub: Some(hub),
         published,
     }
 }
@@ -283,6 +294,7 @@ fn metrics_text(
     metrics: Arc<Metrics>,
     endpoint: WebSocketEndpoint,
     loader: Option<&HotLoader>,
+    hub: Hub,
 ) -> web::MetricsText {
     let health = loader.map(|loader| loader.watch().follow_health());
     Arc::new(move || {
@@ -301,8 +313,24 @@ fn metrics_text(
         if let Some(health) = &health {
             metrics.watching(&health.borrow());
         }
+        count_hub(&metrics.hub, &hub);
         metrics.encode()
     })
+}
+
+fn count_hub(metrics: &HubMetrics, hub: &Hub) {
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let counters = hub.counters();
+    metrics.published.set(number(counters.published()));
+    metrics.delivered.set(number(counters.delivered()));
+    metrics.dropped.set(number(counters.dropped()));
+    metrics.writing.set(counters.writing().as_secs_f64());
+    for result in StoreResult::ALL {
+        metrics.writes(result.name(), number(counters.writes(result)));
+    }
+    let size = hub.store().map(Store::size).unwrap_or_default();
+    metrics.keys.set(i64::try_from(size.keys).unwrap_or(i64::MAX));
+    metrics.bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
 }
 
 /// The server's sessions, as the hot loader sees them.

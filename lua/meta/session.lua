@@ -120,6 +120,20 @@ function Session:clearInterval(handle) end
 ---@param handle? integer an unknown one is none to end
 function Session:clearImmediate(handle) end
 
+---Calls a function for each message of a topic. One that is made while a file loads belongs to that version of it.
+---@param topic string parts with dots between them; `*` stands for any one part, a last `>` for one or more
+---@param callback fun(value: any, topic: string)
+---@return integer handle
+function Session:subscribe(topic, callback) end
+
+---@param handle? integer an unknown one is none to end
+function Session:unsubscribe(handle) end
+
+---Tells all sessions that have subscribed, this one included. Who is not there does not hear it.
+---@param topic string
+---@param value any as JSON can write it
+function Session:publish(topic, value) end
+
 ---Writes to the server's log.
 ---@param level LogLevel
 ---@param message any

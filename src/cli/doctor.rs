@@ -83,7 +83,7 @@ impl Subject {
                 optional: false,
             }]
         };
-        Self { settings: config.watch.in_site(&dir), dir, is_site, file, roots }
+        Self { settings: config.watch_in(&dir), dir, is_site, file, roots }
     }
 
     /// Names of backends in the order in which they are tried.

@@ -1,11 +1,11 @@
 //! Checks that types cannot express: ranges, names, keys that contradict each other.
 
 use std::{
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
-use super::{AUTO, BackendChoice, ByteSize, Config, ServerConfig};
+use super::{AUTO, BackendChoice, ByteSize, Config, HubConfig, ServerConfig};
 
 /// A key whose value is not allowed, and what is allowed instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
             findings.push(Finding { key, wanted: wanted.to_owned() });
         }
     };
-    let Config { server, lua, viewdefs, hotload, watch, session, logging } = config;
+    let Config { server, lua, viewdefs, hotload, watch, session, hub, logging } = config;
     let budget = &session.budget;
 
     needs(!server.host.trim().is_empty(), "server.host", "an address or a host name, such as \"127.0.0.1\"");
@@ -104,6 +104,11 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
     needs(session.unopened_per_address > 0, "session.unopened_per_address", "at least 1");
     needs(session.max_stuck > 0, "session.max_stuck", "at least 1");
     needs(session.threads <= MOST_THREADS, "session.threads", "at most 1024 (0: one per processor)");
+    needs(
+        !hub.store.trim().is_empty() && is_outside(hub, config),
+        "hub.store",
+        "a file outside lua.path, viewdefs.path and html/, such as \"data/store.db\"; or \":memory:\", or \"off\"",
+    );
     needs(LEVELS.contains(&logging.level.as_str()), "logging.level", &one_of(&LEVELS, &logging.level));
 
     for (key, duration, zero_is_fine) in [
@@ -119,6 +124,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("session.budget.migration", budget.migration, false),
         ("session.budget.read", budget.read, false),
         ("session.budget.interval", budget.interval, false),
+        ("hub.patience", hub.patience, false),
     ] {
         needs(zero_is_fine || !duration.is_zero(), key, "longer than zero");
         needs(duration <= LONGEST, key, "at most \"366d\"");
@@ -128,6 +134,9 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("lua.max_file", lua.max_file),
         ("session.budget.memory", budget.memory),
         ("session.budget.string", budget.string),
+        ("hub.max_key", hub.max_key),
+        ("hub.max_value", hub.max_value),
+        ("hub.max_size", hub.max_size),
     ] {
         needs(size > ByteSize::bytes(0), key, "more than \"0B\"");
     }
@@ -178,6 +187,16 @@ fn is_host(text: &str) -> bool {
 
 fn is_origin(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, host)| matches!(scheme, "http" | "https") && is_host(host))
+}
+
+/// Whether the store is where nothing is served or watched.
+fn is_outside(hub: &HubConfig, config: &Config) -> bool {
+    let plain =
+        |path: &Path| path.components().filter(|part| *part != Component::CurDir).collect::<PathBuf>();
+    let Some(file) = hub.file().map(plain) else { return true };
+    let open = [&config.lua.path, &config.viewdefs.path, Path::new("html")];
+    // What has all of the site in it is watched for Lua files only.
+    !open.into_iter().map(plain).any(|dir| !dir.as_os_str().is_empty() && file.starts_with(dir))
 }
 
 fn stays_below(path: &Path) -> bool {

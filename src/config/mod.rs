@@ -12,6 +12,7 @@
 //! | `backends` | [`Backends`]: what is known here of the watch backends and their options |
 //! | `backend_choice` | [`BackendChoice`]: one watch backend, several, or "auto" |
 //! | `base` | [`Base`]: below which path the addresses stand |
+//! | `hub` | [`HubConfig`]: topics and the store |
 //! | `error` | [`ConfigError`]: key, value, file and line, and what would be right |
 //! | `units` | durations ("20ms") and sizes ("64MiB") |
 
@@ -23,6 +24,7 @@ mod environment;
 mod error;
 mod file;
 mod flags;
+mod hub;
 mod load;
 mod schema;
 mod setting;
@@ -35,6 +37,7 @@ pub use backends::Backends;
 pub use base::Base;
 pub use error::{ConfigError, Problem, Reason};
 pub use flags::Overrides;
+pub use hub::HubConfig;
 pub use load::{FILE, load, load_str};
 pub use setting::Origin;
 pub use units::ByteSize;
@@ -64,6 +67,8 @@ pub struct Config {
     pub watch: WatchConfig,
     /// How long sessions live and what each may use.
     pub session: SessionConfig,
+    /// What sessions tell each other, and what outlives them.
+    pub hub: HubConfig,
     /// What is logged, and how.
     pub logging: LoggingConfig,
 }
@@ -199,6 +204,14 @@ pub struct WatchConfig {
 }
 
 impl Config {
+    /// How the site in that directory is watched: not where the store writes.
+    #[must_use]
+    pub fn watch_in(&self, site: &Path) -> WatchConfig {
+        let mut watch = self.watch.clone().in_site(site);
+        watch.ignore.extend(self.hub.names());
+        watch
+    }
+
     /// The keys that have another value in `other`.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         fn walk(key: &str, one: Option<&Json>, other: Option<&Json>, found: &mut Vec<String>) {

@@ -16,6 +16,11 @@ impl ByteSize {
         Self(n)
     }
 
+    /// So many kibibytes.
+    pub const fn kib(n: u64) -> Self {
+        Self(n << 10)
+    }
+
     /// So many mebibytes.
     pub const fn mib(n: u64) -> Self {
         Self(n << 20)

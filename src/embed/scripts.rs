@@ -132,7 +132,7 @@ impl Scripts {
     pub fn sandboxed(&self, options: StateOptions) -> Result<State, EmbedError> {
         let mailbox = self.states.add();
         let budget = Arc::new(options.budget.unwrap_or_default());
-        let vm = Vm::new(options.name, self.published.good(), budget, true)?;
+        let vm = Vm::new(options.name, self.published.good(), budget, true, None)?;
         Ok(State::new(vm, mailbox, self.published.clone()))
     }
 

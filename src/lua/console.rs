@@ -210,7 +210,7 @@ mod tests {
 
     fn vm(budget: BudgetConfig) -> Vm {
         let generation = Arc::new(testing::save(&Default::default(), &[("main.lua", Some(MAIN))]));
-        let mut vm = Vm::new("test".into(), generation, Arc::new(budget), true).unwrap();
+        let mut vm = Vm::new("test".into(), generation, Arc::new(budget), true, None).unwrap();
         vm.load_first(std::path::Path::new("main.lua")).unwrap();
         vm
     }

@@ -15,6 +15,7 @@
 //! | `prelude/session.lua` | the global `session` |
 //! | `prelude/extras.lua` | the rest of it, `hot` and `ui`, loaded at first use: timers, variables, log, JSON |
 //! | `prelude/expose.lua` | `session:expose`, loaded at first use |
+//! | `prelude/hub.lua` | `store` and topics, loaded at first use |
 //! | `prelude/viewlist.lua` | wrappers and `lua.ViewList`, loaded at first use |
 //! | `prelude/modules.lua` | `require` |
 //! | | loaded when a file is to run and let go some time after it: |
@@ -37,6 +38,7 @@ mod limits;
 mod prelude;
 mod reload;
 mod state;
+mod unit;
 
 pub(crate) use api::timers::TimerHandle;
 pub(crate) use console::Typed;

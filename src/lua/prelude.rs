@@ -42,6 +42,7 @@ pub(super) static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
         extras: [compile("extras", include_str!("prelude/extras.lua"))],
         outside: [compile("outside", include_str!("prelude/outside.lua"))],
         expose: [compile("expose", include_str!("prelude/expose.lua"))],
+        hub: [compile("hub", include_str!("prelude/hub.lua"))],
         viewlist: [compile("viewlist", include_str!("prelude/viewlist.lua"))],
     }
 });
@@ -66,6 +67,8 @@ pub(super) struct Prelude {
     pub(super) outside: [Vec<u8>; 1],
     /// Loaded when user code exposes something.
     pub(super) expose: [Vec<u8>; 1],
+    /// Loaded when user code asks for topics or the store.
+    pub(super) hub: [Vec<u8>; 1],
     /// Loaded when a page, or user code, asks for it.
     pub(super) viewlist: [Vec<u8>; 1],
 }

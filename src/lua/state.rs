@@ -14,6 +14,7 @@ use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, Std
 use super::{
     api::{
         host::{self, HostState},
+        hub::Shared,
         json,
         timers::TimerHandle,
     },
@@ -25,9 +26,11 @@ use super::{
     },
     prelude::{PRELUDE, load_parts, load_reload, need},
     reload::Reloader,
+    unit::Waiting,
 };
 use crate::{
     config::BudgetConfig,
+    hub::Port,
     reload::{Diagnostic, Generation, SourceFile},
 };
 
@@ -48,7 +51,7 @@ pub(crate) struct Failure {
 /// A Lua state. Functions into it are dropped before it: that is why `lua` comes last.
 #[derive(Debug)]
 pub(crate) struct Vm {
-    prelude: Table,
+    pub(super) prelude: Table,
     fire: Function,
     /// Functions of the prelude, as far as they have been called.
     load_calls: RefCell<Option<Arc<LoadCalls>>>,
@@ -60,8 +63,10 @@ pub(crate) struct Vm {
     lent: Cell<usize>,
     /// Whether it was us who stopped the garbage collector.
     paused: Cell<bool>,
+    /// A unit of work that waits for the store.
+    pub(super) waiting: RefCell<Option<Waiting>>,
     pub(crate) memory: MemoryWatch,
-    budget: Arc<BudgetConfig>,
+    pub(super) budget: Arc<BudgetConfig>,
     /// The file that ran last: where a failure is if Lua does not say.
     last_file: Option<String>,
     lua: Lua,
@@ -74,6 +79,7 @@ impl Vm {
         generation: Arc<Generation>,
         budget: Arc<BudgetConfig>,
         hot: bool,
+        port: Option<Port>,
     ) -> mlua::Result<Self> {
         let libraries = StdLib::COROUTINE
             | StdLib::TABLE
@@ -85,13 +91,14 @@ impl Vm {
         // SAFETY: mlua calls a state with the debug library unsafe because that library can break
         // the interpreter's invariants. Only the prelude ever sees it; the sandbox takes it away
         // before anything of the user runs. No C module can be loaded without `package`.
+        // With `catch_rust_panics` it keeps Lua's own `pcall`, through which a coroutine can yield.
         #[allow(unsafe_code)]
-        let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(false)) };
+        let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(true)) };
         library::guard(&lua)?;
         let prelude = lua.create_table()?;
         load_parts(&lua, &PRELUDE.sandbox, &prelude)?;
         prelude.raw_set("hot", hot)?;
-        let host = HostState::new(name, generation, budget.clone());
+        let host = HostState::new(name, generation, budget.clone(), Shared::new(port));
         let vm = Self::with_prelude(lua, prelude, host, budget.clone())?;
         vm.limited(&budget)
     }
@@ -116,11 +123,14 @@ impl Vm {
         let budget = Arc::new(limits.clone().unwrap_or_else(unlimited));
         load_parts(&lua, &PRELUDE.guest, &prelude)?;
         prelude.raw_set("hot", true)?;
-        let ui: Value = lua.globals().raw_get("ui")?;
-        let host = HostState::new(name, generation, budget.clone());
+        // These are for pages in a browser; here they may be anything.
+        let others = ["ui", "store"];
+        let values: [Value; 2] = [lua.globals().raw_get(others[0])?, lua.globals().raw_get(others[1])?];
+        let host = HostState::new(name, generation, budget.clone(), Shared::default());
         let vm = Self::with_prelude(lua, prelude, host, budget)?;
-        // That is for pages in a browser; here it may be anything.
-        vm.lua.globals().raw_set("ui", ui)?;
+        for (name, value) in others.into_iter().zip(values) {
+            vm.lua.globals().raw_set(name, value)?;
+        }
         match limits {
             Some(limits) => {
                 library::guard_coroutines(&vm.lua)?;
@@ -156,6 +166,9 @@ impl Vm {
             if part == "expose" {
                 return load_parts(lua, &PRELUDE.expose, &prelude);
             }
+            if part == "hub" {
+                return load_parts(lua, &PRELUDE.hub, &prelude);
+            }
             if part == "viewlist" {
                 return load_parts(lua, &PRELUDE.viewlist, &prelude);
             }
@@ -177,6 +190,7 @@ impl Vm {
             deadline: None,
             lent: Cell::new(0),
             paused: Cell::new(false),
+            waiting: RefCell::default(),
             memory,
             budget,
             last_file: None,
@@ -332,6 +346,7 @@ impl Vm {
         work: impl FnOnce(&Lua) -> mlua::Result<R>,
     ) -> Result<R, Failure> {
         let limited = self.deadline.as_ref().map(|deadline| (deadline, start(deadline, budget)));
+        let waited = self.is_waiting();
         let result = work(&self.lua);
         let expired = limited.is_some_and(|(deadline, outer)| deadline.end(outer));
         self.state(HostState::end_line);
@@ -345,6 +360,10 @@ impl Vm {
             result => result,
         };
         result.map_err(|error| {
+            if !waited {
+                // It has ended, whatever it waits for.
+                self.waiting.take();
+            }
             let failure = self.failure(&error, expired.then_some(budget));
             if failure.exhausted {
                 // What it took is given back before anybody else runs.
@@ -556,7 +575,7 @@ impl Vm {
 
     /// Fires a timer.
     pub(crate) fn fire(&self, handle: TimerHandle) -> Result<(), Failure> {
-        self.run(self.handler(), |_| self.fire.call::<()>(handle))
+        self.run(self.handler(), |_| self.call_unit(&self.fire, handle))
     }
 
     /// The first timer that is due.

@@ -301,6 +301,7 @@ impl SessionHandle {
         }
         mailbox.given_up += 1;
         mailbox.slot = Slot::New;
+        (mailbox.waits, mailbox.answered) = (false, false);
         let dropped = std::mem::take(&mut mailbox.work);
         let frame = notice::restart(reason, self.0.origin.telling());
         for (client, outbox) in std::mem::take(&mut mailbox.browsers) {
@@ -346,6 +347,23 @@ impl SessionHandle {
         drop((slot, work));
     }
 
+    /// Something has come for it from the hub.
+    pub(super) fn delivered(&self) {
+        // One that has ended gets nothing.
+        let _ = self.queue(LuaSession::take_delivery);
+    }
+
+    /// The unit of work that waits has its answer.
+    pub(super) fn answered(&self) {
+        let mut mailbox = self.mailbox();
+        if matches!(mailbox.slot, Slot::Away) {
+            mailbox.answered = true;
+        } else if std::mem::take(&mut mailbox.waits) {
+            mailbox.work.push_front(Work::GoOn);
+            self.schedule(&mut mailbox);
+        }
+    }
+
     /// Begins to make the session, before anybody asks something of it.
     pub(super) fn start(&self) {
         self.schedule(&mut self.mailbox());
@@ -367,7 +385,7 @@ impl SessionHandle {
     }
 
     fn schedule(&self, mailbox: &mut Mailbox) {
-        if !mailbox.scheduled {
+        if !mailbox.scheduled && !mailbox.waits {
             mailbox.scheduled = true;
             self.enqueue(mailbox);
         }

@@ -18,10 +18,12 @@ use super::{
     settings::SessionSettings,
     start::start,
     upkeep::Upkeep,
+    waiting::Waiting,
 };
 use crate::{
     config::BindingRule,
-    lua::{Failure, Failures, Vm},
+    hub::Wake,
+    lua::{Failures, Vm},
     reload::{Diagnostic, Generation, Refreshing, ReloadReport, Telling},
     variables::{Allowed, Objects},
     wire::{Account, ErrorCode, Incoming, Outgoing},
@@ -51,7 +53,7 @@ pub struct LuaSession {
     pub(super) began: Instant,
     /// What went wrong last, and when.
     pub(super) last_error: Option<Box<(Instant, Diagnostic)>>,
-    objects: Objects,
+    pub(super) objects: Objects,
     /// For what is held for its browsers.
     pub(super) account: Account,
     /// What its browsers may ask for; and the version of what its scripts have exposed that is in there.
@@ -71,6 +73,12 @@ pub struct LuaSession {
     /// Without a browser since.
     lonely_since: Option<Instant>,
     on_end: Option<Box<dyn FnOnce() + Send>>,
+    /// Who is told that something has come for it.
+    pub(super) wake: Arc<dyn Wake>,
+    /// The unit of work that waits for the store.
+    pub(super) waiting: Option<Waiting>,
+    /// When to say how many messages were dropped.
+    pub(super) dropped_at: Option<Instant>,
     /// Last: everything above may hold values of it.
     pub(super) vm: Vm,
 }
@@ -82,8 +90,9 @@ impl LuaSession {
         settings: Arc<SessionSettings>,
         account: Account,
         on_end: Box<dyn FnOnce() + Send>,
+        wake: Arc<dyn Wake>,
     ) -> mlua::Result<Self> {
-        let (vm, objects, error) = start(&id, &settings, &account, settings.published.good(), None)?;
+        let (vm, objects, error) = start(&id, &settings, &account, settings.published.good(), None, &wake)?;
         let start_error = error.map(|failure| failure.diagnostic);
         let now = Instant::now();
         Ok(Self {
@@ -107,6 +116,9 @@ impl LuaSession {
             upkeep: Upkeep::after_start(id, now),
             lonely_since: Some(now),
             on_end: Some(on_end),
+            wake,
+            waiting: None,
+            dropped_at: None,
             vm,
         })
     }
@@ -169,7 +181,7 @@ impl LuaSession {
     /// Begins anew, with the newest good code. Browsers render anew.
     pub(super) fn restart(&mut self, generation: Arc<Generation>, reason: &str) -> mlua::Result<()> {
         let (vm, objects, error) =
-            start(&self.id, &self.settings, &self.account, generation, self.url.as_deref())?;
+            start(&self.id, &self.settings, &self.account, generation, self.url.as_deref(), &self.wake)?;
         self.replace(vm, objects, error.map(|failure| failure.diagnostic), reason);
         Ok(())
     }
@@ -208,6 +220,7 @@ impl LuaSession {
         self.began = Instant::now();
         self.last_error = start_error.clone().map(|error| Box::new((self.began, error)));
         (self.objects, self.start_error, self.vm) = (objects, start_error, vm);
+        self.waiting = None;
         self.allowed = Default::default();
         self.failures = Failures::default();
         self.problems = Problems::new(&self.id);
@@ -279,6 +292,10 @@ impl LuaSession {
                     if let Some(url) = url {
                         self.be_at(&url, Some(id));
                     }
+                    if self.vm.is_waiting() {
+                        self.waiting = Some(Waiting::Handler(id));
+                        return false;
+                    }
                 }
                 Err(bad) => {
                     client.pending.push(Outgoing::Error {
@@ -306,6 +323,7 @@ impl LuaSession {
     pub(super) fn wake(&mut self, is_crowded: bool) {
         let now = Instant::now();
         self.vm.tell_dropped_lines(now);
+        self.tell_dropped_messages(now);
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.want(Refresh::Now);
         }
@@ -322,13 +340,7 @@ impl LuaSession {
             && let Some(handle) = self.vm.take_due_timer(now)
         {
             let fired = self.vm.fire(handle);
-            self.problems.timer_ran(handle, fired.as_ref().err().map(|failure| &failure.diagnostic));
-            if let Err(Failure { diagnostic, .. }) = fired {
-                let session = self.vm.name();
-                tracing::warn!(target: "lua", session, limited_by = session, "a timer failed: {diagnostic}");
-                self.remember_error(&diagnostic);
-            }
-            self.want(Refresh::Soon);
+            self.ran(Waiting::Timer(handle), fired);
         }
     }
 
@@ -362,6 +374,11 @@ impl LuaSession {
         self.upkeep.after_reload(Instant::now());
     }
 
+    /// Browsers shall hear soon of what has changed.
+    pub(super) fn refresh_soon(&mut self) {
+        self.want(Refresh::Soon);
+    }
+
     fn want(&mut self, refresh: Refresh) {
         self.refresh = self.refresh.max(refresh);
     }
@@ -383,6 +400,7 @@ impl LuaSession {
         if let Some(pressure) = self.vm.memory_pressure() {
             self.tell_pressure(pressure);
         }
+        self.note_dropped(now);
         let timer = self.vm.next_timer().filter(|_| !self.rests(now));
         let expires = self.expires();
         if expires.is_some_and(|at| at <= now) {
@@ -393,10 +411,17 @@ impl LuaSession {
             return None;
         }
         Some(
-            [timer, self.vm.dropped_lines_due(), self.refresh_at, self.upkeep.next(), expires]
-                .into_iter()
-                .flatten()
-                .min(),
+            [
+                timer,
+                self.vm.dropped_lines_due(),
+                self.dropped_at,
+                self.refresh_at,
+                self.upkeep.next(),
+                expires,
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
         )
     }
 

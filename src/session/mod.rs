@@ -62,6 +62,7 @@ mod start;
 mod summary;
 mod unopened;
 mod upkeep;
+mod waiting;
 mod worker;
 
 pub use client::ClientId;
@@ -79,6 +80,8 @@ pub use summary::SessionSummary;
 mod tests;
 #[cfg(test)]
 mod tests_concealed;
+#[cfg(test)]
+mod tests_hub;
 #[cfg(test)]
 mod tests_library;
 #[cfg(test)]

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config::SessionConfig,
+    hub::Wake,
     reload::{Generation, Telling},
     wire::Account,
 };
@@ -246,7 +247,8 @@ impl Origin for Registered {
     fn make(&self) -> mlua::Result<LuaSession> {
         let (id, registry) = (self.id, self.registry.clone());
         let (settings, account) = (self.settings.clone(), self.account.clone());
-        LuaSession::new(id, settings, account, Box::new(move || forget(&registry, id)))
+        let wake = Arc::new(Waker { id, registry: registry.clone() });
+        LuaSession::new(id, settings, account, Box::new(move || forget(&registry, id)), wake)
     }
 
     fn forget(&self) {
@@ -277,6 +279,32 @@ impl Origin for Registered {
 
     fn account(&self) -> &Account {
         &self.account
+    }
+}
+
+/// Tells a session that something has come for it.
+struct Waker {
+    id: SessionId,
+    registry: Weak<Shared>,
+}
+
+impl Waker {
+    fn session(&self) -> Option<SessionHandle> {
+        LuaSessions(self.registry.upgrade()?).get(self.id)
+    }
+}
+
+impl Wake for Waker {
+    fn delivered(&self) {
+        if let Some(session) = self.session() {
+            session.delivered();
+        }
+    }
+
+    fn answered(&self) {
+        if let Some(session) = self.session() {
+            session.answered();
+        }
     }
 }
 

@@ -65,9 +65,11 @@ impl LuaSession {
 
     fn try_start(&mut self, generation: Arc<Generation>) -> Result<(), Failure> {
         let (vm, objects, error) =
-            start(&self.id(), &self.settings, &self.account, generation, self.url.as_deref()).map_err(
-                |error| Failure { diagnostic: Diagnostic::from_lua(&error.to_string()), exhausted: true },
-            )?;
+            start(&self.id(), &self.settings, &self.account, generation, self.url.as_deref(), &self.wake)
+                .map_err(|error| Failure {
+                    diagnostic: Diagnostic::from_lua(&error.to_string()),
+                    exhausted: true,
+                })?;
         if let Some(failure) = error {
             return Err(failure);
         }

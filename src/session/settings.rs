@@ -4,6 +4,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use crate::{
     config::{BindingRule, LuaConfig, ReloadScope, SessionConfig},
+    hub::Hub,
     reload::Published,
 };
 
@@ -20,6 +21,8 @@ pub struct SessionSettings {
     pub bindings: BindingRule,
     /// How often a browser asked for something else.
     pub refused: Arc<AtomicU64>,
+    /// What they tell each other, and what outlives them; `None`: nothing.
+    pub hub: Option<Hub>,
     /// The code they run.
     pub published: Arc<Published>,
 }

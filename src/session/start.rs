@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{id::SessionId, settings::SessionSettings};
 use crate::{
+    hub::Wake,
     lua::{Failure, Vm},
     reload::Generation,
     variables::Objects,
@@ -17,9 +18,11 @@ pub(super) fn start(
     account: &Account,
     generation: Arc<Generation>,
     url: Option<&str>,
+    wake: &Arc<dyn Wake>,
 ) -> mlua::Result<(Vm, Objects, Option<Failure>)> {
     let budget = Arc::new(settings.session.budget.clone());
-    let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload)?;
+    let port = settings.hub.as_ref().map(|hub| hub.port(wake.clone()));
+    let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload, port)?;
     vm.state(|state| state.env.clone_from(&settings.lua.env));
     let objects = Objects::new(vm.lua(), account.clone())?;
     if let Some(url) = url {

@@ -86,6 +86,7 @@ impl Site {
             scope: ReloadScope::Loaded,
             bindings: BindingRule::Any,
             refused: Default::default(),
+            hub: None,
             published: published.clone(),
         };
         settings.lua.hotload = true;
@@ -93,7 +94,8 @@ impl Site {
         settings.session.budget.memory = ByteSize::mib(8);
         configure(&mut settings);
         let id = SessionId::random().unwrap();
-        let mut session = LuaSession::new(id, Arc::new(settings), account(), Box::new(|| {})).unwrap();
+        let mut session =
+            LuaSession::new(id, Arc::new(settings), account(), Box::new(|| {}), Arc::new(())).unwrap();
         let (outbox, frames) = mpsc::channel(64);
         let client = ClientId::next();
         session.attach(client, outbox);

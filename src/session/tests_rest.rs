@@ -20,7 +20,8 @@ fn sessions(rest: Duration) -> LuaSessions {
     let session = SessionConfig { rest, ..SessionConfig::default() };
     let (lua, scope) = (LuaConfig::default(), ReloadScope::Loaded);
     let (bindings, refused) = (BindingRule::Any, Arc::default());
-    LuaSessions::start(SessionSettings { session, lua, scope, published, bindings, refused }).unwrap()
+    LuaSessions::start(SessionSettings { session, lua, scope, published, bindings, refused, hub: None })
+        .unwrap()
 }
 
 async fn number(session: &SessionHandle, name: &'static str) -> i64 {

@@ -42,13 +42,16 @@ pub(super) fn session_of(main: &str, configure: impl FnOnce(&mut SessionSettings
         scope: ReloadScope::Loaded,
         bindings: BindingRule::Any,
         refused: Default::default(),
+        hub: None,
         published,
     };
     settings.session.budget.memory = ByteSize::mib(8);
     settings.session.budget.string = ByteSize::mib(1);
     configure(&mut settings);
     let id = SessionId::random().unwrap();
-    let session = LuaSession::new(id, Arc::new(settings), super::tests::account(), Box::new(|| {})).unwrap();
+    let session =
+        LuaSession::new(id, Arc::new(settings), super::tests::account(), Box::new(|| {}), Arc::new(()))
+            .unwrap();
     assert_eq!(session.start_error(), None, "{main}");
     session
 }

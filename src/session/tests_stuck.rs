@@ -57,6 +57,7 @@ impl Site {
             scope,
             bindings: Default::default(),
             refused: Default::default(),
+            hub: None,
             published: published.clone(),
         };
         Self { sessions: LuaSessions::start(settings).unwrap(), published }

@@ -39,6 +39,7 @@ fn on_one_thread(main: &str) -> (LuaSessions, Arc<Published>) {
         scope: ReloadScope::Loaded,
         bindings: crate::config::BindingRule::Any,
         refused: Default::default(),
+        hub: None,
         published: published.clone(),
     };
     (LuaSessions::start(settings).unwrap(), published)

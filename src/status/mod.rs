@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `watching` | backends and their health; what is watched, and the links |
 //! | `reloads` | what the last reloads did, and where their time went |
+//! | `shared` | topics, and how large the store is |
 //! | `sessions` | how each session is |
 //!
 //! Each part is a JSON value that stays the same while nothing happens: times are points in time and
@@ -11,6 +12,7 @@
 
 mod reloads;
 mod sessions;
+mod shared;
 mod watching;
 
 use std::{
@@ -28,6 +30,7 @@ pub use reloads::ReloadLog;
 
 use crate::{
     config::BackendChoice,
+    hub::Hub,
     session::LuaSessions,
     telemetry::log_tail,
     watch::{Health, LinkView},
@@ -47,6 +50,8 @@ pub struct Status {
     pub links: Option<watch::Receiver<Arc<LinkView>>>,
     /// The last reloads.
     pub reloads: Arc<ReloadLog>,
+    /// Topics and the store.
+    pub hub: Hub,
     /// All sessions.
     pub sessions: LuaSessions,
     /// `watch.backend`
@@ -63,6 +68,7 @@ impl StatusSource for Status {
                 ("backends", self.backends()),
                 ("places", self.places()),
                 ("reloads", self.reloads.to_json()),
+                ("shared", shared::describe(&self.hub)),
                 ("sessions", sessions::describe(&self.sessions, &self.calendar).await),
                 ("log", json!(log_tail())),
             ]

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::watching::WatchMetrics;
+use super::{hub::HubMetrics, watching::WatchMetrics};
 use crate::{
     reload::{ReloadReport, ReloadStatus},
     watch::Health,
@@ -36,6 +36,8 @@ pub struct Metrics {
     pub unread_answers: Gauge,
     /// What browsers asked for and no template binds.
     pub refused: Gauge,
+    /// Topics and the store.
+    pub hub: HubMetrics,
     reloads: Family<Label, Counter>,
     stages: Family<Label, Histogram>,
     watching: WatchMetrics,
@@ -70,6 +72,7 @@ impl Metrics {
             refused_connections: Gauge::default(),
             unread_answers: Gauge::default(),
             refused: Gauge::default(),
+            hub: HubMetrics::default(),
             reloads: Family::default(),
             stages: Family::new_with_constructor(stage_histogram as fn() -> Histogram),
             watching: WatchMetrics::default(),
@@ -121,6 +124,7 @@ impl Metrics {
             self.stages.clone(),
         );
         self.watching.register(registry);
+        self.hub.register(registry);
         self
     }
 

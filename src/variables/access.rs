@@ -39,12 +39,17 @@ pub(crate) fn read(path: &Path, ancestors: &dyn Fn(usize) -> Option<Value>) -> R
     }
 }
 
+/// Calls a method with its object and what is written.
+pub(crate) type Call<'a> = &'a dyn Fn(&Function, (&Table, Value)) -> mlua::Result<()>;
+
 /// What is asked before something is written.
 pub(crate) struct Checks<'a> {
     /// Whether a table is code: see [`Vm::is_code`](crate::lua::Vm::is_code).
     pub(crate) is_code: &'a dyn Fn(&Table) -> mlua::Result<bool>,
     /// Whether a name is another one of the object's, misspelt: then it says so.
     pub(crate) misspelt: &'a mut dyn FnMut(&Table, &Step) -> Option<String>,
+    /// How the method at the end is called: it may wait.
+    pub(crate) call: Call<'a>,
 }
 
 /// Writes to the end of a path, or calls the method there.
@@ -83,7 +88,7 @@ pub(crate) fn write(
             replaceable(path, table, &present, checks.is_code)?;
             table.set(index + 1, value)?;
         }
-        Step::Call(name) | Step::CallWith(name) => method(table, name)?.call::<()>((table, value))?,
+        Step::Call(name) | Step::CallWith(name) => (checks.call)(&method(table, name)?, (table, value))?,
         Step::Parent => return Err(AccessError::Path("the parent's value can't be written".into())),
     }
     Ok(())

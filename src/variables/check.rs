@@ -268,7 +268,7 @@ mod tests {
     fn wrong(files: &[(&str, &str)]) -> Vec<String> {
         let files: Vec<_> = files.iter().map(|(name, text)| (*name, Some(*text))).collect();
         let generation = Arc::new(testing::save(&Default::default(), &files));
-        let mut vm = Vm::new("test".into(), generation, Arc::default(), true).unwrap();
+        let mut vm = Vm::new("test".into(), generation, Arc::default(), true, None).unwrap();
         vm.load_first(FilePath::new("main.lua")).unwrap();
         check(&vm, FilePath::new("viewdefs")).unwrap().iter().map(ToString::to_string).collect()
     }

@@ -51,6 +51,8 @@ pub(crate) struct View {
     pub(super) title: Box<str>,
     /// Some variable has a problem that it had not, or the other way round.
     pub(super) problems_changed: bool,
+    /// The variable whose handler waits for the store, and what was written to it.
+    waiting: Option<(VarId, Value)>,
 }
 
 impl View {
@@ -230,7 +232,47 @@ impl View {
             self.keep(key, weight(&json))?;
         }
         let written = decode(vm, objects, &json)?;
-        let (done, raised) = match self.write(key, &written, vm, objects) {
+        let done = self.write(key, &written, vm, objects);
+        if vm.is_waiting() {
+            self.waiting = Some((id, written));
+            return Ok(());
+        }
+        self.settle(key, done, &written, vm, objects, out)
+    }
+
+    /// A handler that waited has come to its end.
+    pub(crate) fn written(
+        &mut self,
+        ran: Result<(), Failure>,
+        vm: &Vm,
+        objects: &mut Objects,
+        out: &mut Vec<Outgoing>,
+    ) {
+        let done = ran.map_err(|failure| handler_failed(failure, vm));
+        // What the property `create` made is no value of the browser's.
+        let Some((id, written)) = self.waiting.take() else { return };
+        let done = match self.nodes.key(id) {
+            Some(key) => self.settle(key, done, &written, vm, objects, out),
+            None => done.map_err(|(refused, _)| refused),
+        };
+        if let Err((code, mut description)) = done {
+            cut(&mut description);
+            out.push(Outgoing::Error { var_id: id, code, description });
+        }
+        objects.take_exceeded();
+    }
+
+    /// Takes note of what came of a write.
+    fn settle(
+        &mut self,
+        key: Key,
+        done: Result<(), WriteFailed>,
+        written: &Value,
+        vm: &Vm,
+        objects: &mut Objects,
+        out: &mut Vec<Outgoing>,
+    ) -> Result<(), Refused> {
+        let (done, raised) = match done {
             Ok(()) => (Ok(()), None),
             Err((refused, raised)) => (Err(refused), raised),
         };
@@ -238,12 +280,13 @@ impl View {
         if let Some(variable) = self.nodes.get_mut(key) {
             if variable.access.readable() && variable.sent.is_some() {
                 // The writer has it already: no echo, unless the object makes something else of it.
-                variable.sent = if done.is_ok() { objects.encode(&written).ok() } else { None };
+                variable.sent = if done.is_ok() { objects.encode(written).ok() } else { None };
             }
             if std::mem::replace(&mut variable.refused, done.is_err()) && done.is_ok() {
                 // Its last write failed, and this one may change no value, so the browser is told that the
                 // error has ended.
-                out.push(Outgoing::Update { var_id: id, value: None, properties: Properties::new() });
+                let var_id = variable.id;
+                out.push(Outgoing::Update { var_id, value: None, properties: Properties::new() });
             }
         }
         done
@@ -397,7 +440,11 @@ impl View {
                 unknown.is_misspelt().then(|| unknown.to_string())
             };
             return run(vm, |_| {
-                let checks = Checks { is_code: &|table| vm.is_code(table), misspelt: &mut misspelt };
+                let checks = Checks {
+                    is_code: &|table| vm.is_code(table),
+                    misspelt: &mut misspelt,
+                    call: &|method, args| vm.call_unit(method, args),
+                };
                 access::write(path, &ancestors, value, checks)
             });
         }
@@ -510,14 +557,16 @@ pub(super) fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -
     match (ran, refusal) {
         (Ok(()), None) => Ok(()),
         (Ok(()), Some(refusal)) => Err((refusal, None)),
-        (Err(failure), _) => {
-            let session = vm.name();
-            let details = failure.diagnostic.details();
-            tracing::warn!(target: "lua", session, limited_by = session, details, "a handler failed: {}", failure.diagnostic);
-            let refused = (code(&failure, ErrorCode::HandlerFailed), failure.diagnostic.to_string());
-            Err((refused, Some(Box::new(failure.diagnostic))))
-        }
+        (Err(failure), _) => Err(handler_failed(failure, vm)),
     }
+}
+
+fn handler_failed(failure: Failure, vm: &Vm) -> WriteFailed {
+    let session = vm.name();
+    let details = failure.diagnostic.details();
+    tracing::warn!(target: "lua", session, limited_by = session, details, "a handler failed: {}", failure.diagnostic);
+    let refused = (code(&failure, ErrorCode::HandlerFailed), failure.diagnostic.to_string());
+    (refused, Some(Box::new(failure.diagnostic)))
 }
 
 /// What kind of failure a browser is told of.

@@ -15,11 +15,12 @@ use crate::{config::BudgetConfig, lua::Vm, reload::Generation};
 const UNCHANGED: [&str; 5] = ["coroutine", "math", "string", "table", "utf8"];
 const TAKEN_OUT: [&str; 1] = ["string.dump"];
 
-const PRELUDE: [&str; 4] = [
+const PRELUDE: [&str; 5] = [
     include_str!("../prelude/sandbox.lua"),
     include_str!("../prelude/session.lua"),
     include_str!("../prelude/modules.lua"),
     include_str!("../prelude/extras.lua"),
+    include_str!("../prelude/hub.lua"),
 ];
 
 /// What is written of a function.
@@ -105,7 +106,8 @@ fn read() -> Definitions {
 }
 
 fn vm() -> Vm {
-    Vm::new("test".into(), Arc::new(Generation::default()), Arc::new(BudgetConfig::default()), true).unwrap()
+    Vm::new("test".into(), Arc::new(Generation::default()), Arc::new(BudgetConfig::default()), true, None)
+        .unwrap()
 }
 
 fn keys(table: &Table) -> BTreeSet<String> {
@@ -186,8 +188,8 @@ fn parameters_have_the_names_that_the_prelude_gives_them() {
     for members in read().classes.values() {
         for (name, signature) in members {
             let Some(Signature { params, overloads, .. }) = signature else { continue };
-            let starts =
-                ["session:", "extras:", "hot.", "ui."].map(|owner| format!("function {owner}{name}("));
+            let starts = ["session:", "extras:", "store.", "hot.", "ui."]
+                .map(|owner| format!("function {owner}{name}("));
             let found = PRELUDE.iter().find_map(|text| {
                 let start = starts.iter().find_map(|start| Some(text.find(start)? + start.len()))?;
                 text[start..].split(')').next()

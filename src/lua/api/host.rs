@@ -14,6 +14,7 @@ use std::{
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
 use super::{
+    hub::{self, Shared},
     outside::{self, ReadFiles, Unfinished},
     timers::{TimerHandle, Timers},
 };
@@ -50,6 +51,8 @@ pub(crate) struct HostState {
     pub(crate) exposed: u64,
     /// What is edited in the generation, while a session moves to it.
     pub(crate) edits: Arc<BatchEdits>,
+    /// What it has of other sessions, and of the store.
+    pub(crate) shared: Shared,
     /// The script wants a new state.
     pub(crate) restart: bool,
     /// What is printed while a developer waits for it, and how many bytes of it are kept.
@@ -85,7 +88,12 @@ pub(crate) struct LoadedFile {
 }
 
 impl HostState {
-    pub(crate) fn new(name: String, generation: Arc<Generation>, budget: Arc<BudgetConfig>) -> Self {
+    pub(crate) fn new(
+        name: String,
+        generation: Arc<Generation>,
+        budget: Arc<BudgetConfig>,
+        shared: Shared,
+    ) -> Self {
         let lines = Lines { began: Instant::now(), count: 0, dropped: 0 };
         Self {
             name,
@@ -98,6 +106,7 @@ impl HostState {
             unfinished: Unfinished::default(),
             exposed: 0,
             edits: Arc::default(),
+            shared,
             restart: false,
             heard: None,
             destination: None,
@@ -346,6 +355,7 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
     let watched = unsafe { lua.create_c_function(deadline::watched)? };
     host.raw_set("watched", watched)?;
     outside::functions(lua, &host)?;
+    host.raw_set("hub", hub::functions(lua)?)?;
     reload::functions(lua, prelude, &host)?;
     Ok(host)
 }

@@ -5,12 +5,14 @@
 //! | `host` | what Rust knows of a state, and the functions of the prelude's table `P.host`: files, timers, log |
 //! | `outside` | what stands in for the machine: reading the site's files, `io.write`, `os.getenv` |
 //! | `timers` | when timers are due |
+//! | `hub` | `store`, and topics |
 //! | `json` | `ui.json_encode` and `ui.json_decode` |
 //! | `definitions` | a test: what `lua/meta/` tells editors is what a session has |
 
 #[cfg(test)]
 mod definitions;
 pub(super) mod host;
+pub(super) mod hub;
 pub(super) mod json;
 pub(super) mod outside;
 pub(super) mod timers;

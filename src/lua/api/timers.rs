@@ -25,6 +25,12 @@ impl Timers {
         self.last
     }
 
+    /// A handle for something else that is known by one.
+    pub(crate) fn reserve(&mut self) -> TimerHandle {
+        self.last += 1;
+        self.last
+    }
+
     pub(crate) fn clear(&mut self, handle: TimerHandle) {
         if let Some((due, _)) = self.by_handle.remove(&handle) {
             self.by_time.remove(&(due, handle));

@@ -5,7 +5,7 @@ local P = ...
 P.env = {
   _G = _G, error = error, ipairs = ipairs, next = next, pcall = pcall, rawequal = rawequal, rawget = rawget,
   rawset = rawset, setmetatable = setmetatable, tonumber = tonumber, tostring = tostring, type = type, math = { type = math.type },
-  coroutine = { running = coroutine.running },
+  coroutine = { isyieldable = coroutine.isyieldable, running = coroutine.running, yield = coroutine.yield },
   string = { find = string.find, format = string.format, gmatch = string.gmatch, gsub = string.gsub, sub = string.sub },
   table = { concat = table.concat, pack = table.pack, unpack = table.unpack, remove = table.remove, sort = table.sort },
 }

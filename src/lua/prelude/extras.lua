@@ -32,8 +32,12 @@ local function start(callback, method, ms, once)
   return handle
 end
 
+P.line_of = line_of
+
 local function clear(_, handle)
-  if P.timers[handle] then
+  local timer = P.timers[handle]
+  if timer and timer.listens then return P.unlisten(handle) end
+  if timer then
     P.timers[handle] = nil
     host.clear_timer(handle)
   end
@@ -43,6 +47,22 @@ function extras:setTimeout(callback, ms, more) return start(callback, ms, more, 
 function extras:setInterval(callback, ms, more) return start(callback, ms, more, false) end
 function extras:setImmediate(callback) return start(callback, 0, nil, true) end
 extras.clearTimeout, extras.clearInterval, extras.clearImmediate = clear, clear, clear
+
+---------------------------------------------------------------- topics
+function extras:publish(topic, value)
+  P.load_hub()
+  return P.publish(topic, value)
+end
+
+function extras:subscribe(topic, callback)
+  P.load_hub()
+  return P.subscribe(topic, callback)
+end
+
+function extras:unsubscribe(handle)
+  P.load_hub()
+  return P.unlisten(handle)
+end
 
 ---------------------------------------------------------------- variables
 -- `P.variables`: `order` holds those of createVariable, { id, parent?, object, properties }, parents before

@@ -80,6 +80,7 @@ end
 -- It has not come to its end when it ran first.
 function L.failed(record)
   L.forget(record)
+  if P.store then P.drop_held(record) end
   local by = stack[#stack]
   host.failed(record.path, record.file, by and by.path)
 end
@@ -206,6 +207,7 @@ function L.sweep()
   for _, record in next, records do
     if record.running then
       record.running = false
+      if P.store then P.drop_held(record) end
       if record.exports == nil then L.forget(record) end
     end
   end

@@ -117,6 +117,20 @@ setmetatable(session, more)
 _G.ui = setmetatable({}, more_ui)
 own[_G.ui] = true
 
+-- Values that outlive the session; with topics, in hub.lua.
+function P.load_hub()
+  P.load_more()
+  if not P.store then host.need("hub", P) end
+end
+local shared = { __metatable = false }
+function shared.__index(_, name)
+  P.load_hub()
+  shared.__index = P.store
+  return P.store[name]
+end
+_G.store = setmetatable({}, shared)
+own[_G.store] = true
+
 _G.hot = setmetatable({}, { __metatable = false, __index = function(_, name)
   P.load_more()
   return P.hook(name, P.caller())

@@ -40,9 +40,13 @@ function R.commit()
   for handle, timer in next, P.timers do
     local owner = timer.owner
     if owner and timer.version ~= owner.version and not goes_on(timer, owner) then
-      P.timers[handle] = nil
-      P.host.clear_timer(handle)
-      ended = ended + 1
+      if timer.listens then
+        P.unlisten(handle)
+      else
+        P.timers[handle] = nil
+        P.host.clear_timer(handle)
+        ended = ended + 1
+      end
     end
   end
   if P.exposed then P.trim_exposed() end

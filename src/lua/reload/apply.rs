@@ -13,6 +13,7 @@ use crate::{
     lua::{
         api::{
             host::{HostState, LoadedFile},
+            hub::Heard,
             outside::ReadFiles,
             timers::Timers,
         },
@@ -57,6 +58,7 @@ struct Before {
     generation: Arc<Generation>,
     loaded: HashMap<PathBuf, LoadedFile>,
     timers: Timers,
+    heard: Heard,
     missing: HashMap<PathBuf, BTreeSet<PathBuf>>,
     reads: ReadFiles,
 }
@@ -217,6 +219,7 @@ impl Vm {
             generation: state.generation.clone(),
             loaded: state.loaded.clone(),
             timers: state.timers.clone(),
+            heard: state.shared.listening(),
             missing: state.missing.clone(),
             reads: state.reads.clone(),
         })
@@ -228,6 +231,7 @@ impl Vm {
             (state.generation, state.loaded) = (before.generation, before.loaded);
             (state.missing, state.reads) = (before.missing, before.reads);
             state.timers.restore(before.timers);
+            state.shared.restore(before.heard);
         });
         if exhausted {
             // What the failed load took is given back before anybody else runs.

@@ -14,6 +14,8 @@ pub(super) enum Work {
     Call(Box<dyn FnOnce(&mut LuaSession) + Send>),
     /// A frame of a browser. It is done in turns, and nothing else in between.
     Batch(Box<ReceivedBatch>),
+    /// The unit of work that waits has its answer.
+    GoOn,
 }
 
 /// A session, as others see it. The lock around it is never held while Lua runs: a thread takes the session
@@ -22,6 +24,10 @@ pub(super) enum Work {
 pub(super) struct Mailbox {
     pub(super) work: VecDeque<Work>,
     pub(super) slot: Slot,
+    /// A unit of work in it waits for the store: nothing else is done until it is answered.
+    pub(super) waits: bool,
+    /// The answer has come before it began to wait.
+    pub(super) answered: bool,
     /// In the run queue, or being worked in.
     pub(super) scheduled: bool,
     /// When a turn last used up its slice.

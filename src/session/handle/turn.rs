@@ -122,9 +122,14 @@ fn run_one(handle: &SessionHandle, slice: Slice) -> bool {
         tracing::error!(session = %handle.0.id.short(), "a bug: the session panicked; it is ended");
         Turn::Done(Slot::Ended, None)
     });
+    let mut waits = false;
     let (slot, alarm, rest) = match done {
         Turn::Done(slot, alarm) => (slot, Some(alarm), None),
         Turn::Unfinished(slot, rest) => (slot, None, Some(rest)),
+        Turn::Waits(slot, rest) => {
+            waits = true;
+            (slot, None, rest)
+        }
     };
     let ended = matches!(slot, Slot::Ended);
     let mut mailbox = handle.mailbox();
@@ -146,6 +151,13 @@ fn run_one(handle: &SessionHandle, slice: Slice) -> bool {
     mailbox.slot = slot;
     if let Some(rest) = rest {
         mailbox.work.push_front(rest);
+    }
+    if waits {
+        if !std::mem::take(&mut mailbox.answered) {
+            (mailbox.waits, mailbox.scheduled) = (true, false);
+            return false;
+        }
+        mailbox.work.push_front(Work::GoOn);
     }
     let (more, now) = (!mailbox.work.is_empty(), Instant::now());
     let again = more && now < slice.until;
@@ -174,6 +186,8 @@ enum Turn {
     Done(Slot, Option<Instant>),
     /// It is not, and the next turn goes on with it.
     Unfinished(Slot, Work),
+    /// It waits for the store; what comes after it.
+    Waits(Slot, Option<Work>),
 }
 
 /// Makes the session if it is not there, does one unit of work in it, and looks at what changed. A batch that
@@ -193,18 +207,27 @@ fn work_in(origin: &dyn Origin, slot: Slot, work: Option<Work>, until: Instant) 
     match work {
         Some(Work::Call(work)) => work(&mut session),
         Some(Work::Batch(mut batch)) => {
-            if !session.receive(&mut batch, until) {
+            let is_done = session.receive(&mut batch, until);
+            if session.is_waiting() {
+                return Turn::Waits(Slot::Here(session), Some(Work::Batch(batch)));
+            }
+            if !is_done {
                 return Turn::Unfinished(Slot::Here(session), Work::Batch(batch));
             }
             // Its sender is answered when browsers have been told.
             return done(session, Some(batch));
         }
+        Some(Work::GoOn) => session.go_on(),
         None => {}
     }
     done(session, None)
 }
 
 fn done(mut session: Box<LuaSession>, batch: Option<Box<ReceivedBatch>>) -> Turn {
+    session.send_held();
+    if session.is_waiting() {
+        return Turn::Waits(Slot::Here(session), batch.map(Work::Batch));
+    }
     let after = session.after_unit();
     if let Some(batch) = batch {
         batch.finish();

@@ -241,6 +241,7 @@ fn users_are_told_nothing_of_it() {
         scope: site.session.settings.scope,
         bindings: site.session.settings.bindings,
         refused: Default::default(),
+        hub: None,
     });
     let mut site = site.another_browser();
     for (id, path) in [(2, "nmae"), (3, "greet()")] {

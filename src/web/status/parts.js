@@ -220,6 +220,18 @@ function sessions(value, actions) {
   ]);
 }
 
+// ------------------------------------------------------------------ topics and the store
+function shared(value) {
+  const size = value.store && `${plural(value.store.keys, "key")}, ${number.format(Math.ceil(value.store.bytes / 1024))} KiB`;
+  put("shared", [
+    h("p", value.store ? `Store: ${size}` : "Store: off"),
+    h("p.faint", `${plural(value.published, "message")} published, ${number.format(value.delivered)} delivered`,
+      value.dropped > 0 && h("span.warn", `, ${number.format(value.dropped)} dropped`)),
+    h("ul", ...value.topics.map((one) => h("li", h("span.mono", one.topic), h("span.faint",
+      ` ${plural(one.subscriptions, "subscription")}, ${plural(one.messages, "message")}`)))),
+  ]);
+}
+
 // ------------------------------------------------------------------ directories and links
 /** Nests paths below the longest one that begins them. @param {string[]} paths */
 function tree(paths) {
@@ -271,6 +283,6 @@ function server(value) {
 }
 
 export const show = {
-  server, backends, reloads, sessions, places, log,
+  server, backends, reloads, sessions, shared, places, log,
   offline: () => pill("offline", "bad"),
 };

@@ -98,6 +98,7 @@ async fn running_with(config: ServerConfig, session: SessionConfig) -> Running {
         scope: ReloadScope::Loaded,
         bindings: BindingRule::Any,
         refused: Default::default(),
+        hub: None,
         published: site_of(""),
     };
     let endpoint = WebSocketEndpoint::new(LuaSessions::start(sessions).expect("threads"), &settings.server);

@@ -1,0 +1,82 @@
+//! What one session tells others, and what outlives it: topics and a store.
+//!
+//! [`Topics`] and [`Store`] are what the rest of the program sees; in here are the halves that need no
+//! other program: channels, and an SQLite file. Reads are answered by a [`Replica`] in memory and wait for
+//! nobody. A session reaches both through its [`Port`]; what comes for it waits in its [`Inbox`].
+
+mod counters;
+mod error;
+mod inbox;
+mod limits;
+mod pattern;
+mod port;
+mod replica;
+mod sqlite;
+mod store;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::{path::Path, sync::Arc};
+
+pub use counters::{Counters, StoreResult};
+pub use error::{HubError, StoreError};
+pub use inbox::{Delivery, Handle, Inbox, Wake};
+pub use pattern::Pattern;
+pub use port::{Listening, Port};
+pub use replica::{Interest, Replica};
+pub use sqlite::SqliteStore;
+pub use store::{Done, Entry, Store, StoreSize, Write};
+pub use topics::{LocalTopics, TopicCount, Topics};
+
+use crate::config::HubConfig;
+
+/// Topics and store of a site; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    topics: Arc<dyn Topics>,
+    store: Option<Arc<dyn Store>>,
+    config: Arc<HubConfig>,
+    counters: Arc<Counters>,
+}
+
+impl Hub {
+    /// Of the site in that directory.
+    ///
+    /// # Errors
+    /// If there is a store that can't be used: see [`HubError`].
+    pub fn start(site: &Path, config: &HubConfig) -> Result<Self, HubError> {
+        let counters = Arc::new(Counters::default());
+        let store: Option<Arc<dyn Store>> = match config.store.as_str() {
+            HubConfig::OFF => None,
+            HubConfig::MEMORY => Some(Arc::new(SqliteStore::in_memory(config)?)),
+            path => Some(Arc::new(SqliteStore::open(&site.join(path), config)?)),
+        };
+        Ok(Self {
+            topics: Arc::new(LocalTopics::default()),
+            store,
+            config: Arc::new(config.clone()),
+            counters,
+        })
+    }
+
+    /// What a session has of it. `wake` is told when something has come.
+    pub fn port(&self, wake: Arc<dyn Wake>) -> Port {
+        Port::new(self.clone(), Arc::new(Inbox::new(wake, self.config.messages, self.counters.clone())))
+    }
+
+    /// What has been counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The topics.
+    pub fn topics(&self) -> &dyn Topics {
+        self.topics.as_ref()
+    }
+
+    /// The store, unless it is off.
+    pub fn store(&self) -> Option<&dyn Store> {
+        self.store.as_deref()
+    }
+}
