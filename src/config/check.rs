@@ -14,6 +14,9 @@ pub(super) struct Finding {
     pub(super) wanted: String,
 }
 
+/// More often than that is to watch, which backends do better.
+const SHORTEST_RECHECK: Duration = Duration::from_millis(10);
+
 /// Longest duration that is taken; beyond it, adding to a clock could overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const MOST_THREADS: usize = 1024;
@@ -115,6 +118,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("server.send_timeout", server.send_timeout, false),
         ("watch.quiet", watch.quiet, true),
         ("watch.max_hold", watch.max_hold, true),
+        ("watch.recheck", watch.recheck, true),
         ("session.timeout", session.timeout, true),
         ("session.rest", session.rest, true),
         ("session.unopened", session.unopened, false),
@@ -141,6 +145,11 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         needs(size > ByteSize::bytes(0), key, "more than \"0B\"");
     }
 
+    needs(
+        watch.recheck.is_zero() || watch.recheck >= SHORTEST_RECHECK,
+        "watch.recheck",
+        "at least \"10ms\", or \"0s\": never",
+    );
     if watch.quiet > watch.max_hold {
         let (quiet, max_hold) =
             (humantime::format_duration(watch.quiet), humantime::format_duration(watch.max_hold));

@@ -194,6 +194,9 @@ pub struct WatchConfig {
     /// A change is acted on after this long at the latest, however much goes on.
     #[serde(with = "units::duration")]
     pub max_hold: Duration,
+    /// What is in use is looked at so often, whoever watches; 0: never.
+    #[serde(with = "units::duration")]
+    pub recheck: Duration,
     /// Names that are never looked at (`*` stands for any characters).
     pub ignore: Vec<String>,
     /// Directories that links may lead into, beside the site; empty: anywhere.
@@ -423,6 +426,7 @@ impl Default for WatchConfig {
             backend: AUTO.into(),
             quiet: Duration::from_millis(20),
             max_hold: Duration::from_millis(500),
+            recheck: Duration::from_secs(1),
             ignore: ignore.map(String::from).to_vec(),
             allowed_roots: Vec::new(),
             options: BTreeMap::new(),

@@ -8,7 +8,7 @@ use std::{
 use mlua::{Lua, LuaOptions, StdLib, chunk::ChunkMode};
 
 use super::{
-    Bindings, DATA_ROOT, DataFiles, Diagnostic, EditsFrom, FileEntry, Generation, LUA_ROOT, Source,
+    Bindings, DATA_ROOT, DataFiles, Diagnostic, EditsFrom, FileEntry, Generation, LUA_ROOT, Mark, Source,
     SourceFile, VIEWDEF_ROOT, Viewdef, source::Parsed, twins, viewdef,
 };
 use crate::{
@@ -114,7 +114,17 @@ impl Compiler {
                 let (path, hash, source) = (change.path.clone(), content.hash, content.bytes.clone());
                 let says = Arc::new(says);
                 let written = OnceLock::new();
-                let good = SourceFile { path, display, hash, bytecode, source, says, written, captures };
+                let good = SourceFile {
+                    path,
+                    display,
+                    hash,
+                    bytecode,
+                    source,
+                    says,
+                    written,
+                    in_use: Mark::default(),
+                    captures,
+                };
                 FileEntry { good: Some(Arc::new(good)), failed: None }
             }
             Err(diagnostic) => FileEntry { good: entry.good.take(), failed: Some(Arc::new(diagnostic)) },
@@ -169,6 +179,7 @@ impl Compiler {
                 next.viewdef_errors.remove(&change.name);
             }
             Some(Ok(viewdef)) => {
+                let viewdef = Viewdef { path: change.path.clone(), ..viewdef };
                 next.viewdefs.insert(key.to_owned(), Arc::new(viewdef));
                 next.viewdef_errors.remove(&change.name);
             }

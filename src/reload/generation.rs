@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use memchr::memmem;
 
 use super::{
-    Binding, Bindings, DataFiles, Diagnostic, EditsFrom, PassedOver, ReloadReport, SiteLayout, Source,
+    Binding, Bindings, DataFiles, Diagnostic, EditsFrom, Mark, PassedOver, ReloadReport, SiteLayout, Source,
     Telling, Viewdef, built_in,
     source::{Owner, Written},
 };
@@ -70,6 +70,8 @@ pub struct SourceFile {
     pub says: Arc<Source>,
     /// Found when it is first asked for: see [`written`](Self::written).
     pub written: OnceLock<Written>,
+    /// Whether some session runs it.
+    pub in_use: Mark,
     /// The bytecode hands over the locals of the file: see [`Parsed`](super::source::Parsed).
     pub captures: bool,
 }

@@ -12,7 +12,10 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -21,7 +24,7 @@ use super::{
 };
 use crate::{
     config::WatchConfig,
-    watch::{self, ChangeSet, Registry, Root, Timing, WatchError, WatchHandle},
+    watch::{self, ChangeSet, InUse, Registry, Root, Timing, WatchError, WatchHandle},
 };
 
 /// See [`SessionHost::canaries`].
@@ -30,6 +33,9 @@ const CANARIES: usize = 2;
 const FIRST_WORD: Duration = Duration::from_millis(100);
 /// After this long the log says that a save waits for busy sessions; otherwise it would look lost.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// How often it is seen to which files are in use.
+const CENSUS: Duration = Duration::from_secs(1);
 
 /// While more sessions than this are at work, outcomes are collected at an interval: to be woken by each of a
 /// thousand sessions would delay the last of them.
@@ -114,15 +120,22 @@ impl HotLoader {
         let compiler = Some(Compiler::new(layout.clone())?);
         let (watch, mut changes) = watch::start(settings, roots, registry).await?;
         let initial = changes.recv().await.ok_or_else(|| HotLoaderError::NoListing(lua_dir.clone()))?;
+        let in_use = watch.in_use();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut actor = Actor { compiler, layout, published, host, tasks: tasks.clone(), stop: stop.clone() };
         actor.publish_first(initial).await;
         let (stopped, tracker) = (stop.clone(), tasks.clone());
         tracker.spawn(async move {
+            let mut census = interval(CENSUS);
+            census.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 let changes = tokio::select! {
                     () = stopped.cancelled() => break,
                     changes = changes.recv() => changes,
+                    _ = census.tick() => {
+                        actor.say_what_is_in_use(&in_use);
+                        continue;
+                    }
                 };
                 match changes {
                     Some(changes) => actor.handle_file_change(changes).await,
@@ -222,6 +235,18 @@ impl<H: SessionHost> Actor<H> {
             log_broken(&generation);
             self.published.publish_good(generation);
         }
+    }
+
+    /// Tells the watcher which files are in use, if that is not what it knows.
+    fn say_what_is_in_use(&self, told: &InUse) {
+        let in_use = self.published.generation().in_use();
+        told.send_if_modified(|known| {
+            let is_modified = **known != in_use;
+            if is_modified {
+                *known = Arc::new(in_use);
+            }
+            is_modified
+        });
     }
 
     /// A settled set of changes: compile it once, publish it, and roll it out.

@@ -5,6 +5,7 @@
 //! | `compile` | change set + last generation → next [`Generation`]; each file parsed once for all sessions |
 //! | `edits` | what is edited from the versions that a session runs to a generation, once for all that run the same |
 //! | `generation` | the immutable state of all code that sessions start from and move to |
+//! | `in_use` | which files are in use, for who looks at these more often |
 //! | `viewdef` | checks and names of HTML view templates, and those that come with the server |
 //! | `bindings` | what a template binds: its `ui-*` attributes |
 //! | `allow_list` | what all templates bind, by type: what browsers may ask for |
@@ -37,6 +38,7 @@ mod edits;
 mod generation;
 mod hints;
 mod hot_loader;
+mod in_use;
 mod note;
 mod page_files;
 mod reference;
@@ -56,6 +58,7 @@ pub use diagnostic::{Diagnostic, ExcerptLine};
 pub use edits::EditsFrom;
 pub use generation::{FileEntry, Generation, Published, SourceFile};
 pub use hot_loader::{HotLoader, HotLoaderError, OutcomeSender, SessionHost};
+pub use in_use::Mark;
 pub use note::{Note, RunAgain, StaleKind};
 pub use page_files::PageFiles;
 pub(crate) use reference::conceal;

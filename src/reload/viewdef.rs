@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, LazyLock},
 };
 
 use html5gum::{Token, Tokenizer, emitters::default::DefaultEmitter};
 
-use super::{Binding, Diagnostic, bindings};
+use super::{Binding, Diagnostic, Mark, bindings};
 use crate::watch::{Content, ContentHash};
 
 /// A template that was checked.
@@ -16,6 +16,8 @@ use crate::watch::{Content, ContentHash};
 pub struct Viewdef {
     /// The file as people know it, relative to the site.
     pub display: String,
+    /// The real file; empty for one that comes with the server.
+    pub path: PathBuf,
     /// The text of the file.
     pub html: String,
     /// What it binds.
@@ -24,6 +26,8 @@ pub struct Viewdef {
     pub doubts: Vec<(u32, String)>,
     /// Identity of the content.
     pub hash: ContentHash,
+    /// Whether some page has it.
+    pub in_use: Mark,
 }
 
 impl Viewdef {
@@ -48,7 +52,15 @@ impl Viewdef {
 
     fn of(display: &str, html: &str, hash: ContentHash) -> Self {
         let (bindings, doubts) = bindings::of_template(html);
-        Self { display: display.to_owned(), html: html.to_owned(), bindings, doubts, hash }
+        Self {
+            display: display.to_owned(),
+            path: PathBuf::new(),
+            html: html.to_owned(),
+            bindings,
+            doubts,
+            hash,
+            in_use: Mark::default(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ type Label = [(&'static str, String); 1];
 pub(super) struct WatchMetrics {
     covered: Gauge,
     missed: Gauge,
+    rechecks: Gauge,
     dirs: Family<Label, Gauge>,
     limited: Family<Label, Gauge>,
     failures: Family<Label, Gauge>,
@@ -40,6 +41,7 @@ impl WatchMetrics {
             "Changes that no backend reported and a look at everything found",
             self.missed.clone(),
         );
+        registry.register("rechecks", "Looks at files in use, whoever watches them", self.rechecks.clone());
         registry.register("dirs", "Directories a backend watches", self.dirs.clone());
         registry.register(
             "limited_dirs",
@@ -71,6 +73,7 @@ impl WatchMetrics {
     pub(super) fn set(&self, health: &Health) {
         self.covered.set(health.armed.into());
         self.missed.set(whole(health.missed));
+        self.rechecks.set(whole(health.rechecked));
         // A backend that has gone must not keep its last values.
         self.dirs.clear();
         self.limited.clear();

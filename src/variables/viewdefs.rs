@@ -47,6 +47,7 @@ impl KnownViewdefs {
                 of_type(built_in(), name).filter(|(key, _)| !generation.viewdefs.contains_key(*key));
             for (key, viewdef) in of_type(&generation.viewdefs, name).chain(built_in) {
                 if self.hashes.get(key) != Some(&viewdef.hash) {
+                    viewdef.in_use.set();
                     self.hashes.insert(key.clone(), viewdef.hash);
                     changed.insert(key.clone(), Value::String(viewdef.html.clone()));
                 }
@@ -87,8 +88,15 @@ mod tests {
     fn generation(number: u64, viewdefs: &[(&str, &str)]) -> Generation {
         let viewdefs = viewdefs.iter().map(|(key, html)| {
             let (html, hash) = ((*html).to_owned(), Content::new(html.as_bytes()).hash);
-            let viewdef =
-                Viewdef { display: String::new(), html, bindings: Vec::new(), doubts: Vec::new(), hash };
+            let viewdef = Viewdef {
+                display: String::new(),
+                path: Default::default(),
+                html,
+                bindings: Vec::new(),
+                doubts: Vec::new(),
+                hash,
+                in_use: Default::default(),
+            };
             ((*key).to_owned(), Arc::new(viewdef))
         });
         Generation { number, viewdefs: viewdefs.collect(), ..Generation::default() }

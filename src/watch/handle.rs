@@ -1,6 +1,7 @@
 //! The holder's end of a running watcher: what can be asked of it, and what can go wrong.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -60,10 +61,14 @@ pub struct WatchHandle {
     pub(super) links: watch::Receiver<Arc<LinkView>>,
     pub(super) health: watch::Receiver<Health>,
     pub(super) settings: watch::Sender<Arc<WatchConfig>>,
+    pub(super) in_use: InUse,
     pub(super) registry: Registry,
     pub(super) stop: DropGuard,
     pub(super) task: JoinHandle<()>,
 }
+
+/// Where the watcher is told which real files are in use: it looks at these often, whoever watches them.
+pub type InUse = watch::Sender<Arc<BTreeSet<PathBuf>>>;
 
 /// What a handle asks of the task.
 #[derive(Debug)]
@@ -81,6 +86,7 @@ pub(super) struct Ends {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) links: watch::Sender<Arc<LinkView>>,
     pub(super) health: watch::Sender<Health>,
+    pub(super) in_use: watch::Receiver<Arc<BTreeSet<PathBuf>>>,
     pub(super) stop: CancellationToken,
 }
 
@@ -116,6 +122,11 @@ impl WatchHandle {
     /// Follows the links and the directories that are watched.
     pub fn follow_links(&self) -> watch::Receiver<Arc<LinkView>> {
         self.links.clone()
+    }
+
+    /// Where to say which files are in use.
+    pub fn in_use(&self) -> InUse {
+        self.in_use.clone()
     }
 
     /// How the watcher is.

@@ -16,6 +16,7 @@ mod change;
 mod disk;
 mod exact;
 mod handle;
+mod in_use;
 mod looking;
 mod reconcile;
 mod settle;
@@ -31,7 +32,7 @@ pub use backends::{
     automatic, is_asked_for, watchman_options,
 };
 pub use change::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, RootId, Timing, Unreadable};
-pub use handle::{WatchError, WatchHandle};
+pub use handle::{InUse, WatchError, WatchHandle};
 pub use hotloader_disk::{FileSystem, MountTable};
 pub use reconcile::LinkView;
 pub use start::{Survey, scan_once, start, survey_once};

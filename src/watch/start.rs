@@ -55,9 +55,10 @@ pub(super) async fn start_with(
     let (commands, command_inbox) = mpsc::channel(16);
     let (links, links_view) = watch::channel(Arc::default());
     let (health, health_view) = watch::channel(Health::default());
+    let (in_use_sender, in_use) = watch::channel(Arc::default());
     let stop = CancellationToken::new();
     let make_supervisor = SupervisorMaker::new(registry.clone(), settings, standing_sender, patience);
-    let ends = Ends { standing, changes, commands: command_inbox, links, health, stop: stop.clone() };
+    let ends = Ends { standing, changes, commands: command_inbox, links, health, in_use, stop: stop.clone() };
     let mut watcher = Watcher::new(make_supervisor, roots, patience, ends);
     if let Err(end) = watcher.begin(begun).await {
         watcher.stop().await;
@@ -73,6 +74,7 @@ pub(super) async fn start_with(
         links: links_view,
         health: health_view,
         settings: settings_sender,
+        in_use: in_use_sender,
         registry: registry.clone(),
         stop: stop.drop_guard(),
         task,

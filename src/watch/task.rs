@@ -20,6 +20,7 @@ use super::{
     change::{ChangeSet, Root, Timing},
     exact::until,
     handle::{Command, Ends, WatchError},
+    in_use::InUse,
     looking::Looking,
     reconcile::{LinkView, Look, Outcome, Reconciler, Unwatched},
     settle::{Calm, Debounce, Held, Reminders},
@@ -52,6 +53,7 @@ pub(super) struct Watcher {
     looking: Looking,
     state: State,
     reminders: Reminders,
+    in_use: InUse,
     debounce: Debounce,
     patience: Patience,
 }
@@ -71,6 +73,7 @@ impl Watcher {
             watches: Watches::start(make_supervisor, ends.links.clone()),
             looking: Looking::new(reconciler, patience.look, ends.health.clone(), ends.stop.clone()),
             roots,
+            in_use: InUse::new(ends.in_use.clone(), now.recheck, Instant::now()),
             ends,
             state: State::Idle,
             reminders: Reminders::default(),
@@ -167,6 +170,7 @@ impl Watcher {
         let next_work = self.looking.reconciler().and_then(|reconciler| reconciler.next_work());
         let held = self.state.held().map(|held| held.due(self.debounce));
         let due = held.into_iter().chain(self.reminders.due()).min();
+        let recheck = self.in_use.due().filter(|_| self.state.is_idle());
         tokio::select! {
             biased;
             () = self.ends.stop.cancelled() => Err(End::Stopped),
@@ -185,6 +189,7 @@ impl Watcher {
             }
             passed = self.state.barrier() => self.verified(passed).await,
             () = until(due) => Ok(()),
+            () = sleep_until(recheck.unwrap_or(now).into()), if recheck.is_some() => self.recheck().await,
             () = sleep_until(next_work.unwrap_or(now).into()), if next_work.is_some() => self.upkeep().await,
         }
     }
@@ -201,6 +206,20 @@ impl Watcher {
                 self.state.hold(work.found, now, now);
             }
         }
+        Ok(())
+    }
+
+    /// Looks whether something in use has changed without anybody telling.
+    async fn recheck(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        let files = self.in_use.take(now);
+        let count = files.len() as u64;
+        let found = self.looking.run(move |reconciler| reconciler.recheck(&files, now)).await?;
+        self.ends.health.send_if_modified(|health| {
+            health.rechecked += count;
+            false
+        });
+        self.state.hold(found, now, now);
         Ok(())
     }
 
@@ -315,6 +334,7 @@ impl Watcher {
     fn configure(&mut self) {
         let settings = self.settings.borrow_and_update().clone();
         self.debounce = Debounce::of(&settings);
+        self.in_use.configure(settings.recheck);
         if let Some(reconciler) = self.looking.reconciler() {
             reconciler.configure(&settings);
         }
@@ -362,6 +382,7 @@ impl Watcher {
         if outcome.changes.is_empty() && !outcome.is_first {
             return Ok(());
         }
+        self.in_use.note(&outcome.changes, Instant::now());
         tracing::debug!(target: "watch",
             names = ?outcome.changes.iter().map(|change| &change.name).collect::<Vec<_>>(),
             settle_us = timing.settle.as_micros() as u64, reconcile_us = timing.reconcile.as_micros() as u64,

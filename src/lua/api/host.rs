@@ -174,6 +174,7 @@ impl HostState {
     /// That content of the file has run.
     pub(in crate::lua) fn loaded(&mut self, path: PathBuf, file: PathBuf) {
         let Some(source) = self.generation.file(&file).cloned() else { return };
+        source.in_use.set();
         let next = self.loaded.len();
         match self.loaded.entry(path) {
             Entry::Occupied(mut known) => {

@@ -94,6 +94,7 @@ fn case_16_a_retargeted_link_is_an_edit() {
         source: old.source.clone(),
         says: old.says.clone(),
         written: Default::default(),
+        in_use: Default::default(),
         captures: old.captures,
     };
     file.good = Some(Arc::new(moved));

@@ -20,6 +20,8 @@ pub struct Health {
     pub last_barrier: Option<Instant>,
     /// How often a look at everything found what no backend had reported.
     pub missed: u64,
+    /// How often a file in use was looked at, whoever watches it.
+    pub rechecked: u64,
     /// Files that are not taken yet, as somebody is still writing them or has emptied them.
     pub unfinished: Vec<PathBuf>,
 }

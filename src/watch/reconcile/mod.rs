@@ -8,7 +8,7 @@
 //!   `tree`: those, and what a hint touches of them.
 //! - `name`, `names`: logical names, and what was told of each. `contents`: which files have to be read, and what
 //!   they say. `survey`: files that look different. `hard_links`: those that have several names.
-//! - `audit`: whether a hint was missing. `vcs`: whether a checkout is under way.
+//! - `audit`: whether a hint was missing. `recheck`: whether files in use have changed without any. `vcs`: whether a checkout is under way.
 //! - `outcome`: what a look came to.
 
 mod audit;
@@ -18,6 +18,7 @@ mod hard_links;
 mod name;
 mod names;
 mod outcome;
+mod recheck;
 mod reconciler;
 mod scope;
 mod survey;

@@ -19,6 +19,7 @@ use super::{
     contents::{Contents, Moment},
     name::At,
     outcome::{LinkView, Look, Outcome, Unwatched},
+    recheck,
     tree::{Touched, Tree},
     vcs::VcsLocks,
     walk::Warning,
@@ -234,6 +235,11 @@ impl Reconciler {
         let warnings = &self.tree.walked().warnings;
         warnings.difference(&self.warned).for_each(Warning::log);
         self.warned.clone_from(warnings);
+    }
+
+    /// Which of these files have changed, whether anybody told or not.
+    pub(crate) fn recheck(&mut self, files: &[PathBuf], now: Instant) -> HintSet {
+        recheck::changed(files, &self.tree, &mut self.contents, &mut self.answers, now)
     }
 
     /// When there is something to do, if nothing is hinted until then.

@@ -27,7 +27,7 @@ use crate::{
     config::WatchConfig,
     watch::{
         change::Root,
-        disk::{Kind, Listing, is_absence},
+        disk::{Identity, Kind, Listing, is_absence},
     },
 };
 
@@ -117,6 +117,11 @@ impl Tree {
             names.extend(dir.names.iter().map(|name| (name.clone(), entry)));
         }
         names
+    }
+
+    /// Which directory was listed there.
+    pub(super) fn listed(&self, dir: &Path) -> Option<Identity> {
+        Some(self.cache.dir(dir)?.listing.identity)
     }
 
     fn is_known_file(&self, path: &Path) -> bool {

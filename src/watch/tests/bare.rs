@@ -405,6 +405,36 @@ fn nobody_searches_for_the_writer_of_a_file_of_which_the_backend_says_that_it_is
 }
 
 #[test]
+fn what_no_event_tells_of_a_file_in_use_is_found_by_looking_at_it() {
+    let mut bare = Bare::new(|base| {
+        write(&base.join("lua/x.lua"), "1");
+        write(&base.join("lua/sub/y.lua"), "1");
+    });
+    let (x, sub) = (bare.base.join("lua/x.lua"), bare.base.join("lua/sub"));
+    let files = [x.clone(), sub.join("y.lua"), bare.base.join("lua/unknown.lua")];
+    let recheck = |bare: &mut Bare| {
+        let now = bare.now;
+        bare.reconciler.recheck(&files, now)
+    };
+    assert!(recheck(&mut bare).is_empty());
+    let elsewhere = bare.base.join("elsewhere");
+    fs::hard_link(&x, &elsewhere).unwrap();
+    fs::write(&elsewhere, "22").unwrap();
+    let found = recheck(&mut bare);
+    assert!(found.covers(&x) && !found.covers(&sub), "{found:?}");
+    bare.look(&found);
+    assert_eq!(bare.known["x.lua"], Some("22".into()));
+    fs::rename(&sub, bare.base.join("before")).unwrap();
+    write(&files[1], "another");
+    let found = recheck(&mut bare);
+    assert!(found.covers(&sub) && !found.covers(&x), "{found:?}");
+    bare.look(&found);
+    assert_eq!(bare.known["sub/y.lua"], Some("another".into()));
+    fs::remove_file(&x).unwrap();
+    assert!(recheck(&mut bare).covers(&x));
+}
+
+#[test]
 fn of_a_settled_hint_what_is_left_of_the_quiet_time_is_waited_for() {
     let mut bare = Bare::new(|base| write(&base.join("lua/x.lua"), "1"));
     let x = bare.base.join("lua/x.lua");

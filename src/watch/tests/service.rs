@@ -79,3 +79,57 @@ async fn without_watching_everything_is_read_once() {
     assert_eq!(names, ["empty.lua", "sub/x.lua"]);
     assert!(set.get(LUA, Path::new("sub/x.lua")).is_some());
 }
+
+#[tokio::test]
+async fn what_a_backend_does_not_tell_of_files_in_use_is_seen_all_the_same() {
+    use hotloader_backend::{Armed, BackendFailure, BackendInputs, FileWatchBackend, Report};
+    use std::{future::Future, pin::Pin, sync::Arc};
+
+    /// Watches everything, and tells nothing.
+    struct Deaf;
+
+    impl FileWatchBackend for Deaf {
+        fn name(&self) -> &'static str {
+            "deaf"
+        }
+
+        fn run(
+            self: Box<Self>,
+            mut inputs: BackendInputs,
+        ) -> Pin<Box<dyn Future<Output = Result<(), BackendFailure>> + Send>> {
+            Box::pin(async move {
+                loop {
+                    tokio::select! {
+                        () = inputs.stop.cancelled() => return Ok(()),
+                        Ok(()) = inputs.plan.changed() => {
+                            let revision = inputs.plan.borrow_and_update().revision;
+                            inputs.reports.report(Report::Armed(Armed { revision, skipped: Vec::new() }));
+                        }
+                        Some(request) = inputs.barriers.recv() => request.complete(),
+                    }
+                }
+            })
+        }
+    }
+
+    let mut registry = Registry::with_builtin();
+    registry.register("deaf", |_| Ok(Box::new(Deaf)));
+    let keep = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(keep.path()).unwrap();
+    write(&root.join("x.lua"), "1");
+    write(&root.join("other.lua"), "1");
+    let settings = WatchConfig { backend: "deaf".into(), recheck: Duration::from_millis(20), ..settings() };
+    let (handle, mut sets) = start(&settings, vec![lua_root(&root)], &registry).await.unwrap();
+    assert!(sets.recv().await.unwrap().initial);
+    handle.in_use().send_replace(Arc::new([root.join("x.lua")].into()));
+    for text in ["by nobody told", "and once more"] {
+        write(&root.join("other.lua"), text);
+        write(&root.join("x.lua"), text);
+        // An audit begins after ten seconds.
+        let set = timeout(Duration::from_secs(8), sets.recv()).await.expect("it is not seen").unwrap();
+        let names: Vec<&Path> = set.changes.iter().map(|change| change.name.as_path()).collect();
+        assert_eq!(names, [Path::new("x.lua")]);
+    }
+    assert!(handle.health().missed == 0 && handle.health().rechecked > 0);
+    handle.stop().await;
+}
