@@ -133,6 +133,29 @@ fn whatever_the_page_on_security_says_is_shown_by_a_test_that_is_there() {
     }
 }
 
+#[test]
+fn the_files_with_unsafe_code_are_those_that_the_page_names() {
+    let rows = table(&read("docs/architecture.md"), "Unsafe code");
+    let named: BTreeSet<_> = rows.iter().flat_map(|row| code(&row[0])).map(PathBuf::from).collect();
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    // Code comes after the word; comments and attributes have it otherwise.
+    let has_unsafe = |text: &str| {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+        lines
+            .flat_map(|line| line.split("unsafe ").skip(1).map(str::to_owned).collect::<Vec<_>>())
+            .any(|rest| ["{", "fn", "impl", "extern", "trait"].iter().any(|word| rest.starts_with(word)))
+    };
+    let is_test =
+        |file: &Path| file.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests"));
+    let found: BTreeSet<_> = files
+        .into_iter()
+        .map(|file| file.strip_prefix(root()).unwrap().to_owned())
+        .filter(|file| !is_test(file) && has_unsafe(&read(file)))
+        .collect();
+    assert_eq!(found, named);
+}
+
 /// The modules that `use crate::{a::X, b}` or `crate::a::X` name.
 fn imports(source: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
