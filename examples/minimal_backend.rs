@@ -114,7 +114,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Root {
         id: RootId("dir"),
         dir,
-        extension: None,
+        extensions: &[],
         recursive: true,
         max_file: Root::MAX_FILE,
         optional: false,

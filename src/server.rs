@@ -29,6 +29,9 @@ use crate::{
 
 /// Where a site has its own page, and what that needs.
 const HTML_DIR: &str = "html";
+/// Extensions of what is read of the Lua directory: code, and what libraries have beside it. What editors write
+/// there for a moment while they save has others.
+const LUA_FILES: &[&str] = &["lua", "csv", "ini", "json", "toml", "tsv", "txt", "xml", "yaml", "yml"];
 
 /// A running server: a site, its sessions, and the browsers that look at them.
 pub struct Server {
@@ -226,20 +229,20 @@ pub(crate) fn layout(config: &Config) -> SiteLayout {
 
 /// What is watched of the site in a directory.
 pub(crate) fn roots(site: &Path, config: &Config) -> Vec<Root> {
-    let root = |id, path: &Path, extension, recursive| Root {
+    let root = |id, path: &Path, extensions, recursive| Root {
         id,
         dir: site.join(path),
-        extension,
+        extensions,
         recursive,
         max_file: config.lua.max_file.as_usize(),
         // Most sites have no page of their own, nor data.
         optional: id == HTML_ROOT || id == DATA_ROOT,
     };
     vec![
-        root(LUA_ROOT, &config.lua.path, None, true),
-        root(VIEWDEF_ROOT, &config.viewdefs.path, Some("html"), false),
-        root(DATA_ROOT, &config.lua.files, None, true),
-        root(HTML_ROOT, Path::new(HTML_DIR), None, true),
+        root(LUA_ROOT, &config.lua.path, LUA_FILES, true),
+        root(VIEWDEF_ROOT, &config.viewdefs.path, &["html"], false),
+        root(DATA_ROOT, &config.lua.files, &[], true),
+        root(HTML_ROOT, Path::new(HTML_DIR), &[], true),
     ]
 }
 
@@ -390,5 +393,32 @@ impl SessionHost for ServerSessions {
 
     fn refreshed(&self, generation: u64, took: Duration) {
         self.reloads.refreshed(generation, took);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn what_an_editor_writes_beside_a_file_for_a_moment_is_no_file_of_the_lua_directory() {
+        let roots = roots(Path::new("/site"), &Config::default());
+        let lua = roots.iter().find(|root| root.id == LUA_ROOT).unwrap();
+        for (name, wanted) in [
+            ("app.lua", true),
+            ("words.txt", true),
+            ("list.json", true),
+            ("sedAb12Cd", false),
+            ("app.lua.12345", false),
+            ("app.lua.new", false),
+            ("app.log", false),
+            ("README.md", false),
+        ] {
+            assert_eq!(lua.wants(OsStr::new(name)), wanted, "{name}");
+        }
+        let data = roots.iter().find(|root| root.id == DATA_ROOT).unwrap();
+        assert!(data.optional && data.wants(OsStr::new("GeoLite2.mmdb")));
     }
 }

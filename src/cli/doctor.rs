@@ -77,7 +77,7 @@ impl Subject {
             vec![Root {
                 id: RootId("path"),
                 dir,
-                extension: None,
+                extensions: &[],
                 recursive: true,
                 max_file: Root::MAX_FILE,
                 optional: false,

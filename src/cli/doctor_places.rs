@@ -158,7 +158,7 @@ mod tests {
         Root {
             id: RootId("lua"),
             dir: dir.into(),
-            extension: None,
+            extensions: &[],
             recursive: true,
             max_file: Root::MAX_FILE,
             optional: false,

@@ -107,7 +107,7 @@ impl Subject {
         let everything = || Root {
             id: RootId("path"),
             dir: dir.clone(),
-            extension: None,
+            extensions: &[],
             recursive: true,
             max_file: Root::MAX_FILE,
             optional: false,

@@ -76,7 +76,7 @@ impl Scripts {
         let root = Root {
             id: LUA_ROOT,
             dir: dir.to_owned(),
-            extension: Some("lua"),
+            extensions: &["lua"],
             recursive: true,
             max_file: Root::MAX_FILE,
             optional: false,

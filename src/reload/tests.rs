@@ -129,7 +129,7 @@ impl Running {
         let root = Root {
             id: LUA_ROOT,
             dir: lua_dir.clone(),
-            extension: Some("lua"),
+            extensions: &["lua"],
             recursive: true,
             max_file: Root::MAX_FILE,
             optional: false,

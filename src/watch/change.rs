@@ -18,8 +18,8 @@ pub struct Root {
     pub id: RootId,
     /// Where it is; may itself be a link, or not exist yet.
     pub dir: PathBuf,
-    /// Only files with this extension belong to it; `None`: all.
-    pub extension: Option<&'static str>,
+    /// Only files with one of these extensions belong to it; none named: all files.
+    pub extensions: &'static [&'static str],
     /// Whether directories below it belong to it too.
     pub recursive: bool,
     /// Files with more bytes are not read.
@@ -34,8 +34,8 @@ impl Root {
 
     /// Whether a file of that name belongs to it.
     pub(crate) fn wants(&self, name: &OsStr) -> bool {
-        self.extension
-            .is_none_or(|wanted| Path::new(name).extension().is_some_and(|extension| extension == wanted))
+        let is_one = |extension: &OsStr| self.extensions.iter().any(|wanted| extension == *wanted);
+        self.extensions.is_empty() || Path::new(name).extension().is_some_and(is_one)
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) async fn measure(count: usize, saves: usize) -> Fallible<Crowd> {
     let root = Root {
         id: LUA_ROOT,
         dir: lua.clone(),
-        extension: Some("lua"),
+        extensions: &["lua"],
         recursive: true,
         max_file: Root::MAX_FILE,
         optional: false,

@@ -70,7 +70,7 @@ pub(crate) async fn child(backend: &str, dir: &Path, dirs: usize, saves: Option<
     let root = Root {
         id: RootId("tree"),
         dir: dir.to_owned(),
-        extension: None,
+        extensions: &[],
         recursive: true,
         max_file: Root::MAX_FILE,
         optional: false,
@@ -158,7 +158,7 @@ pub(crate) async fn flip(within: &Path, flips: usize) -> Fallible<(Duration, usi
     let root = Root {
         id: RootId("lua"),
         dir: dir.clone(),
-        extension: Some("lua"),
+        extensions: &["lua"],
         recursive: true,
         max_file: Root::MAX_FILE,
         optional: false,

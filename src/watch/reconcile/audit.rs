@@ -201,7 +201,7 @@ mod tests {
         let root = Root {
             id,
             dir: dir.clone(),
-            extension: None,
+            extensions: &[],
             recursive: true,
             max_file: Root::MAX_FILE,
             optional: false,

@@ -468,7 +468,7 @@ mod tests {
         let root = Root {
             id: RootId("lua"),
             dir: dir.clone(),
-            extension: None,
+            extensions: &[],
             recursive: true,
             max_file: Root::MAX_FILE,
             optional: false,

@@ -45,7 +45,7 @@ fn lua_root(dir: &Path) -> Root {
     Root {
         id: LUA,
         dir: dir.to_owned(),
-        extension: Some("lua"),
+        extensions: &["lua"],
         recursive: true,
         max_file: Root::MAX_FILE,
         optional: false,
