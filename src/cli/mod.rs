@@ -116,6 +116,9 @@ struct ServeArgs {
 struct NewArgs {
     /// Directory to write into; it is made if it does not exist, and must be empty if it does
     dir: PathBuf,
+    /// What it begins as
+    #[arg(long, value_enum, default_value_t)]
+    template: sample::Template,
 }
 
 #[derive(Debug, Args)]
@@ -218,7 +221,7 @@ struct DoctorArgs {
 pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
-        Command::New(args) => new::run(&args.dir),
+        Command::New(args) => new::run(&args.dir, args.template),
         Command::Check(args) => check::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Restart(args) => restart::run(&args),

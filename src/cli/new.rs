@@ -2,10 +2,14 @@
 
 use std::{fs, io, path::Path};
 
-use super::{CliError, sample, say};
+use super::{
+    CliError,
+    sample::{self, Template},
+    say,
+};
 
-pub(super) fn run(dir: &Path) -> Result<(), CliError> {
-    let count = create(dir)?;
+pub(super) fn run(dir: &Path, template: Template) -> Result<(), CliError> {
+    let count = create(dir, template)?;
     let dir = dir.display();
     say(&format!(
         "{dir}: a site of {count} files\n\n\
@@ -16,15 +20,15 @@ pub(super) fn run(dir: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Writes the sample into `dir`; returns the number of files.
-fn create(dir: &Path) -> Result<usize, CliError> {
+/// Writes a template into `dir`; returns the number of files.
+fn create(dir: &Path, template: Template) -> Result<usize, CliError> {
     let failed = |source: io::Error| CliError::Write { path: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(failed)?;
     if let Some(entry) = fs::read_dir(dir).map_err(failed)?.next() {
         let entry = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         return Err(CliError::NotEmpty { dir: dir.to_owned(), entry });
     }
-    sample::write(dir).map_err(failed)
+    sample::write(dir, template).map_err(failed)
 }
 
 #[cfg(test)]
@@ -36,7 +40,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         for dir in [parent.path().join("a/b"), parent.path().join("a/c")] {
             fs::create_dir_all(parent.path().join("a/c")).unwrap();
-            create(&dir).unwrap();
+            create(&dir, Template::Board).unwrap();
             for file in ["lua/main.lua", "config/config.toml", "README.md", ".gitignore", ".luarc.json"] {
                 assert!(dir.join(file).is_file(), "{file}");
             }
@@ -48,7 +52,7 @@ mod tests {
     fn a_directory_with_anything_in_it_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(".notes"), "mine").unwrap();
-        let error = create(dir.path()).unwrap_err();
+        let error = create(dir.path(), Template::Poll).unwrap_err();
         assert!(matches!(&error, CliError::NotEmpty { entry, .. } if entry == ".notes"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -58,7 +62,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "mine").unwrap();
-        assert!(matches!(create(&file), Err(CliError::Write { path, .. }) if path == file));
+        assert!(matches!(create(&file, Template::Board), Err(CliError::Write { path, .. }) if path == file));
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     }
 }

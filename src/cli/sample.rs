@@ -17,7 +17,48 @@ const BESIDE: [(&str, &str); 5] = [
     ("html/.gitkeep", ""),
 ];
 
-/// All files: path below the site, and content.
+/// What a site begins as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(super) enum Template {
+    /// A board of cards, a counter, a clock: the sample
+    #[default]
+    Board,
+    /// Votes that show in every window and outlive the server: the poll of docs/shared-state.md
+    Poll,
+    /// A name and a greeting
+    Minimal,
+}
+
+impl Template {
+    /// Its own main file, and how the app is shown; the sample has more.
+    fn own(self) -> Option<[&'static str; 2]> {
+        match self {
+            Self::Board => None,
+            Self::Poll => {
+                Some([include_str!("sample/poll/main.lua"), include_str!("sample/poll/App.DEFAULT.html")])
+            }
+            Self::Minimal => Some([
+                include_str!("sample/minimal/main.lua"),
+                include_str!("sample/minimal/App.DEFAULT.html"),
+            ]),
+        }
+    }
+
+    /// All files: path below the site, and content.
+    fn files(self) -> Vec<(String, &'static [u8])> {
+        let mut files = files();
+        let Some([main, view]) = self.own() else { return files };
+        // What editors want is the same for all. The README is about the board.
+        files.retain(|(name, _)| {
+            name != "README.md" && (!name.starts_with("lua/") || name.starts_with("lua/meta/"))
+        });
+        files.push(("lua/main.lua".to_owned(), main.as_bytes()));
+        files.push(("lua/viewdefs/App.DEFAULT.html".to_owned(), view.as_bytes()));
+        files
+    }
+}
+
+/// All files of the sample: path below the site, and content.
 pub(super) fn files() -> Vec<(String, &'static [u8])> {
     fn walk(dir: &Dir<'static>, files: &mut Vec<(String, &'static [u8])>) {
         for file in dir.files() {
@@ -32,13 +73,13 @@ pub(super) fn files() -> Vec<(String, &'static [u8])> {
     files
 }
 
-/// Writes the sample below `dir`, which exists. Returns the number of files.
+/// Writes a template below `dir`, which exists. Returns the number of files.
 ///
 /// # Errors
 ///
 /// The first file that could not be written; one that exists is never overwritten.
-pub(super) fn write(dir: &Path) -> io::Result<usize> {
-    let files = files();
+pub(super) fn write(dir: &Path, template: Template) -> io::Result<usize> {
+    let files = template.files();
     for (name, content) in &files {
         let path = dir.join(name);
         if let Some(parent) = path.parent() {
@@ -68,7 +109,7 @@ mod tests {
     #[test]
     fn what_is_written_is_the_folder_of_the_checkout_and_what_a_site_has_beside_it() {
         let dir = tempfile::tempdir().unwrap();
-        let count = write(dir.path()).unwrap();
+        let count = write(dir.path(), Template::Board).unwrap();
 
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut expected: Vec<_> = BESIDE.map(|(name, text)| (name.into(), text.into())).to_vec();
@@ -81,6 +122,27 @@ mod tests {
         assert_eq!(written, expected);
         assert_eq!(count, written.len());
         assert!(dir.path().join("lua/main.lua").is_file());
+    }
+
+    #[test]
+    fn the_smaller_ones_have_their_own_code_and_the_poll_is_that_of_the_page() {
+        let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/shared-state.md")).unwrap();
+        for template in [Template::Poll, Template::Minimal] {
+            let dir = tempfile::tempdir().unwrap();
+            write(dir.path(), template).unwrap();
+            let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+            let (main, view) = (read("lua/main.lua"), read("lua/viewdefs/App.DEFAULT.html"));
+            if template == Template::Poll {
+                assert!(
+                    page.contains(&format!("```lua\n{main}```"))
+                        && page.contains(&format!("```html\n{view}```"))
+                );
+            }
+            assert!(
+                !dir.path().join("lua/board.lua").exists() && dir.path().join("lua/meta/store.lua").exists()
+            );
+            assert!(read(config::FILE).contains("viewdefs"));
+        }
     }
 
     #[test]

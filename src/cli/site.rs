@@ -56,7 +56,7 @@ impl Site {
         let mut private = tempfile::Builder::new();
         private.prefix("lua-hotloader-").permissions(Permissions::from_mode(0o700));
         let copy = private.tempdir().map_err(CliError::Sample)?;
-        sample::write(copy.path()).map_err(CliError::Sample)?;
+        sample::write(copy.path(), sample::Template::default()).map_err(CliError::Sample)?;
         let config = load(copy.path()).map_err(CliError::Config)?;
         Ok(Self { path: copy.path().to_owned(), config, sample: Some(copy) })
     }

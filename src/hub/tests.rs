@@ -308,3 +308,45 @@ fn who_has_read_a_key_or_a_prefix_is_told_of_each_change_and_nobody_else_is() {
     write(store, Write { value: None, ..put("a.b", "") }).unwrap();
     assert_eq!(changed(&mut ports), [true, true, false]);
 }
+
+/// Where the process that is killed writes.
+const VICTIM: &str = "HOTLOADER_TEST_STORE";
+
+/// Not a test by itself: the process that the next one kills.
+#[test]
+#[ignore = "it writes until it is killed"]
+fn writes_until_it_is_killed() {
+    let Some(path) = std::env::var_os(VICTIM) else { return };
+    let store = open(Path::new(&path));
+    for n in 0.. {
+        write(&store, put(&format!("key {n}"), &n.to_string())).unwrap();
+        println!("wrote {n}");
+    }
+}
+
+#[test]
+fn what_was_acknowledged_before_the_process_was_killed_is_there() {
+    use std::io::{BufRead as _, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    for round in 1..=3 {
+        let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["hub::tests::writes_until_it_is_killed", "--exact", "--ignored", "--nocapture"])
+            .env(VICTIM, &path)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(victim.stdout.take().unwrap()).lines().map_while(Result::ok);
+        // The test's own name may stand before the first.
+        let number = |line: String| line.split("wrote ").nth(1)?.parse::<u64>().ok();
+        let mut written = lines.filter_map(number);
+        assert_eq!(written.by_ref().find(|n| *n == round * 20), Some(round * 20));
+        victim.kill().unwrap();
+        let last = written.last().unwrap_or(round * 20);
+        victim.wait().unwrap();
+        let store = open(&path);
+        for n in 0..=last {
+            assert_eq!(text(&store, &format!("key {n}")), Some(n.to_string()), "of {last}");
+        }
+    }
+}
