@@ -201,7 +201,7 @@ end\n";
                 "viewdefs/App.DEFAULT.html",
                 "<template><button id=turn ui-action=\"turn()\">t</button>
             <button id=rotate ui-action=\"rotate()\">r</button><button id=drop ui-action=\"drop()\">d</button>
-            <ul ui-viewlist=\"rows\"></ul></template>",
+            <ul ui-viewlist=\"rows?whole\"></ul></template>",
             ),
             (
                 "viewdefs/Row.list-item.html",

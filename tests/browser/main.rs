@@ -13,6 +13,7 @@ mod foreign_page;
 mod page_files;
 mod problems;
 mod status;
+mod templates;
 mod tutorial;
 
 use std::{fs, path::Path};

@@ -63,6 +63,22 @@ test("a list that scrolls by itself, and a table, do so too", options, async () 
   assert.ok(said("create").length < 400, `${said("create").length} variables`);
 });
 
+test("a list that begins further down, or below the window, is there when one comes to it", options, async () => {
+  model.rows = objects(1000);
+  answerRows();
+  await show(`${ROW}<h1 style="height: 50px; margin: 0">Rows</h1><ul ui-viewlist=rows></ul><div style="height: 5000px"></div>`, VIEWS);
+  await gives("return document.querySelector('li span')?.textContent", "row 0");
+  await browser.run("scrollTo(0, 1e9)");
+  await browser.run("scrollTo(0, 50 + 700 * 20)");
+  await until("row 700", async () => (await seen())[0] === "row 700");
+  await show(`${ROW}<div style="height: 5000px"></div><ul ui-viewlist=rows></ul>`, VIEWS);
+  await browser.run("scrollTo(0, 5000 + 700 * 20)");
+  await until("row 700", async () => (await seen())[0] === "row 700");
+  await browser.run("scrollTo(0, 0)");
+  await browser.run("scrollTo(0, 5000)");
+  await until("row 0", async () => (await seen())[0] === "row 0");
+});
+
 test("what changes in a long list changes where one is, and a short one is shown as a whole again", options, async () => {
   model.rows = objects(1000);
   answerRows();

@@ -52,7 +52,7 @@ export class Near {
     if (!(each > 0) || bottom <= top) return undefined;
     const above = this.before.getBoundingClientRect().height;
     /** @param {number} y from the top of the list */
-    const place = (y) => (y < above ? (y / above) * first : first + (y - above) / each);
+    const place = (y) => (y <= 0 ? 0 : y < above ? (y / above) * first : first + (y - above) / each);
     const screen = bottom - top;
     const from = clamp(Math.floor(place(top - start)), 0, total);
     const to = clamp(Math.ceil(place(bottom - start)), from, total);
