@@ -238,7 +238,7 @@ mod tests {
             ("{}", "{}"),
             ("x = = 1", "! console:1: unexpected symbol near '='"),
             ("error('no')", "! console:1: no"),
-            ("io", "nil"),
+            ("nothing", "nil"),
         ] {
             assert_eq!(typed(&vm, code), expected, "{code}");
         }

@@ -402,7 +402,7 @@ fn never_does_the_private_debug_library_reach_user_code() {
             site.eval(
                 "local n = 0 for _ in pairs(debug) do n = n + 1 end return tostring(debug.setupvalue) .. n"
             ),
-            "nil2"
+            "nil3"
         );
         assert_eq!(
             site.eval("return tostring(hot.R) .. tostring(session.R) .. tostring(getmetatable(hot))"),
