@@ -44,7 +44,7 @@ async fn the_status_page_follows_reloads_and_restarts_a_session() {
     let open = "return document.querySelector('#reloads details').open";
     assert_eq!(status.run(open).await, json!(true));
     // The page of a session that was ended begins another.
-    let name = "return document.querySelector('#sessions tbody th').textContent";
+    let name = "return document.querySelector('#sessions tbody th')?.textContent";
     let before = status.run(name).await;
     status.run("document.querySelectorAll('#sessions tbody button')[1].click()").await;
     status.gives(&format!("{name} !== {before}"), true).await;
