@@ -28,7 +28,7 @@ pub struct Delivery {
 
 /// Who runs what has come. Called on any thread, and must not block.
 pub trait Wake: Send + Sync {
-    /// There is something to [`take`](Inbox::take).
+    /// There is something to take.
     fn delivered(&self);
     /// The write that its unit of work waits for has an answer.
     fn answered(&self);

@@ -100,6 +100,7 @@ pub(crate) async fn measure(count: usize, saves: usize) -> Fallible<Crowd> {
         scope: ReloadScope::Loaded,
         bindings: BindingRule::Templates,
         refused: Arc::default(),
+        hub: None,
         published: published.clone(),
     })?;
     let (reports, mut reported) = mpsc::unbounded_channel();

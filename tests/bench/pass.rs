@@ -119,6 +119,7 @@ async fn session() -> Fallible<(LuaSessions, SessionHandle)> {
         scope: ReloadScope::Loaded,
         bindings: BindingRule::Templates,
         refused: Arc::default(),
+        hub: None,
         published,
     })?;
     let session = sessions.create().await?;

@@ -41,6 +41,7 @@ impl Site {
             scope: ReloadScope::Loaded,
             bindings: BindingRule::Templates,
             refused: Arc::default(),
+            hub: None,
             published: published.clone(),
         })?;
         let mut handles = Vec::new();
