@@ -301,7 +301,10 @@ fn limits_hold_in_what_a_coroutine_would_close() {
 
 #[test]
 fn a_sandboxed_state_is_as_those_of_the_server() {
-    let site = Site::new(&[("main.lua", "reached = io.open('/etc/passwd') or os.execute('true') or package.loadlib x = 1")]);
+    let site = Site::new(&[(
+        "main.lua",
+        "reached = io.open('/etc/passwd') or os.execute('true') or package.loadlib x = 1",
+    )]);
     let mut state = site.scripts.sandboxed(StateOptions::default()).unwrap();
     state.run("main.lua").unwrap();
     assert!(eval::<bool>(&state, "return reached == nil"));

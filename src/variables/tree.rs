@@ -30,6 +30,8 @@ use crate::wire::{Encoded, ErrorCode, Exceeded, Incoming, Outgoing, Properties, 
 #[derive(Debug, Default)]
 pub(crate) struct View {
     pub(super) nodes: Nodes,
+    /// The highest id that the browser has given: it numbers upwards.
+    highest: VarId,
     /// The version of what Lua code has declared that is in here.
     pub(super) declared: i64,
     pub(super) viewdefs: KnownViewdefs,
@@ -61,6 +63,10 @@ impl View {
         let mut view = Self { is_developing, ..Self::default() };
         view.nodes.insert(Variable { id: ROOT, access: Access::Read, ..Variable::default() });
         view
+    }
+
+    fn is_gone(&self, id: VarId) -> bool {
+        (1..=self.highest).contains(&id) && self.nodes.key(id).is_none()
     }
 
     pub(super) fn key(&self, id: VarId) -> Result<Key, Refused> {
@@ -128,8 +134,8 @@ impl View {
             }
             Incoming::Watch(id) => (id, self.watch(id, true)),
             // What is gone is watched by nobody and needs no end: released clients say both of what went with
-            // its parent.
-            Incoming::Unwatch(id) | Incoming::Destroy(id) if self.nodes.key(id).is_none() => (id, Ok(())),
+            // its parent. What never was is a mistake.
+            Incoming::Unwatch(id) | Incoming::Destroy(id) if self.is_gone(id) => (id, Ok(())),
             Incoming::Unwatch(id) => (id, self.watch(id, false)),
             Incoming::Update { id, value, properties } => {
                 (id, self.update(id, value, properties, vm, objects, out))
@@ -167,6 +173,7 @@ impl View {
             return Err((ErrorCode::BadMessage, format!("the id {id} is taken or not a positive integer")));
         }
         let parent = parent.map(|parent| self.key(parent)).transpose()?;
+        self.highest = self.highest.max(id);
         let mut properties = PropertySet::given(properties).map_err(too_many)?;
         let (path, access) = parse_path(&mut properties).map_err(refused)?;
         // The browser keeps the value of an unbound variable itself, whatever its path says.

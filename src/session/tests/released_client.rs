@@ -164,4 +164,6 @@ fn the_end_of_what_went_with_its_parent_is_no_error() {
     let answer = site.send(ends);
     assert_eq!(all_errors(&answer), Vec::<&Value>::new());
     assert_eq!(answer.iter().filter(|message| message["type"] == "destroy").count(), 11);
+    let never = site.send(json!([{"type": "destroy", "data": {"varId": 7777}}]));
+    assert_eq!(errors(&never, 7777)[0].0, "not-found");
 }
