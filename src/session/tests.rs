@@ -12,6 +12,8 @@ mod address;
 mod api;
 mod bindings;
 mod console;
+// Debian's packages are for Lua 5.4.
+#[cfg(not(feature = "lua55"))]
 mod debian;
 mod glance;
 mod mistakes;

@@ -132,7 +132,6 @@ fn files_of(name: &str) -> Vec<(String, String)> {
     Vec::new()
 }
 
-#[cfg(not(feature = "lua55"))]
 #[test]
 fn each_library_of_the_table_is_loaded_used_and_saved_while_it_is_in_use() {
     let mut failures = Vec::new();
