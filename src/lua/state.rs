@@ -96,6 +96,7 @@ impl Vm {
         let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(true)) };
         library::guard(&lua)?;
         let prelude = lua.create_table()?;
+        seed_random(&lua)?;
         load_parts(&lua, &PRELUDE.sandbox, &prelude)?;
         prelude.raw_set("hot", hot)?;
         let host = HostState::new(name, generation, budget.clone(), Shared::new(port));
@@ -653,6 +654,14 @@ fn innermost(traceback: &str) -> Option<(&str, u32)> {
 }
 
 /// What Lua would print for an error: the innermost cause, with the innermost traceback.
+/// Lua seeds by the time and an address: two states made in one second by one thread may give the same numbers.
+fn seed_random(lua: &Lua) -> mlua::Result<()> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(mlua::Error::external)?;
+    let math: Table = lua.globals().raw_get("math")?;
+    math.raw_get::<Function>("randomseed")?.call(i64::from_ne_bytes(seed))
+}
+
 fn lua_text(error: &mlua::Error) -> String {
     match error {
         mlua::Error::CallbackError { cause, traceback } => {
