@@ -83,7 +83,7 @@ struct ServeArgs {
     /// Directory of the site
     #[arg(value_name = "DIR")]
     site: Option<PathBuf>,
-    /// The same, as an option
+    /// Directory of the site, as an option
     #[arg(long, value_name = "DIR", conflicts_with = "site")]
     dir: Option<PathBuf>,
     /// Configuration file, in place of config/config.toml of the site

@@ -62,6 +62,7 @@ async fn accept(listener: UnixListener, sessions: LuaSessions) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
+                // Out of descriptors, say: the next try would fail at once, and the next.
                 tracing::debug!(%error, "the control socket");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;

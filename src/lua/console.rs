@@ -2,7 +2,7 @@
 
 use mlua::{LuaString, MultiValue, Table, Value, chunk::ChunkMode};
 
-use super::state::{Failure, Vm};
+use super::{failure::Failure, state::Vm};
 
 /// So much is told of one line of code, in bytes.
 const MAX_TEXT: usize = 64 << 10;
@@ -16,19 +16,24 @@ const APP: &str = "session:getApp()";
 /// So many names are proposed.
 const MAX_NAMES: usize = 200;
 
-/// What came of code that was typed.
-#[derive(Debug)]
-pub(crate) enum Typed {
-    /// What it printed, and the values that it gave.
+/// What came of code that a developer typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Typed {
+    /// It ran.
     Done {
+        /// What it printed, which is in the log as well.
         printed: String,
+        /// The values that it gave, one a line.
         values: String,
     },
     /// It is only the beginning of a statement.
     Incomplete,
+    /// It did not come to its end.
     Failed {
+        /// What it had printed.
         printed: String,
-        failure: Failure,
+        /// The error, with file and line, and the traceback below it.
+        error: String,
     },
 }
 
@@ -57,7 +62,9 @@ impl Vm {
         match result {
             Ok(values) => Typed::Done { printed, values },
             Err(_) if incomplete => Typed::Incomplete,
-            Err(failure) => Typed::Failed { printed, failure },
+            Err(Failure { diagnostic, .. }) => {
+                Typed::Failed { printed, error: format!("{diagnostic}{}", diagnostic.details()) }
+            }
         }
     }
 
@@ -219,7 +226,9 @@ mod tests {
         match vm.type_in(code) {
             Typed::Done { printed, values } => printed + &values,
             Typed::Incomplete => "…".into(),
-            Typed::Failed { printed, failure } => format!("{printed}! {}", failure.diagnostic),
+            Typed::Failed { printed, error } => {
+                format!("{printed}! {}", error.lines().next().unwrap_or_default())
+            }
         }
     }
 

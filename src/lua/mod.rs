@@ -3,6 +3,10 @@
 //! | file | what it does |
 //! |---|---|
 //! | `state` | [`Vm`]: makes a state and runs code in it, always within a budget |
+//! | `failure` | [`Failure`]: why code did not come to its end |
+//! | `objects` | what others ask of its objects: the application, prototypes, what is exposed |
+//! | `unit` | a handler or timer that waits in the middle for the store |
+//! | `console` | code that a developer types |
 //! | `reload/` | from one version of the files to the next, or back; an edited value is decided in `reload/definitions.rs` |
 //! | `api/` | what the prelude asks of Rust, and so what scripts can: files, timers, log, JSON |
 //! | `limits/` | what a script may take: time, memory, and how long a function of the library runs |
@@ -33,15 +37,18 @@
 mod api;
 mod calls;
 mod console;
+mod failure;
 mod heap;
 mod limits;
+mod objects;
 mod prelude;
 mod reload;
 mod state;
 mod unit;
 
 pub(crate) use api::timers::TimerHandle;
-pub(crate) use console::Typed;
+pub use console::Typed;
+pub(crate) use failure::Failure;
 pub(crate) use limits::{Budget, Pressure, Sighting, sighting};
 pub(crate) use reload::{Applied, Failures, Rules};
-pub(crate) use state::{Failure, Vm};
+pub(crate) use state::Vm;

@@ -19,6 +19,7 @@ use super::{
         timers::TimerHandle,
     },
     calls::{FollowCalls, LoadCalls, ReloadCalls},
+    failure::{Circumstances, Failure},
     limits::{
         deadline::{Budget, Deadline, Outer},
         library,
@@ -34,19 +35,8 @@ use crate::{
     reload::{Diagnostic, Generation, SourceFile},
 };
 
-/// Prototypes that are based on others are looked through so far.
-const MAX_BASES: usize = 16;
-
 /// A rollback restores everything reachable up to this many tables.
 pub(crate) const MAX_SNAPSHOT: usize = 20_000;
-
-/// Why Lua code did not come to its end.
-#[derive(Debug, Clone)]
-pub(crate) struct Failure {
-    pub(crate) diagnostic: Diagnostic,
-    /// Out of time or memory.
-    pub(crate) exhausted: bool,
-}
 
 /// A Lua state. Functions into it are dropped before it: that is why `lua` comes last.
 #[derive(Debug)]
@@ -155,26 +145,19 @@ impl Vm {
         let host = host::functions(&lua, &prelude)?;
         let max_string = budget.string.as_usize();
         let need = move |lua: &Lua, (part, prelude): (LuaString, Table)| {
-            if part == "load" {
-                return load_parts(lua, &PRELUDE.load, &prelude);
-            }
-            if part == "reload" {
-                return load_reload(lua, &prelude);
-            }
-            if part == "outside" {
-                return load_parts(lua, &PRELUDE.outside, &prelude);
-            }
-            if part == "expose" {
-                return load_parts(lua, &PRELUDE.expose, &prelude);
-            }
-            if part == "hub" {
-                return load_parts(lua, &PRELUDE.hub, &prelude);
-            }
-            if part == "viewlist" {
-                return load_parts(lua, &PRELUDE.viewlist, &prelude);
-            }
-            prelude.raw_set("json", json::functions(lua, max_string)?)?;
-            load_parts(lua, &PRELUDE.extras, &prelude)
+            let parts: &[Vec<u8>] = match &*part.to_string_lossy() {
+                "reload" => return load_reload(lua, &prelude),
+                "load" => &PRELUDE.load,
+                "outside" => &PRELUDE.outside,
+                "expose" => &PRELUDE.expose,
+                "hub" => &PRELUDE.hub,
+                "viewlist" => &PRELUDE.viewlist,
+                _ => {
+                    prelude.raw_set("json", json::functions(lua, max_string)?)?;
+                    &PRELUDE.extras
+                }
+            };
+            load_parts(lua, parts, &prelude)
         };
         host.raw_set("need", lua.create_function(need)?)?;
         prelude.raw_set("host", host)?;
@@ -218,88 +201,6 @@ impl Vm {
     /// How the session is called in the log.
     pub(crate) fn name(&self) -> String {
         self.state(|state| state.name.clone()).unwrap_or_default()
-    }
-
-    /// The object that `session:createAppVariable` named.
-    pub(crate) fn app(&self) -> Option<Table> {
-        self.prelude.raw_get("app").ok().flatten()
-    }
-
-    /// Lets scripts know where in the site the browser is: `session.url`.
-    pub(crate) fn set_url(&self, url: &str) {
-        let session = self.prelude.raw_get::<Table>("session");
-        if let Err(error) = session.and_then(|session| session.raw_set("url", url)) {
-            tracing::error!(%error, "session.url could not be set");
-        }
-    }
-
-    /// The text in the app's field `title`, its own or its prototype's. No code of the script runs for it.
-    pub(crate) fn app_title(&self) -> Option<LuaString> {
-        let mut at = self.app();
-        for _ in 0..MAX_BASES {
-            let table = at?;
-            match table.raw_get("title").ok()? {
-                Value::String(title) => return Some(title),
-                Value::Nil => {}
-                _ => return None,
-            }
-            at = table.metatable()?.raw_get("__index").ok();
-        }
-        None
-    }
-
-    /// The prototypes that there are, by name.
-    pub(crate) fn prototypes(&self) -> mlua::Result<Vec<(String, Table)>> {
-        let infos = self.prelude.raw_get::<Table>("prototypes")?;
-        infos
-            .pairs::<String, Table>()
-            .map(|pair| pair.and_then(|(name, info)| Ok((name, info.raw_get("prototype")?))))
-            .collect()
-    }
-
-    /// The objects that `session:create` made, as long as they live; with hot loading only.
-    pub(crate) fn instances(&self) -> mlua::Result<Vec<Table>> {
-        let numbers = self.prelude.raw_get::<Table>("instances")?;
-        numbers.pairs::<Table, Value>().map(|pair| Ok(pair?.0)).collect()
-    }
-
-    /// Whether many objects have what is in that table: a prototype or class, a part of the library. The
-    /// application is an object even if it is its own prototype.
-    pub(crate) fn is_code(&self, table: &Table) -> mlua::Result<bool> {
-        for name in ["own", "library"] {
-            let ours: Table = self.prelude.raw_get(name)?;
-            if !ours.raw_get::<Value>(table)?.is_nil() {
-                return Ok(true);
-            }
-        }
-        Ok(!table.raw_get::<Value>("__index")?.is_nil() && self.app().as_ref() != Some(table))
-    }
-
-    /// What `session:createVariable` and its like have declared: see `prelude/extras.lua`.
-    pub(crate) fn variables(&self) -> Option<Table> {
-        self.prelude.raw_get("variables").ok()
-    }
-
-    /// Another one whenever [`exposed`](Self::exposed) may be another.
-    pub(crate) fn exposed_version(&self) -> u64 {
-        self.state(|state| state.exposed).unwrap_or_default()
-    }
-
-    /// What `session:expose` has named: type and path.
-    pub(crate) fn exposed(&self) -> Vec<(String, String)> {
-        if self.exposed_version() == 0 {
-            return Vec::new();
-        }
-        let list: Vec<LuaString> = self.list_exposed().unwrap_or_else(|error| {
-            tracing::error!(%error, "a bug: the paths of session:expose could not be read");
-            Vec::new()
-        });
-        let text = |text: &LuaString| text.to_string_lossy();
-        list.chunks_exact(2).map(|pair| (text(&pair[0]), text(&pair[1]))).collect()
-    }
-
-    fn list_exposed(&self) -> mlua::Result<Vec<LuaString>> {
-        self.prelude.raw_get::<Function>("list_exposed")?.call(())
     }
 
     /// The private table, for tests that break what is in it.
@@ -466,44 +367,15 @@ impl Vm {
     }
 
     pub(super) fn failure(&self, error: &mlua::Error, expired: Option<Budget>) -> Failure {
-        let text = lua_text(error);
-        let mut diagnostic = Diagnostic::from_lua(&text);
-        let mut exhausted = false;
-        let place = self.deadline.as_ref().map(Deadline::take_place).unwrap_or_default();
-        if diagnostic.line.is_none()
-            && let Some((file, line)) = innermost(&diagnostic.traceback)
-        {
-            // An error that is a table, or was raised with level 0.
-            (diagnostic.file, diagnostic.line) = (file.to_owned(), Some(line));
-        }
-        if let Some(Budget { time, key }) = expired {
-            exhausted = true;
-            let traceback = std::mem::take(&mut diagnostic.traceback);
-            diagnostic = Diagnostic { traceback, ..Diagnostic::from_lua(&format!("{place}: ran too long")) };
-            let time = humantime::format_duration(time);
-            diagnostic.message =
-                format!("ran longer than {time} ({key}); is there a loop that does not end?");
-        } else if text.contains("not enough memory") {
-            exhausted = true;
-            if diagnostic.line.is_none() && !place.is_empty() {
-                diagnostic = Diagnostic::from_lua(&format!("{place}: not enough memory"));
-            }
-            if self.deadline.is_some() {
-                let limit = self.budget.memory;
-                diagnostic.message = format!("used more than {limit} of memory (session.budget.memory)");
-            }
-        }
-        if diagnostic.file.is_empty()
-            && let Some(file) = &self.last_file
-        {
-            diagnostic.file.clone_from(file);
-        }
-        let generation = self.state(|state| state.generation.clone());
-        if let Some(source) = generation.and_then(|generation| generation.source(&diagnostic.file).cloned()) {
-            diagnostic.file.clone_from(&source.display);
-            diagnostic = diagnostic.with_excerpt(&source.source);
-        }
-        Failure { diagnostic, exhausted }
+        let deadline = self.deadline.as_ref();
+        let circumstances = Circumstances {
+            expired,
+            memory: deadline.map(|_| self.budget.memory),
+            place: deadline.map(Deadline::take_place).unwrap_or_default(),
+            last_file: self.last_file.as_deref(),
+            generation: self.state(|state| state.generation.clone()),
+        };
+        Failure::new(error, circumstances)
     }
 
     /// What Lua code caught, as a developer wants to see it.
@@ -646,34 +518,10 @@ fn hard_limit(budget: &BudgetConfig) -> usize {
     memory.saturating_add(memory / 4)
 }
 
-/// File and line of the first frame of a tidy traceback, `lua/app.lua:42: in function 'f'`.
-fn innermost(traceback: &str) -> Option<(&str, u32)> {
-    let (position, _) = traceback.lines().next()?.split_once(": in ")?;
-    let (file, line) = position.rsplit_once(':')?;
-    Some((file, line.parse().ok()?))
-}
-
-/// What Lua would print for an error: the innermost cause, with the innermost traceback.
 /// Lua seeds by the time and an address: two states made in one second by one thread may give the same numbers.
 fn seed_random(lua: &Lua) -> mlua::Result<()> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(mlua::Error::external)?;
     let math: Table = lua.globals().raw_get("math")?;
     math.raw_get::<Function>("randomseed")?.call(i64::from_ne_bytes(seed))
-}
-
-fn lua_text(error: &mlua::Error) -> String {
-    match error {
-        mlua::Error::CallbackError { cause, traceback } => {
-            let text = lua_text(cause);
-            if text.contains("\nstack traceback:") || traceback.is_empty() {
-                return text;
-            }
-            let traceback = traceback.strip_prefix("stack traceback:").unwrap_or(traceback);
-            format!("{text}\nstack traceback:{traceback}")
-        }
-        mlua::Error::RuntimeError(text) | mlua::Error::MemoryError(text) => text.clone(),
-        mlua::Error::SyntaxError { message, .. } => message.clone(),
-        error => error.to_string(),
-    }
 }

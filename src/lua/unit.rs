@@ -7,10 +7,7 @@ use std::time::Instant;
 
 use mlua::{Function, IntoLuaMulti, MultiValue, Thread, thread::ThreadStatus};
 
-use super::{
-    limits::Budget,
-    state::{Failure, Vm},
-};
+use super::{failure::Failure, limits::Budget, state::Vm};
 use crate::hub::Delivery;
 
 /// A unit of work in the middle of a write.

@@ -92,45 +92,51 @@ impl SourceFile {
     }
 }
 
+/// A template with the line of its first binding of that kind.
+fn line(viewdef: &Viewdef, is_wanted: impl Fn(&Binding) -> bool) -> Option<(&Viewdef, u32)> {
+    viewdef.bindings.iter().find(|bound| is_wanted(bound)).map(|bound| (viewdef, bound.line))
+}
+
 impl Generation {
     /// The file of that name below the Lua directory, if a version of it compiles.
     pub fn file(&self, name: &Path) -> Option<&Arc<SourceFile>> {
         self.files.get(name)?.good.as_ref()
     }
 
+    /// The templates of a type, of whatever namespace, without those that come with the server.
+    fn viewdefs_of<'a>(&'a self, type_name: &'a str) -> impl Iterator<Item = &'a Viewdef> {
+        let of_type = move |key: &str| key.rsplit_once('.').is_some_and(|(name, _)| name == type_name);
+        // All their keys begin so, and stand side by side.
+        let from = self.viewdefs.range(format!("{type_name}.")..);
+        let of_prefix = from.take_while(move |(key, _)| key.starts_with(type_name));
+        of_prefix.filter(move |(key, _)| of_type(key)).map(|(_, viewdef)| &**viewdef)
+    }
+
     /// Whether there is a template of that type, in any namespace.
     pub fn has_viewdef_of(&self, type_name: &str) -> bool {
         let of_type = |key: &String| key.rsplit_once('.').is_some_and(|(name, _)| name == type_name);
-        self.viewdefs.keys().chain(built_in().keys()).any(of_type)
+        self.viewdefs_of(type_name).next().is_some() || built_in().keys().any(of_type)
     }
 
     /// Whether a template shows that path of a type by the template of what is there.
     pub fn is_viewed(&self, type_name: &str, path: &str) -> bool {
-        let of_type = |key: &str| key.rsplit_once('.').is_some_and(|(name, _)| name == type_name);
         let is_view = |bound: &Binding| bound.path == path && bound.attribute == "ui-view";
-        self.viewdefs.iter().any(|(key, viewdef)| of_type(key) && viewdef.bindings.iter().any(is_view))
+        self.viewdefs_of(type_name).any(|viewdef| viewdef.bindings.iter().any(is_view))
     }
 
     /// The first template, and the line in it, that shows that path as a list.
     pub fn listed_at(&self, path: &str) -> Option<(&Viewdef, u32)> {
-        let is_list = |bound: &&Binding| bound.path == path && bound.attribute == "ui-viewlist";
-        let find = |viewdef: &'_ Arc<Viewdef>| viewdef.bindings.iter().find(is_list).map(|bound| bound.line);
-        self.viewdefs.values().find_map(|viewdef| Some((&**viewdef, find(viewdef)?)))
+        let is_list = |bound: &Binding| bound.path == path && bound.attribute == "ui-viewlist";
+        self.viewdefs.values().find_map(|viewdef| line(viewdef, is_list))
     }
 
     /// The first template, and the line in it, that binds a path of a type. What stands within a list is about
     /// its elements, whatever the type of the template.
-    pub fn bound_at(&self, type_name: &str, path: &str) -> Option<(&Viewdef, u32)> {
-        let of_type = |key: &str| key.rsplit_once('.').is_some_and(|(name, _)| name == type_name);
-        let find = |is_wanted: &dyn Fn(&str, &Binding) -> bool| {
-            self.viewdefs.iter().find_map(|(key, viewdef)| {
-                let bound =
-                    viewdef.bindings.iter().find(|bound| bound.path == path && is_wanted(key, bound))?;
-                Some((&**viewdef, bound.line))
-            })
-        };
-        find(&|key, bound| of_type(key) && bound.lists.is_empty())
-            .or_else(|| find(&|_, bound| !bound.lists.is_empty()))
+    pub fn bound_at<'a>(&'a self, type_name: &'a str, path: &str) -> Option<(&'a Viewdef, u32)> {
+        let is_own = |bound: &Binding| bound.path == path && bound.lists.is_empty();
+        let in_list = |bound: &Binding| bound.path == path && !bound.lists.is_empty();
+        let own = self.viewdefs_of(type_name).find_map(|viewdef| line(viewdef, is_own));
+        own.or_else(|| self.viewdefs.values().find_map(|viewdef| line(viewdef, in_list)))
     }
 
     /// Everything that is wrong with files at the moment.

@@ -65,8 +65,8 @@ mod upkeep;
 mod waiting;
 mod worker;
 
+pub use crate::lua::Typed;
 pub use client::ClientId;
-pub use console::Typed;
 pub use handle::{SessionGone, SessionHandle};
 pub use id::{NotASessionId, SessionId};
 pub use lua_session::LuaSession;

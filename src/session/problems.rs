@@ -98,6 +98,7 @@ impl Problems {
         found: Option<Vec<Found>>,
         telling: &Telling,
     ) -> Option<Outgoing> {
+        let found = found.filter(|found| *found != page.found);
         if found.is_none() && page.timers == self.version {
             return None;
         }

@@ -159,7 +159,7 @@ impl View {
                         problem = Some(Problem { kind: ProblemKind::Getter, diagnostic: *diagnostic });
                     }
                 }
-                self.problems_changed |= variable.note_problem(problem);
+                variable.note_problem(problem, &mut self.problems);
                 self.take_note(at, lua_type, vm);
             } else {
                 variable.restore(frame);
@@ -192,7 +192,7 @@ impl View {
             _ => None,
         });
         if let Some(json) = self.viewdefs.take_changed(types, generation) {
-            self.problems_changed |= self.is_developing;
+            self.problems.changed |= self.is_developing;
             let properties = Properties::from([("viewdefs".to_owned(), json)]);
             out.insert(0, Outgoing::Update { var_id: ROOT, value: None, properties });
         }

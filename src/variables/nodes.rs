@@ -81,8 +81,8 @@ impl Nodes {
         stale
     }
 
-    /// Ends a variable and its descendants; the ids of all of them, children first.
-    pub(super) fn remove(&mut self, key: Key) -> Vec<VarId> {
+    /// Ends a variable and its descendants; the ids of all of them, children first. `see` is shown each.
+    pub(super) fn remove(&mut self, key: Key, mut see: impl FnMut(&Variable)) -> Vec<VarId> {
         let Some(place) = find(&self.list, key) else { return Vec::new() };
         if let Some(parent) = self.list[place].1.parent.and_then(|parent| self.get_mut(parent)) {
             parent.children -= 1;
@@ -99,6 +99,7 @@ impl Nodes {
             let (_, gone) = self.list.remove(place);
             self.ids.remove(&gone.id);
             self.stale.push(gone.slot);
+            see(&gone);
             return vec![gone.id];
         }
         let mut gone = Vec::with_capacity(doomed.len());
@@ -109,6 +110,7 @@ impl Nodes {
                 ids.remove(&variable.id);
                 stale.push(variable.slot);
                 gone.push(variable.id);
+                see(variable);
             }
             !ends
         });

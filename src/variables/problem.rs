@@ -1,7 +1,7 @@
 //! [`Problem`]: what the author has to know of a variable. It stands until the variable is read, or written,
 //! without it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use mlua::Value;
 
@@ -13,6 +13,8 @@ use crate::{
 
 /// So many variables of one problem are named.
 const MAX_NAMED: usize = 50;
+/// So many problems that differ are kept: each has an excerpt and a traceback, which no account is charged for.
+const MAX_DIFFERENT: usize = 100;
 
 /// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +29,31 @@ pub(crate) enum ProblemKind {
     Handler,
     /// What should stand in for the value could not be made.
     Wrapper,
+}
+
+/// The problems of one browser's variables. A thousand rows that fail in the same way hold one.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    different: Vec<Arc<Problem>>,
+    /// Some variable has a problem that it had not, or the other way round.
+    pub(super) changed: bool,
+}
+
+impl Known {
+    /// `None`: there are too many that differ.
+    fn share(&mut self, problem: Problem) -> Option<Arc<Problem>> {
+        if let Some(known) = self.different.iter().find(|known| ***known == problem) {
+            return Some(known.clone());
+        }
+        if self.different.len() >= MAX_DIFFERENT {
+            self.different.retain(|known| Arc::strong_count(known) > 1);
+        }
+        let problem = Arc::new(problem);
+        (self.different.len() < MAX_DIFFERENT).then(|| {
+            self.different.push(problem.clone());
+            problem
+        })
+    }
 }
 
 /// What the author has to know of a variable.
@@ -60,13 +87,12 @@ impl Problem {
 }
 
 impl Variable {
-    /// Takes note of the problem that it has now. Says whether that is news.
-    pub(super) fn note_problem(&mut self, problem: Option<Problem>) -> bool {
-        if self.problem.as_deref() == problem.as_ref() {
-            return false;
+    /// Takes note of the problem that it has now.
+    pub(super) fn note_problem(&mut self, problem: Option<Problem>, known: &mut Known) {
+        if self.problem.as_deref() != problem.as_ref() {
+            self.problem = problem.and_then(|problem| known.share(problem));
+            known.changed = true;
         }
-        self.problem = problem.map(Box::new);
-        true
     }
 
     /// The problem of the last write, while it stands.
@@ -114,16 +140,16 @@ impl View {
 
     /// The problems there are now, if they are others than the last time.
     pub(crate) fn take_problems(&mut self, generation: &Generation) -> Option<Vec<Found>> {
-        if !std::mem::take(&mut self.problems_changed) {
+        if !std::mem::take(&mut self.problems.changed) {
             return None;
         }
         let mut found = self.doubts(generation);
-        let mut places: HashMap<Problem, usize> = HashMap::new();
+        let mut places: HashMap<*const Problem, usize> = HashMap::new();
         for variable in self.nodes.iter() {
-            let Some(problem) = variable.problem.as_deref() else { continue };
-            let at = *places.entry(problem.clone()).or_insert_with(|| {
+            let Some(problem) = &variable.problem else { continue };
+            let at = *places.entry(Arc::as_ptr(problem)).or_insert_with(|| {
                 let path = variable.path.as_ref().map(ToString::to_string).unwrap_or_default();
-                found.push(Found { problem: problem.clone(), path, count: 0, variables: Vec::new() });
+                found.push(Found { problem: Problem::clone(problem), path, count: 0, variables: Vec::new() });
                 found.len() - 1
             });
             if let Some(found) = found.get_mut(at) {
@@ -134,5 +160,37 @@ impl View {
             }
         }
         Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(message: &str) -> Problem {
+        Problem { kind: ProblemKind::Getter, diagnostic: Diagnostic::about("lua/a.lua", Some(1), message) }
+    }
+
+    #[test]
+    fn variables_that_fail_in_the_same_way_hold_one_problem_and_few_that_differ_are_kept() {
+        let (mut known, mut variables) = (Known::default(), Vec::new());
+        for n in 0..1000 {
+            let mut variable = Variable::default();
+            variable.note_problem(Some(problem("no")), &mut known);
+            variables.push(variable);
+            let mut other = Variable::default();
+            other.note_problem(Some(problem(&n.to_string())), &mut known);
+            variables.push(other);
+        }
+        assert_eq!(known.different.len(), MAX_DIFFERENT);
+        assert_eq!(
+            variables.iter().filter(|variable| variable.problem.is_some()).count(),
+            1000 + MAX_DIFFERENT - 1
+        );
+        // What nobody has any more gives room.
+        drop(variables);
+        let mut variable = Variable::default();
+        variable.note_problem(Some(problem("news")), &mut known);
+        assert!(variable.problem.is_some() && known.different.len() == 1);
     }
 }

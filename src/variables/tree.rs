@@ -15,7 +15,7 @@ use super::{
     known_names::Answers,
     nodes::Nodes,
     path::{Access, Path, PathError, Step},
-    problem::{Problem, ProblemKind},
+    problem::{Known, Problem, ProblemKind},
     properties::{self, PropertySet, TooMany},
     upload::Upload,
     value::Objects,
@@ -51,8 +51,7 @@ pub(crate) struct View {
     pub(super) uploads: Vec<Upload>,
     /// The app's title, as the browser has it.
     pub(super) title: Box<str>,
-    /// Some variable has a problem that it had not, or the other way round.
-    pub(super) problems_changed: bool,
+    pub(super) problems: Known,
     /// The variable whose handler waits for the store, and what was written to it.
     waiting: Option<(VarId, Value)>,
 }
@@ -316,7 +315,7 @@ impl View {
             let diagnostic = raised.map(|raised| *raised).or_else(refused);
             let problem = diagnostic.map(|diagnostic| Problem { kind: ProblemKind::Handler, diagnostic });
             if problem.is_some() || variable.handler_problem().is_some() {
-                self.problems_changed |= variable.note_problem(problem);
+                variable.note_problem(problem, &mut self.problems);
             }
             variable.settled = false;
         }
@@ -479,9 +478,10 @@ impl View {
     /// Ends a variable and its descendants, children first, with a notice for each.
     pub(super) fn remove(&mut self, key: Key, out: &mut Vec<Outgoing>) {
         // The problems of what ends, end.
-        self.problems_changed |= self.nodes.iter().any(|variable| variable.problem.is_some());
-        self.uploads.retain(|upload| upload.key != key);
-        out.extend(self.nodes.remove(key).into_iter().map(|var_id| Outgoing::Destroy { var_id }));
+        let changed = &mut self.problems.changed;
+        let gone = self.nodes.remove(key, |variable| *changed |= variable.problem.is_some());
+        self.uploads.retain(|upload| self.nodes.get(upload.key).is_some());
+        out.extend(gone.into_iter().map(|var_id| Outgoing::Destroy { var_id }));
     }
 
     /// The variables as a tree, for debugging.

@@ -1,5 +1,7 @@
 //! [`Variable`]: a place in the session's objects, and what it takes.
 
+use std::sync::Arc;
+
 use mlua::Value;
 
 use super::{
@@ -57,7 +59,7 @@ pub(super) struct Variable {
     pub(super) sent_type: Option<Box<str>>,
     pub(super) error: Option<Box<(ErrorCode, String)>>,
     /// What the author has to know of it.
-    pub(super) problem: Option<Box<Problem>>,
+    pub(super) problem: Option<Arc<Problem>>,
     /// Bytes of the written value that it keeps.
     pub(super) kept: usize,
     /// For all of it but what was sent, which has charges of its own.

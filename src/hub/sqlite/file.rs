@@ -155,7 +155,7 @@ impl File {
         rows.collect()
     }
 
-    /// The same, if another process has written since the last time, or it is the first.
+    /// All rows, if another process has written since the last time, or nobody has asked yet.
     pub(super) fn rows_if_changed(&mut self) -> rusqlite::Result<Option<HashMap<Arc<str>, Row>>> {
         let mut asked = self.connection.prepare_cached("PRAGMA data_version")?;
         let version = Some(asked.query_row([], |row| row.get(0))?);

@@ -17,7 +17,8 @@ use crate::{
             outside::ReadFiles,
             timers::Timers,
         },
-        state::{Failure, MAX_SNAPSHOT, Vm},
+        failure::Failure,
+        state::{MAX_SNAPSHOT, Vm},
     },
     reload::{
         Diagnostic, Effects, Generation, Note, Outcome, SourceFile,

@@ -13,8 +13,9 @@ use crate::{
     lua::{
         api::host::HostState,
         calls::FollowCalls,
+        failure::Failure,
         limits::Budget,
-        state::{Failure, MAX_SNAPSHOT, Vm},
+        state::{MAX_SNAPSHOT, Vm},
     },
     reload::Note,
 };

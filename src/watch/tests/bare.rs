@@ -443,7 +443,10 @@ fn of_a_settled_hint_what_is_left_of_the_quiet_time_is_waited_for() {
     let mut hints = HintSet::new();
     hints.insert(&x, Phase::Settled);
     let quiet = Duration::from_secs(3600);
-    std::thread::sleep(50 * MS);
+    let age = || fs::metadata(&x).unwrap().modified().unwrap().elapsed().unwrap_or_default();
+    while age() < 50 * MS {
+        std::thread::yield_now();
+    }
     let now = Instant::now();
     let look = bare.reconciler.look(&hints, None, &bare.watched, Calm::new(quiet, now), now);
     let Look::Early(rest) = look else { panic!("it was written just now") };
