@@ -121,6 +121,9 @@ fn a_getter_that_raises_is_one_problem_however_many_rows_have_it_and_is_gone_whe
     assert_eq!((*count, ids.as_array().unwrap().len()), (30, 30));
     assert_eq!(problems(&site.run("return 1")), None, "told once");
     assert_eq!(problems(&site.run("app.broken = false")), Some(vec![]));
+    // They go with what is above them, too.
+    assert_eq!(problems(&site.run("app.broken = true")).map(|told| told.len()), Some(1));
+    assert_eq!(problems(&site.send(json!([{"type": "destroy", "data": {"varId": 2}}]))), Some(vec![]));
 }
 
 #[test]
