@@ -79,10 +79,11 @@ end
 
 -- It has not come to its end when it ran first.
 function L.failed(record)
+  local by = stack[#stack]
+  -- First of all: what is forgotten waits for nothing.
+  host.failed(record.path, record.file, by and by.path)
   L.forget(record)
   if P.store then P.drop_held(record) end
-  local by = stack[#stack]
-  host.failed(record.path, record.file, by and by.path)
 end
 
 -- Runs a file that this session has not loaded, which is `chunk`.

@@ -133,6 +133,17 @@ fn a_file_that_comes_later_or_breaks_the_module_is_taken_as_code_is() {
 }
 
 #[test]
+fn what_a_module_read_that_failed_is_waited_for_by_who_required_it() {
+    let mut site = Site::new(&[
+        ("main.lua", "local ok, n = pcall(require, 'numbers')\nN = ok and n or 'none'"),
+        ("numbers.lua", "return assert(io.open('data/n'), 'no file'):read 'n'"),
+    ]);
+    assert_eq!(site.eval("return N"), "none");
+    site.good("data/n", "5");
+    assert_eq!(site.eval("return N"), "5");
+}
+
+#[test]
 fn what_is_read_later_is_no_dependency() {
     let mut site = Site::new(&[
         ("main.lua", "runs = (runs or 0) + 1 function now() return io.open('data/n'):read('a') end"),
