@@ -3,7 +3,7 @@
 use rustix::{
     fd::AsFd,
     ffi::CStr,
-    fs::{AtFlags, statat},
+    fs::{AtFlags, fstat, statat},
     io::Errno,
 };
 
@@ -19,13 +19,26 @@ pub enum Ask {
 }
 
 #[cfg(all(target_os = "linux", not(portable)))]
-pub(crate) fn stat(at: impl AsFd, name: &CStr, how: AtFlags, ask: Ask) -> Result<Fingerprint, Errno> {
+pub(crate) fn stat_entry(dir: impl AsFd, name: &CStr, ask: Ask) -> Result<Fingerprint, Errno> {
+    let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match ask {
+        Ask::Kernel => Ok(Fingerprint::of(&statat(dir, name, how)?)),
+        Ask::Server => stat_at_server(dir, name, how),
+    }
+}
+
+#[cfg(all(target_os = "linux", not(portable)))]
+pub(crate) fn stat_open(file: impl AsFd, ask: Ask) -> Result<Fingerprint, Errno> {
+    match ask {
+        Ask::Kernel => Ok(Fingerprint::of(&fstat(file)?)),
+        Ask::Server => stat_at_server(file, c"", AtFlags::EMPTY_PATH),
+    }
+}
+
+#[cfg(all(target_os = "linux", not(portable)))]
+fn stat_at_server(at: impl AsFd, name: &CStr, how: AtFlags) -> Result<Fingerprint, Errno> {
     use rustix::fs::{StatxFlags, makedev, statx};
 
-    let how = how | AtFlags::NO_AUTOMOUNT;
-    if ask == Ask::Kernel {
-        return Ok(Fingerprint::of(&statat(at, name, how)?));
-    }
     let stat = statx(at, name, how | AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS)?;
     let nanoseconds = |seconds: i64, rest: u32| seconds.wrapping_mul(1_000_000_000).wrapping_add(rest.into());
     Ok(Fingerprint {
@@ -39,13 +52,16 @@ pub(crate) fn stat(at: impl AsFd, name: &CStr, how: AtFlags, ask: Ask) -> Result
     })
 }
 
-/// Others have no way to ask.
+// Others have no way to ask the server.
+
 #[cfg(any(not(target_os = "linux"), portable))]
-pub(crate) fn stat(at: impl AsFd, name: &CStr, how: AtFlags, _: Ask) -> Result<Fingerprint, Errno> {
-    if name.is_empty() {
-        return Ok(Fingerprint::of(&rustix::fs::fstat(at)?));
-    }
-    Ok(Fingerprint::of(&statat(at, name, how)?))
+pub(crate) fn stat_entry(dir: impl AsFd, name: &CStr, _: Ask) -> Result<Fingerprint, Errno> {
+    Ok(Fingerprint::of(&statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?))
+}
+
+#[cfg(any(not(target_os = "linux"), portable))]
+pub(crate) fn stat_open(file: impl AsFd, _: Ask) -> Result<Fingerprint, Errno> {
+    Ok(Fingerprint::of(&fstat(file)?))
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use std::{
 use rustix::{
     fd::AsFd,
     ffi::CStr,
-    fs::{AtFlags, Stat, lstat},
+    fs::{FileType, RawMode, Stat, lstat},
     io::Errno,
 };
 
-use crate::ask::{Ask, stat};
+use crate::ask::{Ask, stat_entry, stat_open};
 
 /// Two writes this close may leave the same time stamp on a file system that counts nanoseconds: they
 /// are taken from a clock that ticks with the kernel's timer.
@@ -73,7 +73,7 @@ impl Fingerprint {
     ///
     /// When it cannot be seen.
     pub fn of_entry(dir: impl AsFd, name: &CStr, ask: Ask) -> Result<Self, Errno> {
-        stat(dir, name, AtFlags::SYMLINK_NOFOLLOW, ask)
+        stat_entry(dir, name, ask)
     }
 
     /// Of an open file or directory.
@@ -82,7 +82,7 @@ impl Fingerprint {
     ///
     /// When its file system does not answer.
     pub fn of_open(file: impl AsFd, ask: Ask) -> Result<Self, Errno> {
-        stat(file, c"", AtFlags::EMPTY_PATH, ask)
+        stat_open(file, ask)
     }
 
     /// Of what is at a path, links not followed.
@@ -102,6 +102,16 @@ impl Fingerprint {
     /// When the content changed last, and when anything of it did.
     pub fn times(&self) -> (i64, i64) {
         (self.mtime, self.ctime)
+    }
+
+    /// What kind of file it is.
+    #[allow(
+        clippy::unnecessary_cast,
+        clippy::cast_possible_truncation,
+        reason = "a mode has 16 bits on other systems"
+    )]
+    pub fn file_type(&self) -> FileType {
+        FileType::from_raw_mode(self.mode as RawMode)
     }
 
     /// Whether the same file has other names, which may be anywhere.

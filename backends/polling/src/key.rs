@@ -102,7 +102,7 @@ impl Key {
         }
         let found = Fingerprint::of_entry(dir, name, ask)?;
         let mut key = Self::from(found);
-        match (FileType::from_raw_mode(found.mode), contents) {
+        match (found.file_type(), contents) {
             (FileType::Directory, _) => return Self::of_directory(dir, path, name, ask),
             (FileType::Symlink, _) => key.content = xxh3_64(readlinkat(dir, name, Vec::new())?.as_bytes()),
             (FileType::RegularFile, Some(contents)) => {
