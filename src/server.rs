@@ -38,6 +38,7 @@ pub struct Server {
     local_addr: SocketAddr,
     web: WebServer,
     sessions: LuaSessions,
+    hub: Hub,
     hot_loader: Option<Arc<HotLoader>>,
     /// The `watch.backend` that is in force.
     backend: watch::Sender<BackendChoice>,
@@ -139,7 +140,7 @@ impl Server {
         };
         let web = web::start(listener, settings, endpoint)?;
         let (local_addr, site) = (web.local_addr(), site.to_owned());
-        Ok(Self { local_addr, web, sessions, hot_loader, backend, monitor, site, store_files })
+        Ok(Self { local_addr, web, sessions, hub, hot_loader, backend, monitor, site, store_files })
     }
 
     /// Where it listens.
@@ -150,6 +151,11 @@ impl Server {
     /// All active sessions.
     pub fn lua_sessions(&self) -> &LuaSessions {
         &self.sessions
+    }
+
+    /// Topics and store.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
     }
 
     /// What watches and reloads, if hot loading is on.

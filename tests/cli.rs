@@ -386,7 +386,8 @@ fn the_control_socket_reads_no_line_without_end_and_serves_a_few_at_a_time() {
         BufReader::new(stream).read_line(&mut answer).unwrap();
         answer
     };
-    assert!(ask(&mut connect(), &"x".repeat(64 << 10)).contains("65536 bytes at most"));
+    // Twice hub.max_value, and 64 KiB beside it.
+    assert!(ask(&mut connect(), &"x".repeat(192 << 10)).contains("196608 bytes at most"));
     assert!(ask(&mut connect(), "nonsense\n").contains("not a request"));
 
     let mut served: Vec<_> = (0..8).map(|_| connect()).collect();

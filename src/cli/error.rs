@@ -3,7 +3,8 @@
 use std::{error::Error, io, path::PathBuf};
 
 use crate::{
-    check::CheckError, config::ConfigError, control::ClientError, server::ServerError, watch::WatchError,
+    check::CheckError, config::ConfigError, control::ClientError, hub::HubError, server::ServerError,
+    watch::WatchError,
 };
 
 /// Why a command failed.
@@ -101,6 +102,42 @@ pub enum CliError {
     /// The server does not restart what was named.
     #[error("the server says: {0}")]
     Refused(String),
+    /// `store` takes the directory of a site, and makes none.
+    #[error("{}: no site: there is neither a main file nor config/config.toml; --dir names one", .0.display())]
+    NotASite(PathBuf),
+    /// The store of the site can't be used.
+    #[error(transparent)]
+    Store(HubError),
+    /// The server that has the store does not answer.
+    #[error("the store cannot be reached")]
+    StoreGone(#[source] ClientError),
+    /// There is no such key.
+    #[error("{0:?}: no such key; `lua-hotloader store list` prints those there are")]
+    NoSuchKey(String),
+    /// What is to be stored is no JSON.
+    #[error("{place}: {why}")]
+    NotAValue {
+        /// Where it stands.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The input cannot be read.
+    #[error("{place}: cannot be read")]
+    Input {
+        /// The file, or standard input.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store does not take it.
+    #[error("{place}: {why}")]
+    NotStored {
+        /// The key, or the line.
+        place: String,
+        /// In the store's words.
+        why: String,
+    },
     /// The server did not start.
     #[error("the server cannot start")]
     Start(#[source] ServerError),
@@ -115,7 +152,12 @@ impl CliError {
     /// 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NoSuchSite(_) | Self::NotADirectory(_) | Self::NoSuchCommand(_) => 2,
+            Self::Config(_)
+            | Self::NoSuchSite(_)
+            | Self::NotASite(_)
+            | Self::NotADirectory(_)
+            | Self::NoSuchCommand(_)
+            | Self::NotAValue { .. } => 2,
             _ => 1,
         }
     }

@@ -7,6 +7,7 @@
 //! | `check` | `lua-hotloader check`: what is wrong with a site |
 //! | `new` | `lua-hotloader new`: a site to begin with |
 //! | `console` | `lua-hotloader console`: code that is typed into a session |
+//! | `store` | `lua-hotloader store`: what outlives sessions, of a site that runs or does not; `store_place`: which of them |
 //! | `restart` | `lua-hotloader restart`: sessions of a running server begin anew |
 //! | `watch` | `lua-hotloader watch`: what the server would see; `watch_lines`: how it is printed |
 //! | `doctor` | `lua-hotloader doctor`: what decides whether changes are noticed, and what mends it |
@@ -33,12 +34,15 @@ mod sample;
 mod serve;
 mod signals;
 mod site;
+mod store;
+mod store_place;
 mod watch;
 mod watch_lines;
 
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -70,6 +74,8 @@ enum Command {
     Restart(RestartArgs),
     /// Type Lua code into a session of a running server
     Console(ConsoleArgs),
+    /// Read and write what outlives sessions, while the site is served or not
+    Store(StoreArgs),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArgs),
     /// Print the manual page, or that of a command, as man reads it
@@ -193,6 +199,69 @@ struct ConsoleArgs {
 }
 
 #[derive(Debug, Args)]
+struct StoreArgs {
+    #[command(subcommand)]
+    command: StoreCommand,
+    /// Directory of the site; the current one if it is not given
+    #[arg(long, value_name = "DIR", global = true)]
+    dir: Option<PathBuf>,
+    /// Configuration file, in place of config/config.toml of the site
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Print the value of a key, as JSON; exit code 1 if there is none
+    Get {
+        /// The key
+        key: String,
+    },
+    /// Write a value; every page that has read it shows it
+    Set {
+        /// The key
+        key: String,
+        /// The value, as JSON, such as 7, true, '"text"' or '{"yes": 3}'; - reads it from standard input
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+        /// After so long the key is gone by itself, such as 30s or 12h
+        #[arg(long, value_name = "TIME", value_parser = ttl)]
+        ttl: Option<Duration>,
+    },
+    /// Delete a key; exit code 1 if there is none
+    Delete {
+        /// The key
+        key: String,
+    },
+    /// Print keys and their values, a line each with a tab between
+    List {
+        /// Only keys that begin so
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// Print all of it at one moment, one JSON object a line, with the milliseconds that a key has left
+    Export {
+        /// Only keys that begin so
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// Write what export has printed; other keys stay
+    Import {
+        /// A file; standard input if it is not given
+        file: Option<PathBuf>,
+    },
+}
+
+/// How long a key is there.
+fn ttl(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(ttl) if ttl.as_millis() > 0 => Ok(ttl),
+        Ok(_) => Err("at least 1ms".to_owned()),
+        Err(error) => Err(format!("{error}; a duration is such as 30s or 12h")),
+    }
+}
+
+#[derive(Debug, Args)]
 struct CompletionsArgs {
     /// The shell
     shell: Shell,
@@ -226,6 +295,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Watch(args) => watch::run(&args),
         Command::Restart(args) => restart::run(&args),
         Command::Console(args) => console::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::page(args.command.as_deref()),
         Command::Doctor(args) => doctor::run(&args),

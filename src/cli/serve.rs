@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{self, Base, Config, ConfigError},
-    control::Control,
+    control::{Control, Served},
     server::Server,
     telemetry,
     watch::Registry,
@@ -65,11 +65,10 @@ async fn serve(
         _ = &mut stop => return Ok(()),
         started = Server::start(&site.path, site.config.clone()) => started.map_err(CliError::Start)?,
     };
-    let control = site
-        .config
-        .server
-        .console
-        .then(|| Control::listen(server.local_addr(), server.lua_sessions().clone()));
+    let control = site.config.server.console.then(|| {
+        let served = Served::new(&site.path, server.lua_sessions().clone(), server.hub().clone());
+        Control::listen(server.local_addr(), served)
+    });
     let control = control.and_then(|listens| {
         listens
             .inspect_err(|error| {

@@ -4,12 +4,13 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     net::SocketAddr,
     os::unix::net::UnixStream,
+    path::Path,
 };
 
 use thiserror::Error;
 
 use super::{
-    place::{self, PlaceError},
+    place::{self, PlaceError, names},
     protocol::{Answer, MAX_LINE, Request},
 };
 
@@ -51,6 +52,22 @@ pub fn find() -> Result<Vec<Client>, PlaceError> {
     Ok(place::all()?.into_iter().filter_map(connect).collect())
 }
 
+/// A server of this user that serves the site in that directory.
+///
+/// # Errors
+/// If the place of the sockets is not the user's own.
+pub fn of_site(dir: &Path) -> Result<Option<Client>, PlaceError> {
+    let wanted = names(dir);
+    let serves_it = |client: &mut Client| match client.ask(&Request::Site) {
+        Ok(Answer::Site { dirs }) => dirs.iter().any(|dir| wanted.contains(dir)),
+        // Another version, or it is ending.
+        _ => false,
+    };
+    let mut found = find()?;
+    let at = found.iter_mut().position(serves_it);
+    Ok(at.map(|at| found.swap_remove(at)))
+}
+
 impl Client {
     /// Asks, and waits for the answer.
     ///
@@ -59,11 +76,20 @@ impl Client {
     pub fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
         let mut line = serde_json::to_vec(request).map_err(ClientError::Strange)?;
         line.push(b'\n');
-        if line.len() as u64 > MAX_LINE {
+        // What may be stored has limits of its own.
+        if line.len() as u64 > MAX_LINE && !matches!(request, Request::Set { .. }) {
             return Err(ClientError::TooLong);
         }
         self.stream.get_mut().write_all(&line).map_err(ClientError::Gone)?;
-        line.clear();
+        self.answer()
+    }
+
+    /// The next answer, if there are several.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn answer(&mut self) -> Result<Answer, ClientError> {
+        let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line).map_err(ClientError::Gone)?;
         if line.is_empty() {
             return Err(ClientError::Gone(io::ErrorKind::UnexpectedEof.into()));

@@ -1,23 +1,45 @@
 //! The server's end of the control socket.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustix::process::geteuid;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
+    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
     sync::{Semaphore, oneshot},
     task::JoinHandle,
 };
 
 use super::{
-    place::{self, Place, PlaceError},
-    protocol::{Answer, Listed, MAX_LINE, Request},
+    place::{self, Place, PlaceError, names},
+    protocol::{Answer, Listed, Request, longest},
 };
+use crate::hub::{Hub, Write};
 use crate::session::{LuaSession, LuaSessions, NotASessionId, SessionHandle, SessionId, Typed};
 
 /// So many clients are served at once; the next ones wait.
 const MAX_CLIENTS: usize = 8;
+
+/// What a server serves.
+#[derive(Debug, Clone)]
+pub struct Served {
+    site: Vec<PathBuf>,
+    sessions: LuaSessions,
+    hub: Hub,
+}
+
+impl Served {
+    /// The site in that directory.
+    pub fn new(site: &Path, sessions: LuaSessions, hub: Hub) -> Self {
+        Self { site: names(site), sessions, hub }
+    }
+}
 
 /// Answers programs of the same user, for as long as it lives.
 #[derive(Debug)]
@@ -31,7 +53,7 @@ impl Control {
     ///
     /// # Errors
     /// If there is no place for a socket that is the user's own.
-    pub fn listen(address: SocketAddr, sessions: LuaSessions) -> Result<Self, PlaceError> {
+    pub fn listen(address: SocketAddr, served: Served) -> Result<Self, PlaceError> {
         let place = place::of_server(address)?;
         // A server that was killed has left its own. One for our address is of no use to anybody.
         let is_left = |old: &Place| old.address == address || !old.may_be_in_use();
@@ -41,7 +63,7 @@ impl Control {
         let failed = |source| PlaceError::Io { path: place.path.clone(), source };
         let listener = UnixListener::bind(&place.path).map_err(failed)?;
         fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let task = tokio::spawn(accept(listener, sessions));
+        let task = tokio::spawn(accept(listener, served));
         Ok(Self { path: place.path, task })
     }
 }
@@ -53,7 +75,7 @@ impl Drop for Control {
     }
 }
 
-async fn accept(listener: UnixListener, sessions: LuaSessions) {
+async fn accept(listener: UnixListener, served: Served) {
     let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     // With the listener its clients go.
     let mut clients = tokio::task::JoinSet::new();
@@ -71,10 +93,10 @@ async fn accept(listener: UnixListener, sessions: LuaSessions) {
         while clients.try_join_next().is_some() {}
         // Its mode keeps others out already; this holds also where a file system has no modes.
         if stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw()) {
-            let sessions = sessions.clone();
+            let served = served.clone();
             clients.spawn(async move {
                 let _place = place;
-                if let Err(error) = serve(stream, &sessions).await {
+                if let Err(error) = serve(stream, &served).await {
                     tracing::debug!(%error, "a client of the control socket");
                 }
             });
@@ -82,37 +104,78 @@ async fn accept(listener: UnixListener, sessions: LuaSessions) {
     }
 }
 
-async fn serve(stream: UnixStream, sessions: &LuaSessions) -> std::io::Result<()> {
+async fn serve(stream: UnixStream, served: &Served) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     let mut line = Vec::new();
+    let longest = longest(served.hub.config().max_value.as_usize());
     loop {
         line.clear();
-        (&mut read).take(MAX_LINE).read_until(b'\n', &mut line).await?;
+        (&mut read).take(longest).read_until(b'\n', &mut line).await?;
         if line.is_empty() {
             return Ok(());
         }
         let is_whole = line.ends_with(b"\n");
         let answer = match serde_json::from_slice(&line) {
-            _ if !is_whole => Answer::Refused { why: format!("a request has {MAX_LINE} bytes at most") },
-            Ok(request) => answer(request, sessions).await,
-            Err(error) => Answer::Refused { why: format!("not a request: {error}") },
+            _ if !is_whole => refused(format!("a request has {longest} bytes at most")),
+            Ok(Request::List { prefix }) => list_store(&mut write, &served.hub, &prefix).await?,
+            Ok(request) => answer(request, served).await,
+            Err(error) => refused(format!("not a request: {error}")),
         };
-        let mut text = serde_json::to_vec(&answer).unwrap_or_default();
-        text.push(b'\n');
-        write.write_all(&text).await?;
+        say(&mut write, &answer).await?;
         if !is_whole {
             return Ok(());
         }
     }
 }
 
+async fn say(write: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
+    let mut text = serde_json::to_vec(answer).unwrap_or_default();
+    text.push(b'\n');
+    write.write_all(&text).await
+}
+
+fn refused(why: impl ToString) -> Answer {
+    Answer::Refused { why: why.to_string() }
+}
+
+/// One answer for each key; what remains to be said is given back.
+async fn list_store(write: &mut OwnedWriteHalf, hub: &Hub, prefix: &str) -> io::Result<Answer> {
+    let entries = match hub.all_stored(prefix) {
+        Ok(entries) => entries,
+        Err(error) => return Ok(refused(error)),
+    };
+    for entry in entries {
+        match entry {
+            Ok(entry) => say(write, &Answer::Entry { entry: Some(entry) }).await?,
+            Err(error) => return Ok(refused(error)),
+        }
+    }
+    Ok(Answer::End)
+}
+
+async fn write_store(hub: &Hub, writes: Vec<Write>) -> Answer {
+    let results = hub.write_all(writes).await.into_iter().enumerate();
+    let failed = results.filter_map(|(at, result)| result.err().map(|error| (at, error.to_string())));
+    Answer::Written { failed: failed.collect() }
+}
+
 /// What is done in a session.
 type Work = Box<dyn FnOnce(&mut LuaSession) -> Answer + Send>;
 
-async fn answer(request: Request, sessions: &LuaSessions) -> Answer {
+async fn answer(request: Request, served: &Served) -> Answer {
+    let Served { site, sessions, hub } = served;
     let (id, work): (_, Work) = match request {
+        Request::Site => return Answer::Site { dirs: site.clone() },
         Request::Sessions => return Answer::Sessions { sessions: list(sessions).await },
+        Request::Get { key } => {
+            return hub.stored(&key).map_or_else(refused, |entry| Answer::Entry { entry });
+        }
+        Request::Set { entries } => {
+            return write_store(hub, entries.into_iter().map(Write::from).collect()).await;
+        }
+        Request::Delete { key } => return write_store(hub, vec![Write::delete(&key)]).await,
+        Request::List { .. } => return refused("a bug: a list has several answers"),
         Request::Run { session, code } => (
             session,
             Box::new(move |session| match session.type_in(&code) {
@@ -131,16 +194,14 @@ async fn answer(request: Request, sessions: &LuaSessions) -> Answer {
     };
     let id: Result<SessionId, NotASessionId> = id.parse();
     let Some(session) = id.ok().and_then(|id| sessions.get(id)) else {
-        return Answer::Refused { why: "the session has ended".into() };
+        return refused("the session has ended");
     };
     match within(&session, work).await {
         Some(answer) => answer,
-        None => Answer::Refused {
-            why: match session.stuck() {
-                Some(why) => format!("the session is stuck: {why}"),
-                None => "the session has ended".into(),
-            },
-        },
+        None => refused(match session.stuck() {
+            Some(why) => format!("the session is stuck: {why}"),
+            None => "the session has ended".into(),
+        }),
     }
 }
 

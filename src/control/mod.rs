@@ -1,4 +1,4 @@
-//! The control socket: how a program of the same user reaches the sessions of a running server.
+//! The control socket: how a program of the same user reaches the sessions and the store of a running server.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -12,7 +12,7 @@ mod listener;
 mod place;
 mod protocol;
 
-pub use client::{Client, ClientError, find};
-pub use listener::Control;
+pub use client::{Client, ClientError, find, of_site};
+pub use listener::{Control, Served};
 pub use place::PlaceError;
 pub use protocol::{Answer, Listed, Request};

@@ -86,6 +86,11 @@ fn named(path: &Path) -> Option<Place> {
     Some(Place { path: path.to_owned(), address: address.parse().ok()?, process: process.parse().ok()? })
 }
 
+/// A directory as it was named, and what it is now: a link may come to lead elsewhere.
+pub(super) fn names(dir: &Path) -> Vec<PathBuf> {
+    std::path::absolute(dir).into_iter().chain(fs::canonicalize(dir)).collect()
+}
+
 /// In a directory that others may write to, somebody may have made it before us, or a link in its place.
 fn check(dir: &Path) -> Result<(), PlaceError> {
     let meta = fs::symlink_metadata(dir).map_err(|source| PlaceError::Io { path: dir.to_owned(), source })?;

@@ -1,12 +1,22 @@
 //! What is asked and answered: one JSON object a line.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-/// A longer line is not read.
+use crate::hub::Stored;
+
+/// A longer line of code is not sent.
 pub(super) const MAX_LINE: u64 = 64 << 10;
 
+/// A longer line is not read by a server that allows values of that size (`hub.max_value`).
+pub(super) fn longest(max_value: usize) -> u64 {
+    // Half as long is what is written together with others; nobody needs both to the byte.
+    MAX_LINE.saturating_add((max_value as u64).saturating_mul(2))
+}
+
 /// What a client asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "do")]
 pub enum Request {
     /// Which sessions run.
@@ -25,10 +35,32 @@ pub enum Request {
         /// Up to the cursor.
         text: String,
     },
+    /// Say which site is served.
+    Site,
+    /// What the store has of a key.
+    Get {
+        /// The key.
+        key: String,
+    },
+    /// What the store has, one answer each, and `End` after them.
+    List {
+        /// Of keys that begin so.
+        prefix: String,
+    },
+    /// Write into the store, all at once.
+    Set {
+        /// What.
+        entries: Vec<Stored>,
+    },
+    /// Delete a key of the store.
+    Delete {
+        /// The key.
+        key: String,
+    },
 }
 
 /// What the server answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "is")]
 pub enum Answer {
     /// Those that run.
@@ -58,6 +90,23 @@ pub enum Answer {
         start: usize,
         /// Whole names.
         names: Vec<String>,
+    },
+    /// The site that is served.
+    Site {
+        /// Its directory, by each name that it has had.
+        dirs: Vec<PathBuf>,
+    },
+    /// What the store has.
+    Entry {
+        /// `None`: there is no such key.
+        entry: Option<Stored>,
+    },
+    /// There is no more.
+    End,
+    /// It is written, but for these.
+    Written {
+        /// Which of the entries is not, counted from 0, and why.
+        failed: Vec<(usize, String)>,
     },
     /// The request cannot be done.
     Refused {

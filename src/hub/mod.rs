@@ -8,6 +8,7 @@ mod counters;
 mod error;
 mod inbox;
 mod limits;
+mod operator;
 mod pattern;
 mod port;
 mod replica;
@@ -16,12 +17,14 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod writes;
 
 use std::{path::Path, sync::Arc};
 
 pub use counters::{Counters, StoreResult};
 pub use error::{HubError, StoreError};
 pub use inbox::{Delivery, Handle, Inbox, Wake};
+pub use operator::{Stored, check_stored};
 pub use pattern::Pattern;
 pub use port::{Listening, Port};
 pub use replica::{Interest, Replica};
@@ -63,6 +66,11 @@ impl Hub {
     /// What a session has of it. `wake` is told when something has come.
     pub fn port(&self, wake: Arc<dyn Wake>) -> Port {
         Port::new(self.clone(), Arc::new(Inbox::new(wake, self.config.messages, self.counters.clone())))
+    }
+
+    /// `[hub]`
+    pub fn config(&self) -> &HubConfig {
+        &self.config
     }
 
     /// What has been counted since the start.

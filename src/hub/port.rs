@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Delivery, Entry, Handle, Hub, Inbox, Interest, Pattern, Store, StoreError, StoreResult, Write,
+    Delivery, Entry, Handle, Hub, Inbox, Interest, Pattern, Store, StoreError, Write,
     limits::{check_key, check_prefix, check_value},
 };
 use crate::config::HubConfig;
@@ -227,9 +227,7 @@ impl Port {
     /// # Errors
     /// If there is no store, that is no key, or the value is too long.
     pub fn check_write(&self, key: &str, value: Option<&str>) -> Result<(), StoreError> {
-        self.store()?;
-        check_key(key, self.config())?;
-        value.map_or(Ok(()), |value| check_value(value, self.config()))
+        self.hub.check_write(key, value)
     }
 
     /// Begins to write; [`take_answer`](Self::take_answer) says what came of it, when the session has been woken.
@@ -237,20 +235,9 @@ impl Port {
     /// # Errors
     /// See [`check_write`](Self::check_write).
     pub fn write(&mut self, write: Write) -> Result<(), StoreError> {
-        self.check_write(&write.key, write.value.as_deref())?;
-        self.number += 1;
-        let number = self.number;
-        let (inbox, counters, began) = (self.inbox.clone(), self.hub.counters.clone(), Instant::now());
-        let done = move |answer: Result<u64, StoreError>| {
-            let result = match &answer {
-                Ok(_) => StoreResult::Ok,
-                Err(StoreError::Conflict) => StoreResult::Conflict,
-                Err(_) => StoreResult::Failed,
-            };
-            counters.write(result, began.elapsed());
-            inbox.answer(number, answer);
-        };
-        self.store()?.write(write, Box::new(done));
+        let (number, inbox) = (self.number + 1, self.inbox.clone());
+        self.hub.write(write, Box::new(move |answer| inbox.answer(number, answer)))?;
+        self.number = number;
         Ok(())
     }
 

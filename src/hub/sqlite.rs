@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::{
     Done, Entry, Handle, HubError, Inbox, Interest, Replica, Store, StoreError, StoreSize, Write,
@@ -25,6 +25,8 @@ use file::{File, Row};
 
 /// At most so many writes are one transaction.
 const TOGETHER: usize = 1000;
+/// How long who drops the store waits for its file: a server has 2 s to end.
+const CLOSING: Duration = Duration::from_millis(500);
 /// How often it is looked at whether another process has written.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -32,7 +34,18 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct SqliteStore {
     replica: Arc<Replica>,
-    writes: Sender<(Write, Done)>,
+    /// `None`: it is being dropped.
+    writes: Option<Sender<(Write, Done)>>,
+    /// Disconnected when the thread has closed the file.
+    closed: Receiver<()>,
+}
+
+/// Waits until the file is closed: all is in one file then, which may be copied.
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.writes = None;
+        let _ = self.closed.recv_timeout(CLOSING);
+    }
 }
 
 impl SqliteStore {
@@ -67,9 +80,13 @@ impl SqliteStore {
             let rows = file.rows_if_changed().map_err(|problem| file.damaged(&problem))?;
             writer.take(rows.unwrap_or_default());
         }
-        let run = move || writer.run(&waiting);
+        let (closing, closed) = bounded(0);
+        let run = move || {
+            writer.run(&waiting);
+            drop(closing);
+        };
         thread::Builder::new().name("store".into()).spawn(run).map_err(HubError::Thread)?;
-        Ok(Self { replica, writes })
+        Ok(Self { replica, writes: Some(writes), closed })
     }
 }
 
@@ -83,8 +100,12 @@ impl Store for SqliteStore {
     }
 
     fn write(&self, write: Write, done: Done) {
-        if let Err(unsent) = self.writes.send((write, done)) {
-            unsent.0.1(Err(StoreError::Failed("the store has ended; the log says why".into())));
+        let unsent = match &self.writes {
+            Some(writes) => writes.send((write, done)).err().map(|unsent| unsent.0),
+            None => Some((write, done)),
+        };
+        if let Some((_, done)) = unsent {
+            done(Err(StoreError::Failed("the store has ended; the log says why".into())));
         }
     }
 
@@ -118,6 +139,7 @@ struct Writer {
 }
 
 impl Writer {
+    /// Until nobody is left who could write; then the file is closed.
     fn run(mut self, waiting: &Receiver<(Write, Done)>) {
         loop {
             match waiting.recv_timeout(self.rest()) {
@@ -187,7 +209,12 @@ impl Writer {
         if let Some(at) = row.as_ref().and_then(|row| row.expires) {
             self.expiring.entry(at).or_default().push(key.clone());
         }
-        let entry = row.map(|row| Entry { value: row.value, revision: row.revision });
+        let since = |at| UNIX_EPOCH.checked_add(Duration::from_millis(at));
+        let entry = row.map(|row| Entry {
+            value: row.value,
+            revision: row.revision,
+            expires: row.expires.and_then(since),
+        });
         self.replica.apply(key, entry);
     }
 

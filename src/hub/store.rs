@@ -1,6 +1,10 @@
 //! [`Store`]: values that outlive sessions.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{Handle, Inbox, Interest, StoreError};
 
@@ -11,6 +15,8 @@ pub struct Entry {
     pub value: Arc<str>,
     /// Grows with each write of the store.
     pub revision: u64,
+    /// When the key is gone by itself.
+    pub expires: Option<SystemTime>,
 }
 
 /// One write.
@@ -24,6 +30,13 @@ pub struct Write {
     pub ttl: Option<Duration>,
     /// Only if that is its revision; 0: only if it is not there.
     pub expected: Option<u64>,
+}
+
+impl Write {
+    /// Whatever is there is deleted.
+    pub fn delete(key: &str) -> Self {
+        Self { key: key.into(), value: None, ttl: None, expected: None }
+    }
 }
 
 /// Called once, on any thread, with the new revision of the key; must not block.

@@ -30,6 +30,7 @@ mod released_client;
 mod roots;
 mod saves;
 mod semantics;
+mod store;
 mod web;
 
 use hotloader_test_support::setup::Setup;
