@@ -70,6 +70,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod embed;
+pub mod fleet;
 pub mod hub;
 mod lua;
 pub mod reload;

@@ -3,8 +3,8 @@
 use std::{error::Error, io, path::PathBuf};
 
 use crate::{
-    check::CheckError, config::ConfigError, control::ClientError, hub::HubError, server::ServerError,
-    watch::WatchError,
+    check::CheckError, config::ConfigError, control::ClientError, fleet::KeyError, hub::HubError,
+    server::ServerError, watch::WatchError,
 };
 
 /// Why a command failed.
@@ -138,6 +138,12 @@ pub enum CliError {
         /// In the store's words.
         why: String,
     },
+    /// There is no key, or none can be written.
+    #[error(transparent)]
+    Key(KeyError),
+    /// Nobody says where keys are.
+    #[error("neither XDG_CONFIG_HOME nor HOME says where your keys are; name the file of the key")]
+    NoKeyPlace,
     /// The server did not start.
     #[error("the server cannot start")]
     Start(#[source] ServerError),

@@ -12,6 +12,7 @@
 //! | `watch` | `lua-hotloader watch`: what the server would see; `watch_lines`: how it is printed |
 //! | `doctor` | `lua-hotloader doctor`: what decides whether changes are noticed, and what mends it |
 //! | `doctor_places`, `doctor_limits`, `doctor_watchman`, `doctor_report` | its parts: file systems and backends; limits; Watchman; how it is printed |
+//! | `keys` | `lua-hotloader keys new`: who may publish to a fleet |
 //! | `manual` | `lua-hotloader completions`, `lua-hotloader man`: made of the definitions here |
 //! | `site` | which directory is served: the one named, the current one, or a copy of the sample |
 //! | `sample` | the sample site inside this program |
@@ -27,6 +28,7 @@ mod doctor_places;
 mod doctor_report;
 mod doctor_watchman;
 mod error;
+mod keys;
 mod manual;
 mod new;
 mod restart;
@@ -76,6 +78,8 @@ enum Command {
     Console(ConsoleArgs),
     /// Read and write what outlives sessions, while the site is served or not
     Store(StoreArgs),
+    /// Make keys, by which servers of a fleet know who may publish
+    Keys(keys::Args),
     /// Print what a shell needs to complete commands and options
     Completions(CompletionsArgs),
     /// Print the manual page, or that of a command, as man reads it
@@ -296,6 +300,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Restart(args) => restart::run(&args),
         Command::Console(args) => console::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Keys(args) => keys::run(args),
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::page(args.command.as_deref()),
         Command::Doctor(args) => doctor::run(&args),

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{AUTO, BackendChoice, ByteSize, Config, HubConfig, ServerConfig};
+use super::{AUTO, BackendChoice, ByteSize, Config, FleetConfig, HubConfig, ServerConfig};
 
 /// A key whose value is not allowed, and what is allowed instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
             findings.push(Finding { key, wanted: wanted.to_owned() });
         }
     };
-    let Config { server, lua, viewdefs, hotload, watch, session, hub, logging } = config;
+    let Config { server, lua, viewdefs, hotload, watch, session, hub, fleet, logging } = config;
     let budget = &session.budget;
 
     needs(!server.host.trim().is_empty(), "server.host", "an address or a host name, such as \"127.0.0.1\"");
@@ -112,6 +112,27 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "hub.store",
         "a file outside lua.path, viewdefs.path and html/, such as \"data/store.db\"; or \":memory:\", or \"off\"",
     );
+    needs(
+        fleet.site.is_empty() || FleetConfig::is_name(&fleet.site),
+        "fleet.site",
+        "at most 63 small letters, digits and \"-\", such as \"shop\"",
+    );
+    needs(
+        fleet.depot.is_empty() || fleet.depot_dir().is_some(),
+        "fleet.depot",
+        "a directory that all servers see, such as \"dir:/srv/releases\"",
+    );
+    needs(
+        fleet.trust.iter().all(|key| FleetConfig::is_key(key)),
+        "fleet.trust",
+        "public keys as `lua-hotloader keys new` prints them: \"ed25519:\" and 43 characters",
+    );
+    needs(!fleet.cache.as_os_str().is_empty(), "fleet.cache", "a path, not empty");
+    needs(
+        fleet.tag.is_empty() || FleetConfig::is_tag(&fleet.tag),
+        "fleet.tag",
+        "four hexadecimal digits, such as \"a1b2\", or empty: the server chooses some",
+    );
     needs(LEVELS.contains(&logging.level.as_str()), "logging.level", &one_of(&LEVELS, &logging.level));
 
     for (key, duration, zero_is_fine) in [
@@ -141,6 +162,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("hub.max_key", hub.max_key),
         ("hub.max_value", hub.max_value),
         ("hub.max_size", hub.max_size),
+        ("fleet.max_size", fleet.max_size),
     ] {
         needs(size > ByteSize::bytes(0), key, "more than \"0B\"");
     }

@@ -12,6 +12,7 @@
 //! | `backends` | [`Backends`]: what is known here of the watch backends and their options |
 //! | `backend_choice` | [`BackendChoice`]: one watch backend, several, or "auto" |
 //! | `base` | [`Base`]: below which path the addresses stand |
+//! | `fleet` | [`FleetConfig`]: many servers, one site |
 //! | `hub` | [`HubConfig`]: topics and the store |
 //! | `error` | [`ConfigError`]: key, value, file and line, and what would be right |
 //! | `units` | durations ("20ms") and sizes ("64MiB") |
@@ -24,6 +25,7 @@ mod environment;
 mod error;
 mod file;
 mod flags;
+mod fleet;
 mod hub;
 mod load;
 mod schema;
@@ -37,6 +39,7 @@ pub use backends::Backends;
 pub use base::Base;
 pub use error::{ConfigError, Problem, Reason};
 pub use flags::Overrides;
+pub use fleet::FleetConfig;
 pub use hub::HubConfig;
 pub use load::{FILE, load, load_str};
 pub use setting::Origin;
@@ -69,6 +72,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// What sessions tell each other, and what outlives them.
     pub hub: HubConfig,
+    /// Many servers, one site.
+    pub fleet: FleetConfig,
     /// What is logged, and how.
     pub logging: LoggingConfig,
 }
