@@ -5,6 +5,7 @@ use std::{fs, time::Duration};
 use crate::Fallible;
 
 /// Resident memory of a process and those it started, in bytes.
+#[allow(dead_code, reason = "the measurements of topics have no use for it")]
 pub(crate) fn memory(pid: u32) -> Fallible<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/statm"))?;
     let pages: u64 = text.split(' ').nth(1).ok_or("no statm")?.parse()?;
