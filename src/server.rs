@@ -84,9 +84,9 @@ impl Server {
     /// See [`ServerError`]. Nothing is left running then.
     pub async fn start(site: &Path, config: Config) -> Result<Self, ServerError> {
         let listener = bind(&config).await?;
-        let metrics = Arc::new(Metrics::new());
         let published = Arc::new(Published::new(telling(site, &config.hotload, !config.lua.hotload)));
         let hub = Hub::start(site, &config.hub)?;
+        let metrics = Arc::new(Metrics::new(HubMetrics::new(hub.counters().latencies())));
         let settings = session_settings(&config, published.clone(), hub.clone());
         let sessions = LuaSessions::start(settings).map_err(ServerError::Threads)?;
         let endpoint = WebSocketEndpoint::new(sessions.clone(), &config.server);
@@ -333,7 +333,6 @@ fn count_hub(metrics: &HubMetrics, hub: &Hub) {
     metrics.published.set(number(counters.published()));
     metrics.delivered.set(number(counters.delivered()));
     metrics.dropped.set(number(counters.dropped()));
-    metrics.writing.set(counters.writing().as_secs_f64());
     for result in StoreResult::ALL {
         metrics.writes(result.name(), number(counters.writes(result)));
     }

@@ -5,14 +5,38 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::metrics::{family::Family, histogram::Histogram};
+
+/// How long writes took, by the label `result`.
+pub type Latencies = Family<[(&'static str, &'static str); 1], Histogram>;
+
 /// Counts since the start. Counting never blocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     published: AtomicU64,
     delivered: AtomicU64,
     dropped: AtomicU64,
     results: [AtomicU64; 3],
-    nanoseconds: AtomicU64,
+    latencies: Latencies,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let latencies = Latencies::new_with_constructor(latency_histogram as fn() -> Histogram);
+        // What never happened is 0 and not absent.
+        for result in StoreResult::ALL {
+            drop(latencies.get_or_create(&[("result", result.name())]));
+        }
+        let (published, delivered, dropped, results) = Default::default();
+        Self { published, delivered, dropped, results, latencies }
+    }
+}
+
+/// From a write into memory to one that waited for `hub.patience`.
+fn latency_histogram() -> Histogram {
+    Histogram::new([
+        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    ])
 }
 
 /// What came of a write.
@@ -55,7 +79,7 @@ impl Counters {
 
     pub(super) fn write(&self, result: StoreResult, took: Duration) {
         self.results[result as usize].fetch_add(1, Relaxed);
-        self.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.latencies.get_or_create(&[("result", result.name())]).observe(took.as_secs_f64());
     }
 
     /// Messages that sessions published.
@@ -78,8 +102,8 @@ impl Counters {
         self.results[result as usize].load(Relaxed)
     }
 
-    /// How long all writes together took until they were answered.
-    pub fn writing(&self) -> Duration {
-        Duration::from_nanos(self.nanoseconds.load(Relaxed))
+    /// How long writes took until they were answered, to be registered.
+    pub fn latencies(&self) -> Latencies {
+        self.latencies.clone()
     }
 }

@@ -21,7 +21,7 @@ mod writes;
 
 use std::{path::Path, sync::Arc};
 
-pub use counters::{Counters, StoreResult};
+pub use counters::{Counters, Latencies, StoreResult};
 pub use error::{HubError, StoreError};
 pub use inbox::{Delivery, Handle, Inbox, Wake};
 pub use operator::{Stored, check_stored};

@@ -1,12 +1,12 @@
 //! What is counted of topics and the store.
 
 use prometheus_client::{
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
 /// Messages and writes since the start, and how much is stored.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HubMetrics {
     /// Messages that sessions published.
     pub published: Gauge,
@@ -14,16 +14,23 @@ pub struct HubMetrics {
     pub delivered: Gauge,
     /// Messages that were too many.
     pub dropped: Gauge,
-    /// How long all writes took together.
-    pub writing: Gauge<f64, std::sync::atomic::AtomicU64>,
     /// Keys in the store.
     pub keys: Gauge,
     /// Bytes in the store.
     pub bytes: Gauge,
-    writes: Family<[(&'static str, &'static str); 1], Gauge>,
+    writes: Family<Label, Gauge>,
+    latencies: Family<Label, Histogram>,
 }
 
+type Label = [(&'static str, &'static str); 1];
+
 impl HubMetrics {
+    /// All at zero, but for how long writes of the store have taken.
+    pub fn new(latencies: Family<Label, Histogram>) -> Self {
+        let (published, delivered, dropped, keys, bytes, writes) = Default::default();
+        Self { published, delivered, dropped, keys, bytes, writes, latencies }
+    }
+
     /// How many writes came to that.
     pub fn writes(&self, result: &'static str, count: i64) {
         self.writes.get_or_create(&[("result", result)]).set(count);
@@ -36,9 +43,9 @@ impl HubMetrics {
         registry.register("store_writes", "Writes of the store by what came of them", self.writes.clone());
         registry.register_with_unit(
             "store_write",
-            "Time that writes of the store took, all together",
+            "Time until a write of the store was answered",
             Unit::Seconds,
-            self.writing.clone(),
+            self.latencies.clone(),
         );
         registry.register("store_keys", "Keys in the store", self.keys.clone());
         registry.register("store_bytes", "Bytes of keys and values in the store", self.bytes.clone());

@@ -60,8 +60,8 @@ enum ReloadStage {
 }
 
 impl Metrics {
-    /// All at zero.
-    pub fn new() -> Self {
+    /// All at zero, beside what is counted of topics and the store.
+    pub fn new(hub: HubMetrics) -> Self {
         let metrics = Self {
             sessions: Gauge::default(),
             sockets: Gauge::default(),
@@ -72,7 +72,7 @@ impl Metrics {
             refused_connections: Gauge::default(),
             unread_answers: Gauge::default(),
             refused: Gauge::default(),
-            hub: HubMetrics::default(),
+            hub,
             reloads: Family::default(),
             stages: Family::new_with_constructor(stage_histogram as fn() -> Histogram),
             watching: WatchMetrics::default(),
@@ -160,12 +160,6 @@ impl Metrics {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// `status`, in the words of the `reload` message.
 fn label(status: ReloadStatus) -> Label {
     [("status", status.as_str())]
@@ -195,9 +189,14 @@ mod tests {
     use super::*;
     use crate::reload::Diagnostic;
 
+    fn metrics() -> Metrics {
+        let histogram: fn() -> Histogram = stage_histogram;
+        Metrics::new(HubMetrics::new(Family::new_with_constructor(histogram)))
+    }
+
     #[test]
     fn what_was_counted_is_in_the_text() {
-        let metrics = Metrics::new();
+        let metrics = metrics();
         metrics.sessions.inc();
         metrics.sessions.inc();
         metrics.sessions.dec();
@@ -222,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_series_without_a_stage_is_there_before_anything_happened() {
-        let text = Metrics::new().encode();
+        let text = metrics().encode();
         for series in [
             "sessions",
             "sockets",
