@@ -38,6 +38,21 @@ function Board:add()
   if title == "" then return end
   self:put(Card:new { title = title, color = self.newColor })
   self.newTitle = "" -- and the field on the page is empty
+  -- The cards are this session's own. What is in the store is everybody's, and is still there when the
+  -- server has been restarted. Writing takes a moment, until it is on the disk.
+  store.update("board.added", function(titles)
+    titles = titles or {}
+    table.insert(titles, 1, title)
+    titles[6] = nil -- try: keep more than five
+    return titles
+  end)
+end
+
+-- What was added last, in whatever window. A page that has read the store is told when it changes: add a
+-- card in one window, and look at another.
+function Board:everybody()
+  local titles = store.get("board.added")
+  return titles and table.concat(titles, "\n") or "Add a card: every window shows it here."
 end
 
 function Board:remove(card)

@@ -20,7 +20,7 @@ const BESIDE: [(&str, &str); 5] = [
 /// What a site begins as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(super) enum Template {
-    /// A board of cards, a counter, a clock: the sample
+    /// A board of cards, a counter, a clock, and what everybody has added: the sample
     #[default]
     Board,
     /// Votes that show in every window and outlive the server: the poll of docs/shared-state.md
@@ -30,16 +30,19 @@ pub(super) enum Template {
 }
 
 impl Template {
-    /// Its own main file, and how the app is shown; the sample has more.
-    fn own(self) -> Option<[&'static str; 2]> {
+    /// Its own main file, how the app is shown, and what is said of it; the sample has more.
+    fn own(self) -> Option<[&'static str; 3]> {
         match self {
             Self::Board => None,
-            Self::Poll => {
-                Some([include_str!("sample/poll/main.lua"), include_str!("sample/poll/App.DEFAULT.html")])
-            }
+            Self::Poll => Some([
+                include_str!("sample/poll/main.lua"),
+                include_str!("sample/poll/App.DEFAULT.html"),
+                include_str!("sample/poll/README.md"),
+            ]),
             Self::Minimal => Some([
                 include_str!("sample/minimal/main.lua"),
                 include_str!("sample/minimal/App.DEFAULT.html"),
+                include_str!("sample/minimal/README.md"),
             ]),
         }
     }
@@ -47,13 +50,16 @@ impl Template {
     /// All files: path below the site, and content.
     fn files(self) -> Vec<(String, &'static [u8])> {
         let mut files = files();
-        let Some([main, view]) = self.own() else { return files };
-        // What editors want is the same for all. The README is about the board.
+        let Some([main, view, readme]) = self.own() else { return files };
+        // What editors want is the same for all.
         files.retain(|(name, _)| {
             name != "README.md" && (!name.starts_with("lua/") || name.starts_with("lua/meta/"))
         });
-        files.push(("lua/main.lua".to_owned(), main.as_bytes()));
-        files.push(("lua/viewdefs/App.DEFAULT.html".to_owned(), view.as_bytes()));
+        for (name, text) in
+            [("lua/main.lua", main), ("lua/viewdefs/App.DEFAULT.html", view), ("README.md", readme)]
+        {
+            files.push((name.to_owned(), text.as_bytes()));
+        }
         files
     }
 }
@@ -142,12 +148,21 @@ mod tests {
                 !dir.path().join("lua/board.lua").exists() && dir.path().join("lua/meta/store.lua").exists()
             );
             assert!(read(config::FILE).contains("viewdefs"));
+            assert!(
+                read("README.md").contains("lua-hotloader serve --hotload")
+                    && !read("README.md").contains("board")
+            );
         }
     }
 
     #[test]
     fn it_refers_to_no_file_that_it_has_not() {
-        let files = files();
+        for template in [Template::Board, Template::Poll, Template::Minimal] {
+            refers_to_what_it_has(&template.files());
+        }
+    }
+
+    fn refers_to_what_it_has(files: &[(String, &[u8])]) {
         // The definitions say how modules are found.
         let examples = ["a/b.lua", "a/b/init.lua"];
         let is_there = |name: &str| {
@@ -156,7 +171,7 @@ mod tests {
         };
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
         let mut looked_at = 0;
-        for (file, text) in &files {
+        for (file, text) in files {
             for word in std::str::from_utf8(text).unwrap().split(|c: char| !is_part(c)) {
                 let name = word.trim_end_matches('.').trim_start_matches("./");
                 let endings = [".lua", ".html", ".md", ".toml", ".json", ".css", ".js"];
@@ -169,6 +184,6 @@ mod tests {
                 }
             }
         }
-        assert!(looked_at > 10, "are they still found?");
+        assert!(looked_at > 5, "are they still found?");
     }
 }

@@ -12,6 +12,7 @@ mod edits;
 mod foreign_page;
 mod page_files;
 mod problems;
+mod shared_state;
 mod status;
 mod templates;
 mod tutorial;
