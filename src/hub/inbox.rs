@@ -1,7 +1,7 @@
 //! [`Inbox`]: what has come for a session and waits to be run in it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -63,6 +63,8 @@ struct Waiting {
     /// In the order of their first change.
     changed: VecDeque<(Handle, Arc<str>)>,
     changes: HashMap<(Handle, Arc<str>), Option<Arc<str>>>,
+    /// What is called in place of a watch that has ended: a change of before may still be on its way to it.
+    successors: HashMap<Handle, Handle>,
     /// Something that it has read is another now.
     has_changed: bool,
     /// Of the write with that number.
@@ -114,11 +116,52 @@ impl Inbox {
     /// A watched key has another value, or is gone.
     pub fn change(&self, delivery: Delivery) {
         self.put(|waiting| {
-            let key = (delivery.handle, delivery.name);
+            let handle = waiting.successors.get(&delivery.handle).copied().unwrap_or(delivery.handle);
+            let key = (handle, delivery.name);
             if waiting.changes.insert(key.clone(), delivery.value).is_none() {
                 waiting.changed.push_back(key);
             }
         });
+    }
+
+    /// `new` listens to the same in place of `old`, which gets nothing any more: what waits for that is for `new`,
+    /// unless it has come for both.
+    pub(super) fn hand_on(&self, old: Handle, new: Handle) {
+        let mut waiting = self.waiting();
+        let Waiting { messages, changed, changes, successors, .. } = &mut *waiting;
+        // One message is one value, whoever it goes to.
+        let place = |message: &Delivery| message.value.as_ref().map(Arc::as_ptr);
+        let for_new = messages.iter().filter(|message| message.handle == new);
+        let has_come: HashSet<*const str> = for_new.filter_map(place).collect();
+        messages.retain_mut(|message| {
+            if message.handle != old {
+                return true;
+            }
+            message.handle = new;
+            !place(message).is_some_and(|place| has_come.contains(&place))
+        });
+        changed.retain_mut(|key| {
+            if key.0 != old {
+                return true;
+            }
+            let value = changes.remove(key).flatten();
+            key.0 = new;
+            match changes.entry(key.clone()) {
+                // It has its place in the list, and a value that is as new.
+                Entry::Occupied(_) => false,
+                Entry::Vacant(place) => {
+                    place.insert(value);
+                    true
+                }
+            }
+        });
+        successors.retain(|_, other| *other != old);
+        successors.insert(old, new);
+    }
+
+    /// Nothing is called any more in place of another.
+    pub(super) fn end(&self, handle: Handle) {
+        self.waiting().successors.retain(|_, other| *other != handle);
     }
 
     /// A key that the session has read has another value.

@@ -124,8 +124,15 @@ impl Port {
         self.subscriptions.insert(handle, what);
     }
 
+    /// The one no longer: the other listens to the same in its place, and gets what has come for it meanwhile.
+    pub fn hand_on(&mut self, old: Handle, new: Handle) {
+        self.end(old);
+        self.inbox.hand_on(old, new);
+    }
+
     /// No longer. Unknown is fine.
     pub fn end(&mut self, handle: Handle) {
+        self.inbox.end(handle);
         match self.subscriptions.remove(&handle) {
             Some(Listening::Topic(pattern)) => self.hub.topics.unsubscribe(&pattern, &self.inbox, handle),
             Some(Listening::Keys(_)) => {

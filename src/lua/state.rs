@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Value};
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Thread, Value};
 
 use super::{
     api::{
@@ -55,6 +55,8 @@ pub(crate) struct Vm {
     paused: Cell<bool>,
     /// A unit of work that waits for the store.
     pub(super) waiting: RefCell<Option<Waiting>>,
+    /// A coroutine that has come to its end, for the next unit of work.
+    pub(super) spare: RefCell<Option<Thread>>,
     pub(crate) memory: MemoryWatch,
     pub(super) budget: Arc<BudgetConfig>,
     /// The file that ran last: where a failure is if Lua does not say.
@@ -175,6 +177,7 @@ impl Vm {
             lent: Cell::new(0),
             paused: Cell::new(false),
             waiting: RefCell::default(),
+            spare: RefCell::default(),
             memory,
             budget,
             last_file: None,

@@ -1,6 +1,6 @@
 //! Units of work that may wait: a handler, a timer, a subscription.
 //!
-//! Each runs in a coroutine of its own. Where it writes to the store it is suspended until the answer is there: the
+//! Each runs in a coroutine, for most of them the one that the last has left. Where it writes to the store it is suspended until the answer is there: the
 //! thread is free meanwhile, and only this session waits.
 
 use std::time::Instant;
@@ -21,14 +21,24 @@ impl Vm {
     /// Calls a function as a unit of work, within the budget that runs. [`is_waiting`](Self::is_waiting) says whether
     /// it has come to its end.
     pub(crate) fn call_unit(&self, function: &Function, args: impl IntoLuaMulti) -> mlua::Result<()> {
-        let thread = self.lua().create_thread(function.clone())?;
-        self.prelude.raw_set("unit", &thread)?;
+        let thread = match self.spare.take() {
+            Some(thread) => {
+                thread.reset(function.clone())?;
+                thread
+            }
+            None => {
+                let thread = self.lua().create_thread(function.clone())?;
+                self.prelude.raw_set("unit", &thread)?;
+                thread
+            }
+        };
         self.go_on(thread, Instant::now(), args)
     }
 
     fn go_on(&self, thread: Thread, began: Instant, args: impl IntoLuaMulti) -> mlua::Result<()> {
         thread.resume::<MultiValue>(args)?;
         if thread.status() != ThreadStatus::Resumable {
+            self.spare.replace(Some(thread));
             return Ok(());
         }
         if self.state(|state| state.shared.take_writing()) != Some(true) {

@@ -13,6 +13,7 @@ use super::{
     client::{Client, ClientId, MAX_PENDING, charged, view},
     id::SessionId,
     outbox::{Frame, Outbox, Over},
+    pace::Pace,
     problems::{PageProblems, Problems},
     refusals::Refusals,
     settings::SessionSettings,
@@ -29,8 +30,8 @@ use crate::{
     wire::{Account, ErrorCode, Incoming, Outgoing},
 };
 
-/// Changes that nobody waits for leave together after this long.
-const COALESCE: Duration = Duration::from_millis(10);
+/// What was left out of a long frame follows after this long.
+const REST: Duration = Duration::from_millis(10);
 /// A browser that does not take its frames is looked at again after this long.
 const CONGESTED: Duration = Duration::from_millis(50);
 
@@ -65,7 +66,7 @@ pub struct LuaSession {
     /// Where in the site the browser is, below the session's own address; `None`: at its beginning.
     pub(super) url: Option<Box<str>>,
     refresh: Refresh,
-    refreshed: Instant,
+    pace: Pace,
     refresh_at: Option<Instant>,
     /// Let go when browsers have been told.
     refreshing: Vec<Refreshing>,
@@ -110,7 +111,7 @@ impl LuaSession {
             problems: Problems::new(&id),
             url: None,
             refresh: Refresh::No,
-            refreshed: now.checked_sub(COALESCE).unwrap_or(now),
+            pace: Pace::new(now),
             refresh_at: None,
             refreshing: Vec::new(),
             upkeep: Upkeep::after_start(id, now),
@@ -392,8 +393,8 @@ impl LuaSession {
         self.go_where_scripts_lead();
         match std::mem::replace(&mut self.refresh, Refresh::No) {
             Refresh::No => {}
-            Refresh::Soon if now < self.refreshed + COALESCE => {
-                self.refresh_at.get_or_insert(self.refreshed + COALESCE);
+            Refresh::Soon if self.pace.next(now) > now => {
+                self.refresh_at.get_or_insert(self.pace.next(now));
             }
             Refresh::Soon | Refresh::Now => self.after_batch(now),
         }
@@ -458,7 +459,8 @@ impl LuaSession {
 
     /// The AfterBatch pass: what differs from what each browser has goes to it, as one frame.
     fn after_batch(&mut self, now: Instant) {
-        (self.refreshed, self.refresh_at) = (now, None);
+        self.pace.told(now);
+        self.refresh_at = None;
         let generation = self.generation();
         self.bring_allowed_up_to_date();
         let (mut congested, mut unfinished, mut starved) = (false, false, false);
@@ -503,7 +505,7 @@ impl LuaSession {
         if congested {
             self.refresh_at = Some(now + CONGESTED);
         } else if unfinished {
-            self.refresh_at = Some(now + COALESCE);
+            self.refresh_at = Some(now + REST);
         }
         self.refreshing = Vec::new();
         if let Some(error) = self.problems.take_last() {

@@ -14,6 +14,7 @@
 //! | `notice` | what is told of a session that is stuck or short of memory |
 //! | `batch` | one frame of a browser on its way through its session |
 //! | `outbox` | where frames for a browser go, and what is known of its socket |
+//! | `pace` | how often browsers are told of what none of them waits for |
 //! | `clock` | wakes sessions for their timers |
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
 //! | `start` | a fresh Lua state for it |
@@ -49,6 +50,7 @@ mod lua_session;
 mod notice;
 mod origin;
 mod outbox;
+mod pace;
 mod pool;
 mod problems;
 mod refusals;

@@ -31,6 +31,7 @@ mod roots;
 mod saves;
 mod semantics;
 mod store;
+mod store_faults;
 mod web;
 
 use hotloader_test_support::setup::Setup;

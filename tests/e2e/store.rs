@@ -1,4 +1,4 @@
-//! The store of the real program: what an operator does with it, and what becomes of it when things go wrong.
+//! The store of the real program, for an operator: `lua-hotloader store`.
 
 use std::{
     io::Write as _,
@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use hotloader_test_support::{client::Browser, server::Server, site::Site};
+use hotloader_test_support::{client::Browser, http::get, server::Server, site::Site};
 
 use crate::SETUP;
 
@@ -21,30 +21,30 @@ const VIEWDEF: &str =
     r#"<template><b ui-value="shown()" ui-attr-title="count" ui-event-click="click()"></b></template>"#;
 
 /// A site that no other test's server is mistaken for, and where its sockets are.
-struct Served {
-    site: Site,
+pub(crate) struct Served {
+    pub(crate) site: Site,
     run: tempfile::TempDir,
 }
 
 impl Served {
-    fn new(config: &str) -> Self {
+    pub(crate) fn new(config: &str) -> Self {
         let files =
             [("lua/main.lua", MAIN), ("viewdefs/App.DEFAULT.html", VIEWDEF), ("config/config.toml", config)];
         Self { site: Site::with(SETUP, &files), run: tempfile::tempdir().unwrap() }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = SETUP.command();
         command.env("XDG_RUNTIME_DIR", self.run.path()).args(args).arg("--dir").arg(self.site.dir());
         command
     }
 
-    async fn serve(&self) -> Server {
+    pub(crate) async fn serve(&self) -> Server {
         Server::run(self.command(&["serve", "--hotload", "--port", "0"])).await
     }
 
     /// What `lua-hotloader store` prints; its last line of errors in place of it if it fails.
-    fn store(&self, args: &[&str]) -> Result<String, (i32, String)> {
+    pub(crate) fn store(&self, args: &[&str]) -> Result<String, (i32, String)> {
         self.store_with(args, "")
     }
 
@@ -63,7 +63,7 @@ impl Served {
     }
 
     #[track_caller]
-    fn fails(&self, args: &[&str], code: i32, words: &str) {
+    pub(crate) fn fails(&self, args: &[&str], code: i32, words: &str) {
         let (found, said) = self.store(args).unwrap_err();
         assert!(found == code && said.contains(words), "{args:?}: {found} {said}");
     }
@@ -127,6 +127,12 @@ async fn an_operator_changes_the_store_of_a_site_that_is_served_and_its_pages_sh
     served.store(&["delete", "k"]).unwrap();
     browser.sees("shown()", "\"nothing\"").await;
     served.does_what_it_says();
+    let metrics = get(server.addr(), "/metrics").await.body;
+    let count = |result: &str| {
+        let series = format!("hotloader_store_write_seconds_count{{result=\"{result}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok())
+    };
+    assert!(count("ok") > Some(1500) && count("failed") == Some(0), "{metrics}");
     drop(server);
     served.fails(&["get", "k"], 1, "there is a store only while the site is served");
 }

@@ -82,7 +82,7 @@ type Problem = Option<String>;
 
 /// The table of functions that the prelude gets as `P.host.hub`.
 pub(super) fn functions(lua: &Lua) -> mlua::Result<Table> {
-    let hub = lua.create_table_with_capacity(0, 16)?;
+    let hub = lua.create_table_with_capacity(0, 17)?;
     let problem = |result: Result<(), String>| -> mlua::Result<Problem> { Ok(result.err()) };
 
     let publish = move |lua: &Lua, (topic, text): (LuaString, LuaString)| {
@@ -110,6 +110,10 @@ pub(super) fn functions(lua: &Lua) -> mlua::Result<Table> {
         problem(with(lua, |shared, _| shared.port().map(|port| port.end(handle))))
     };
     hub.raw_set("unlisten", lua.create_function(unlisten)?)?;
+    let hand_on = move |lua: &Lua, (old, new): (Handle, Handle)| {
+        problem(with(lua, |shared, _| shared.port().map(|port| port.hand_on(old, new))))
+    };
+    hub.raw_set("hand_on", lua.create_function(hand_on)?)?;
     let is_watch = |lua: &Lua, handle: Handle| {
         Ok(with(lua, |shared, _| shared.port().map(|port| port.is_watch(handle))).unwrap_or(false))
     };

@@ -2,7 +2,7 @@
 -- they follow a reload in the same way.
 local P = ...
 local host, json, log = P.host.hub, P.json, P.host.log
-local error, pcall, tostring, type = error, pcall, tostring, type
+local error, next, pcall, tostring, type = error, next, pcall, tostring, type
 local remove, setmetatable, sort, sub = table.remove, setmetatable, table.sort, string.sub
 local isyieldable, running, yield = coroutine.isyieldable, coroutine.running, coroutine.yield
 local math_type = math.type
@@ -46,7 +46,7 @@ local function listen(name, start, what, callback)
   if not handle then error(name .. ": " .. problem, 2) end
   local owner = P.loading()
   P.timers[handle] = {
-    callback = callback, owner = owner, version = owner and owner.version, listens = true,
+    callback = callback, owner = owner, version = owner and owner.version, listens = name .. " " .. what,
     line = owner and P.hot and P.line_of(owner),
   }
   return handle
@@ -59,6 +59,29 @@ function P.unlisten(handle)
   if entry and entry.listens then
     P.timers[handle] = nil
     host.unlisten(handle)
+  end
+end
+
+-- A reload has made others of them, which are to hear what has come meanwhile.
+function P.replace(ended)
+  sort(ended)
+  local taken = {}
+  for i = 1, #ended do
+    local old, new = P.timers[ended[i]], nil
+    for handle, other in next, P.timers do
+      if other.listens == old.listens and other.owner == old.owner and other.version == old.owner.version
+        and not other.kept and not taken[handle] and (not new or handle < new)
+      then
+        new = handle
+      end
+    end
+    P.timers[ended[i]] = nil
+    if new then
+      taken[new] = true
+      host.hand_on(ended[i], new)
+    else
+      host.unlisten(ended[i])
+    end
   end
 end
 

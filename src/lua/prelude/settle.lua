@@ -21,7 +21,7 @@ local function goes_on(timer, owner)
   for _, other in next, P.timers do
     if other.owner == owner and other.version == owner.version and other.line == line then return false end
   end
-  timer.version, timer.line = owner.version, line
+  timer.version, timer.line, timer.kept = owner.version, line, true
   return true
 end
 
@@ -37,11 +37,12 @@ function R.commit()
       if record.accept then R.accepted[#R.accepted + 1] = { record.accept, record.exports, record.source, record } end
     end
   end
+  local deaf = {}
   for handle, timer in next, P.timers do
     local owner = timer.owner
     if owner and timer.version ~= owner.version and not goes_on(timer, owner) then
       if timer.listens then
-        P.unlisten(handle)
+        deaf[#deaf + 1] = handle
       else
         P.timers[handle] = nil
         P.host.clear_timer(handle)
@@ -49,6 +50,7 @@ function R.commit()
       end
     end
   end
+  if deaf[1] then P.replace(deaf) end
   if P.exposed then P.trim_exposed() end
   return ended, R.hooks[1] ~= nil or R.accepted[1] ~= nil or migrates()
 end
