@@ -211,7 +211,10 @@ async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
         (Some(&median), Some(&slowest)) => {
             if median > SLOW {
                 report.problem(Problem::new(
-                    format!("the watcher takes {} to look at everything", ms(median)),
+                    format!(
+                        "the watcher takes {} to look at everything; only files in use are seen sooner",
+                        ms(median)
+                    ),
                     ["take what need not be watched out: watch.ignore, and links to large trees"],
                 ));
             }
@@ -238,9 +241,13 @@ async fn round_trip(watched: Watched, subject: &Subject, report: &mut Report) {
         let (state, dirs) = (backend.state.name(), backend.dirs);
         rows.push([backend.name.clone(), format!("{state}{answered}; {dirs} directories; {}", backend.why)]);
         if backend.name == POLLING && dirs > 0 {
+            rows.push([String::new(), backend.vitals.detail.clone()]);
             rows.push([
                 String::new(),
-                format!("a save is seen at the next look: see watch.{POLLING}.interval"),
+                format!(
+                    "a save of a file in use is seen within watch.{POLLING}.interval and a few answers of its file \
+                     system; of any other file, when all has been looked at"
+                ),
             ]);
         }
         // A Watchman that only a `.watchmanconfig` asks for may be missing: another backend takes its place.

@@ -44,6 +44,7 @@ impl Status {
             "armed": health.armed,
             "trouble": health.trouble,
             "missed": health.missed,
+            "inUse": health.in_use,
             "unfinished": health.unfinished.iter().map(|file| self.shown(file)).collect::<Vec<_>>(),
             "backends": health.backends.iter().map(one).collect::<Vec<_>>(),
         })

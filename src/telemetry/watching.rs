@@ -17,6 +17,7 @@ type Label = [(&'static str, String); 1];
 pub(super) struct WatchMetrics {
     covered: Gauge,
     missed: Gauge,
+    in_use: Gauge,
     rechecks: Gauge,
     dirs: Family<Label, Gauge>,
     limited: Family<Label, Gauge>,
@@ -40,6 +41,11 @@ impl WatchMetrics {
             "missed",
             "Changes that no backend reported and a look at everything found",
             self.missed.clone(),
+        );
+        registry.register(
+            "in_use",
+            "Files in use, which are looked at more often than others",
+            self.in_use.clone(),
         );
         registry.register("rechecks", "Looks at files in use, whoever watches them", self.rechecks.clone());
         registry.register("dirs", "Directories a backend watches", self.dirs.clone());
@@ -73,6 +79,7 @@ impl WatchMetrics {
     pub(super) fn set(&self, health: &Health) {
         self.covered.set(health.armed.into());
         self.missed.set(whole(health.missed));
+        self.in_use.set(whole(health.in_use as u64));
         self.rechecks.set(whole(health.rechecked));
         // A backend that has gone must not keep its last values.
         self.dirs.clear();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::change::Change;
 
-/// More files than these are not looked at: each look takes some microseconds.
+/// More files than these are not looked at: each look takes some microseconds, and on a slow mount a request.
 const MAX: usize = 1000;
 
 /// What was saved is likely to be saved again for so long.
@@ -53,6 +53,14 @@ impl InUse {
         }
     }
 
+    /// All of it, as of now.
+    pub(super) fn files(&mut self, now: Instant) -> BTreeSet<PathBuf> {
+        self.lately.retain(|_, at| now < *at + LATELY);
+        let told = self.told.borrow();
+        let others = told.iter().filter(|path| !self.lately.contains_key(*path));
+        self.lately.keys().chain(others).take(MAX).cloned().collect()
+    }
+
     /// When to look.
     pub(super) fn due(&self) -> Option<Instant> {
         let has_any = !self.lately.is_empty() || !self.told.borrow().is_empty();
@@ -60,17 +68,16 @@ impl InUse {
     }
 
     /// What to look at now.
-    pub(super) fn take(&mut self, now: Instant) -> Vec<PathBuf> {
+    pub(super) fn take(&mut self, now: Instant) -> BTreeSet<PathBuf> {
         self.looked = now;
-        self.lately.retain(|_, at| now < *at + LATELY);
-        let told = self.told.borrow();
-        let others = told.iter().filter(|path| !self.lately.contains_key(*path));
-        self.lately.keys().chain(others).take(MAX).cloned().collect()
+        self.files(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::watch::{ChangeKind, RootId};
 
@@ -89,9 +96,9 @@ mod tests {
         in_use.note(&[changed("/saved"), changed("/both")], now);
         sender.send_replace(Arc::new(["/loaded", "/both"].map(PathBuf::from).into()));
         assert_eq!(in_use.due(), Some(now + SECOND));
-        assert_eq!(in_use.take(now + SECOND), ["/both", "/saved", "/loaded"].map(PathBuf::from));
+        assert_eq!(in_use.take(now + SECOND), ["/both", "/saved", "/loaded"].map(PathBuf::from).into());
         assert_eq!(in_use.due(), Some(now + 2 * SECOND));
-        assert_eq!(in_use.take(now + LATELY), ["/both", "/loaded"].map(PathBuf::from));
+        assert_eq!(in_use.take(now + LATELY), ["/both", "/loaded"].map(PathBuf::from).into());
         in_use.configure(Duration::ZERO);
         assert_eq!(in_use.due(), None);
     }
@@ -107,6 +114,6 @@ mod tests {
             in_use.note(&[changed(&format!("/saved{file}"))], now + file * Duration::from_micros(1));
         }
         let files = in_use.take(now + SECOND);
-        assert!(files.len() == MAX && files.contains(&format!("/saved{}", 2 * MAX - 1).into()));
+        assert!(files.len() == MAX && files.contains(Path::new(&format!("/saved{}", 2 * MAX - 1))));
     }
 }

@@ -179,6 +179,10 @@ impl Watcher {
                 self.take_in(collected.map_err(End::Failed)?);
                 Ok(())
             }
+            Ok(()) = self.ends.in_use.changed() => {
+                self.tell_in_use();
+                Ok(())
+            }
             Ok(()) = self.ends.standing.changed() => {
                 self.take_standing();
                 Ok(())
@@ -209,10 +213,21 @@ impl Watcher {
         Ok(())
     }
 
+    /// Has the backends know what is in use.
+    fn tell_in_use(&mut self) {
+        let in_use = self.in_use.files(Instant::now());
+        self.ends.health.send_if_modified(|health| {
+            health.in_use = in_use.len();
+            false
+        });
+        self.watches.tell_in_use(in_use);
+    }
+
     /// Looks whether something in use has changed without anybody telling.
     async fn recheck(&mut self) -> Result<(), End> {
         let now = Instant::now();
         let files = self.in_use.take(now);
+        self.tell_in_use();
         let count = files.len() as u64;
         let found = self.looking.run(move |reconciler| reconciler.recheck(&files, now)).await?;
         self.ends.health.send_if_modified(|health| {
@@ -383,6 +398,7 @@ impl Watcher {
             return Ok(());
         }
         self.in_use.note(&outcome.changes, Instant::now());
+        self.tell_in_use();
         tracing::debug!(target: "watch",
             names = ?outcome.changes.iter().map(|change| &change.name).collect::<Vec<_>>(),
             settle_us = timing.settle.as_micros() as u64, reconcile_us = timing.reconcile.as_micros() as u64,

@@ -1,6 +1,6 @@
 //! The backends at work, and what they were told to watch.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeSet, future::Future, path::PathBuf, sync::Arc};
 
 use hotloader_backend::{
     BackendFailure, BackendHandle, BarrierError, Collected, DirSet, ReportStream, WatchPlan,
@@ -48,7 +48,8 @@ impl Watches {
         let is_same = links.watched_dirs == self.plan.dirs && links.trees == self.plan.trees;
         if !is_same {
             let (dirs, trees) = (links.watched_dirs.clone(), links.trees.clone());
-            self.plan = WatchPlan { revision: self.plan.revision + 1, dirs, trees };
+            let (revision, in_use) = (self.plan.revision + 1, self.plan.in_use.clone());
+            self.plan = WatchPlan { revision, dirs, trees, in_use };
         }
         self.links.send_if_modified(|known| {
             let is_modified = **known != links;
@@ -61,6 +62,14 @@ impl Watches {
             self.supervisor.set_plan(self.plan.clone());
         }
         has_grown
+    }
+
+    /// Says which files matter now.
+    pub(super) fn tell_in_use(&mut self, in_use: BTreeSet<PathBuf>) {
+        if *self.plan.in_use != in_use {
+            self.plan.in_use = Arc::new(in_use);
+            self.supervisor.set_plan(self.plan.clone());
+        }
     }
 
     /// Whether these reports say that all of the plan is watched.

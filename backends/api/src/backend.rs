@@ -22,8 +22,8 @@ use crate::{BackendFailure, DirSet, ReportSink};
 /// - Make the watches what the newest [`WatchPlan`] says, then report
 ///   [`Armed`](crate::Report::Armed): from then on each change in those directories is hinted. A
 ///   directory that cannot be watched is named in it and ends nothing; when that changes later, the same
-///   revision is reported again. Each new plan, also one with the same directories, is a reason to try
-///   those again.
+///   revision is reported again. Each new revision, also one with the same directories, is a reason to
+///   try those again.
 /// - Report a place to look at for each change, or [`LostSync`](crate::Report::LostSync) when it
 ///   cannot tell. Duplicates and false alarms are allowed, silence is not.
 /// - Complete a [`BarrierRequest`] once all changes made before it was sent have been reported, or refuse it
@@ -73,7 +73,7 @@ pub struct Vitals {
 /// The wanted state: every directory to be watched, not its subdirectories. Replaced whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchPlan {
-    /// Grows with each plan; named again in [`Armed`](crate::Armed).
+    /// Grows with each plan that has other directories or trees; named again in [`Armed`](crate::Armed).
     pub revision: u64,
     /// Absolute paths without any link in them. One may have vanished by now.
     pub dirs: DirSet,
@@ -81,12 +81,17 @@ pub struct WatchPlan {
     /// only watch whole trees watches these. The directories outside of them lie on the way to something
     /// (`/home`, say), and what is below must stay unwatched.
     pub trees: BTreeSet<PathBuf>,
+    /// Files that matter now, without any link in their paths: those that sessions have loaded, and what changed
+    /// lately. A backend that looks may look at these, and at their directories, more often than at all others. Some
+    /// may lie outside of `dirs`, and some may not exist. Where only this differs from the plan before, the revision
+    /// is the same, and there is nothing to confirm.
+    pub in_use: Arc<BTreeSet<PathBuf>>,
 }
 
 impl WatchPlan {
     /// A plan without trees.
     pub fn new(revision: u64, dirs: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { revision, dirs: dirs.into_iter().collect(), trees: BTreeSet::new() }
+        Self { revision, dirs: dirs.into_iter().collect(), ..Self::default() }
     }
 
     /// The topmost tree that a path is in.

@@ -5,6 +5,7 @@ use std::{
     fs,
     future::Future,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -35,6 +36,8 @@ pub struct View {
     plan: WatchPlan,
     /// Planned by hand, in the tree or not.
     also: BTreeSet<PathBuf>,
+    /// What is in use changes with each look.
+    looks: usize,
 }
 
 impl View {
@@ -59,6 +62,7 @@ impl View {
             reports,
             plan: WatchPlan::default(),
             also: BTreeSet::new(),
+            looks: 0,
         };
         view.look(HintSet::everywhere()).await;
         view
@@ -114,6 +118,7 @@ impl View {
     ///
     /// When the backend ends, or the barrier takes half a minute.
     pub async fn hints(&mut self) -> Option<Collected> {
+        self.tell_in_use();
         within("a barrier", self.backend.barrier()).await.unwrap();
         let collected = self.reports.take();
         if let Some(Collected { hints, .. }) = &collected {
@@ -224,8 +229,9 @@ impl View {
     }
 
     async fn arm(&mut self, dirs: DirSet) -> (HintSet, Armed) {
-        self.plan =
-            WatchPlan { revision: self.plan.revision + 1, dirs, trees: BTreeSet::from([self.root.clone()]) };
+        let trees = BTreeSet::from([self.root.clone()]);
+        self.plan = WatchPlan { revision: self.plan.revision + 1, dirs, trees, in_use: Arc::default() };
+        self.plan.in_use = self.any_in_use();
         self.backend.set_plan(self.plan.clone());
         let mut hints = HintSet::new();
         loop {
@@ -237,6 +243,21 @@ impl View {
                 return (hints, armed);
             }
         }
+    }
+
+    /// Has anything be in use, without any change of what is to be watched.
+    fn tell_in_use(&mut self) {
+        self.looks += 1;
+        self.plan.in_use = self.any_in_use();
+        self.backend.set_plan(self.plan.clone());
+    }
+
+    /// Some of what is there, and some of what is not: whatever is in use, all is to be told.
+    fn any_in_use(&self) -> Arc<BTreeSet<PathBuf>> {
+        let turn = |at: usize| at.wrapping_add(self.looks);
+        let dirs = self.plan.dirs.iter().enumerate().filter(|(at, _)| !turn(*at).is_multiple_of(3));
+        let name = |at: usize| ["a", "b", "c", "x"][turn(at / 2) % 4];
+        Arc::new(dirs.map(|(at, dir)| dir.join(name(at))).collect())
     }
 
     fn look_once(&mut self, hints: &HintSet) {

@@ -12,6 +12,26 @@ pub fn each_entry(
     dir: &OwnedFd,
     mut entry: impl FnMut(&CStr, FileType) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
+    each(dir, |name, kind, _| entry(name, kind))
+}
+
+/// Calls for each entry of a directory but itself and the one above, with its inode as the directory has it: on some
+/// file systems another than `stat` tells, so compare it only with what this has told.
+///
+/// # Errors
+///
+/// When the directory cannot be listed.
+pub fn each_inode(dir: &OwnedFd, mut entry: impl FnMut(&CStr, u64)) -> Result<(), Errno> {
+    each(dir, |name, _, inode| {
+        entry(name, inode);
+        Ok(())
+    })
+}
+
+fn each(
+    dir: &OwnedFd,
+    mut entry: impl FnMut(&CStr, FileType, u64) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let is_within = |name: &CStr| ![&b"."[..], b".."].contains(&name.to_bytes());
     // rustix's `Dir` takes a large buffer for each directory and makes a string of its own for each name: a
     // third of what it takes to list.
@@ -22,7 +42,7 @@ pub fn each_entry(
         while let Some(found) = dir.next() {
             let found = found?;
             if is_within(found.file_name()) {
-                entry(found.file_name(), found.file_type())?;
+                entry(found.file_name(), found.file_type(), found.ino())?;
             }
         }
     }
@@ -30,7 +50,7 @@ pub fn each_entry(
     for found in rustix::fs::Dir::read_from(dir)? {
         let found = found?;
         if is_within(found.file_name()) {
-            entry(found.file_name(), found.file_type())?;
+            entry(found.file_name(), found.file_type(), found.ino())?;
         }
     }
     Ok(())

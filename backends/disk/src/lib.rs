@@ -13,7 +13,7 @@ mod kinds;
 mod mounts;
 
 pub use ask::Ask;
-pub use entries::each_entry;
+pub use entries::{each_entry, each_inode};
 pub use fingerprint::{Fingerprint, racy_for};
 pub use kinds::{Kind, Magic};
 pub use mounts::{FileSystem, Mount, MountTable};

@@ -130,6 +130,8 @@ impl<W: Watches> Engine<W> {
 
     fn work(&mut self, work: Work) -> Result<(), BackendFailure> {
         match work {
+            // The kernel tells of what is in use as of everything else.
+            Work::Plan(plan) if plan.revision == self.plan.revision => {}
             Work::Plan(plan) => {
                 self.notes.want(plan.clone());
                 self.watches.change_to(&plan);

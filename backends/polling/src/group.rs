@@ -1,6 +1,7 @@
 //! The directories on one mount, as the poller sees them: what their lane is at, and what is still to do.
 
 use std::{
+    collections::BTreeSet,
     io, mem,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,10 +12,11 @@ use hotloader_backend::{DirSet, ReportSink, SkipCause, Skipped};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use crate::{
-    lane::{Done, Lane, Order, OrderKind},
+    glancer::Glancer,
+    lane::{Done, Lane},
     mounts::{Device, Mount, MountPoints},
     options::{Options, Sync},
-    pass::{Manner, Outcome},
+    pass::{Manner, Order, OrderKind, Outcome, Tree},
 };
 
 /// A file system that has not answered one system call for so long is said not to answer.
@@ -30,6 +32,9 @@ const ECHO: Duration = Duration::from_secs(30);
 /// What takes more processor time than this is not looked at again just because something changed.
 const CHEAP: Duration = Duration::from_millis(20);
 
+/// Where an answer takes longer, people are told what to expect.
+const SLOW: Duration = Duration::from_millis(1);
+
 /// The directories on one mount.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -37,7 +42,9 @@ pub(crate) struct Group {
     pub(crate) device: Device,
     /// Where it is mounted, for people.
     at: PathBuf,
-    lane: Lane,
+    lane: Lane<Order>,
+    pub(crate) glancer: Glancer,
+    pub(crate) manner: Manner,
     dirs: DirSet,
     state: Taken,
     task: Option<Task>,
@@ -58,6 +65,11 @@ pub(crate) struct Group {
     /// Where sync is lost until the present task is done.
     lost: Vec<PathBuf>,
     last_pass: Instant,
+    /// How long it took, and how long an answer was waited for in it.
+    pass: Duration,
+    answer: Duration,
+    /// Whether it was told to be slow.
+    is_slow: bool,
     /// How long the last pass of the present round took.
     took: Option<Duration>,
 }
@@ -106,7 +118,7 @@ pub(crate) struct Finished {
 
 impl Group {
     pub(crate) fn start(
-        id: u64,
+        (id, glancer): (u64, u64),
         mount: &Mount,
         options: Options,
         reports: ReportSink,
@@ -119,11 +131,18 @@ impl Group {
             Sync::Never => false,
         };
         let echo = if mount.is_remote { ECHO } else { Duration::ZERO };
+        let manner = Manner { verify_content, echo };
+        let lane = Lane::start(id, done, |pulse| {
+            let mut tree = Tree::new(manner, reports, pulse);
+            move |order: Order| tree.obey(order)
+        })?;
         Ok(Self {
             id,
             device: mount.device,
             at: mount.at.clone(),
-            lane: Lane::start(id, Manner { verify_content, echo }, reports, done)?,
+            lane,
+            glancer: Glancer::new(glancer),
+            manner,
             dirs: DirSet::new(),
             state: Taken::Yes,
             task: None,
@@ -137,6 +156,9 @@ impl Group {
             skipped: Vec::new(),
             lost: Vec::new(),
             last_pass: Instant::now(),
+            pass: Duration::ZERO,
+            answer: Duration::ZERO,
+            is_slow: false,
             took: None,
         })
     }
@@ -159,6 +181,11 @@ impl Group {
         self.dirs = dirs;
         self.state = Taken::No;
         self.lost.extend(lost);
+    }
+
+    /// What is in use anywhere: a part of it is here.
+    pub(crate) fn set_in_use(&mut self, files: &BTreeSet<PathBuf>) {
+        self.glancer.set(files, &self.dirs);
     }
 
     pub(crate) fn is_same(&self, dirs: &DirSet) -> bool {
@@ -194,6 +221,33 @@ impl Group {
 
     pub(crate) fn at(&self) -> &Path {
         &self.at
+    }
+
+    /// One line when answers come to take long, and one when they no longer do.
+    fn tell_slowness(&mut self) {
+        let was_slow = self.is_slow;
+        self.is_slow = self.answer >= if was_slow { SLOW / 2 } else { SLOW };
+        let (mount, answer_ms) = (self.at.display(), self.answer.as_secs_f64() * 1000.0);
+        if self.is_slow && !was_slow {
+            tracing::info!(target: "watch", %mount, answer_ms, pass_ms = self.pass.as_millis() as u64,
+                "a file system takes long to answer; what is in use is looked at first");
+        } else if was_slow && !self.is_slow {
+            tracing::info!(target: "watch", %mount, answer_ms, "the file system answers fast again");
+        }
+    }
+
+    /// What to expect of a mount whose answers take long, for people.
+    pub(crate) fn slowness(&self) -> Option<String> {
+        let whole = |time: Duration| humantime::format_duration(rounded(time));
+        (self.is_slow && !self.is_silent && !self.is_empty()).then(|| {
+            let at = self.at.display();
+            let mut text =
+                format!("{at} takes {} for an answer and {} for all", whole(self.answer), whole(self.pass));
+            if self.glancer.has_any() {
+                text += &format!(", {} for what is in use", whole(self.glancer.took()));
+            }
+            text
+        })
     }
 
     /// How long the last pass took, once there was one in this round.
@@ -280,7 +334,8 @@ impl Group {
             return false;
         }
         self.is_silent = true;
-        tracing::warn!(target: "watch", mount = %self.at.display(), dirs = self.dirs.len(),
+        let silent_ms = (now - task.heard).as_millis() as u64;
+        tracing::warn!(target: "watch", mount = %self.at.display(), dirs = self.dirs.len(), silent_ms,
             "a file system does not answer; what is watched on it is not watched until it does");
         true
     }
@@ -289,7 +344,8 @@ impl Group {
     pub(crate) fn finish(&mut self, outcome: &mut Outcome, now: Instant) -> Option<Finished> {
         let task = self.task.take()?;
         if mem::take(&mut self.is_silent) {
-            tracing::info!(target: "watch", mount = %self.at.display(), "the file system answers again");
+            let silent_ms = (now - task.heard).as_millis() as u64;
+            tracing::info!(target: "watch", mount = %self.at.display(), silent_ms, "the file system answers again");
             self.lost.extend(top(&self.dirs));
         }
         if let Some(skipped) = outcome.skipped.take() {
@@ -307,6 +363,8 @@ impl Group {
             TaskKind::Pass { proves, is_asked, is_look: _ } => {
                 self.proved = self.proved.max(proves);
                 self.last_pass = now;
+                (self.pass, self.answer) = (now - task.begun, outcome.answer);
+                self.tell_slowness();
                 self.took = Some(now - task.begun);
                 is_asked
             }
@@ -315,6 +373,11 @@ impl Group {
         let lost = if self.state == Taken::Yes { mem::take(&mut self.lost) } else { Vec::new() };
         Some(Finished { begun: task.begun, is_asked, lost })
     }
+}
+
+/// In milliseconds: more than that nobody wants to know.
+fn rounded(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 /// Of paths in order, those that are not below another.

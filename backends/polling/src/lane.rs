@@ -10,32 +10,11 @@ use std::{
     thread,
 };
 
-use hotloader_backend::{DirSet, ReportSink};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::{
-    mounts::MountPoints,
-    pass::{Manner, Outcome, Pulse, STACK, Tree},
-};
+use crate::pass::{Outcome, Pulse, STACK};
 
-/// What the thread is to do.
-#[derive(Debug)]
-pub(crate) struct Order {
-    pub(crate) kind: OrderKind,
-    /// What is mounted by now.
-    pub(crate) mount_points: Arc<MountPoints>,
-}
-
-/// What kind of work it is.
-#[derive(Debug)]
-pub(crate) enum OrderKind {
-    /// Look after these directories from now on, which are in order.
-    Take(DirSet),
-    /// Look at all of them, and ask the server so often.
-    Pass { allowed: u32 },
-}
-
-/// That it has done so.
+/// That an order is done.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) lane: u64,
@@ -46,31 +25,33 @@ pub(crate) struct Done {
 /// The end of the thread that others hold. Dropping it ends the thread as soon as the system call that
 /// it is in returns; until then it holds nothing of anybody else's.
 #[derive(Debug)]
-pub(crate) struct Lane {
-    orders: Sender<Order>,
+pub(crate) struct Lane<O> {
+    orders: Sender<O>,
     pulse: Arc<Pulse>,
 }
 
-impl Lane {
+impl<O: Send + 'static> Lane<O> {
     /// Each order is answered by one message, and none is given before the answer to the one before has
-    /// come: that bounds both channels.
-    pub(crate) fn start(
+    /// come: that bounds both channels. What `make` makes does the work, and returns `None` if it was told to stop.
+    pub(crate) fn start<W>(
         id: u64,
-        manner: Manner,
-        reports: ReportSink,
         done: UnboundedSender<Done>,
-    ) -> io::Result<Self> {
+        make: impl FnOnce(Arc<Pulse>) -> W,
+    ) -> io::Result<Self>
+    where
+        W: FnMut(O) -> Option<Outcome> + Send + 'static,
+    {
         let (orders, inbox) = mpsc::channel();
         let pulse = Arc::new(Pulse::default());
-        let tree = Tree::new(manner, reports, pulse.clone());
+        let worker = make(pulse.clone());
         thread::Builder::new()
             .name("hotloader-poll".into())
             .stack_size(STACK)
-            .spawn(move || work(id, tree, &inbox, done))?;
+            .spawn(move || work(id, worker, &inbox, done))?;
         Ok(Self { orders, pulse })
     }
 
-    pub(crate) fn give(&self, order: Order) {
+    pub(crate) fn give(&self, order: O) {
         // A thread that has gone has said so.
         let _ = self.orders.send(order);
     }
@@ -81,20 +62,21 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl<O> Drop for Lane<O> {
     fn drop(&mut self) {
         self.pulse.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn work(lane: u64, mut tree: Tree, orders: &Receiver<Order>, done: UnboundedSender<Done>) {
+fn work<O>(
+    lane: u64,
+    mut worker: impl FnMut(O) -> Option<Outcome>,
+    orders: &Receiver<O>,
+    done: UnboundedSender<Done>,
+) {
     let mut last_word = LastWord { lane, done };
-    while let Ok(Order { kind, mount_points }) = orders.recv() {
-        let outcome = match kind {
-            OrderKind::Take(dirs) => tree.take(dirs, &mount_points),
-            OrderKind::Pass { allowed } => tree.pass(&mount_points, allowed),
-        };
-        let Some(outcome) = outcome else { return };
+    while let Ok(order) = orders.recv() {
+        let Some(outcome) = worker(order) else { return };
         last_word.say(Some(outcome));
     }
 }

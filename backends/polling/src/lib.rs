@@ -7,6 +7,8 @@
 //! - `requests`: what a server is asked although the kernel remembers an answer, and how often.
 //! - `hold`: what was found, until another look finds nothing more.
 //! - `group`: the directories on one mount, as the poller sees them. `lane`: the thread that looks at them.
+//! - `in_use`: what is in use. `glancer`: when to look at that, beside the passes. `glance`: a look at it.
+//! - `in_flight`: how many requests are on their way at the same time.
 //! - `pass`: a pass over them by several threads. `known`: what is known of one, and what follows from
 //!   another look at it.
 //! - `listing`: the entries of one directory, compared with those before. `clock`: what is looked at again.
@@ -41,8 +43,12 @@
 
 mod clock;
 mod contents;
+mod glance;
+mod glancer;
 mod group;
 mod hold;
+mod in_flight;
+mod in_use;
 mod key;
 mod known;
 mod lane;

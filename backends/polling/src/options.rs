@@ -11,7 +11,7 @@ const LATELY: Duration = Duration::from_secs(10);
 /// What the table says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Options {
-    /// Between two passes, while something changed lately.
+    /// Between two looks at what is in use, and between two passes while something changed lately.
     interval: Duration,
     /// While nothing did.
     idle_interval: Duration,
@@ -37,7 +37,7 @@ pub(crate) enum Sync {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            interval: Duration::from_millis(500),
+            interval: Duration::from_millis(100),
             idle_interval: Duration::from_secs(2),
             max_cpu: 0.05,
             verify_content: false,
@@ -92,6 +92,11 @@ impl Options {
         }
     }
 
+    /// Between two looks at what is in use, if nothing else takes longer.
+    pub(crate) fn shortest_interval(&self) -> Duration {
+        self.interval
+    }
+
     /// How long after a pass the next one begins, when the last change was so long ago.
     pub(crate) fn interval(&self, since_change: Duration) -> Duration {
         if since_change < LATELY { self.interval } else { self.idle_interval }
@@ -139,8 +144,8 @@ mod tests {
     #[test]
     fn it_is_fast_after_a_change_and_slow_when_nothing_happened_for_a_while() {
         let pace = Options::default();
-        assert_eq!(pace.interval(Duration::ZERO), 500 * MS);
-        assert_eq!(pace.interval(LATELY - MS), 500 * MS);
+        assert_eq!(pace.interval(Duration::ZERO), 100 * MS);
+        assert_eq!(pace.interval(LATELY - MS), 100 * MS);
         assert_eq!(pace.interval(LATELY), 2000 * MS);
     }
 
@@ -157,7 +162,7 @@ mod tests {
             (json!({ "interval": 500 }), "watch.polling.interval = 500: must be"),
             (json!({ "interval": "0s" }), "watch.polling.interval = \"0s\": must be"),
             (json!({ "idle_interval": "soon" }), "watch.polling.idle_interval = \"soon\": must be"),
-            (json!({ "idle_interval": "100ms" }), "at least watch.polling.interval, which is 500ms"),
+            (json!({ "idle_interval": "50ms" }), "at least watch.polling.interval, which is 100ms"),
             (json!({ "max_cpu": 0 }), "watch.polling.max_cpu = 0: must be"),
             (json!({ "max_cpu": "5%" }), "watch.polling.max_cpu = \"5%\": must be"),
             (json!({ "sync": true }), "watch.polling.sync = true: must be \"auto\", \"always\" or"),

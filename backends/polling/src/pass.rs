@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hotloader_backend::{DirSet, ReportSink, Skipped};
@@ -21,6 +21,7 @@ use hotloader_backend::{DirSet, ReportSink, Skipped};
 use crate::{
     clock::{Clock, PassTime},
     contents::Contents,
+    in_flight::InFlight,
     key::Absence,
     known::{Known, Seen, Silent, follow},
     listing::Listing,
@@ -48,6 +49,23 @@ pub(crate) struct Pulse {
     pub(crate) answers: AtomicU64,
 }
 
+/// What the thread is to do.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) kind: OrderKind,
+    /// What is mounted by now.
+    pub(crate) mount_points: Arc<MountPoints>,
+}
+
+/// What kind of work it is.
+#[derive(Debug)]
+pub(crate) enum OrderKind {
+    /// Look after these directories from now on, which are in order.
+    Take(DirSet),
+    /// Look at all of them, and ask the server so often.
+    Pass { allowed: u32 },
+}
+
 /// What a pass brought, beside what it reported.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -61,7 +79,9 @@ pub(crate) struct Outcome {
     pub(crate) skipped: Option<Vec<Skipped>>,
     /// How many questions the server had to answer.
     pub(crate) requests: u32,
-    silent: Silent,
+    /// How long an answer was waited for, at the mean.
+    pub(crate) answer: Duration,
+    pub(crate) silent: Silent,
 }
 
 /// How to look.
@@ -88,7 +108,9 @@ pub(crate) struct Tree {
     manner: Manner,
     reports: ReportSink,
     pulse: Arc<Pulse>,
+    /// Of each thread there was.
     scouts: Vec<Scout>,
+    in_flight: InFlight,
 }
 
 impl Tree {
@@ -104,7 +126,17 @@ impl Tree {
             manner,
             reports,
             pulse,
-            scouts: (0..threads).map(|_| Scout::new(manner)).collect(),
+            scouts: Vec::new(),
+            in_flight: InFlight::new(threads),
+        }
+    }
+
+    /// Does what is ordered. `None` if it was told to stop.
+    pub(crate) fn obey(&mut self, order: Order) -> Option<Outcome> {
+        let Order { kind, mount_points } = order;
+        match kind {
+            OrderKind::Take(dirs) => self.take(dirs, &mount_points),
+            OrderKind::Pass { allowed } => self.pass(&mount_points, allowed),
         }
     }
 
@@ -145,14 +177,24 @@ impl Tree {
         mount_points: &MountPoints,
         questions: &Questions,
     ) -> Option<Outcome> {
+        let started = Instant::now();
         let lens: Vec<usize> = self.known.iter().map(Known::len).collect();
         let (parts, next) = questions.parts(&lens, self.ask_from);
         self.ask_from = next;
         let time = PassTime { clock: self.clock, begun, previous: self.previous, echo: self.manner.echo };
+        // Where each answer is waited for, few directories keep many threads busy.
+        let (share, most) = match self.in_flight.is_slow() {
+            true => (1, self.dirs.len()),
+            false => (SHARE, self.dirs.len().div_ceil(4 * SHARE)),
+        };
+        let threads = self.in_flight.threads().min(most).max(1);
+        while self.scouts.len() < threads {
+            self.scouts.push(Scout::new(self.manner));
+        }
         let work = Work {
             left: Mutex::new(zip(
-                zip(self.dirs.as_slice().chunks(SHARE), parts.chunks(SHARE)),
-                self.known.chunks_mut(SHARE),
+                zip(self.dirs.as_slice().chunks(share), parts.chunks(share)),
+                self.known.chunks_mut(share),
             )),
             which,
             time,
@@ -161,7 +203,6 @@ impl Tree {
             reports: &self.reports,
             pulse: &self.pulse,
         };
-        let threads = self.dirs.len().div_ceil(4 * SHARE).clamp(1, self.scouts.len());
         let mut outcome = thread::scope(|scope| {
             let (first, others) = self.scouts.split_first_mut()?;
             let work = &work;
@@ -188,6 +229,9 @@ impl Tree {
         outcome.silent.tell();
         outcome.requests = questions.made();
         outcome.entries = self.known.iter().map(Known::len).sum();
+        let answers = outcome.entries + self.dirs.len();
+        self.in_flight.note(threads, answers, started.elapsed(), outcome.used);
+        outcome.answer = self.in_flight.answer();
         let skipped: Vec<_> =
             zip(&self.dirs, &self.known).filter_map(|(dir, known)| known.skipped(dir)).collect();
         if skipped != self.skipped {

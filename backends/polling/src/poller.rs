@@ -128,6 +128,8 @@ impl Poller {
     async fn wake(&mut self) -> Wake {
         let interval = self.interval();
         let wakes = self.groups.iter().filter_map(|group| group.wakes(self.due(group, interval))).min();
+        let glances = self.groups.iter().filter_map(|group| group.glancer.wakes()).min();
+        let wakes = wakes.into_iter().chain(glances).min();
         let hold = self.hold.wakes();
         let takes_barriers = self.waiting.len() < MAX_WAITING;
         let inputs = &mut self.inputs;
@@ -158,12 +160,22 @@ impl Poller {
         let rests_until = self.load.rests_until();
         let mut ceased = false;
         if self.hold.begin_look(now) {
-            self.groups.iter_mut().for_each(Group::look_again);
+            self.groups.iter_mut().for_each(|group| {
+                group.look_again();
+                group.glancer.look_again(now);
+            });
         }
         let askers = self.groups.iter().filter(|group| group.asks_server).count();
+        let glances = self.groups.iter().any(|group| group.asks_server && group.glancer.has_any());
         for group in &mut self.groups {
+            let (asks, manner) = (group.asks_server, group.manner);
+            let ends = (&self.lane_reports, &self.done);
+            let allow = |most: u32| if asks { self.requests.take_for_glance(most, now) } else { 0 };
+            group.glancer.go_on(now, manner, self.mounts.points(), ends, allow);
             let (due, points) = (group.due(interval).max(rests_until), self.mounts.points());
-            group.go_on(now, self.barrier, due, points, || self.requests.take(askers, now));
+            // Half of what is left stays for what is in use.
+            let among = if glances { 2 * askers } else { askers };
+            group.go_on(now, self.barrier, due, points, || self.requests.take(among, now));
             ceased |= group.check(now);
         }
         self.groups.retain(|group| !group.is_over());
@@ -171,7 +183,8 @@ impl Poller {
             self.publish();
         }
         self.tell_armed(ceased);
-        if self.hold.is_over(self.groups.iter().any(Group::is_looking), now) {
+        let is_looking = |group: &Group| group.is_looking() || group.glancer.is_looking(now);
+        if self.hold.is_over(self.groups.iter().any(is_looking), now) {
             self.release();
         }
         // A barrier proves that all was reported. It waits for what is held: the supervisor asks for one
@@ -199,7 +212,13 @@ impl Poller {
 
     /// A new plan is a change: whoever makes it is at work.
     fn take_plan(&mut self) -> Result<(), BackendFailure> {
+        let revision = self.plan.revision;
         self.plan = self.inputs.plan.borrow_and_update().clone();
+        if self.plan.revision == revision {
+            self.groups.iter_mut().for_each(|group| group.set_in_use(&self.plan.in_use));
+            self.publish();
+            return Ok(());
+        }
         self.is_armed = false;
         self.changed = Instant::now();
         self.mounts.refresh();
@@ -244,15 +263,17 @@ impl Poller {
             let at = self.groups.iter().position(|group| group.device == device);
             let at = at.unwrap_or(self.groups.len());
             if at == self.groups.len() {
-                self.next_id += 1;
+                self.next_id += 2;
                 let (reports, done) = (self.lane_reports.clone(), self.done.clone());
-                let group = Group::start(self.next_id, mount, self.options, reports, done);
+                let ids = (self.next_id, self.next_id + 1);
+                let group = Group::start(ids, mount, self.options, reports, done);
                 self.groups.push(group.map_err(cannot_start)?);
             }
             if all || !self.groups[at].is_same(&dirs) {
                 self.groups[at].set_dirs(dirs, moved);
             }
         }
+        self.groups.iter_mut().for_each(|group| group.set_in_use(&self.plan.in_use));
         Ok(())
     }
 
@@ -263,21 +284,24 @@ impl Poller {
         if let Some(collected) = self.reported.take() {
             self.hold.add(collected, now);
         }
-        let group = self.groups.iter_mut().find(|group| group.id == done.lane);
-        let Some(group) = group else { return Ok(()) };
+        let is_asked = |group: &&mut Group| [group.id, group.glancer.id].contains(&done.lane);
+        let Some(group) = self.groups.iter_mut().find(is_asked) else { return Ok(()) };
+        if group.id != done.lane {
+            self.requests.settle(mem::take(&mut group.glancer.allowed), outcome.requests);
+            let Some(begun) = group.glancer.finish(&outcome, now, &self.options) else { return Ok(()) };
+            self.load.add(begun, now, outcome.used, false);
+            self.ended(outcome.changed, now);
+            return Ok(());
+        }
         self.requests.settle(mem::take(&mut group.allowed), outcome.requests);
         let Some(finished) = group.finish(&mut outcome, now) else { return Ok(()) };
         let Outcome { changed, used, .. } = outcome;
         tracing::trace!(target: "watch", took = ?now - finished.begun, processor = ?used, "looked at the disk");
         self.load.add(finished.begun, now, used, finished.is_asked);
-        if changed || !finished.lost.is_empty() {
+        if !finished.lost.is_empty() {
             self.changed = now;
         }
-        if self.groups.iter().any(Group::may_look_again) {
-            self.hold.end_pass(changed, now);
-        } else {
-            self.release();
-        }
+        self.ended(changed, now);
         for dir in finished.lost {
             let (scope, cause) = (Scope::Below(dir), LostCause::Reconnected);
             self.inputs.reports.report(Report::LostSync { scope, cause });
@@ -292,6 +316,19 @@ impl Poller {
         self.publish();
         self.tell_armed(true);
         Ok(())
+    }
+
+    /// A look is over: what it found leaves at once, or after another look that is cheap.
+    fn ended(&mut self, has_found: bool, now: Instant) {
+        if has_found {
+            self.changed = now;
+        }
+        let may_look_again = |group: &Group| group.may_look_again() || group.glancer.may_look_again(now);
+        if self.groups.iter().any(may_look_again) {
+            self.hold.end_pass(has_found, now);
+        } else {
+            self.release();
+        }
     }
 
     /// Says what is watched, when the plan is new or that has changed.
@@ -314,6 +351,13 @@ impl Poller {
         let mut detail = format!("every {}, {entries} entries", humantime::format_duration(self.interval()));
         if self.groups.len() > 1 {
             detail += &format!(" on {} mounts", self.groups.len());
+        }
+        let in_use: usize = self.groups.iter().map(|group| group.glancer.files()).sum();
+        if in_use > 0 {
+            detail += &format!(", {in_use} in use");
+        }
+        for slow in self.groups.iter().filter_map(Group::slowness) {
+            detail += &format!("; {slow}");
         }
         for silent in self.groups.iter().filter(|group| group.is_silent) {
             detail += &format!("; {} does not answer", silent.at().display());

@@ -40,6 +40,13 @@ impl Budget {
         share
     }
 
+    /// Takes what may be asked of what is in use: at most so many, and half of what may be made now.
+    pub(crate) fn take_for_glance(&mut self, most: u32, now: Instant) -> u32 {
+        let share = self.take(2, now);
+        self.settle(share.saturating_sub(most), 0);
+        share.min(most)
+    }
+
     /// Of what was taken, so many were made.
     pub(crate) fn settle(&mut self, taken: u32, made: u32) {
         self.left += f64::from(taken.saturating_sub(made));
@@ -123,7 +130,10 @@ mod tests {
         assert_eq!(budget.take(1, start), 0);
         budget.settle(500, 100);
         assert_eq!((budget.take(1, start), budget.made), (400, 100));
-        assert_eq!(budget.take(1, start + Duration::from_millis(100)), 100);
+        let later = start + Duration::from_millis(100);
+        assert_eq!(budget.take_for_glance(40, later), 40);
+        assert_eq!(budget.take_for_glance(40, later), 30, "half of it is for passes");
+        assert_eq!(budget.take(1, later), 30);
         assert_eq!(budget.take(1, start + Duration::from_secs(3600)), 1000);
     }
 

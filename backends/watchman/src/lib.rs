@@ -154,7 +154,11 @@ async fn run(options: Arc<Options>, mut inputs: BackendInputs) -> Result<(), Bac
                     break Ok(());
                 }
                 let plan = inputs.plan.borrow_and_update().clone();
-                trees.change_to(plan, &inputs, &stop);
+                if trees.plan.as_ref().is_some_and(|known| known.revision == plan.revision) {
+                    trees.tell_in_use(plan, &loose);
+                } else {
+                    trees.change_to(plan, &inputs, &stop);
+                }
                 trees.arm(&loose, &inputs);
             }
             Some(word) = inbox.recv() => {
@@ -257,6 +261,15 @@ impl Trees {
         self.plan = Some(plan);
     }
 
+    /// Watchman tells of what is in use as of everything else, so only who polls has to know.
+    fn tell_in_use(&mut self, plan: Arc<WatchPlan>, loose: &BackendHandle) {
+        self.loose_plan.in_use = plan.in_use.clone();
+        self.plan = Some(plan);
+        if self.loose_for.is_some() {
+            loose.set_plan(self.loose_plan.clone());
+        }
+    }
+
     fn hear(&mut self, word: Word, inputs: &BackendInputs) {
         match word {
             Word::State(event) => self.note(event, inputs),
@@ -353,7 +366,8 @@ impl Trees {
         if self.loose_for != Some(revision) || self.loose_plan.dirs != dirs {
             self.loose_for = Some(revision);
             let revision = self.loose_plan.revision + 1;
-            self.loose_plan = WatchPlan { revision, dirs, ..WatchPlan::default() };
+            let in_use = plan.in_use.clone();
+            self.loose_plan = WatchPlan { revision, dirs, trees: BTreeSet::new(), in_use };
             loose.set_plan(self.loose_plan.clone());
         }
         let Some(loose) =

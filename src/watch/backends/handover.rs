@@ -126,7 +126,7 @@ impl Coverage {
                 // Nearly always there is one lane, with all of them.
                 let all = dirs.len() == self.wanted.dirs.len();
                 let dirs = if all { self.wanted.dirs.clone() } else { dirs.into_iter().collect() };
-                lane.send(dirs, &self.wanted.trees);
+                lane.send(dirs, &self.wanted);
             }
         }
         unproven

@@ -20,6 +20,8 @@ pub struct Health {
     pub last_barrier: Option<Instant>,
     /// How often a look at everything found what no backend had reported.
     pub missed: u64,
+    /// How many files are in use, so that they are looked at more often than others.
+    pub in_use: usize,
     /// How often a file in use was looked at, whoever watches it.
     pub rechecked: u64,
     /// Files that are not taken yet, as somebody is still writing them or has emptied them.

@@ -219,15 +219,31 @@ impl Lane {
     }
 
     /// Has it watch other directories.
-    pub(super) fn send(&mut self, dirs: DirSet, trees: &BTreeSet<PathBuf>) {
+    pub(super) fn send(&mut self, dirs: DirSet, wanted: &WatchPlan) {
         let Some(running) = self.running_mut() else { return };
-        let trees: BTreeSet<PathBuf> = trees.iter().filter(|tree| dirs.contains(tree)).cloned().collect();
+        let trees = wanted.trees.iter().filter(|tree| dirs.contains(tree));
+        let trees: BTreeSet<PathBuf> = trees.cloned().collect();
         if running.sent.dirs == dirs && running.sent.trees == trees {
-            return;
+            return self.tell_in_use(&wanted.in_use);
         }
-        let plan = Arc::new(WatchPlan { revision: running.sent.revision + 1, dirs, trees });
+        let (revision, in_use) = (running.sent.revision + 1, wanted.in_use.clone());
+        let plan = Arc::new(WatchPlan { revision, dirs, trees, in_use });
         if running.armed.as_ref().is_some_and(|armed| Arc::ptr_eq(armed, &running.sent)) {
             running.sent_at = Instant::now();
+        }
+        running.sent = plan.clone();
+        running.handle.set_plan(plan);
+    }
+
+    /// Says which files matter now. What is armed stays so.
+    pub(super) fn tell_in_use(&mut self, in_use: &Arc<BTreeSet<PathBuf>>) {
+        let Some(running) = self.running_mut() else { return };
+        if running.sent.dirs.is_empty() || running.sent.in_use == *in_use {
+            return;
+        }
+        let plan = Arc::new(WatchPlan { in_use: in_use.clone(), ..WatchPlan::clone(&running.sent) });
+        if running.armed.as_ref().is_some_and(|armed| Arc::ptr_eq(armed, &running.sent)) {
+            running.armed = Some(plan.clone());
         }
         running.sent = plan.clone();
         running.handle.set_plan(plan);

@@ -20,7 +20,7 @@ use std::{
 use futures_util::future::select_all;
 use hotloader_backend::{
     Armed, BackendFailure, BackendHandle, BackendInputs, BarrierRequest, FailureClass, FileWatchBackend,
-    LostCause, Report, ReportStream, Scope, spawn,
+    LostCause, Report, ReportStream, Scope, WatchPlan, spawn,
 };
 use hotloader_disk::MountTable;
 use tokio::{
@@ -122,8 +122,8 @@ impl Supervisor {
                 Some(answer) = self.questions.answer() => self.answered(answer, inputs)?,
                 changed = inputs.plan.changed() => match changed {
                     Ok(()) => {
-                        self.coverage.want(inputs.plan.borrow_and_update().clone());
-                        self.choose(inputs)?;
+                        let plan = inputs.plan.borrow_and_update().clone();
+                        self.take_plan(plan, inputs)?;
                     }
                     Err(_) => return Ok(()),
                 },
@@ -143,6 +143,17 @@ impl Supervisor {
 
     fn due(&self) -> Instant {
         self.lanes.iter().filter_map(Lane::due).fold(self.heartbeat, Instant::min)
+    }
+
+    fn take_plan(&mut self, plan: Arc<WatchPlan>, inputs: &BackendInputs) -> Result<(), BackendFailure> {
+        let is_same = plan.revision == self.coverage.wanted().revision;
+        self.coverage.want(plan.clone());
+        if !is_same {
+            return self.choose(inputs);
+        }
+        // Who watches what does not depend on what is in use.
+        self.lanes.iter_mut().for_each(|lane| lane.tell_in_use(&plan.in_use));
+        Ok(())
     }
 
     /// Decides anew who shall watch what.

@@ -16,7 +16,7 @@ use crate::watch::disk::{Answers, is_absence};
 /// Those of these files that do not look as they did when they were read, and the directories of these that are
 /// others than those that were listed.
 pub(super) fn changed(
-    files: &[PathBuf],
+    files: &BTreeSet<PathBuf>,
     tree: &Tree,
     contents: &mut Contents,
     answers: &mut Answers,

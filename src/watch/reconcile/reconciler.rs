@@ -238,7 +238,7 @@ impl Reconciler {
     }
 
     /// Which of these files have changed, whether anybody told or not.
-    pub(crate) fn recheck(&mut self, files: &[PathBuf], now: Instant) -> HintSet {
+    pub(crate) fn recheck(&mut self, files: &BTreeSet<PathBuf>, now: Instant) -> HintSet {
         recheck::changed(files, &self.tree, &mut self.contents, &mut self.answers, now)
     }
 

@@ -411,7 +411,8 @@ fn what_no_event_tells_of_a_file_in_use_is_found_by_looking_at_it() {
         write(&base.join("lua/sub/y.lua"), "1");
     });
     let (x, sub) = (bare.base.join("lua/x.lua"), bare.base.join("lua/sub"));
-    let files = [x.clone(), sub.join("y.lua"), bare.base.join("lua/unknown.lua")];
+    let y = sub.join("y.lua");
+    let files = [x.clone(), y.clone(), bare.base.join("lua/unknown.lua")].into();
     let recheck = |bare: &mut Bare| {
         let now = bare.now;
         bare.reconciler.recheck(&files, now)
@@ -425,7 +426,7 @@ fn what_no_event_tells_of_a_file_in_use_is_found_by_looking_at_it() {
     bare.look(&found);
     assert_eq!(bare.known["x.lua"], Some("22".into()));
     fs::rename(&sub, bare.base.join("before")).unwrap();
-    write(&files[1], "another");
+    write(&y, "another");
     let found = recheck(&mut bare);
     assert!(found.covers(&sub) && !found.covers(&x), "{found:?}");
     bare.look(&found);

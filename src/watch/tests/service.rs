@@ -133,3 +133,81 @@ async fn what_a_backend_does_not_tell_of_files_in_use_is_seen_all_the_same() {
     assert!(handle.health().missed == 0 && handle.health().rechecked > 0);
     handle.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_in_use_reaches_the_backends_and_is_no_other_plan() {
+    use hotloader_backend::{Armed, BackendFailure, BackendInputs, FileWatchBackend, Report, WatchPlan};
+    use std::{future::Future, pin::Pin, sync::Arc};
+    use tokio::sync::mpsc;
+
+    /// Hands on each plan, and confirms it once.
+    struct Telling(mpsc::UnboundedSender<Arc<WatchPlan>>);
+
+    impl FileWatchBackend for Telling {
+        fn name(&self) -> &'static str {
+            "telling"
+        }
+
+        fn run(
+            self: Box<Self>,
+            mut inputs: BackendInputs,
+        ) -> Pin<Box<dyn Future<Output = Result<(), BackendFailure>> + Send>> {
+            Box::pin(async move {
+                let mut armed = 0;
+                loop {
+                    tokio::select! {
+                        () = inputs.stop.cancelled() => return Ok(()),
+                        Ok(()) = inputs.plan.changed() => {
+                            let plan = inputs.plan.borrow_and_update().clone();
+                            let revision = plan.revision;
+                            self.0.send(plan).unwrap();
+                            if revision != armed {
+                                armed = revision;
+                                inputs.reports.report(Report::Armed(Armed { revision, skipped: Vec::new() }));
+                            }
+                        }
+                        Some(request) = inputs.barriers.recv() => request.complete(),
+                    }
+                }
+            })
+        }
+    }
+
+    let (sender, mut plans) = mpsc::unbounded_channel();
+    let mut registry = Registry::with_builtin();
+    registry.register("telling", move |_| Ok(Box::new(Telling(sender.clone()))));
+    let keep = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(keep.path()).unwrap();
+    let x = root.join("x.lua");
+    write(&x, "1");
+    let settings =
+        WatchConfig { backend: "telling".into(), recheck: Duration::from_millis(20), ..settings() };
+    let (handle, mut sets) = start(&settings, vec![lua_root(&root)], &registry).await.unwrap();
+    assert!(sets.recv().await.unwrap().initial);
+    let mut first = plans.recv().await.unwrap();
+    assert!(first.in_use.is_empty());
+    handle.in_use().send_replace(Arc::new([x.clone()].into()));
+    let next = loop {
+        let next = timeout(DEADLINE, plans.recv()).await.unwrap().unwrap();
+        if !next.in_use.is_empty() {
+            break next;
+        }
+        first = next;
+    };
+    assert_eq!((next.revision, &next.dirs, &next.trees), (first.revision, &first.dirs, &first.trees));
+    assert_eq!(*next.in_use, [x.clone()].into());
+    // What has changed is in use as well, whoever tells of it.
+    handle.in_use().send_replace(Arc::default());
+    while !timeout(DEADLINE, plans.recv()).await.unwrap().unwrap().in_use.is_empty() {}
+    handle.in_use().send_replace(Arc::new([x.clone()].into()));
+    write(&x, "another");
+    timeout(DEADLINE, sets.recv()).await.unwrap().unwrap();
+    handle.in_use().send_replace(Arc::default());
+    let begun = Instant::now();
+    while handle.health().in_use != 1 {
+        assert!(begun.elapsed() < DEADLINE);
+        tokio::task::yield_now().await;
+    }
+    handle.barrier().await.unwrap();
+    handle.stop().await;
+}

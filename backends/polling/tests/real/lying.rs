@@ -39,6 +39,10 @@ pub(crate) struct Says {
     pub(crate) dir_error: Option<i32>,
     /// Before it answers a question about a file.
     pub(crate) delay: Duration,
+    /// Questions about the file of this number are not answered, and others are.
+    pub(crate) hangs: Option<u64>,
+    /// How often it was asked about a file.
+    pub(crate) asked: u64,
 }
 
 /// Mounted, until it is dropped.
@@ -56,6 +60,8 @@ impl Lying {
         let says = Says { files: BTreeMap::from([("x", x)]), ..Says::default() };
         let says = Arc::new(Mutex::new(says));
         let mut config = Config::default();
+        // One that hangs must not keep others from being answered.
+        config.n_threads = Some(4);
         config.mount_options = vec![MountOption::RO, MountOption::FSName("lying".into())];
         let session = fuser::spawn_mount(Server(says.clone()), keep.path(), &config);
         told(session.is_ok(), "a FUSE file system").then(|| Self { says, session: session.ok(), keep })
@@ -76,6 +82,10 @@ impl Lying {
 
 impl Drop for Lying {
     fn drop(&mut self) {
+        // Who asks at the end must have an answer: this process could not end otherwise.
+        let mut says = self.says();
+        (says.hangs, says.delay) = (None, Duration::ZERO);
+        drop(says);
         if let Some(session) = self.session.take() {
             // The mount goes with it, and whoever hangs in a call to it is let go.
             drop(session);
@@ -91,9 +101,13 @@ const NODE: u64 = 1000;
 impl Server {
     fn about_file(&self, find: impl FnOnce(&Says) -> Option<File>) -> Result<FileAttr, Errno> {
         let (file, error, delay) = {
-            let says = self.0.lock().unwrap();
+            let mut says = self.0.lock().unwrap();
+            says.asked += 1;
             (find(&says), says.file_error, says.delay)
         };
+        while file.as_ref().is_some_and(|file| self.0.lock().unwrap().hangs == Some(file.ino)) {
+            thread::sleep(Duration::from_millis(1));
+        }
         thread::sleep(delay);
         if let Some(error) = error {
             return Err(Errno::from_i32(error));

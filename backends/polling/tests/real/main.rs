@@ -11,6 +11,7 @@ mod lying;
 
 mod bindfs;
 mod errors;
+mod in_use;
 mod lies;
 mod proc;
 mod stamps;
@@ -18,6 +19,7 @@ mod stamps;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -50,6 +52,13 @@ impl Watched {
 
     fn plan(&self, revision: u64, dirs: &[&Path]) {
         self.handle.set_plan(WatchPlan::new(revision, dirs.iter().map(|dir| dir.to_path_buf())));
+    }
+
+    /// Says which files are in use, under a plan of these directories.
+    fn in_use(&self, revision: u64, dirs: &[&Path], files: &[PathBuf]) {
+        let plan = WatchPlan::new(revision, dirs.iter().map(|dir| dir.to_path_buf()));
+        let in_use = Arc::new(files.iter().cloned().collect());
+        self.handle.set_plan(WatchPlan { in_use, ..plan });
     }
 
     /// Waits for something to be said, and returns all that was said until then.
@@ -107,7 +116,7 @@ impl Watched {
 }
 
 fn number_or_text(value: &str) -> Value {
-    value.parse::<u64>().map_or_else(|_| value.into(), Value::from)
+    serde_json::from_str(value).unwrap_or_else(|_| value.into())
 }
 
 fn is_lost(collected: &Collected, below: &Path) -> bool {
