@@ -9,6 +9,7 @@
 //! | [`http`] | single requests |
 //! | [`chromium`] | a real browser |
 //! | [`daemon`] | a Watchman of the test's own |
+//! | [`nats`] | a nats-server of the test's own |
 //! | [`mounts`] | file systems made of installed programs |
 //!
 //! If a program is missing, the test says so and is skipped; with `CI=true` it fails.
@@ -25,6 +26,7 @@ pub mod client;
 pub mod daemon;
 pub mod http;
 pub mod mounts;
+pub mod nats;
 pub mod server;
 pub mod setup;
 pub mod site;

@@ -1,0 +1,16 @@
+//! The engine on real nats-servers of its own: what Debian has, and the current one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its helpers cannot go on"
+)]
+
+mod connect;
+mod faults;
+mod harness;
+mod model;
+mod proxy;
+mod store;
+mod topics;
