@@ -85,7 +85,7 @@ impl Server {
     pub async fn start(site: &Path, config: Config) -> Result<Self, ServerError> {
         let listener = bind(&config).await?;
         let published = Arc::new(Published::new(telling(site, &config.hotload, !config.lua.hotload)));
-        let hub = Hub::start(site, &config.hub)?;
+        let hub = Hub::connect(site, &config.hub, &config.nats).await?;
         let metrics = Arc::new(Metrics::new(HubMetrics::new(hub.counters().latencies())));
         let settings = session_settings(&config, published.clone(), hub.clone());
         let sessions = LuaSessions::start(settings).map_err(ServerError::Threads)?;
@@ -339,6 +339,10 @@ fn count_hub(metrics: &HubMetrics, hub: &Hub) {
     let size = hub.store().map(Store::size).unwrap_or_default();
     metrics.keys.set(i64::try_from(size.keys).unwrap_or(i64::MAX));
     metrics.bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
+    if let Some(link) = hub.topics().link() {
+        let away = link.away.map(|(since, _)| since.elapsed().unwrap_or_default());
+        metrics.link(link.engine, away);
+    }
 }
 
 /// The server's sessions, as the hot loader sees them.

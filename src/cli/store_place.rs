@@ -53,8 +53,10 @@ impl Place {
                        of yours that has server.console on serves it";
             return Err(CliError::NotStored { place: dir.display().to_string(), why: why.into() });
         }
-        let runtime = runtime::Builder::new_current_thread().build().map_err(CliError::System)?;
-        let hub = Hub::start(dir, &config.hub).map_err(CliError::Store)?;
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::System)?;
+        let hub = Hub::connect(dir, &config.hub, &config.nats);
+        let hub = runtime.block_on(hub).map_err(CliError::Store)?;
         Ok(Self::Stopped(hub, runtime))
     }
 

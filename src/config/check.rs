@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{AUTO, BackendChoice, ByteSize, Config, FleetConfig, HubConfig, ServerConfig};
+use super::{
+    AUTO, BackendChoice, ByteSize, Config, FleetConfig, HubConfig, HubEngine, NatsConfig, ServerConfig,
+};
 
 /// A key whose value is not allowed, and what is allowed instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ const SHORTEST_RECHECK: Duration = Duration::from_millis(10);
 
 /// Longest duration that is taken; beyond it, adding to a clock could overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Keys grow by a factor of three at most, and NATS takes lines of 4 KiB.
+const LONGEST_SUBJECT: ByteSize = ByteSize::kib(1);
 const MOST_THREADS: usize = 1024;
 /// With less memory for its browsers a session could not show a page.
 const LEAST_BROWSER: ByteSize = ByteSize::mib(1);
@@ -34,7 +38,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
             findings.push(Finding { key, wanted: wanted.to_owned() });
         }
     };
-    let Config { server, lua, viewdefs, hotload, watch, session, hub, fleet, logging } = config;
+    let Config { server, lua, viewdefs, hotload, watch, session, hub, fleet, nats, logging } = config;
     let budget = &session.budget;
 
     needs(!server.host.trim().is_empty(), "server.host", "an address or a host name, such as \"127.0.0.1\"");
@@ -133,6 +137,25 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "fleet.tag",
         "four hexadecimal digits, such as \"a1b2\", or empty: the server chooses some",
     );
+    let is_shared = hub.engine == HubEngine::Nats;
+    needs(
+        NatsConfig::is_name(&nats.prefix) || !is_shared && nats.prefix.is_empty(),
+        "nats.prefix",
+        "a name of this site on NATS, of at most 64 letters, digits, \"-\" and \"_\": the same on all its servers, \
+         and another for each site",
+    );
+    needs(!nats.url.trim().is_empty(), "nats.url", "an address such as \"nats://127.0.0.1:4222\"");
+    needs((1..=5).contains(&nats.replicas), "nats.replicas", "from 1 to 5, and odd is best");
+    needs(
+        nats.cert.as_os_str().is_empty() == nats.key.as_os_str().is_empty(),
+        "nats.key",
+        "set if nats.cert is, and only then: a certificate and its key belong together",
+    );
+    needs(
+        !is_shared || hub.max_key <= LONGEST_SUBJECT,
+        "hub.max_key",
+        "at most \"1KiB\" with hub.engine = \"nats\": a key is the name of a subject there",
+    );
     needs(LEVELS.contains(&logging.level.as_str()), "logging.level", &one_of(&LEVELS, &logging.level));
 
     for (key, duration, zero_is_fine) in [
@@ -150,6 +173,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         ("session.budget.read", budget.read, false),
         ("session.budget.interval", budget.interval, false),
         ("hub.patience", hub.patience, false),
+        ("nats.connect", nats.connect, true),
     ] {
         needs(zero_is_fine || !duration.is_zero(), key, "longer than zero");
         needs(duration <= LONGEST, key, "at most \"366d\"");

@@ -10,6 +10,8 @@ use super::{ByteSize, units};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HubConfig {
+    /// Who carries topics and keeps the store.
+    pub engine: HubEngine,
     /// The store's file, relative to the site; `":memory:"`: it ends with the server; `"off"`: none.
     pub store: String,
     /// How long a write may take before the call fails.
@@ -27,6 +29,17 @@ pub struct HubConfig {
     pub max_keys: usize,
     /// Bytes of all keys and values together.
     pub max_size: ByteSize,
+}
+
+/// Who carries topics and keeps the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HubEngine {
+    /// This server: channels, and a file.
+    #[default]
+    Local,
+    /// NATS, for many servers.
+    Nats,
 }
 
 impl HubConfig {
@@ -51,6 +64,7 @@ impl HubConfig {
 impl Default for HubConfig {
     fn default() -> Self {
         Self {
+            engine: HubEngine::Local,
             store: "data/store.db".into(),
             patience: Duration::from_secs(2),
             subscriptions: 100,

@@ -14,6 +14,7 @@
 //! | `base` | [`Base`]: below which path the addresses stand |
 //! | `fleet` | [`FleetConfig`]: many servers, one site |
 //! | `hub` | [`HubConfig`]: topics and the store |
+//! | `nats` | [`NatsConfig`]: where NATS is, with `hub.engine = "nats"` |
 //! | `error` | [`ConfigError`]: key, value, file and line, and what would be right |
 //! | `units` | durations ("20ms") and sizes ("64MiB") |
 
@@ -28,6 +29,7 @@ mod flags;
 mod fleet;
 mod hub;
 mod load;
+mod nats;
 mod schema;
 mod setting;
 #[cfg(test)]
@@ -40,8 +42,9 @@ pub use base::Base;
 pub use error::{ConfigError, Problem, Reason};
 pub use flags::Overrides;
 pub use fleet::FleetConfig;
-pub use hub::HubConfig;
+pub use hub::{HubConfig, HubEngine};
 pub use load::{FILE, load, load_str};
+pub use nats::NatsConfig;
 pub use setting::Origin;
 pub use units::ByteSize;
 
@@ -74,6 +77,8 @@ pub struct Config {
     pub hub: HubConfig,
     /// Many servers, one site.
     pub fleet: FleetConfig,
+    /// Where NATS is.
+    pub nats: NatsConfig,
     /// What is logged, and how.
     pub logging: LoggingConfig,
 }

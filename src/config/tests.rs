@@ -187,6 +187,11 @@ fn values_that_a_type_would_take_are_refused_by_meaning() {
             "watch.backend = \"fsevents\"",
             r#"watch.backend = "fsevents": must be one of "auto", "inotify", "notify", "polling", "watchman""#,
         ),
+        (
+            "nats.prefix = \"shop.1\"",
+            r#"nats.prefix = "shop.1": must be a name of this site on NATS, of at most 64 letters, digits, "-" and "_": the same on all its servers, and another for each site"#,
+        ),
+        ("nats.replicas = 9", "nats.replicas = 9: must be from 1 to 5, and odd is best"),
     ] {
         refused(from_text(text), &format!("site/config/config.toml:1: {wanted}"));
     }

@@ -57,6 +57,14 @@ pub enum HubError {
         /// The file.
         path: PathBuf,
     },
+    /// `hub.engine` is "nats".
+    #[cfg(not(feature = "nats"))]
+    #[error("this build has no NATS: build with --features nats, or set hub.engine = \"local\"")]
+    NoNats,
+    /// NATS can't be used.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Nats(#[from] hotloader_nats::ConnectError),
     /// No thread to write on.
     #[error("cannot start the thread that writes the store: {0}")]
     Thread(#[source] io::Error),

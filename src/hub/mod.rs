@@ -8,6 +8,8 @@ mod counters;
 mod error;
 mod inbox;
 mod limits;
+#[cfg(feature = "nats")]
+mod nats;
 mod operator;
 mod pattern;
 mod port;
@@ -30,9 +32,9 @@ pub use port::{Listening, Port};
 pub use replica::{Interest, Replica};
 pub use sqlite::SqliteStore;
 pub use store::{Done, Entry, Store, StoreSize, Write};
-pub use topics::{LocalTopics, TopicCount, Topics};
+pub use topics::{Link, LocalTopics, TopicCount, Topics};
 
-use crate::config::HubConfig;
+use crate::config::{HubConfig, HubEngine, NatsConfig};
 
 /// Topics and store of a site; cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,7 +46,30 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Of the site in that directory.
+    /// Of the site in that directory, with the engine that `hub.engine` names. Has to be called in a runtime of
+    /// tokio, which lives as long.
+    ///
+    /// # Errors
+    /// If there is a store that can't be used, or the engine can't: see [`HubError`].
+    pub async fn connect(site: &Path, config: &HubConfig, nats: &NatsConfig) -> Result<Self, HubError> {
+        match config.engine {
+            HubEngine::Local => Self::start(site, config),
+            #[cfg(feature = "nats")]
+            HubEngine::Nats => {
+                let engine = Arc::new(nats::NatsHub::connect(site, config, nats).await?);
+                let store = (config.store != HubConfig::OFF).then(|| engine.clone() as Arc<dyn Store>);
+                let counters = Arc::new(Counters::default());
+                Ok(Self { topics: engine, store, config: Arc::new(config.clone()), counters })
+            }
+            #[cfg(not(feature = "nats"))]
+            HubEngine::Nats => {
+                let _ = nats;
+                Err(HubError::NoNats)
+            }
+        }
+    }
+
+    /// Of the site in that directory, and of this server alone.
     ///
     /// # Errors
     /// If there is a store that can't be used: see [`HubError`].

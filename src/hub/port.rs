@@ -55,7 +55,7 @@ impl Port {
     /// Tells all that have subscribed to it. What is too much in a second is dropped, and counted.
     ///
     /// # Errors
-    /// If that is no topic, or the value is too long.
+    /// If that is no topic, the value is too long, or who carries it to other servers is away.
     pub fn publish(&mut self, topic: &str, value: Arc<str>) -> Result<(), String> {
         self.check_message(topic, &value)?;
         let now = Instant::now();
@@ -66,8 +66,8 @@ impl Port {
             self.hub.counters.drop_one();
             return Ok(());
         }
+        self.hub.topics.publish(topic, value)?;
         self.hub.counters.publish();
-        self.hub.topics.publish(topic, value);
         Ok(())
     }
 

@@ -350,3 +350,12 @@ fn what_was_acknowledged_before_the_process_was_killed_is_there() {
         }
     }
 }
+
+#[cfg(not(feature = "nats"))]
+#[tokio::test]
+async fn a_build_without_nats_says_how_to_get_it() {
+    let config = HubConfig { engine: crate::config::HubEngine::Nats, ..config() };
+    let error = Hub::connect(Path::new("/nowhere"), &config, &Default::default()).await.unwrap_err();
+    let said = "this build has no NATS: build with --features nats, or set hub.engine = \"local\"";
+    assert_eq!(error.to_string(), said);
+}

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::SystemTime,
 };
 
 use super::{Delivery, Handle, Inbox, Pattern};
@@ -11,13 +12,31 @@ use super::{Delivery, Handle, Inbox, Pattern};
 /// A word from one session to all that want to hear it; at most once, to those who are there.
 pub trait Topics: fmt::Debug + Send + Sync {
     /// Tells all that have subscribed to it. The value is JSON.
-    fn publish(&self, topic: &str, value: Arc<str>);
+    ///
+    /// # Errors
+    /// If nobody has been told, and why.
+    fn publish(&self, topic: &str, value: Arc<str>) -> Result<(), String>;
     /// From now on messages go into the inbox, for `handle`.
     fn subscribe(&self, pattern: Pattern, inbox: &Arc<Inbox>, handle: Handle);
     /// No longer. Unknown is fine.
     fn unsubscribe(&self, pattern: &Pattern, inbox: &Inbox, handle: Handle);
     /// What there is to show of them.
     fn counts(&self) -> Vec<TopicCount>;
+    /// How what carries them to other servers is; `None`: nothing does.
+    fn link(&self) -> Option<Link> {
+        None
+    }
+}
+
+/// How the connection to other servers is.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// By which program.
+    pub engine: &'static str,
+    /// Where it is, without passwords.
+    pub url: String,
+    /// It is away: since when, and why.
+    pub away: Option<(SystemTime, String)>,
 }
 
 /// How a topic is.
@@ -64,6 +83,17 @@ impl Listeners {
 }
 
 impl LocalTopics {
+    /// Tells those that have subscribed with that pattern, and nobody else.
+    #[cfg(feature = "nats")]
+    pub(super) fn tell(&self, pattern: &Pattern, topic: &str, value: &Arc<str>) {
+        let table = self.read();
+        let listeners =
+            if pattern.is_exact() { table.exact.get(pattern.as_str()) } else { table.wild.get(pattern) };
+        if let Some(listeners) = listeners {
+            listeners.tell(&topic.into(), value);
+        }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Table> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +104,7 @@ impl LocalTopics {
 }
 
 impl Topics for LocalTopics {
-    fn publish(&self, topic: &str, value: Arc<str>) {
+    fn publish(&self, topic: &str, value: Arc<str>) -> Result<(), String> {
         let (table, topic) = (self.read(), Arc::<str>::from(topic));
         if let Some(listeners) = table.exact.get(&*topic) {
             listeners.tell(&topic, &value);
@@ -82,6 +112,7 @@ impl Topics for LocalTopics {
         for (_, listeners) in table.wild.iter().filter(|(pattern, _)| pattern.matches(&topic)) {
             listeners.tell(&topic, &value);
         }
+        Ok(())
     }
 
     fn subscribe(&self, pattern: Pattern, inbox: &Arc<Inbox>, handle: Handle) {

@@ -1,5 +1,7 @@
 //! What sessions share: topics and the store.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
 use crate::hub::Hub;
@@ -14,7 +16,13 @@ pub(super) fn describe(hub: &Hub) -> Value {
         let size = store.size();
         json!({ "keys": size.keys, "bytes": size.bytes })
     });
+    let since = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let link = hub.topics().link().map(|link| {
+        let away = link.away.map(|(at, problem)| json!({ "since": since(at), "problem": problem }));
+        json!({ "engine": link.engine, "url": link.url, "away": away })
+    });
     json!({
+        "link": link,
         "topics": topics.collect::<Vec<_>>(),
         "store": store,
         "published": counters.published(),

@@ -25,6 +25,8 @@ mod bindings;
 mod failures;
 mod lifecycle;
 mod links;
+#[cfg(feature = "nats")]
+mod nats;
 mod polling;
 mod released_client;
 mod roots;

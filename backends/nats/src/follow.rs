@@ -4,7 +4,11 @@
 //! the connection was lost, and when the bucket says that there is more than what has come. A subscription alone
 //! is trusted in nothing.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_nats::{
     HeaderMap, Message, Subscriber,
@@ -99,6 +103,7 @@ impl Follower {
                 Lost::End => return,
             }
             while let Err(trouble) = self.read_again().await {
+                tracing::debug!(target: "hub", "what is on NATS can't be read: {trouble}");
                 self.shared.is_away(&trouble.to_string());
                 tokio::time::sleep(AGAIN + jitter(AGAIN)).await;
             }
@@ -108,10 +113,15 @@ impl Follower {
 
     async fn read_again(&mut self) -> Result<(), Trouble> {
         let mut connection = self.shared.connection.clone();
-        if connection.wait_for(|connection| !connection.is_lost).await.is_err() {
-            return Err(Trouble::Other("the client has ended".into()));
+        let there = connection.wait_for(|connection| !connection.is_lost).await;
+        let losses = there.map(|connection| connection.losses);
+        let losses = losses.map_err(|_| Trouble::Other("the client has ended".into()))?;
+        // Whoever is asked while the connection goes may be waited for for ever.
+        let lost = connection.wait_for(|connection| connection.losses != losses);
+        tokio::select! {
+            read = self.read_all() => read,
+            _ = lost => Err(Trouble::Other("the connection is lost".into())),
         }
-        self.read_all().await
     }
 
     /// Until something is lost.
@@ -184,8 +194,9 @@ impl Follower {
     /// What stands there, if it is a value.
     fn entry(&self, change: &Change) -> Option<(Entry, Option<Ending>)> {
         let record = self.shared.record(change.headers.as_ref(), &change.payload)?;
-        let entry = Entry { value: record.value?, revision: change.sequence };
         let left = record.ttl.map(|ttl| ttl.saturating_sub(change.age));
+        let expires = left.and_then(|left| SystemTime::now().checked_add(left));
+        let entry = Entry { value: record.value?, revision: change.sequence, expires };
         let at = left.and_then(|left| Instant::now().checked_add(left));
         let ending = at.map(|at| Ending { at, revision: change.sequence, is_ours: record.is_ours });
         Some((entry, ending))
@@ -203,7 +214,7 @@ impl Follower {
         }
     }
 
-    /// Everything that is in the bucket, and what comes meanwhile, at once: nobody sees a part of it.
+    /// Everything that is in the bucket, and what comes meanwhile; the copy gets it when it is complete.
     async fn read_all(&mut self) -> Result<(), Trouble> {
         let other = |error: &dyn std::error::Error| Trouble::Other(text(error));
         let stream = self.shared.bucket().await.map_err(Trouble::Bucket)?;
@@ -271,11 +282,14 @@ impl Follower {
             let batch = consumer.fetch().max_messages(BATCH).expires(patience).messages().await;
             let mut batch = batch.map_err(|error| Trouble::Other(text(&error)))?;
             let mut came = 0;
-            while let Some(message) = batch.next().await {
+            while let Some(message) = tokio::time::timeout(2 * patience, batch.next())
+                .await
+                .map_err(|_| Trouble::Other("the bucket does not answer".into()))?
+            {
                 let message = message.map_err(|error| Trouble::Other(error.to_string()))?;
                 let info = message.info().map_err(|error| Trouble::Other(error.to_string()))?;
                 (pending, came) = (info.pending, came + 1);
-                let age = std::time::SystemTime::now().duration_since(info.published.into());
+                let age = SystemTime::now().duration_since(info.published.into());
                 let change = Change {
                     subject: message.subject.to_string(),
                     sequence: info.stream_sequence,

@@ -24,7 +24,7 @@ mod settings;
 mod topics;
 mod writes;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
 
 use async_nats::{Client, jetstream};
 use tokio::{
@@ -48,6 +48,8 @@ pub struct Entry {
     pub value: Arc<str>,
     /// Never 0.
     pub revision: u64,
+    /// When the key is gone by itself.
+    pub expires: Option<SystemTime>,
 }
 
 /// What a server keeps of what is on NATS. Called on tokio's threads, and must not block.

@@ -136,21 +136,20 @@ impl Shared {
         if write.value.is_none() && !is_there(known) {
             return Ok(0);
         }
-        let mut expected = write.expected;
+        let (mut expected, mut is_uncertain) = (write.expected, false);
         loop {
             match self.attempt(write, expected, deadline, id).await? {
-                Attempt::Lost => {}
-                Attempt::Written(sequence) => {
-                    self.wait_for(sequence, deadline).await?;
-                    if write.value.is_some() {
-                        return Ok(sequence);
-                    }
-                    // Everybody has heard of the end, or reads all again, since a number is missing.
-                    self.remove(sequence, Duration::ZERO);
-                    return Ok(0);
-                }
+                Attempt::Lost => is_uncertain = true,
+                Attempt::Written(sequence) => return self.written(write, sequence, deadline).await,
                 Attempt::Other => {
-                    let stands = self.stands(&write.key, deadline).await?;
+                    let (stands, is_it) = self.stands(&write.key, id, deadline).await?;
+                    if is_it {
+                        return self.written(write, stands, deadline).await;
+                    }
+                    // It may have been written, and another after it.
+                    if is_uncertain {
+                        return Err(WriteError::Unanswered);
+                    }
                     self.wait_for(stands, deadline).await?;
                     let known = self.copy.revision(&write.key);
                     // The end of a value, or one whose time is over, is nothing to us but something to NATS.
@@ -167,6 +166,22 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Until it can be read here.
+    async fn written(
+        self: &Arc<Self>,
+        write: &Write,
+        sequence: u64,
+        deadline: Instant,
+    ) -> Result<u64, WriteError> {
+        self.wait_for(sequence, deadline).await?;
+        if write.value.is_some() {
+            return Ok(sequence);
+        }
+        // Everybody has heard of the end, or reads all again, since a number is missing.
+        self.remove(sequence, Duration::ZERO);
+        Ok(0)
     }
 
     /// Sends it when there is a connection, and waits for the answer.
@@ -215,15 +230,18 @@ impl Shared {
         }
     }
 
-    /// The sequence of what stands for a key, asked of the one who decides; 0: none.
-    async fn stands(&self, key: &str, deadline: Instant) -> Result<u64, WriteError> {
+    /// The sequence of what stands for a key, asked of the one who decides (0: none), and whether it is this write.
+    async fn stands(&self, key: &str, id: &str, deadline: Instant) -> Result<(u64, bool), WriteError> {
         let ask = async {
             let stream =
                 self.jetstream.get_stream_no_info(self.stream()).await.map_err(|error| text(&error))?;
             let subject = self.settings.names().entry(key);
             match stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(message) => Ok(message.sequence),
-                Err(error) if is_missing(&error) => Ok(0),
+                Ok(message) => {
+                    let of = message.headers.get(async_nats::header::NATS_MESSAGE_ID);
+                    Ok((message.sequence, of.is_some_and(|of| of.as_str() == id)))
+                }
+                Err(error) if is_missing(&error) => Ok((0, false)),
                 Err(error) => Err(text(&error)),
             }
         };

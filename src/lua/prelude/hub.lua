@@ -35,7 +35,8 @@ function P.publish(topic, value)
   problem = problem or host.check_message(topic, text)
   if problem then error("session:publish: " .. problem, 2) end
   if is_loading() then return hold { topic = topic, text = text } end
-  host.publish(topic, text)
+  problem = host.publish(topic, text)
+  if problem then error("session:publish: " .. problem, 2) end
 end
 
 -- `name` is that of the function, for errors. Tail calls lead here: its caller is the user's code.
@@ -244,7 +245,11 @@ end
 
 ---------------------------------------------------------------- what was held back
 local function send(op)
-  if op.topic then return host.publish(op.topic, op.text) end
+  if op.topic then
+    local problem = host.publish(op.topic, op.text)
+    if problem then error("session:publish: " .. problem, 0) end
+    return
+  end
   if not op.f then return write("store.set", op) end
   -- What it saw while it was held back is not there yet; others may have written meanwhile.
   repeat

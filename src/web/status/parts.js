@@ -225,6 +225,9 @@ function shared(value) {
   const size = value.store && `${plural(value.store.keys, "key")}, ${number.format(Math.ceil(value.store.bytes / 1024))} KiB`;
   put("shared", [
     h("p", value.store ? `Store: ${size}` : "Store: off"),
+    value.link && h("p", value.link.away
+      ? h("span.bad", `${value.link.url} is away since ${clock.format(value.link.away.since)}: ${value.link.away.problem}`)
+      : `Shared with other servers by ${value.link.url}`),
     h("p.faint", `${plural(value.published, "message")} published, ${number.format(value.delivered)} delivered`,
       value.dropped > 0 && h("span.warn", `, ${number.format(value.dropped)} dropped`)),
     h("ul", ...value.topics.map((one) => h("li", h("span.mono", one.topic), h("span.faint",
