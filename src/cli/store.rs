@@ -38,7 +38,11 @@ pub(super) fn run(args: &StoreArgs) -> Result<(), CliError> {
             refused(failed, |_| format!("{key:?}"))
         }
         StoreCommand::List { prefix } => {
-            store.list(prefix, |stored| print(&format!("{}\t{}", stored.key, stored.value)))
+            match store.list(prefix, |stored| print(&format!("{}\t{}", stored.key, stored.value))) {
+                // `head` has seen what it wants.
+                Err(CliError::Output(gone)) if gone.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                listed => listed,
+            }
         }
         StoreCommand::Export { prefix } => store.list(prefix, |stored| {
             let line = serde_json::to_string(&stored).map_err(|error| CliError::Output(error.into()))?;

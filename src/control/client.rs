@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::net::UnixStream,
     path::Path,
+    time::Duration,
 };
 
 use thiserror::Error;
@@ -13,6 +14,9 @@ use super::{
     place::{self, PlaceError, names},
     protocol::{Answer, MAX_LINE, Request},
 };
+
+/// How long a server may take to say which site it serves.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the server does not answer.
 #[derive(Debug, Error)]
@@ -58,10 +62,17 @@ pub fn find() -> Result<Vec<Client>, PlaceError> {
 /// If the place of the sockets is not the user's own.
 pub fn of_site(dir: &Path) -> Result<Option<Client>, PlaceError> {
     let wanted = names(dir);
-    let serves_it = |client: &mut Client| match client.ask(&Request::Site) {
-        Ok(Answer::Site { dirs }) => dirs.iter().any(|dir| wanted.contains(dir)),
-        // Another version, or it is ending.
-        _ => false,
+    let serves_it = |client: &mut Client| {
+        // One that has been stopped in its tracks takes connections, and answers none.
+        let waits = |client: &Client, time| client.stream.get_ref().set_read_timeout(time).is_ok();
+        if !waits(client, Some(PATIENCE)) {
+            return false;
+        }
+        match client.ask(&Request::Site) {
+            Ok(Answer::Site { dirs }) => dirs.iter().any(|dir| wanted.contains(dir)) && waits(client, None),
+            // Another version, or it is ending.
+            _ => false,
+        }
     };
     let mut found = find()?;
     let at = found.iter_mut().position(serves_it);

@@ -157,6 +157,20 @@ async fn what_is_served_without_a_control_socket_sees_what_an_operator_writes_in
 }
 
 #[tokio::test]
+async fn a_server_that_has_been_stopped_in_its_tracks_holds_nobody_up() {
+    let served = Served::new("");
+    let server = served.serve().await;
+    served.store(&["set", "k", "1"]).unwrap();
+    server.suspend();
+    assert_eq!(served.store(&["get", "k"]), Ok("1\n".into()));
+    served.store(&["set", "k", "2"]).unwrap();
+    server.signal(rustix::process::Signal::CONT);
+    let mut browser = Browser::open(&server).await;
+    browser.show(&["shown()"]).await;
+    browser.sees("shown()", "2").await;
+}
+
+#[tokio::test]
 async fn the_store_of_another_site_is_never_written() {
     let (served, other) = (Served::new(""), Served::new(""));
     let server = served.serve().await;
