@@ -3,6 +3,7 @@
 use std::{env, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use tokio::{runtime, sync::oneshot};
 
 use super::{
@@ -77,17 +78,26 @@ async fn serve(
             .ok()
     });
     say(&format!("listening on {}", url(server.local_addr(), &site.config.server.base)));
+    tell_systemd(NotifyState::Ready);
     tokio::select! {
         // An error means that the thread of the signals is gone; then the server stops, too.
         _ = stop => {}
         () = config_file::follow(config_file, load, site.config.clone(), &server) => {}
     }
     tracing::info!("stopping");
+    tell_systemd(NotifyState::Stopping);
     drop(control);
     server.shutdown().await;
     telemetry::finish();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Does nothing where systemd has not started it.
+fn tell_systemd(state: NotifyState) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told how the server is: NOTIFY_SOCKET leads to no socket");
+    }
 }
 
 fn announce_site(site: &Site) {
@@ -110,6 +120,12 @@ fn announce_site(site: &Site) {
             "{}: no such file; sessions begin with it. Create it, name another with lua.path and lua.main, or \
              let `lua-hotloader new DIR` write a site",
             site.main_file().display()
+        );
+    }
+    if !site.config.lua.native.is_empty() {
+        tracing::warn!(
+            "lua.native lets scripts open modules in C, which no limit and no sandbox binds: {}",
+            site.config.lua.native.join(", ")
         );
     }
     let hotload = if site.config.lua.hotload { "on" } else { "off (--hotload turns it on)" };

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    AUTO, BackendChoice, ByteSize, Config, FleetConfig, HubConfig, HubEngine, NatsConfig, ServerConfig,
+    AUTO, BackendChoice, ByteSize, Config, FleetConfig, HubConfig, HubEngine, LuaConfig, NatsConfig,
+    ServerConfig,
 };
 
 /// A key whose value is not allowed, and what is allowed instead.
@@ -70,6 +71,11 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         lua.env.iter().all(|name| !name.is_empty() && !name.contains(['=', '\0'])),
         "lua.env",
         "names of environment variables, such as [\"LANG\"]",
+    );
+    needs(
+        lua.native.iter().all(|name| LuaConfig::is_module_in_c(name)),
+        "lua.native",
+        "names of modules in C as `require` has them, such as [\"lpeg\", \"socket.core\"]",
     );
     needs(
         watch.ignore.iter().all(|name| !name.is_empty() && !name.contains('/')),

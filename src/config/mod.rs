@@ -146,6 +146,17 @@ pub struct LuaConfig {
     pub files: PathBuf,
     /// Variables of the environment that `os.getenv` answers.
     pub env: Vec<String>,
+    /// Modules in C that `require` may open.
+    pub native: Vec<String>,
+}
+
+impl LuaConfig {
+    /// Whether a module in C can be called so: what is between the dots are letters, digits and `_`.
+    pub fn is_module_in_c(name: &str) -> bool {
+        let is_plain =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        name.split('.').all(is_plain)
+    }
 }
 
 /// `[viewdefs]`
@@ -419,6 +430,7 @@ impl Default for LuaConfig {
             max_file: ByteSize::mib(8),
             files: "data".into(),
             env: Vec::new(),
+            native: Vec::new(),
         }
     }
 }

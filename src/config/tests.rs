@@ -222,7 +222,7 @@ fn an_unknown_key_suggests_the_nearest_or_lists_the_known() {
     );
     refused(
         from_text("[lua]\ncolour = 1"),
-        "site/config/config.toml:2: unknown key lua.colour; known here: env, files, hotload, main, max_file, path",
+        "site/config/config.toml:2: unknown key lua.colour; known here: env, files, hotload, main, max_file, native, path",
     );
 }
 

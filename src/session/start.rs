@@ -23,7 +23,10 @@ pub(super) fn start(
     let budget = Arc::new(settings.session.budget.clone());
     let port = settings.hub.as_ref().map(|hub| hub.port(wake.clone()));
     let mut vm = Vm::new(id.short(), generation, budget, settings.lua.hotload, port)?;
-    vm.state(|state| state.env.clone_from(&settings.lua.env));
+    vm.state(|state| {
+        state.env.clone_from(&settings.lua.env);
+        state.native.clone_from(&settings.lua.native);
+    });
     let objects = Objects::new(vm.lua(), account.clone())?;
     if let Some(url) = url {
         vm.set_url(url);

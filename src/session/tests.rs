@@ -17,6 +17,8 @@ mod console;
 mod debian;
 mod glance;
 mod mistakes;
+#[cfg(not(feature = "lua55"))]
+mod native;
 mod outside;
 mod overridden;
 mod problems;

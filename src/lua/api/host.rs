@@ -15,6 +15,7 @@ use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::Chu
 
 use super::{
     hub::{self, Shared},
+    native,
     outside::{self, ReadFiles, Unfinished},
     timers::{TimerHandle, Timers},
 };
@@ -46,6 +47,8 @@ pub(crate) struct HostState {
     pub(crate) reads: ReadFiles,
     /// The names that `os.getenv` answers.
     pub(crate) env: Vec<String>,
+    /// The modules in C that `require` may open.
+    pub(crate) native: Vec<String>,
     pub(super) unfinished: Unfinished,
     /// Another one whenever `session:expose` has named something, or what it named may be gone.
     pub(crate) exposed: u64,
@@ -103,6 +106,7 @@ impl HostState {
             missing: HashMap::new(),
             reads: ReadFiles::default(),
             env: Vec::new(),
+            native: Vec::new(),
             unfinished: Unfinished::default(),
             exposed: 0,
             edits: Arc::default(),
@@ -356,6 +360,7 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
     let watched = unsafe { lua.create_c_function(deadline::watched)? };
     host.raw_set("watched", watched)?;
     outside::functions(lua, &host)?;
+    native::functions(lua, &host)?;
     host.raw_set("hub", hub::functions(lua)?)?;
     reload::functions(lua, prelude, &host)?;
     Ok(host)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `host` | what Rust knows of a state, and the functions of the prelude's table `P.host`: files, timers, log |
 //! | `outside` | what stands in for the machine: reading the site's files, `io.write`, `os.getenv` |
+//! | `native` | modules in C that the site's owner has named |
 //! | `timers` | when timers are due |
 //! | `hub` | `store`, and topics |
 //! | `json` | `ui.json_encode` and `ui.json_decode` |
@@ -14,5 +15,6 @@ mod definitions;
 pub(super) mod host;
 pub(super) mod hub;
 pub(super) mod json;
+mod native;
 pub(super) mod outside;
 pub(super) mod timers;

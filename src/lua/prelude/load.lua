@@ -174,7 +174,9 @@ function L.require(name)
     if P.other_require then return P.other_require(name, file) end
     local loader, data = searched(name)
     if loader then return load_by(loader, name, data) end
-    error(file .. data, 2)
+    local opener, place = host.native(name)
+    if opener then return load_by(opener, name, place) end
+    error(file .. data .. place, 2)
   end
   local record = records[path]
   if not record then
