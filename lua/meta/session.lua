@@ -29,7 +29,9 @@ function Prototype:new(instance) end
 ---@field name string as the file is called there, without a directory
 ---@field type string such as "text/csv"; may be empty
 ---@field size integer bytes
----@field content string
+---@field content string the bytes: all of them, or those of a piece with `?stream`
+---@field at? integer with `?stream`: bytes that came before
+---@field last? boolean with `?stream`: whether this is the last piece
 
 ---@alias LogLevel "error" | "warn" | "info" | "debug" | "trace"
 

@@ -1,4 +1,5 @@
-//! Files that a person sends: they come in pieces, each is acknowledged, and a method gets the whole.
+//! Files that a person sends: they come in pieces, each is acknowledged, and a method gets the whole, or each piece
+//! where its path says `?stream`.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
@@ -17,6 +18,11 @@ pub(super) struct Upload {
     pub(super) key: Key,
     number: i64,
     size: usize,
+    /// How many bytes have come.
+    there: usize,
+    /// The method gets each piece, so none is kept.
+    streamed: bool,
+    /// What the method has not got.
     bytes: Vec<u8>,
     charge: Charge,
 }
@@ -42,14 +48,17 @@ impl View {
                 format!("variable {id} takes no files; bind ui-upload=\"name(_)\""),
             ));
         }
+        let streamed =
+            self.nodes.get(key).is_some_and(|variable| variable.properties.get("stream").is_some());
         let max = vm.budget().upload.as_usize();
         let size = usize::try_from(piece.size).unwrap_or(usize::MAX);
-        let on_their_way: usize = self.uploads.iter().map(|upload| upload.size).sum();
-        if size > max.saturating_sub(on_their_way) {
+        let kept = self.uploads.iter().filter(|upload| !upload.streamed);
+        let on_their_way: usize = kept.map(|upload| upload.size).sum();
+        if !streamed && size > max.saturating_sub(on_their_way) {
             let name = &piece.name;
             let why = format!(
                 "{name:?} has {size} bytes, {on_their_way} are on their way, and together files may have {max} \
-                 (session.budget.upload)"
+                 (session.budget.upload); with ?stream in ui-upload the method gets piece by piece"
             );
             return Err((ErrorCode::Limit, why));
         }
@@ -59,6 +68,8 @@ impl View {
                 key,
                 number: piece.number,
                 size,
+                there: 0,
+                streamed,
                 bytes: Vec::new(),
                 charge: objects
                     .account()
@@ -66,12 +77,14 @@ impl View {
                     .map_err(|error| (ErrorCode::Limit, error.to_string()))?,
             },
         };
-        let upload = upload.with(&piece)?;
-        let uploaded = format!("{}:{}", upload.number, upload.bytes.len());
-        if upload.bytes.len() < size {
+        let mut upload = upload.with(&piece)?;
+        let uploaded = format!("{}:{}", upload.number, upload.there);
+        let is_complete = upload.there == size;
+        if streamed || is_complete {
+            self.hand_over(&mut upload, piece, vm, objects)?;
+        }
+        if !is_complete {
             self.uploads.push(upload);
-        } else {
-            self.hand_over(upload, piece, vm, objects)?;
         }
         let properties = Properties::from([("uploaded".to_owned(), uploaded)]);
         out.push(Outgoing::Update { var_id: id, value: None, properties });
@@ -80,18 +93,23 @@ impl View {
 
     fn hand_over(
         &mut self,
-        upload: Upload,
+        upload: &mut Upload,
         piece: Piece,
         vm: &Vm,
         objects: &mut Objects,
     ) -> Result<(), Refused> {
+        let bytes = std::mem::take(&mut upload.bytes);
         let mut file = mlua::Value::Nil;
         let (done, raised) = run(vm, |lua| {
             let table = lua.create_table()?;
             table.raw_set("name", piece.name)?;
             table.raw_set("type", piece.kind)?;
             table.raw_set("size", upload.size)?;
-            table.raw_set("content", lua.create_string(&upload.bytes)?)?;
+            table.raw_set("content", lua.create_string(&bytes)?)?;
+            if upload.streamed {
+                table.raw_set("at", piece.at)?;
+                table.raw_set("last", upload.there == upload.size)?;
+            }
             file = mlua::Value::Table(table);
             Ok(())
         })
@@ -105,7 +123,7 @@ impl View {
 impl Upload {
     fn with(mut self, piece: &Piece) -> Result<Self, Refused> {
         let bad = |why: String| (ErrorCode::BadMessage, format!("upload of {:?}: {why}", piece.name));
-        let there = self.bytes.len();
+        let there = self.there;
         if usize::try_from(piece.at) != Ok(there) {
             return Err(bad(format!("a piece begins at {}, and {there} bytes are there", piece.at)));
         }
@@ -117,7 +135,10 @@ impl Upload {
                 self.size - there
             )));
         }
-        self.charge.extend(bytes.len()).map_err(|error| (ErrorCode::Limit, error.to_string()))?;
+        if !self.streamed {
+            self.charge.extend(bytes.len()).map_err(|error| (ErrorCode::Limit, error.to_string()))?;
+        }
+        self.there += bytes.len();
         self.bytes.extend(bytes);
         Ok(self)
     }

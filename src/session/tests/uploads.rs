@@ -65,6 +65,36 @@ fn a_file_is_given_to_its_method_when_all_of_it_is_there_and_each_piece_is_ackno
 }
 
 #[test]
+fn a_streamed_file_is_given_piece_by_piece_however_large_it_is() {
+    let lua = "Inbox = session:prototype('Inbox', { ended = EMPTY })
+        GOT = {}
+        function Inbox:take(piece)
+          if piece.content == 'bad' then error('not this one') end
+          GOT[#GOT + 1] = piece.name .. ' ' .. piece.at .. ' ' .. piece.content .. ' ' .. tostring(piece.last)
+        end
+        session:createAppVariable(Inbox:new())";
+    let template = r#"<template><input type="file" ui-upload="take(_)?stream"></template>"#;
+    let mut site = Site::with(&[("main.lua", lua), ("Inbox.DEFAULT.html", template)], |settings| {
+        settings.bindings = BindingRule::Templates;
+    });
+    let streamed = json!({"path": "take(_)", "access": "action", "stream": "true"});
+    site.send(json!([create(2, 1, streamed)]));
+    let size = 1 << 40;
+    let told = site.send(json!([piece(2, 1, size, 0, b"ab")]));
+    assert_eq!(property(&told, 2, "uploaded"), "1:2");
+    let told = site.send(json!([piece(2, 1, size, 2, b"cd")]));
+    assert_eq!(property(&told, 2, "uploaded"), "1:4");
+    assert_eq!(site.eval("return table.concat(GOT, ', ')"), "a.csv 0 ab false, a.csv 2 cd false");
+    // It begins again, as after a lost connection; a method that raises ends it.
+    let told = site.send(json!([piece(2, 2, 4, 0, b"a"), piece(2, 2, 4, 1, b"bad")]));
+    assert!(errors(&told, 2)[0].1.contains("not this one"), "{told:?}");
+    let told = site.send(json!([piece(2, 2, 4, 1, b"xyz")]));
+    assert!(errors(&told, 2)[0].1.contains("0 bytes are there"), "{told:?}");
+    site.send(json!([piece(2, 3, 2, 0, b"ab")]));
+    assert_eq!(site.eval("return GOT[#GOT]"), "a.csv 0 ab true");
+}
+
+#[test]
 fn only_what_a_template_binds_for_it_takes_a_file() {
     let mut site = inbox();
     site.send(json!([create(5, 1, json!({"path": "save(_)", "access": "action"}))]));
