@@ -1,55 +1,20 @@
-//! What is under examples/ for those who install the program: the unit of systemd, the container file, and the
-//! archive of a release. What of it can run here, runs.
-
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
+//! The unit of systemd, the container file, and the archive of a release.
 
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::Command,
     time::Duration,
 };
 
 use hotloader_test_support::{http, server::Server};
 use rustix::process::Signal;
-use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_lua-hotloader");
+use crate::{PROGRAM, read, root, said, site, tool};
+
 /// Within it a server starts, or stops, however busy the machine is.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-fn read(name: &str) -> String {
-    fs::read_to_string(root().join(name)).unwrap()
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn site() -> TempDir {
-    let site = tempfile::tempdir().unwrap();
-    fs::create_dir(site.path().join("lua")).unwrap();
-    fs::write(site.path().join("lua/main.lua"), "").unwrap();
-    site
-}
-
-/// Runs it to its end; nothing if it is not installed.
-fn tool(name: &str, args: &[&str]) -> Option<Output> {
-    let output = Command::new(name).args(args).stdin(Stdio::null()).output();
-    match output {
-        Ok(output) => Some(output),
-        Err(_) => {
-            assert_ne!(std::env::var("CI").ok().as_deref(), Some("true"), "{name} is missing");
-            eprintln!("SKIPPED: {name} is missing");
-            None
-        }
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 // --------------------------------------------------------------------------------------------------- systemd
 
