@@ -10,7 +10,9 @@ use async_nats::{
     jetstream::{
         self, ErrorCode,
         context::{GetStreamErrorKind, PublishError as AckError, PublishErrorKind},
-        stream::{Config, DiscardPolicy, Info, Republish, StorageType, Stream},
+        stream::{
+            Config, DiscardPolicy, Info, RawMessageError, RawMessageErrorKind, Republish, StorageType, Stream,
+        },
     },
 };
 
@@ -129,4 +131,13 @@ pub(crate) fn is_conflict(error: &AckError) -> bool {
     let code = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
     error.kind() == PublishErrorKind::WrongLastSequence
         || code.is_some_and(|error| error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
+}
+
+/// Whether an error says that there is no such message.
+pub(crate) fn is_missing(error: &RawMessageError) -> bool {
+    match error.kind() {
+        RawMessageErrorKind::NoMessageFound => true,
+        RawMessageErrorKind::JetStream(error) => error.error_code() == ErrorCode::NO_MESSAGE_FOUND,
+        _ => false,
+    }
 }

@@ -10,13 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use async_nats::{
-    HeaderMap, Message, Subscriber,
-    jetstream::{
-        consumer::{AckPolicy, DeliverPolicy, pull},
-        stream::Info,
-    },
-};
+use async_nats::{HeaderMap, Message, Subscriber, jetstream::stream::Info};
 use futures_util::StreamExt as _;
 use tokio::{task::AbortHandle, time::Instant};
 
@@ -24,6 +18,7 @@ use crate::{
     ConnectError, Entry, Shared,
     expiry::{Ending, Expiry},
     names::{self, jitter},
+    read::last_of_each,
     settings::text,
 };
 
@@ -33,8 +28,6 @@ const LOOK: Duration = Duration::from_secs(4);
 const AGAIN: Duration = Duration::from_millis(250);
 /// Before all is read again.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Messages that are read at once.
-const BATCH: usize = 256;
 /// How long something that stands for nothing is left to the server that has written it.
 const LEFT: Duration = Duration::from_secs(60);
 /// Of keys that have ended: other servers may think a moment longer that they are there.
@@ -222,23 +215,22 @@ impl Follower {
         let mut table = Table::new();
         let mut position = info.state.last_sequence;
         if info.state.messages > 0 {
-            let consumer = stream
-                .create_consumer(pull::Config {
-                    name: Some(names::random()),
-                    deliver_policy: DeliverPolicy::LastPerSubject,
-                    filter_subject: self.shared.settings.names().entries(),
-                    ack_policy: AckPolicy::None,
-                    inactive_threshold: LEFT,
-                    memory_storage: true,
-                    num_replicas: 1,
-                    ..pull::Config::default()
-                })
-                .await
-                .map_err(|error| other(&error))?;
-            let read = self.read(&consumer, position, &mut table).await;
-            let name = consumer.cached_info().name.clone();
-            let _ = stream.delete_consumer(&name).await;
-            read?;
+            let (patience, filter) = (self.shared.settings.patience, self.shared.settings.names().entries());
+            let read = last_of_each(&stream, filter, patience, |message, info| {
+                let age = SystemTime::now().duration_since(info.published.into());
+                let change = Change {
+                    subject: message.subject.to_string(),
+                    sequence: info.stream_sequence,
+                    age: age.unwrap_or_default(),
+                    headers: message.headers.clone(),
+                    payload: message.payload.clone(),
+                };
+                // What is newer comes as a change.
+                if change.sequence <= position {
+                    self.put(&change, &mut table);
+                }
+            });
+            read.await.map_err(Trouble::Other)?;
         }
         // What was written while it was read has been repeated, too.
         let last = stream.get_info().await.map_err(|error| other(&error))?.state.last_sequence;
@@ -266,45 +258,6 @@ impl Follower {
         self.shared.copy.all(entries);
         self.end();
         self.shared.position.send_replace(position);
-        Ok(())
-    }
-
-    /// Reads what a consumer has, up to `last`: what is newer comes as a change.
-    async fn read(
-        &self,
-        consumer: &async_nats::jetstream::consumer::Consumer<pull::Config>,
-        last: u64,
-        table: &mut Table,
-    ) -> Result<(), Trouble> {
-        let mut pending = consumer.cached_info().num_pending;
-        while pending > 0 {
-            let patience = self.shared.settings.patience;
-            let batch = consumer.fetch().max_messages(BATCH).expires(patience).messages().await;
-            let mut batch = batch.map_err(|error| Trouble::Other(text(&error)))?;
-            let mut came = 0;
-            while let Some(message) = tokio::time::timeout(2 * patience, batch.next())
-                .await
-                .map_err(|_| Trouble::Other("the bucket does not answer".into()))?
-            {
-                let message = message.map_err(|error| Trouble::Other(error.to_string()))?;
-                let info = message.info().map_err(|error| Trouble::Other(error.to_string()))?;
-                (pending, came) = (info.pending, came + 1);
-                let age = SystemTime::now().duration_since(info.published.into());
-                let change = Change {
-                    subject: message.subject.to_string(),
-                    sequence: info.stream_sequence,
-                    age: age.unwrap_or_default(),
-                    headers: message.headers.clone(),
-                    payload: message.payload.clone(),
-                };
-                if change.sequence <= last {
-                    self.put(&change, table);
-                }
-            }
-            if came == 0 {
-                return Err(Trouble::Other("the bucket does not answer".into()));
-            }
-        }
         Ok(())
     }
 

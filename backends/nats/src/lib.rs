@@ -9,6 +9,8 @@
 //! | `bucket.rs` | the stream that keeps the values |
 //! | `follow.rs` | brings what is in it to this server, and what changes |
 //! | `expiry.rs` | keys that end by themselves |
+//! | `read.rs` | the last message of each subject of a stream |
+//! | `releases.rs` | where the releases of a fleet are |
 //! | `writes.rs` | writes, each answered once it can be read here |
 //!
 //! A server never reads from NATS when a session asks: [`Copy`] is told of all that is there, and then of each
@@ -20,6 +22,8 @@ mod expiry;
 mod follow;
 mod link;
 mod names;
+mod read;
+mod releases;
 mod settings;
 mod topics;
 mod writes;
@@ -34,6 +38,7 @@ use tokio::{
 };
 
 pub use link::{Away, Link};
+pub use releases::{Hint, Pointer, Releases, ReleasesError};
 pub use settings::{ConnectError, Settings, Tls};
 pub use topics::PublishError;
 pub use writes::{Done, Write, WriteError};

@@ -48,6 +48,16 @@ impl Names {
         Self { site: site.to_owned() }
     }
 
+    /// A subject of this site's.
+    pub(crate) fn subject(&self, rest: &str) -> String {
+        format!("hotloader.{}.{rest}", self.site)
+    }
+
+    /// A stream that is no bucket.
+    pub(crate) fn stream_of(&self, kind: &str) -> String {
+        format!("hotloader-{}-{kind}", self.site)
+    }
+
     pub(crate) fn topic(&self, topic: &str) -> String {
         format!("hotloader.{}.topic.{topic}", self.site)
     }

@@ -108,6 +108,16 @@ pub enum ConnectError {
         /// Why not, and what helps.
         problem: String,
     },
+    /// There is no place for releases.
+    #[error(
+        "releases cannot be kept on NATS at {url}: {problem}; it has to run with JetStream (nats-server -js)"
+    )]
+    Releases {
+        /// Without passwords.
+        url: String,
+        /// Why not.
+        problem: String,
+    },
 }
 
 impl Settings {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     Shared,
-    bucket::{self, is_conflict},
+    bucket::{self, is_conflict, is_missing},
     settings::text,
 };
 
@@ -261,14 +261,5 @@ impl Shared {
         let mut position = self.position.subscribe();
         let come = timeout_at(deadline, position.wait_for(|position| *position >= sequence)).await;
         come.map(drop).map_err(|_| WriteError::Unanswered)
-    }
-}
-
-fn is_missing(error: &async_nats::jetstream::stream::RawMessageError) -> bool {
-    use async_nats::jetstream::{ErrorCode, stream::RawMessageErrorKind};
-    match error.kind() {
-        RawMessageErrorKind::NoMessageFound => true,
-        RawMessageErrorKind::JetStream(error) => error.error_code() == ErrorCode::NO_MESSAGE_FOUND,
-        _ => false,
     }
 }

@@ -13,7 +13,7 @@ use hotloader_test_support::{
 
 use crate::{
     harness::{Server, put, settings},
-    proxy::{Proxy, Way},
+    proxy::{Proxy, SWALLOWED, Way},
 };
 
 on_each_nats! {
@@ -22,6 +22,8 @@ on_each_nats! {
     calls_while_nats_is_stopped_fail_after_the_patience_and_it_is_back_when_it_goes_on,
     who_was_cut_off_reads_what_it_has_missed,
     who_hears_nothing_without_being_cut_off_finds_out,
+    a_change_that_does_not_come_is_noticed_with_the_next_one,
+    a_change_that_does_not_come_is_noticed_although_none_comes_after_it,
     a_slow_connection_only_takes_longer,
     a_write_that_nats_was_killed_under_is_done_once,
     a_store_that_was_wiped_is_empty_everywhere_and_takes_new_values,
@@ -135,6 +137,42 @@ async fn who_hears_nothing_without_being_cut_off_finds_out(version: Version) {
     proxy.set(Way::Open);
     one.sees("a", Some("2")).await;
     one.until_away(false).await;
+}
+
+/// A change is written by the second, and does not come to the first.
+async fn swallow(nats: &NatsServer) -> (Server, Server, Proxy) {
+    let proxy = Proxy::to(nats.addr()).await;
+    let (one, two) = (Server::on(&proxy.url()).await, Server::on(&nats.url()).await);
+    one.nats.subscribe("after");
+    one.hears("after", "after", &two).await;
+    proxy.set(Way::Swallowing);
+    two.set(SWALLOWED, "1").await;
+    // What comes by the same connection comes later.
+    let before = one.heard().len();
+    until("what is published after it", async || {
+        let _ = two.nats.publish("after", "2".into());
+        (one.heard().len() > before + 1).then_some(())
+    })
+    .await;
+    assert_eq!(one.get(SWALLOWED), None);
+    proxy.set(Way::Open);
+    (one, two, proxy)
+}
+
+async fn a_change_that_does_not_come_is_noticed_with_the_next_one(version: Version) {
+    let Some(nats) = NatsServer::start(version) else { return };
+    let (one, two, _proxy) = swallow(&nats).await;
+    two.set("next", "1").await;
+    one.sees("next", Some("1")).await;
+    assert_eq!(one.get(SWALLOWED).as_deref(), Some("1"));
+    assert!(!one.is_away());
+}
+
+async fn a_change_that_does_not_come_is_noticed_although_none_comes_after_it(version: Version) {
+    let Some(nats) = NatsServer::start(version) else { return };
+    let (one, _two, _proxy) = swallow(&nats).await;
+    one.sees(SWALLOWED, Some("1")).await;
+    assert!(!one.is_away());
 }
 
 async fn a_slow_connection_only_takes_longer(version: Version) {

@@ -12,5 +12,6 @@ mod faults;
 mod harness;
 mod model;
 mod proxy;
+mod releases;
 mod store;
 mod topics;
