@@ -68,11 +68,17 @@ impl Saves {
         Self { dir: dir.to_owned(), dirs, number: 0 }
     }
 
+    /// Which file of a tree of so many directories is saved at that place of the order, from 1.
+    pub(crate) fn path(dir: &Path, dirs: usize, number: usize) -> PathBuf {
+        let sub = Tree::sub(dir, number * 7919 % dirs);
+        sub.join(format!("module_{}.lua", number % FILES_IN_DIR))
+    }
+
     /// Returns the file, and the moment just before it was written.
     pub(crate) fn save(&mut self) -> Fallible<(PathBuf, Instant)> {
         self.number += 1;
-        let sub = Tree::sub(&self.dir, self.number * 7919 % self.dirs);
-        let path = sub.join(format!("module_{}.lua", self.number % FILES_IN_DIR));
+        let path = Self::path(&self.dir, self.dirs, self.number);
+        let sub = path.parent().ok_or("no directory")?;
         let text = format!("return {{ saved = {}, by = {} }}\n", self.number, std::process::id());
         let began = if self.number.is_multiple_of(2) {
             let mut file = fs::File::create(&path)?;

@@ -1,15 +1,18 @@
 //! Watching alone: `cargo bench --bench watch` (`-- --quick` for the small tree and few saves, `-- --dir
-//! DIR` for a tree elsewhere than in memory).
+//! DIR` for a tree elsewhere than in memory, `-- --only in-use` or `-- --only trees` for one part).
 //!
 //! A tree of 100,000 files in 10,000 directories and one of 2,000 files, watched by each backend: how long
 //! until it is ready, how much memory that takes, how long from a save to its change set, and what it costs
 //! to wait. Beside it, in the same run, a bare walk over the same tree, Watchman by its own client, and
-//! chokidar. A save's time begins just before `write(2)` or `rename(2)`. Machines differ and are noisy:
+//! chokidar. Then saves of files that are in use, by polling, also behind a FUSE mount whose every answer takes a
+//! millisecond, beside notify's `PollWatcher`. A save's time begins just before `write(2)` or `rename(2)`. Machines differ and are noisy:
 //! compare figures of one run with each other.
 
+mod in_use;
 mod others;
 mod ours;
 mod process;
+mod slow_mount;
 mod trees;
 
 use std::{
@@ -42,6 +45,12 @@ fn main() -> Fallible<()> {
         println!("{}", figures.to_line());
         return Ok(());
     }
+    if let [in_use::CHILD, who, front, back, dirs, saves] = args[..] {
+        let (front, back) = (Path::new(front), Path::new(back));
+        let row = in_use::in_child(who, front, back, dirs.parse()?, saves.parse()?);
+        println!("{}", runtime.block_on(row)?);
+        return Ok(());
+    }
     // `cargo test` starts benchmarks, too, without this.
     if !args.contains(&"--bench") {
         println!("nothing measured; run it with: cargo bench --bench watch");
@@ -51,15 +60,44 @@ fn main() -> Fallible<()> {
     let within = args.iter().position(|arg| *arg == "--dir").and_then(|at| args.get(at + 1));
     let within = within.map_or_else(default_dir, PathBuf::from);
     println!("trees in {}; quiet is {} ms\n", within.display(), QUIET.as_millis());
-    let chokidar = Chokidar::install();
     let sizes: &[usize] = if quick { &[200] } else { &[200, 10_000] };
     let saves = if quick { 10 } else { 50 };
     let mut verdicts = Vec::new();
-    for &dirs in sizes {
-        let tree = Tree::new(&within, dirs)?;
-        measure(&within, &tree, saves, &chokidar, &runtime, &mut verdicts)?;
+    let only = args.iter().position(|arg| *arg == "--only").and_then(|at| args.get(at + 1).copied());
+    if only.is_none_or(|only| only == "trees") {
+        all_trees(&within, sizes, saves, &runtime, &mut verdicts)?;
+        flips(&within, if quick { 5 } else { 20 }, &runtime, &mut verdicts)?;
     }
-    let (time, sets) = runtime.block_on(ours::flip(&within, if quick { 5 } else { 20 }))?;
+    if only.is_none_or(|only| only == "in-use") {
+        verdicts.extend(in_use::measure(&within, sizes, saves)?);
+    }
+    println!("{:<62}{:>12}{:>12}", "", "measured", "target");
+    verdicts.iter().for_each(Verdict::print);
+    Ok(())
+}
+
+fn all_trees(
+    within: &Path,
+    sizes: &[usize],
+    saves: usize,
+    runtime: &tokio::runtime::Runtime,
+    verdicts: &mut Vec<Verdict>,
+) -> Fallible<()> {
+    let chokidar = Chokidar::install();
+    for &dirs in sizes {
+        let tree = Tree::new(within, dirs)?;
+        measure(within, &tree, saves, &chokidar, runtime, verdicts)?;
+    }
+    Ok(())
+}
+
+fn flips(
+    within: &Path,
+    flips: usize,
+    runtime: &tokio::runtime::Runtime,
+    verdicts: &mut Vec<Verdict>,
+) -> Fallible<()> {
+    let (time, sets) = runtime.block_on(ours::flip(within, flips))?;
     verdicts.push(Verdict::ms(
         "flip of a link to 1,000 files, beyond quiet, median",
         time.saturating_sub(QUIET),
@@ -71,8 +109,6 @@ fn main() -> Fallible<()> {
         target: 1.0,
         unit: "",
     });
-    println!("{:<62}{:>12}{:>12}", "", "measured", "target");
-    verdicts.iter().for_each(Verdict::print);
     Ok(())
 }
 
