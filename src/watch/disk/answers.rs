@@ -43,6 +43,23 @@ impl Answers {
         })
     }
 
+    /// The answer to a question, unless it takes long, or somebody waits for that file system already.
+    pub(crate) fn answer<T: Send + 'static>(
+        &mut self,
+        device: u64,
+        question: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if let Some(State::Answered(_)) = self.0.get(&device) {
+            self.0.remove(&device);
+        }
+        let (sender, answer) = bounded(1);
+        let ask = move || {
+            // Nobody may be waiting any more.
+            let _ = sender.send(question());
+        };
+        if self.answers_to(device, ask) { answer.try_recv().ok() } else { None }
+    }
+
     pub(crate) fn answers_to(&mut self, device: u64, question: impl FnOnce() + Send + 'static) -> bool {
         let answer = match self.0.remove(&device) {
             Some(State::Answered(at)) if at.elapsed() < HOLDS => {
@@ -88,6 +105,27 @@ fn ask(question: impl FnOnce() + Send + 'static) -> Option<Receiver<()>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_that_hangs_in_the_middle_holds_up_nobody_and_is_not_asked_twice() {
+        let mut answers = Answers::default();
+        let (end, ended) = bounded::<()>(1);
+        assert_eq!(answers.answer(1, || 1), Some(1));
+        assert_eq!(answers.answer(1, || 2), Some(2), "an answer to another question is none to this");
+        let begun = Instant::now();
+        assert_eq!(answers.answer(1, move || ended.recv().map_or(0, |()| 3)), None);
+        assert!(begun.elapsed() < 10 * PATIENCE);
+        let (asked, was_asked) = bounded(1);
+        assert_eq!(answers.answer(1, move || asked.send(()).map_or(0, |()| 4)), None);
+        assert!(was_asked.recv().is_err(), "two threads wait for it");
+        assert_eq!(answers.answer(2, || 5), Some(5), "another one is not held up by it");
+        end.send(()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while answers.answer(1, || 6) != Some(6) {
+            assert!(Instant::now() < deadline, "it is not asked again");
+            thread::yield_now();
+        }
+    }
 
     #[test]
     fn what_does_not_answer_is_asked_once_and_again_when_it_has_answered() {

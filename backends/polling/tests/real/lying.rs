@@ -87,8 +87,9 @@ impl Drop for Lying {
         (says.hangs, says.delay) = (None, Duration::ZERO);
         drop(says);
         if let Some(session) = self.session.take() {
-            // The mount goes with it, and whoever hangs in a call to it is let go.
-            drop(session);
+            // Whoever hangs in a call to it is let go. Those who ask just now get their answers first, or this
+            // process could not end. If it cannot be awaited, the mount goes all the same.
+            let _ = session.umount_and_join();
         }
     }
 }
