@@ -10,7 +10,8 @@
 //! | `reload/` | from one version of the files to the next, or back; an edited value is decided in `reload/definitions.rs` |
 //! | `api/` | what the prelude asks of Rust, and so what scripts can: files, timers, log, JSON |
 //! | `limits/` | what a script may take: time, memory, and how long a function of the library runs |
-//! | `heap/` | Lua's values as a reload works with them: the unsafe code of it, with a safe interface |
+//! | `frame/` | functions that Lua calls, and what they have it do: unsafe code, with a safe interface |
+//! | `heap/` | Lua's values as a reload works with them: unsafe code as well |
 //! | `prelude`, `calls` | the Lua code of ours, in parts that come when they are needed, and its functions that Rust calls: |
 //! | `prelude/sandbox.lua` | takes away what a session must not reach |
 //! | `prelude/guest.lua` | in its place, where the state belongs to another program |
@@ -38,6 +39,7 @@ mod api;
 mod calls;
 mod console;
 mod failure;
+pub(crate) mod frame;
 mod heap;
 mod limits;
 mod objects;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaOptions, LuaString, StdLib, Table, Thread, Value};
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, StdLib, Table, Thread, Value};
 
 use super::{
     api::{
@@ -20,6 +20,7 @@ use super::{
     },
     calls::{FollowCalls, LoadCalls, ReloadCalls},
     failure::{Circumstances, Failure},
+    frame,
     limits::{
         deadline::{Budget, Deadline, Outer},
         library,
@@ -80,12 +81,8 @@ impl Vm {
             | StdLib::UTF8
             | StdLib::MATH
             | StdLib::DEBUG;
-        // SAFETY: mlua calls a state with the debug library unsafe because that library can break
-        // the interpreter's invariants. Only the prelude ever sees it; the sandbox takes it away
-        // before anything of the user runs. No C module can be loaded without `package`.
-        // With `catch_rust_panics` it keeps Lua's own `pcall`, through which a coroutine can yield.
-        #[allow(unsafe_code)]
-        let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new().catch_rust_panics(true)) };
+        // Only the prelude sees the debug library: the sandbox takes it away before anything of the user runs.
+        let lua = frame::new_state(libraries);
         library::guard(&lua)?;
         let prelude = lua.create_table()?;
         seed_random(&lua)?;
@@ -104,13 +101,8 @@ impl Vm {
         generation: Arc<Generation>,
         limits: Option<BudgetConfig>,
     ) -> mlua::Result<Self> {
-        // SAFETY: it is a C function of Lua's own, called by the rules. It makes a table of functions and
-        // sets no global and nothing in the registry. mlua keeps the library from a safe state since code
-        // that has it can break what others rely on; only the prelude has this one.
-        #[allow(unsafe_code)]
-        let open = unsafe { lua.create_c_function(mlua::ffi::luaopen_debug)? };
         let prelude = lua.create_table()?;
-        prelude.raw_set("debug", open.call::<Table>(())?)?;
+        prelude.raw_set("debug", frame::debug_library(&lua)?)?;
         // Without limits a migration may take its time, as everything may.
         let unlimited = || BudgetConfig { migration: Duration::MAX, ..BudgetConfig::default() };
         let budget = Arc::new(limits.clone().unwrap_or_else(unlimited));

@@ -44,6 +44,7 @@ mod case_collector;
 mod case_definitions;
 mod case_files;
 mod case_hooks;
+mod case_kinds;
 mod case_libraries;
 mod case_merge;
 mod case_migration;

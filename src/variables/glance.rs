@@ -7,23 +7,10 @@
 //!
 //! So that the values of variables can be reached there, a table of the state holds them: for each slot what
 //! children start from, and the type that the browser knows.
-//!
-//! Safety of this file: [`Glance`] works within one protected call, by the rules of Lua's reference manual.
-//! It uses places of the stack that it has filled, at most [`MAX_STEPS`] and five of the twenty that a C
-//! function has; no Rust value that needs dropping is alive when Lua may raise an error, which unwinds
-//! through here.
-#![allow(unsafe_code, reason = "Lua's own API: the safe one makes a handle of each value it meets")]
 
-use std::ffi::c_int;
+use std::cell::Cell;
 
-use mlua::{
-    LuaString, Value,
-    ffi::{
-        LUA_TFUNCTION, LUA_TNIL, LUA_TSTRING, LUA_TTABLE, lua_Integer, lua_State, lua_call, lua_geti,
-        lua_getmetatable, lua_gettable, lua_insert, lua_next, lua_pop, lua_pushlstring, lua_pushnil,
-        lua_rawequal, lua_rawgeti, lua_replace, lua_settop, lua_tolstring, lua_type,
-    },
-};
+use mlua::{LuaString, Value};
 
 use super::{
     nodes::Node,
@@ -31,21 +18,24 @@ use super::{
     tree::View,
     variable::{Key, Variable},
 };
-use crate::lua::{Budget, Vm};
+use crate::lua::{
+    Budget, Vm,
+    frame::{self, Frame, Next, Op, Raise, Steps, Type},
+};
 use crate::wire::Encoded;
 
 /// Longer paths are read in the usual way.
 const MAX_STEPS: usize = 6;
 /// Where on the stack the table of values is.
-const KNOWN: c_int = 1;
+const KNOWN: i32 = 1;
 
 /// Where in that table a variable has what its children start from.
-fn base(slot: u32) -> lua_Integer {
-    lua_Integer::from(slot) * 2 + 1
+fn base(slot: u32) -> i64 {
+    i64::from(slot) * 2 + 1
 }
 
 /// And where its type, as the browser knows it.
-fn type_of(slot: u32) -> lua_Integer {
+fn type_of(slot: u32) -> i64 {
     base(slot) + 1
 }
 
@@ -56,35 +46,15 @@ impl View {
         let list = self.nodes.list();
         let is_next = list.get(place).is_some_and(|(_, variable)| variable.may_be_passed());
         let Some(known) = self.known.as_ref().filter(|_| is_next) else { return (place, None) };
-        let (mut at, mut found, is_open) = (place, false, self.allowed.is_open());
+        let (at, found) = (Cell::new(place), Cell::new(false));
+        let (list, is_open) = (list, self.allowed.is_open());
+        let glance =
+            Glance { list, at: &at, found: &found, parent: 0, step: 0, is_open, stage: Stage::Begin };
         // One budget for all of them. If it ends, the variable that was under way is read again with a budget
         // of its own.
         let budget = Budget { time: vm.budget().read, key: "session.budget.read" };
-        let read = vm.run(budget, |lua| {
-            let look = |l: *mut lua_State| {
-                let mut glance = Glance { l, list, parent: 0, is_open };
-                // SAFETY: see above; the closure is called with the table at the first place of the stack.
-                unsafe {
-                    loop {
-                        match glance.look(at) {
-                            Seen::Same => at += 1,
-                            Seen::Unclear => {
-                                lua_settop(l, 0);
-                                return lua_pushnil(l);
-                            }
-                            Seen::Another => {
-                                found = true;
-                                lua_replace(l, KNOWN);
-                                return lua_settop(l, KNOWN);
-                            }
-                        }
-                    }
-                }
-            };
-            // SAFETY: `look` holds nothing that has to be dropped when a Lua error unwinds through it.
-            unsafe { lua.exec_raw::<Value>(known, look) }
-        });
-        (at, read.ok().filter(|_| found))
+        let read = vm.run(budget, |lua| frame::run::<Value>(lua, known, glance));
+        (at.get(), read.ok().filter(|_| found.get()))
     }
 
     /// What is not there any more must not be kept alive.
@@ -108,7 +78,7 @@ impl View {
         }
     }
 
-    fn set(&mut self, place: lua_Integer, value: &Value, vm: &Vm) -> mlua::Result<()> {
+    fn set(&mut self, place: i64, value: &Value, vm: &Vm) -> mlua::Result<()> {
         match &self.known {
             Some(known) => known.raw_set(place, value),
             None => self.known.insert(vm.lua().create_table()?).raw_set(place, value),
@@ -140,25 +110,59 @@ impl Variable {
     }
 }
 
-enum Seen {
-    /// It has its old value.
-    Same,
-    /// Its value, which is on top of the stack, is or may be another.
-    Another,
-    /// The usual way has to find out.
-    Unclear,
+/// What Lua was told to do last. Above the table of values, the stack has what was met on the way.
+#[derive(Clone, Copy)]
+enum Stage {
+    Begin,
+    /// What the path starts from, or the value of a step, is on top.
+    Walk,
+    /// A method is on top, above what it is called with.
+    Method,
+    /// The value that the browser has is above that of the path.
+    Compare,
+    /// The type that the browser knows is above the type of the value, which is below them.
+    CompareType,
 }
 
+#[derive(Clone, Copy)]
 struct Glance<'a> {
-    l: *mut lua_State,
     list: &'a [Node],
+    /// Which variable is looked at.
+    at: &'a Cell<usize>,
+    /// Its value is another, or may be.
+    found: &'a Cell<bool>,
     /// Where the last parent was: mostly it is that of the next one, too.
     parent: usize,
+    /// How many steps of the path have been taken.
+    step: usize,
     /// Browsers may ask for anything.
     is_open: bool,
+    stage: Stage,
 }
 
+impl<'f> Steps<'f> for Glance<'_> {
+    fn step<'s>(&'s mut self, frame: Frame<'f>) -> Result<Next<'s>, Raise>
+    where
+        'f: 's,
+    {
+        match self.stage {
+            Stage::Begin => Ok(self.begin()),
+            Stage::Walk => Ok(self.walk(frame)),
+            Stage::Method => Ok(self.call(frame)),
+            Stage::Compare => Ok(self.compare(frame)),
+            Stage::CompareType => Ok(self.compare_type(frame)),
+        }
+    }
+}
+
+/// The usual way has to find out.
+const UNCLEAR: Next<'static> = Next::NIL;
+
 impl<'a> Glance<'a> {
+    fn variable(&self) -> Option<&'a Variable> {
+        self.list.get(self.at.get()).map(|(_, variable)| &**variable)
+    }
+
     fn parent(&mut self, key: Key) -> Option<&'a Variable> {
         if self.list.get(self.parent).is_none_or(|(found, _)| *found != key) {
             self.parent = self.list.binary_search_by_key(&key, |(key, _)| *key).ok()?;
@@ -166,71 +170,82 @@ impl<'a> Glance<'a> {
         self.list.get(self.parent).map(|(_, parent)| &**parent)
     }
 
-    /// Leaves what it has looked at on the stack, above the table of values.
-    unsafe fn look(&mut self, place: usize) -> Seen {
-        let Some((_, variable)) = self.list.get(place) else { return Seen::Unclear };
-        let (Some(path), Some(parent)) = (&variable.path, variable.parent) else { return Seen::Unclear };
-        let Some(parent) = self.parent(parent).filter(|parent| !parent.hidden) else { return Seen::Unclear };
-        if !variable.may_be_passed() || !variable.grant.holds_below(&parent.grant) {
-            return Seen::Unclear;
-        }
-        // SAFETY: see at the top.
-        unsafe {
-            lua_settop(self.l, KNOWN);
-            lua_rawgeti(self.l, KNOWN, base(parent.slot));
-            for step in &path.steps {
-                if !self.step(step) {
-                    return Seen::Unclear;
-                }
-            }
-            let kind = lua_type(self.l, -1);
-            if kind == LUA_TFUNCTION {
-                return Seen::Unclear;
-            }
-            lua_rawgeti(self.l, KNOWN, base(variable.slot));
-            let is_same = lua_rawequal(self.l, -1, -2) != 0;
-            lua_pop(self.l, 1);
-            if is_same && (kind != LUA_TTABLE || self.is_unseen(variable) || self.is_same_object(variable)) {
-                Seen::Same
-            } else {
-                Seen::Another
-            }
-        }
+    /// Where the table of values has what the path of the variable starts from.
+    fn start(&mut self) -> Option<i64> {
+        let variable = self.variable()?;
+        let parent = self.parent(variable.parent?).filter(|parent| !parent.hidden)?;
+        let may_be_passed = variable.may_be_passed() && variable.grant.holds_below(&parent.grant);
+        (variable.path.is_some() && may_be_passed).then(|| base(parent.slot))
     }
 
-    /// From the value on top of the stack to that of the step. Says whether there is one.
-    unsafe fn step(&self, step: &Step) -> bool {
-        // SAFETY: see at the top. The names are alive as long as the variables.
-        unsafe {
-            if lua_type(self.l, -1) != LUA_TTABLE {
-                return false;
-            }
-            match step {
-                Step::Field(name) => self.get(name),
-                Step::Index(index) => {
-                    lua_geti(self.l, -1, index + 1);
-                }
-                Step::Call(name) => {
-                    self.get(name);
-                    if lua_type(self.l, -1) != LUA_TFUNCTION {
-                        return false;
-                    }
-                    lua_insert(self.l, -2);
-                    lua_call(self.l, 1, 1);
-                }
-                Step::CallWith(_) | Step::Parent => return false,
-            }
-            true
-        }
+    fn begin(&mut self) -> Next<'a> {
+        let Some(start) = self.start() else { return UNCLEAR };
+        (self.stage, self.step) = (Stage::Walk, 0);
+        Next::then([Op::Clear, Op::RawGet(KNOWN, start)])
     }
 
-    /// The field of the table on top of the stack, by way of its metatables.
-    unsafe fn get(&self, name: &str) {
-        // SAFETY: see at the top.
-        unsafe {
-            lua_pushlstring(self.l, name.as_ptr().cast(), name.len());
-            lua_gettable(self.l, -2);
+    /// It is as the browser has it: the next one.
+    fn pass(&mut self) -> Next<'a> {
+        self.at.set(self.at.get() + 1);
+        self.begin()
+    }
+
+    /// Its value, below so many, is another.
+    fn another(&self, above: i32) -> Next<'a> {
+        self.found.set(true);
+        Next::Return([Op::Pop(above)].into(), 1)
+    }
+
+    /// From the value on top to that of the next step, if there is one.
+    fn walk(&mut self, frame: Frame<'_>) -> Next<'a> {
+        let Some(variable) = self.variable() else { return UNCLEAR };
+        let steps = variable.path.as_ref().map_or(&[][..], |path| &path.steps);
+        let Some(step) = steps.get(self.step) else { return self.compare_with(variable, Op::Nothing) };
+        if frame.type_of(-1) != Type::Table {
+            return UNCLEAR;
         }
+        self.step += 1;
+        let next = match step {
+            Step::Field(name) => Op::Field(-1, name.as_bytes()),
+            Step::Index(index) => Op::Get(-1, index + 1),
+            Step::Call(name) => {
+                self.stage = Stage::Method;
+                return Next::then([Op::Field(-1, name.as_bytes())]);
+            }
+            Step::CallWith(_) | Step::Parent => return UNCLEAR,
+        };
+        if self.step == steps.len() { self.compare_with(variable, next) } else { Next::then([next]) }
+    }
+
+    fn call(&mut self, frame: Frame<'_>) -> Next<'a> {
+        if frame.type_of(-1) != Type::Function {
+            return UNCLEAR;
+        }
+        self.stage = Stage::Walk;
+        Next::then([Op::Swap, Op::Call { arguments: 1, results: 1 }])
+    }
+
+    /// After that, what the browser has.
+    fn compare_with(&mut self, variable: &Variable, before: Op<'a>) -> Next<'a> {
+        self.stage = Stage::Compare;
+        Next::then([before, Op::RawGet(KNOWN, base(variable.slot))])
+    }
+
+    fn compare(&mut self, frame: Frame<'_>) -> Next<'a> {
+        let Some(variable) = self.variable() else { return UNCLEAR };
+        let of = frame.type_of(-2);
+        if of == Type::Function {
+            return UNCLEAR;
+        }
+        if !frame.is_same(-1, -2) {
+            return self.another(1);
+        }
+        if of != Type::Table || self.is_unseen(variable) {
+            return self.pass();
+        }
+        // It was sent as an object, and has to be one of that type.
+        self.stage = Stage::CompareType;
+        Next::then([Op::Pop(1), Op::Field(-1, b"type"), Op::RawGet(KNOWN, type_of(variable.slot))])
     }
 
     /// Neither it nor what is below it depends on its type.
@@ -238,38 +253,10 @@ impl<'a> Glance<'a> {
         !variable.watched && (variable.children == 0 || self.is_open)
     }
 
-    /// Whether the table on top of the stack, which was sent as an object, still is one of that type.
-    unsafe fn is_same_object(&self, variable: &Variable) -> bool {
-        // SAFETY: see at the top.
-        unsafe {
-            self.get("type");
-            lua_rawgeti(self.l, KNOWN, type_of(variable.slot));
-            let is_same = lua_rawequal(self.l, -1, -2) != 0;
-            let has_type = lua_type(self.l, -1) != LUA_TNIL;
-            lua_pop(self.l, 2);
-            is_same && (has_type || self.has_fields())
-        }
-    }
-
-    /// Whether a field of the table on top of the stack makes it an object and no array.
-    unsafe fn has_fields(&self) -> bool {
-        // SAFETY: see at the top. The key is not converted: it is a string.
-        unsafe {
-            if lua_getmetatable(self.l, -1) != 0 {
-                lua_pop(self.l, 1);
-                return false;
-            }
-            lua_pushnil(self.l);
-            while lua_next(self.l, -2) != 0 {
-                lua_pop(self.l, 1);
-                if lua_type(self.l, -1) == LUA_TSTRING
-                    && lua_tolstring(self.l, -1, std::ptr::null_mut()).cast::<u8>().read() != b'_'
-                {
-                    lua_pop(self.l, 1);
-                    return true;
-                }
-            }
-            false
-        }
+    fn compare_type(&mut self, frame: Frame<'_>) -> Next<'a> {
+        let has_type = frame.type_of(-1) != Type::Nil;
+        // A field makes it an object and no array.
+        let is_object = || frame.has_plain_key(-3, |key| key.first() != Some(&b'_'));
+        if frame.is_same(-1, -2) && (has_type || is_object()) { self.pass() } else { self.another(2) }
     }
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::BudgetConfig,
-    lua::{limits::deadline, reload},
+    lua::{frame::CFunction, limits::deadline, reload},
     reload::{Generation, SourceFile, source::BatchEdits},
 };
 
@@ -355,9 +355,8 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
         Ok(())
     };
     host.raw_set("log", lua.create_function(log)?)?;
-    // SAFETY: it is given to the prelude only, which calls it with a function.
-    #[allow(unsafe_code, reason = "a function of C: errors of what it calls come through it as they are")]
-    let watched = unsafe { lua.create_c_function(deadline::watched)? };
+    // A function of C: errors of what it calls come through it as they are.
+    let watched = CFunction::once(deadline::watched).into_function(lua)?;
     host.raw_set("watched", watched)?;
     outside::functions(lua, &host)?;
     native::functions(lua, &host)?;

@@ -6,7 +6,7 @@ use std::{ffi::c_int, slice};
 use mlua::ffi;
 
 use super::{Heap, Kind, State, Value, index};
-use crate::lua::limits::deadline;
+use crate::lua::{frame::look_at, limits::deadline};
 
 impl Heap<'_> {
     /// The stack with the table on top of it, and above that what is under the key, without metamethods. `None`: it is
@@ -223,10 +223,10 @@ impl Heap<'_> {
                     self.push(l, argument);
                     ffi::lua_xmove(l, state, 1);
                 }
-                let watches = deadline::watch(state);
+                let watches = look_at(state, deadline::watch);
                 let is_good = ffi::lua_pcall(state, 3, 0, 0) == ffi::LUA_OK;
                 if watches {
-                    deadline::unwatch(state);
+                    look_at(state, deadline::unwatch);
                 }
                 ffi::lua_settop(state, height);
                 is_good

@@ -13,19 +13,20 @@
 //! What limits a script is kept per thread and not per state: a thread runs one script at a time, and
 //! functions of the library, which have no other way to find it, look it up there.
 
-#![allow(unsafe_code, reason = "hooks and finalizers in C, see above")]
-
 use std::{
     cell::Cell,
-    ffi::{CStr, c_int},
+    ffi::c_int,
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
-use mlua::{Lua, ffi};
+use mlua::Lua;
 
 use super::{place::Place, sighting::Sighting};
-use crate::config::BudgetConfig;
+use crate::{
+    config::BudgetConfig,
+    lua::frame::{self, Coroutine, Frame, Hook, Main, Next, Raise},
+};
 
 /// Instructions between two looks at the clock: some microseconds.
 const PERIOD: c_int = 1000;
@@ -48,31 +49,10 @@ pub(crate) struct Budget {
 /// What the scripts of one Lua state may take.
 #[derive(Debug)]
 pub(crate) struct Deadline {
-    main: MainThread,
+    main: Main,
     limits: Limits,
     /// Bytes, what a reload needs to undo itself: that is allowed beyond the limit.
     lent: Cell<usize>,
-}
-
-/// The main thread of the state, which lives as long as the state.
-#[derive(Debug)]
-struct MainThread(*mut ffi::lua_State);
-
-// SAFETY: it goes where its state goes, which is `Send`, and is used by its owner only.
-unsafe impl Send for MainThread {}
-
-impl MainThread {
-    /// Coroutines that are made meanwhile inherit the hook, and keep it.
-    fn hook(&self, is_on: bool) {
-        // SAFETY: whoever starts or ends a run owns the state. Setting a hook raises no errors.
-        unsafe {
-            if is_on {
-                ffi::lua_sethook(self.0, Some(hook), ffi::LUA_MASKCOUNT, PERIOD);
-            } else {
-                ffi::lua_sethook(self.0, None, 0, 0);
-            }
-        }
-    }
 }
 
 /// What limits the script that runs on this thread.
@@ -141,65 +121,40 @@ fn count(steps: usize) -> bool {
 }
 
 /// Whether the script has time left. Code of ours, which no hook looks at, always has.
-///
-/// # Safety
-/// `state` has to be running on this thread.
-pub(in crate::lua) unsafe fn may_go_on(state: *mut ffi::lua_State) -> bool {
-    // SAFETY: the caller's. None of these raises errors.
-    unsafe {
-        HERE.with(|here| {
-            let limits = here.limits.get();
-            if limits.until == 0 || ffi::lua_gethook(state).is_none() {
-                return true;
-            }
-            if here.sighting.is_looked_at() {
-                here.sighting.note(Place::of(state));
-            }
-            here.note_before_memory_fails(state);
-            !here.expired.get() && now() < limits.until
-        })
-    }
+pub(in crate::lua) fn may_go_on(frame: Frame<'_>) -> bool {
+    HERE.with(|here| {
+        let limits = here.limits.get();
+        if limits.until == 0 || !frame.has_hook() {
+            return true;
+        }
+        if here.sighting.is_looked_at() {
+            here.sighting.note(Place::of(frame));
+        }
+        here.note_before_memory_fails(frame);
+        !here.expired.get() && now() < limits.until
+    })
 }
 
 /// Notes where the script is: what a function of the library makes in a buffer does not count as used by Lua, so
 /// nothing else notes it before the allocator fails.
-///
-/// # Safety
-/// As for [`may_go_on`].
-pub(in crate::lua) unsafe fn note_place(state: *mut ffi::lua_State) {
+pub(in crate::lua) fn note_place(frame: Frame<'_>) {
     HERE.with(|here| {
         if here.limits.get().until > 0 {
-            // SAFETY: the caller's.
-            here.place.set(unsafe { Place::of(state) });
+            here.place.set(Place::of(frame));
         }
     });
 }
 
-/// What the hook does, where no instruction comes at which it could: raises its error if the time is up.
-///
-/// # Safety
-/// As for [`may_go_on`]; nothing may have to be dropped in the frames of the function of the library that calls
-/// this.
-pub(in crate::lua) unsafe fn look(state: *mut ffi::lua_State) {
-    // SAFETY: the caller's.
-    unsafe {
-        if !may_go_on(state)
-            && let Verdict::Stop(place, why) = HERE.with(|here| here.check(state))
-        {
-            raise(state, place, why);
-        }
-    }
+/// What the hook does, where no instruction comes at which it could: its error if the time is up.
+#[cold]
+pub(in crate::lua) fn look(frame: Frame<'_>) -> Result<(), Raise> {
+    if may_go_on(frame) { Ok(()) } else { HERE.with(|here| here.check(frame)) }
 }
 
 /// A function of the library does so many steps, of some nanoseconds each, in which no hook looks.
-///
-/// # Safety
-/// As for [`look`].
-pub(in crate::lua) unsafe fn spend(state: *mut ffi::lua_State, steps: usize) {
-    if !count(steps) {
-        // SAFETY: the caller's.
-        unsafe { look(state) }
-    }
+#[inline]
+pub(in crate::lua) fn spend(frame: Frame<'_>, steps: usize) -> Result<(), Raise> {
+    if count(steps) { Ok(()) } else { look(frame) }
 }
 
 /// [`spend`] for a function of ours that may have something to drop.
@@ -207,25 +162,19 @@ pub(in crate::lua) fn spend_in(lua: &Lua, steps: usize) -> mlua::Result<()> {
     if count(steps) {
         return Ok(());
     }
-    // SAFETY: an error is caught by the call; nothing has to be dropped inside it.
-    unsafe { lua.exec_raw::<()>((), |state| look(state)) }
+    fn once(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
+        look(frame).map(|()| Next::NOTHING)
+    }
+    frame::run(lua, (), once)
 }
 
 impl Deadline {
     /// For a state that is owned by the same as this.
     pub(crate) fn install(lua: &Lua, budget: &BudgetConfig) -> mlua::Result<Self> {
-        let mut main = std::ptr::null_mut();
-        // SAFETY: none of these leaves anything on the stack but the main thread, for a moment.
-        unsafe {
-            lua.exec_raw::<()>((), |state| {
-                watch_collections(state);
-                ffi::lua_rawgeti(state, ffi::LUA_REGISTRYINDEX, ffi::LUA_RIDX_MAINTHREAD);
-                main = ffi::lua_tothread(state, -1);
-                ffi::lua_pop(state, 1);
-            })?;
-        }
+        frame::on_collection::<Collected>(lua)?;
+        let main = Main::of(lua)?;
         let limits = Limits { until: 0, memory: budget.memory.as_usize(), string: budget.string.as_usize() };
-        Ok(Self { main: MainThread(main), limits, lent: Cell::new(0) })
+        Ok(Self { main, limits, lent: Cell::new(0) })
     }
 
     /// So many bytes more may be in use, from the next run on.
@@ -238,11 +187,22 @@ impl Deadline {
         self.lent.get()
     }
 
+    /// Coroutines that are made meanwhile inherit the hook, and keep it.
+    fn hook(&self, is_on: bool) {
+        self.main.look(|frame| {
+            if is_on {
+                frame.set_hook::<Watch>(PERIOD);
+            } else {
+                frame.remove_hook();
+            }
+        });
+    }
+
     /// From now on, for as long as `budget` allows, and no longer than a run around it may take.
     pub(crate) fn start(&self, budget: Budget) -> Outer {
         let outer = self.start_unwatched(budget);
         if outer.0.until == 0 {
-            self.main.hook(true);
+            self.hook(true);
         }
         outer
     }
@@ -272,7 +232,7 @@ impl Deadline {
                 here.sighting.entered(outer.until);
             }
             // Or it is hurried on. What the hook has hurried beside the main thread was ended by it.
-            self.main.hook(outer.until != 0);
+            self.hook(outer.until != 0);
             here.expired.replace(false)
         })
     }
@@ -285,185 +245,107 @@ impl Deadline {
 
 /// From here on the hook looks at what the running thread does. Says whether it did not before; then [`unwatch`]
 /// has to follow, or the end of the run.
-///
-/// # Safety
-/// `state` has to be running on this thread.
-pub(in crate::lua) unsafe fn watch(state: *mut ffi::lua_State) -> bool {
-    // SAFETY: the caller's. Setting a hook raises no errors.
-    unsafe {
-        let begins = limits().is_some() && ffi::lua_gethook(state).is_none();
-        if begins {
-            ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, PERIOD);
-        }
-        begins
+pub(in crate::lua) fn watch(frame: Frame<'_>) -> bool {
+    let begins = limits().is_some() && !frame.has_hook();
+    if begins {
+        frame.set_hook::<Watch>(PERIOD);
     }
-}
-
-/// Whether a coroutine has ended by an error of the hook: hooks are off in it.
-///
-/// # Safety
-/// It is a coroutine of the state that is running on this thread.
-pub(in crate::lua) unsafe fn was_ended(coroutine: *mut ffi::lua_State) -> bool {
-    // SAFETY: the caller's. Looking raises no errors.
-    unsafe {
-        !matches!(ffi::lua_status(coroutine), ffi::LUA_OK | ffi::LUA_YIELD)
-            && ffi::lua_gethookcount(coroutine) == HURRIED
-    }
+    begins
 }
 
 /// What follows is code of ours again.
-///
-/// # Safety
-/// As for [`watch`].
-pub(in crate::lua) unsafe fn unwatch(state: *mut ffi::lua_State) {
-    // SAFETY: the caller's.
-    unsafe { ffi::lua_sethook(state, None, 0, 0) }
+pub(in crate::lua) fn unwatch(frame: Frame<'_>) {
+    frame.remove_hook();
+}
+
+/// Whether a coroutine has ended by an error of the hook: hooks are off in it.
+pub(in crate::lua) fn was_ended(coroutine: Coroutine<'_>) -> bool {
+    coroutine.has_failed() && coroutine.hook_period() == HURRIED
 }
 
 /// `watched(function, ...)` for code of ours that no hook looks at: calls the function, which is the user's, and
-/// looks at it meanwhile.
-///
-/// # Safety
-/// Only Lua calls it.
-pub(in crate::lua) unsafe extern "C-unwind" fn watched(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: the function and its arguments are on the stack. Nothing here has to be dropped when an error comes
-    // through; the end of the run takes the hook away then.
-    unsafe {
-        let begins = watch(state);
-        ffi::lua_call(state, ffi::lua_gettop(state) - 1, ffi::LUA_MULTRET);
-        if begins {
-            unwatch(state);
-        }
-        ffi::lua_gettop(state)
-    }
-}
-
-enum Verdict {
-    GoOn,
-    Stop(Place, &'static CStr),
+/// looks at it meanwhile. If it fails, the end of the run takes the hook away.
+pub(in crate::lua) fn watched(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
+    let begins = watch(frame);
+    Ok(Next::CallAll(begins.then_some(unwatch)))
 }
 
 impl ThisThread {
     /// Notes where the script is, should the allocator fail before the next look: a table or a text that grows doubles.
-    ///
-    /// # Safety
-    /// As for [`check`](Self::check).
-    unsafe fn note_before_memory_fails(&self, state: *mut ffi::lua_State) {
-        // SAFETY: the caller's. Neither raises errors.
-        unsafe {
-            if used(state) > self.limits.get().memory / 4 {
-                self.place.set(Place::of(state));
-            }
+    fn note_before_memory_fails(&self, frame: Frame<'_>) {
+        if frame.used() > self.limits.get().memory / 4 {
+            self.place.set(Place::of(frame));
         }
     }
 
-    /// # Safety
-    /// `state` has to be the one that runs on this thread.
-    unsafe fn check(&self, state: *mut ffi::lua_State) -> Verdict {
+    fn check(&self, frame: Frame<'_>) -> Result<(), Raise> {
         let limits = self.limits.get();
         if limits.until == 0 {
-            return Verdict::GoOn;
+            return Ok(());
         }
-        // SAFETY: the caller's. None of these raises errors: those of finalizers are warnings.
-        unsafe {
-            if self.expired.get() || now() >= limits.until {
-                let place = Place::of(state);
-                if !self.expired.replace(true) {
-                    self.place.set(place);
-                }
-                ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, HURRIED);
-                return Verdict::Stop(place, c"ran too long");
+        if self.expired.get() || now() >= limits.until {
+            let place = Place::of(frame);
+            if !self.expired.replace(true) {
+                self.place.set(place);
             }
-            if ffi::lua_gethookcount(state) != PERIOD {
-                // A collection has made it look at once.
-                ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, PERIOD);
-            }
-            if self.sighting.is_looked_at() {
-                self.sighting.note(Place::of(state));
-            }
-            self.note_before_memory_fails(state);
-            if exceeds(state, limits.memory) {
-                return Verdict::Stop(Place::of(state), c"not enough memory");
-            }
+            frame.set_hook::<Watch>(HURRIED);
+            return Err(Raise::bare(format_args!("{place}: ran too long")));
         }
-        Verdict::GoOn
+        if frame.hook_period() != PERIOD {
+            // A collection has made it look at once.
+            frame.set_hook::<Watch>(PERIOD);
+        }
+        if self.sighting.is_looked_at() {
+            self.sighting.note(Place::of(frame));
+        }
+        self.note_before_memory_fails(frame);
+        if exceeds(frame, limits.memory) {
+            return Err(Raise::bare(format_args!("{}: not enough memory", Place::of(frame))));
+        }
+        Ok(())
     }
 }
 
-unsafe extern "C-unwind" fn hook(state: *mut ffi::lua_State, _: *mut ffi::lua_Debug) {
-    // SAFETY: Lua calls hooks on the thread that runs the state. Nothing here needs to be dropped when
-    // the error leaves by a long jump.
-    unsafe {
-        if let Verdict::Stop(place, why) = HERE.with(|here| here.check(state)) {
-            ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, HURRIED);
-            raise(state, place, why);
+/// The hook.
+struct Watch;
+
+impl Hook for Watch {
+    fn look(frame: Frame<'_>) -> Result<(), Raise> {
+        let verdict = HERE.with(|here| here.check(frame));
+        if verdict.is_err() {
+            frame.set_hook::<Self>(HURRIED);
         }
+        verdict
     }
-}
-
-/// Leaves by a long jump.
-unsafe fn raise(state: *mut ffi::lua_State, place: Place, why: &CStr) {
-    // SAFETY: the caller's; a place has nothing to be dropped.
-    unsafe {
-        ffi::lua_pushfstring(state, c"%s: %s".as_ptr(), place.as_c_str().as_ptr(), why.as_ptr());
-        ffi::lua_error(state);
-    }
-}
-
-/// Bytes that the state uses, garbage included.
-pub(in crate::lua) unsafe fn used(state: *mut ffi::lua_State) -> usize {
-    // SAFETY: the caller's; counting raises no errors.
-    let (kib, rest) =
-        unsafe { (ffi::lua_gc(state, ffi::LUA_GCCOUNT), ffi::lua_gc(state, ffi::LUA_GCCOUNTB)) };
-    usize::try_from(kib).unwrap_or(0) * 1024 + usize::try_from(rest).unwrap_or(0)
 }
 
 /// Whether that much is in use when the garbage is gone.
-pub(in crate::lua) unsafe fn exceeds(state: *mut ffi::lua_State, limit: usize) -> bool {
-    // SAFETY: the caller's.
-    unsafe {
-        used(state) > limit && {
-            // Lua collects when as much again as is alive has been allocated: most of it may be garbage.
-            ffi::lua_gc(state, ffi::LUA_GCCOLLECT);
-            used(state) > limit
-        }
-    }
-}
-
-/// Makes an object that nobody holds: each collection finds it, and calls [`collected`].
-unsafe fn watch_collections(state: *mut ffi::lua_State) {
-    // SAFETY: called in a protected call with room for three values.
-    unsafe {
-        ffi::lua_createtable(state, 0, 0);
-        ffi::lua_createtable(state, 0, 1);
-        ffi::lua_pushcfunction(state, collected);
-        ffi::lua_setfield(state, -2, c"__gc".as_ptr());
-        ffi::lua_setmetatable(state, -2);
-        ffi::lua_pop(state, 1);
+pub(in crate::lua) fn exceeds(frame: Frame<'_>, limit: usize) -> bool {
+    frame.used() > limit && {
+        // Lua collects when as much again as is alive has been allocated: most of it may be garbage.
+        frame.collect();
+        frame.used() > limit
     }
 }
 
 /// A string that doubles exhausts the memory within a hundred instructions: no look of the hook comes in
 /// between, and the allocator fails without a place. But each doubling makes Lua collect.
-unsafe extern "C-unwind" fn collected(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: Lua calls a finalizer with its object, on the thread that runs the state.
-    unsafe {
+struct Collected;
+
+impl Hook for Collected {
+    fn look(frame: Frame<'_>) -> Result<(), Raise> {
         // How much is in use can't be asked in a finalizer.
         HERE.with(|here| {
             if here.limits.get().until > 0 {
-                here.place.set(Place::of(state));
+                here.place.set(Place::of(frame));
                 // Large texts make a thousand instructions take seconds: the next one is looked at.
-                if ffi::lua_gethook(state).is_some() {
-                    ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, SOON);
+                if frame.has_hook() {
+                    frame.set_hook::<Watch>(SOON);
                 }
             }
         });
-        // For the next collection.
-        if ffi::lua_getmetatable(state, 1) != 0 {
-            ffi::lua_setmetatable(state, 1);
-        }
+        Ok(())
     }
-    0
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
+use mlua::StdLib;
+
 use super::*;
 use crate::{config::ByteSize, lua::limits::library};
 
 fn limited(mib: u64) -> (Lua, Deadline) {
-    // SAFETY: with the debug library, as a session has it; the scripts of these tests do not use that.
-    let lua = unsafe { Lua::unsafe_new() };
+    let lua = frame::new_state(StdLib::ALL);
     let budget = BudgetConfig { memory: ByteSize::mib(mib), ..BudgetConfig::default() };
     let deadline = Deadline::install(&lua, &budget).unwrap();
     (lua, deadline)
@@ -119,17 +120,8 @@ fn a_run_within_a_run_ends_with_the_outer_one_at_the_latest() {
 
 /// How often the hook of the state is called, in instructions; 0: there is none.
 fn period(lua: &Lua) -> c_int {
-    let mut period = 0;
-    // SAFETY: this looks, and leaves nothing on the stack.
-    unsafe {
-        let look = |state| {
-            if ffi::lua_gethook(state).is_some() {
-                period = ffi::lua_gethookcount(state);
-            }
-        };
-        lua.exec_raw::<()>((), look).unwrap();
-    }
-    period
+    let look = |frame: Frame<'_>| if frame.has_hook() { frame.hook_period() } else { 0 };
+    Main::of(lua).unwrap().look(look)
 }
 
 #[test]

@@ -2,19 +2,14 @@
 //! are counted, by what they are given and what they give. A thousand instructions, after which the hook looks,
 //! may be hundreds of such calls.
 
-#![allow(unsafe_code, reason = "C functions, see `library`")]
-// What `library` says of its functions holds for these, too.
-#![allow(unsafe_op_in_unsafe_fn, reason = "they are made of such operations")]
-
-use std::{ffi::c_int, slice};
-
-use mlua::ffi::{self, lua_State};
-
-use super::{Guard, Original};
-use crate::lua::limits::deadline::spend;
+use super::{Exchange, Original};
+use crate::lua::{
+    frame::{CFunction, Frame, Next, Op, Ops, Raise, Type},
+    limits::deadline::spend,
+};
 
 /// So many arguments are looked at; the others are one step each.
-const LOOKED_AT: c_int = 8;
+const LOOKED_AT: i32 = 8;
 /// Bytes of a text that are one step.
 const BYTES: usize = 16;
 /// A table that was large and is empty is searched from end to end for its first entry.
@@ -25,13 +20,18 @@ macro_rules! counted {
         $(
             static $original: Original = Original::new();
 
-            unsafe extern "C-unwind" fn $function(state: *mut lua_State) -> c_int {
-                counted(state, &$original)
+            fn $function(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
+                counted(frame, &$original)
             }
         )*
 
-        pub(super) static COUNTED: &[Guard] = &[
-            $(Guard { library: $library, name: $name, ours: $function, original: Some(&$original) }),*
+        pub(super) static COUNTED: &[Exchange] = &[
+            $(Exchange {
+                library: $library,
+                name: $name,
+                ours: CFunction::once($function),
+                original: Some(&$original),
+            }),*
         ];
     };
 }
@@ -57,33 +57,35 @@ counted! {
     c"_G" c"tonumber" tonumber TONUMBER
 }
 
-unsafe fn counted(state: *mut lua_State, original: &Original) -> c_int {
-    let arguments = ffi::lua_gettop(state);
+#[inline]
+fn counted<'f>(frame: Frame<'f>, original: &'static Original) -> Result<Next<'f>, Raise> {
+    let arguments = frame.arguments();
     let mut steps = usize::try_from(arguments).unwrap_or(0);
     for at in 1..=arguments.min(LOOKED_AT) {
-        if ffi::lua_type(state, at) == ffi::LUA_TSTRING {
-            steps += ffi::lua_rawlen(state, at) / BYTES;
-        }
+        steps += frame.text_length(at) / BYTES;
     }
-    spend(state, steps);
-    let results = original.call(state);
-    spend(state, usize::try_from(results).unwrap_or(0));
-    results
+    spend(frame, steps)?;
+    Ok(Next::Original(original, Some(count_results)))
+}
+
+fn count_results(frame: Frame<'_>, results: i32) -> Result<(Ops<'_>, i32), Raise> {
+    spend(frame, usize::try_from(results).unwrap_or(0))?;
+    Ok((Ops::from([]), results))
 }
 
 pub(super) static NEXT: Original = Original::new();
 pub(super) static PAIRS: Original = Original::new();
 
-pub(super) unsafe extern "C-unwind" fn next(state: *mut lua_State) -> c_int {
-    if ffi::lua_isnoneornil(state, 2) != 0 {
-        spend(state, FIRST_ENTRY);
+pub(super) fn next(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
+    if frame.is_nothing(2) {
+        spend(frame, FIRST_ENTRY)?;
     }
-    NEXT.call(state)
+    Ok(Next::Original(&NEXT, None))
 }
 
-pub(super) unsafe extern "C-unwind" fn pairs(state: *mut lua_State) -> c_int {
-    spend(state, FIRST_ENTRY);
-    PAIRS.call(state)
+pub(super) fn pairs(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
+    spend(frame, FIRST_ENTRY)?;
+    Ok(Next::Original(&PAIRS, None))
 }
 
 pub(super) static CODES: Original = Original::new();
@@ -91,38 +93,41 @@ pub(super) static CODES: Original = Original::new();
 static STRICT: Original = Original::new();
 static LAX: Original = Original::new();
 
-pub(super) unsafe extern "C-unwind" fn codes(state: *mut lua_State) -> c_int {
-    let (iterator, ours) = if ffi::lua_toboolean(state, 2) == 0 {
-        (&STRICT, next_strict as ffi::lua_CFunction)
-    } else {
-        (&LAX, next_lax as ffi::lua_CFunction)
-    };
-    let results = CODES.call(state);
-    iterator.note(ffi::lua_tocfunction(state, -results));
-    ffi::lua_pushcfunction(state, ours);
-    ffi::lua_replace(state, -results - 1);
-    results
+pub(super) fn codes(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
+    Ok(Next::Original(&CODES, Some(if frame.is_true(2) { count_lax } else { count_strict })))
 }
 
-unsafe extern "C-unwind" fn next_strict(state: *mut lua_State) -> c_int {
-    count_skipped(state);
-    STRICT.call(state)
+fn count_strict(frame: Frame<'_>, results: i32) -> Result<(Ops<'_>, i32), Raise> {
+    frame.note(-results, &STRICT);
+    Ok((exchange_iterator(results, CFunction::once(next_strict)), results))
 }
 
-unsafe extern "C-unwind" fn next_lax(state: *mut lua_State) -> c_int {
-    count_skipped(state);
-    LAX.call(state)
+fn count_lax(frame: Frame<'_>, results: i32) -> Result<(Ops<'_>, i32), Raise> {
+    frame.note(-results, &LAX);
+    Ok((exchange_iterator(results, CFunction::once(next_lax)), results))
+}
+
+fn exchange_iterator<'f>(results: i32, ours: CFunction) -> Ops<'f> {
+    Ops::from([Op::Function(ours), Op::Replace(-results - 1)])
+}
+
+fn next_strict(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
+    count_skipped(frame)?;
+    Ok(Next::Original(&STRICT, None))
+}
+
+fn next_lax(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
+    count_skipped(frame)?;
+    Ok(Next::Original(&LAX, None))
 }
 
 /// The bytes within a character that come before the next one: a text may have nothing else.
-unsafe fn count_skipped(state: *mut lua_State) {
-    if ffi::lua_type(state, 1) != ffi::LUA_TSTRING {
-        return;
+fn count_skipped(frame: Frame<'_>) -> Result<(), Raise> {
+    if frame.type_of(1) != Type::String {
+        return Ok(());
     }
-    let mut length = 0;
-    let text = ffi::lua_tolstring(state, 1, &raw mut length);
-    let text: &[u8] = slice::from_raw_parts(text.cast(), length);
-    let from = usize::try_from(ffi::lua_tointegerx(state, 2, std::ptr::null_mut())).unwrap_or(length);
+    let text = frame.text(1)?;
+    let from = usize::try_from(frame.try_integer(2).unwrap_or(0)).unwrap_or(text.len());
     let within = text.get(from..).unwrap_or_default().iter().take_while(|byte| **byte & 0xc0 == 0x80);
-    spend(state, 1 + within.count());
+    spend(frame, 1 + within.count())
 }

@@ -1,316 +1,286 @@
-//! `table.insert`, `remove`, `move`, `concat` and `sort` as Lua 5.4 has them, but for one thing: they count
-//! their steps, and heed the deadline. Lua's own can't be interrupted, and metamethods may give a table any
-//! length.
+//! `table.insert`, `remove`, `move` and `concat` as Lua 5.4 has them, but for one thing: they count their steps, and
+//! heed the deadline. Lua's own can't be interrupted, and metamethods may give a table any length.
 
-#![allow(unsafe_code, reason = "C functions, see `library`")]
-// What `library` says of its functions holds for these, too.
-#![allow(unsafe_op_in_unsafe_fn, reason = "they are made of such operations")]
+use std::ffi::CStr;
 
-use std::{
-    ffi::{CStr, c_int},
-    mem::MaybeUninit,
+use super::{SLOT, Type, integer, too_large};
+use crate::lua::{
+    frame::{Frame, Next, Op, Raise, Steps, Work},
+    limits::deadline::{limits, spend},
 };
 
-use mlua::ffi::{self, lua_Integer, lua_State, luaL_Buffer};
-
-use super::{SLOT, integer, too_large};
-use crate::lua::limits::deadline::{limits, now, spend};
-
-const READ: u8 = 1;
-const WRITE: u8 = 2;
-const LENGTH: u8 = 4;
-/// From so many elements on, a bad pivot is replaced by one chosen by chance.
-const LARGE: lua_Integer = 100;
-/// Of two texts that are compared, or one that is copied, so many bytes are one step.
-const COMPARED: usize = 4;
+const READ: &[&CStr] = &[c"__index"];
+const WRITE: &[&CStr] = &[c"__newindex"];
+const READ_LENGTH: &[&CStr] = &[c"__index", c"__len"];
+pub(super) const ALL: &[&CStr] = &[c"__index", c"__newindex", c"__len"];
+/// Of a text that is copied, so many bytes are one step.
 const COPIED: usize = 16;
 /// A number that becomes text.
 const WRITTEN: usize = 20;
 
-pub(super) unsafe extern "C-unwind" fn insert(state: *mut lua_State) -> c_int {
-    let end = length(state, READ | WRITE).wrapping_add(1);
-    let place = match ffi::lua_gettop(state) {
-        2 => end,
-        3 => {
-            let place = ffi::luaL_checkinteger(state, 2);
-            check(state, place >= 1 && place <= end, 2, c"position out of bounds");
-            let mut at = end;
-            while at > place {
-                copy(state, (1, at - 1), (1, at));
-                at -= 1;
-            }
-            place
-        }
-        _ => return ffi::luaL_error(state, c"wrong number of arguments to 'insert'".as_ptr()),
-    };
-    ffi::lua_seti(state, 1, place);
-    0
+#[derive(Clone, Copy, Default)]
+pub(super) enum Insert {
+    #[default]
+    Begin,
+    Measured,
+    Shift {
+        at: i64,
+        place: i64,
+    },
 }
 
-pub(super) unsafe extern "C-unwind" fn remove(state: *mut lua_State) -> c_int {
-    let size = length(state, READ | WRITE);
-    let mut place = ffi::luaL_optinteger(state, 2, size);
-    let is_within = place >= 1 && place.wrapping_sub(1) <= size;
-    check(state, place == size || is_within, 2, c"position out of bounds");
-    ffi::lua_geti(state, 1, place);
-    while place < size {
-        copy(state, (1, place + 1), (1, place));
-        place += 1;
+impl Work for Insert {
+    type Steps<'f> = Self;
+}
+
+impl<'f> Steps<'f> for Insert {
+    fn step<'s>(&'s mut self, frame: Frame<'f>) -> Result<Next<'s>, Raise>
+    where
+        'f: 's,
+    {
+        match *self {
+            Self::Begin => {
+                *self = Self::Measured;
+                return Ok(measured(ALL));
+            }
+            Self::Measured => {
+                let end = frame.answer().wrapping_add(1);
+                let place = match frame.arguments() {
+                    2 => return Ok(set_last(2, end)),
+                    3 => frame.integer(2)?,
+                    _ => return Err(Raise::error(format_args!("wrong number of arguments to 'insert'"))),
+                };
+                check(place >= 1 && place <= end, 2, "position out of bounds")?;
+                *self = Self::Shift { at: end, place };
+            }
+            Self::Shift { .. } => {}
+        }
+        let Self::Shift { at, place } = self else { return Ok(Next::NOTHING) };
+        if at > place {
+            spend(frame, 1)?;
+            *at -= 1;
+            return Ok(moved(*at, *at + 1));
+        }
+        Ok(set_last(3, *place))
     }
-    ffi::lua_pushnil(state);
-    ffi::lua_seti(state, 1, place);
-    1
 }
 
-pub(super) unsafe extern "C-unwind" fn move_(state: *mut lua_State) -> c_int {
-    let first = ffi::luaL_checkinteger(state, 2);
-    let last = ffi::luaL_checkinteger(state, 3);
-    let to = ffi::luaL_checkinteger(state, 4);
-    let target = if ffi::lua_isnoneornil(state, 5) != 0 { 1 } else { 5 };
-    check_table(state, 1, READ);
-    check_table(state, target, WRITE);
-    if last >= first {
-        if let Some(limits) = limits()
-            && last.saturating_sub(first) >= integer(limits.memory / SLOT)
-        {
-            let message = c"table.move: more elements than fit into the memory (session.budget.memory)";
-            ffi::luaL_error(state, message.as_ptr());
-        }
-        check(state, first > 0 || last < lua_Integer::MAX + first, 3, c"too many elements to move");
-        let count = last - first + 1;
-        check(state, to <= lua_Integer::MAX - count + 1, 4, c"destination wrap around");
-        let is_apart = to > last || to <= first;
-        if is_apart || (target != 1 && ffi::lua_compare(state, 1, target, ffi::LUA_OPEQ) == 0) {
-            for at in 0..count {
-                copy(state, (1, first + at), (target, to + at));
-            }
-        } else {
-            for at in (0..count).rev() {
-                copy(state, (1, first + at), (target, to + at));
-            }
-        }
-    }
-    ffi::lua_pushvalue(state, target);
-    1
+fn set_last<'s>(argument: i32, place: i64) -> Next<'s> {
+    Next::Return([Op::Copy(argument), Op::Set(1, place)].into(), 0)
 }
 
-pub(super) unsafe extern "C-unwind" fn concat(state: *mut lua_State) -> c_int {
-    let last = length(state, READ);
-    let mut size = 0;
-    let separator = ffi::luaL_optlstring(state, 2, c"".as_ptr(), &raw mut size);
-    let mut at = ffi::luaL_optinteger(state, 3, 1);
-    let last = ffi::luaL_optinteger(state, 4, last);
-    let most = limits().map_or(usize::MAX, |limits| limits.string);
-    let mut buffer = MaybeUninit::<luaL_Buffer>::uninit();
-    let buffer = buffer.as_mut_ptr();
-    ffi::luaL_buffinit(state, buffer);
-    while at <= last {
-        ffi::lua_geti(state, 1, at);
-        match ffi::lua_type(state, -1) {
-            ffi::LUA_TSTRING => spend(state, 1 + (ffi::lua_rawlen(state, -1) + size) / COPIED),
-            ffi::LUA_TNUMBER => spend(state, WRITTEN + size / COPIED),
-            _ => {
-                let kind = ffi::luaL_typename(state, -1);
-                let message = c"invalid value (%s) at index %I in table for 'concat'";
-                ffi::luaL_error(state, message.as_ptr(), kind, at);
-            }
-        }
-        ffi::luaL_addvalue(buffer);
-        if at < last {
-            ffi::luaL_addlstring(buffer, separator, size);
-        }
-        if ffi::luaL_bufflen(buffer) > most {
-            too_large(state, c"table.concat", most);
-        }
-        if at == last {
-            break;
-        }
-        at += 1;
-    }
-    ffi::luaL_pushresult(buffer);
-    1
+#[derive(Clone, Copy, Default)]
+pub(super) enum Remove {
+    #[default]
+    Begin,
+    Measured,
+    Shift {
+        at: i64,
+        size: i64,
+    },
 }
 
-pub(super) unsafe extern "C-unwind" fn sort(state: *mut lua_State) -> c_int {
-    let count = length(state, READ | WRITE);
-    if count > 1 {
-        check(state, count < lua_Integer::from(c_int::MAX), 1, c"array too big");
-        if ffi::lua_isnoneornil(state, 2) == 0 {
-            ffi::luaL_checktype(state, 2, ffi::LUA_TFUNCTION);
-        }
-        ffi::lua_settop(state, 2);
-        sort_part(state, 1, count, 0);
-    }
-    0
+impl Work for Remove {
+    type Steps<'f> = Self;
 }
 
-/// Lua's quicksort, step by step: what an order function is called with, and when it is called invalid, is
-/// what scripts are used to.
-unsafe fn sort_part(state: *mut lua_State, mut low: lua_Integer, mut high: lua_Integer, mut chance: u64) {
-    while low < high {
-        ffi::lua_geti(state, 1, low);
-        ffi::lua_geti(state, 1, high);
-        if is_less(state, -1, -2) {
-            set_both(state, low, high);
-        } else {
-            ffi::lua_pop(state, 2);
-        }
-        if high - low == 1 {
-            return;
-        }
-        let mut pivot = middle(low, high, chance);
-        ffi::lua_geti(state, 1, pivot);
-        ffi::lua_geti(state, 1, low);
-        if is_less(state, -2, -1) {
-            set_both(state, pivot, low);
-        } else {
-            ffi::lua_pop(state, 1);
-            ffi::lua_geti(state, 1, high);
-            if is_less(state, -1, -2) {
-                set_both(state, pivot, high);
-            } else {
-                ffi::lua_pop(state, 2);
+impl<'f> Steps<'f> for Remove {
+    fn step<'s>(&'s mut self, frame: Frame<'f>) -> Result<Next<'s>, Raise>
+    where
+        'f: 's,
+    {
+        match self {
+            Self::Begin => {
+                *self = Self::Measured;
+                Ok(measured(ALL))
             }
-        }
-        if high - low == 2 {
-            return;
-        }
-        ffi::lua_geti(state, 1, pivot);
-        ffi::lua_pushvalue(state, -1);
-        ffi::lua_geti(state, 1, high - 1);
-        set_both(state, pivot, high - 1);
-        pivot = partition(state, low, high);
-        let smaller;
-        if pivot - low < high - pivot {
-            sort_part(state, low, pivot - 1, chance);
-            smaller = pivot - low;
-            low = pivot + 1;
-        } else {
-            sort_part(state, pivot + 1, high, chance);
-            smaller = high - pivot;
-            high = pivot - 1;
-        }
-        if (high - low) / 128 > smaller {
-            chance = now();
+            Self::Measured => {
+                let size = frame.answer();
+                let place = frame.integer_or(2, size)?;
+                let is_within = place >= 1 && place.wrapping_sub(1) <= size;
+                check(place == size || is_within, 2, "position out of bounds")?;
+                *self = Self::Shift { at: place, size };
+                Ok(Next::then([Op::Get(1, place)]))
+            }
+            Self::Shift { at, size } if *at < *size => {
+                spend(frame, 1)?;
+                *at += 1;
+                Ok(moved(*at, *at - 1))
+            }
+            // What was there first is left on top.
+            Self::Shift { at, .. } => Ok(Next::Return([Op::Nil, Op::Set(1, *at)].into(), 1)),
         }
     }
 }
 
-fn middle(low: lua_Integer, high: lua_Integer, chance: u64) -> lua_Integer {
-    if high - low < LARGE || chance == 0 {
-        return low + (high - low) / 2;
-    }
-    let quarter = (high - low) / 4;
-    low + quarter + lua_Integer::try_from(chance >> 1).unwrap_or(0) % (quarter * 2)
+#[derive(Clone, Copy, Default)]
+pub(super) enum Move {
+    #[default]
+    Begin,
+    Checked {
+        first: i64,
+        last: i64,
+        to: i64,
+    },
+    Compared {
+        first: i64,
+        count: i64,
+        to: i64,
+    },
+    Going {
+        first: i64,
+        to: i64,
+        done: i64,
+        count: i64,
+        backward: bool,
+    },
 }
 
-/// Puts what is less than the pivot, which is on top of the stack and second to last, before it.
-unsafe fn partition(state: *mut lua_State, low: lua_Integer, high: lua_Integer) -> lua_Integer {
-    let (mut i, mut j) = (low, high - 1);
-    loop {
-        loop {
-            i += 1;
-            ffi::lua_geti(state, 1, i);
-            if !is_less(state, -1, -2) {
-                break;
+impl Work for Move {
+    type Steps<'f> = Self;
+}
+
+impl<'f> Steps<'f> for Move {
+    fn step<'s>(&'s mut self, frame: Frame<'f>) -> Result<Next<'s>, Raise>
+    where
+        'f: 's,
+    {
+        let target = if frame.is_nothing(5) { 1 } else { 5 };
+        match *self {
+            Self::Begin => {
+                let (first, last, to) = (frame.integer(2)?, frame.integer(3)?, frame.integer(4)?);
+                *self = Self::Checked { first, last, to };
+                return Ok(Next::then([Op::TableLike(1, READ), Op::TableLike(target, WRITE)]));
             }
-            if i == high - 1 {
-                ffi::luaL_error(state, c"invalid order function for sorting".as_ptr());
+            Self::Checked { first, last, .. } if last < first => return Ok(Next::values([Op::Copy(target)])),
+            Self::Checked { first, last, to } => {
+                if let Some(limits) = limits()
+                    && last.saturating_sub(first) >= integer(limits.memory / SLOT)
+                {
+                    return Err(Raise::error(format_args!(
+                        "table.move: more elements than fit into the memory (session.budget.memory)"
+                    )));
+                }
+                check(first > 0 || last < i64::MAX + first, 3, "too many elements to move")?;
+                let count = last - first + 1;
+                check(to <= i64::MAX - count + 1, 4, "destination wrap around")?;
+                if to <= last && to > first && target != 1 {
+                    *self = Self::Compared { first, count, to };
+                    return Ok(Next::then([Op::Equal(1, target)]));
+                }
+                *self = Self::Going { first, to, done: 0, count, backward: to <= last && to > first };
             }
-            ffi::lua_pop(state, 1);
+            Self::Compared { first, count, to } => {
+                *self = Self::Going { first, to, done: 0, count, backward: frame.is_so() };
+            }
+            Self::Going { .. } => {}
         }
-        loop {
-            j -= 1;
-            ffi::lua_geti(state, 1, j);
-            if !is_less(state, -3, -1) {
-                break;
-            }
-            if j < i {
-                ffi::luaL_error(state, c"invalid order function for sorting".as_ptr());
-            }
-            ffi::lua_pop(state, 1);
+        let Self::Going { first, to, done, count, backward } = self else { return Ok(Next::NOTHING) };
+        if done == count {
+            return Ok(Next::values([Op::Copy(target)]));
         }
-        if j < i {
-            ffi::lua_pop(state, 1);
-            set_both(state, high - 1, i);
-            return i;
-        }
-        set_both(state, i, j);
+        spend(frame, 1)?;
+        let at = if *backward { *count - 1 - *done } else { *done };
+        *done += 1;
+        Ok(Next::then([Op::Move { from: (1, *first + at), to: (target, *to + at) }]))
     }
 }
 
-unsafe fn is_less(state: *mut lua_State, one: c_int, other: c_int) -> bool {
-    if ffi::lua_type(state, 2) == ffi::LUA_TFUNCTION {
-        spend(state, 1);
-        ffi::lua_pushvalue(state, 2);
-        // One further down, since the function is on top; then two.
-        ffi::lua_pushvalue(state, one - 1);
-        ffi::lua_pushvalue(state, other - 2);
-        ffi::lua_call(state, 2, 1);
-        let is_less = ffi::lua_toboolean(state, -1) != 0;
-        ffi::lua_pop(state, 1);
-        return is_less;
+#[derive(Clone, Copy, Default)]
+pub(super) enum Concat<'f> {
+    #[default]
+    Begin,
+    Measured,
+    /// The element at that place is on top.
+    Got {
+        at: i64,
+        last: i64,
+        separator: &'f [u8],
+        most: usize,
+    },
+    /// The last was added.
+    Over {
+        most: usize,
+    },
+}
+
+impl Work for Concat<'_> {
+    type Steps<'f> = Concat<'f>;
+}
+
+impl<'f> Steps<'f> for Concat<'f> {
+    fn step<'s>(&'s mut self, frame: Frame<'f>) -> Result<Next<'s>, Raise>
+    where
+        'f: 's,
+    {
+        match self {
+            Self::Begin => {
+                *self = Self::Measured;
+                Ok(measured(READ_LENGTH))
+            }
+            Self::Measured => {
+                let separator = if frame.is_nothing(2) { &[] } else { frame.text(2)? };
+                let at = frame.integer_or(3, 1)?;
+                let last = frame.integer_or(4, frame.answer())?;
+                if at > last {
+                    return Ok(Next::values([Op::Text(b"")]));
+                }
+                let most = limits().map_or(usize::MAX, |limits| limits.string);
+                *self = Self::Got { at, last, separator, most };
+                Ok(Next::then([Op::Buffer, Op::Get(1, at)]))
+            }
+            Self::Got { at, last, separator, most } => {
+                check_size(frame, *most)?;
+                match frame.type_of(-1) {
+                    Type::String => spend(frame, 1 + (frame.text_length(-1) + separator.len()) / COPIED)?,
+                    Type::Number => spend(frame, WRITTEN + separator.len() / COPIED)?,
+                    _ => {
+                        let kind = frame.type_name(-1);
+                        return Err(Raise::error(format_args!(
+                            "invalid value ({kind}) at index {at} in table for 'concat'"
+                        )));
+                    }
+                }
+                if at == last {
+                    *self = Self::Over { most: *most };
+                    return Ok(Next::then([Op::AddTop]));
+                }
+                *at += 1;
+                Ok(Next::then([Op::AddTop, Op::Add(separator), Op::Get(1, *at)]))
+            }
+            Self::Over { most } => {
+                check_size(frame, *most)?;
+                Ok(Next::Return([Op::Finish].into(), 1))
+            }
+        }
     }
-    let is_text = |at| ffi::lua_type(state, at) == ffi::LUA_TSTRING;
-    let bytes = if is_text(one) && is_text(other) {
-        ffi::lua_rawlen(state, one).min(ffi::lua_rawlen(state, other))
-    } else {
-        0
-    };
-    spend(state, 1 + bytes / COMPARED);
-    ffi::lua_compare(state, one, other, ffi::LUA_OPLT) != 0
 }
 
-/// The topmost to the first place, the one below it to the second.
-unsafe fn set_both(state: *mut lua_State, one: lua_Integer, other: lua_Integer) {
-    ffi::lua_seti(state, 1, one);
-    ffi::lua_seti(state, 1, other);
-}
-
-/// From a place in the table at a place of the stack to another.
-unsafe fn copy(state: *mut lua_State, from: (c_int, lua_Integer), to: (c_int, lua_Integer)) {
-    spend(state, 1);
-    ffi::lua_geti(state, from.0, from.1);
-    ffi::lua_seti(state, to.0, to.1);
+/// Of what is there so far.
+fn check_size(frame: Frame<'_>, most: usize) -> Result<(), Raise> {
+    if frame.buffered() > most { Err(too_large("table.concat", most)) } else { Ok(()) }
 }
 
 /// Of the first argument, which has to be a table or to behave like one in so far.
-unsafe fn length(state: *mut lua_State, uses: u8) -> lua_Integer {
-    check_table(state, 1, uses | LENGTH);
-    ffi::luaL_len(state, 1)
+pub(super) fn measured<'s>(names: &'static [&'static CStr]) -> Next<'s> {
+    Next::then([Op::TableLike(1, names), Op::Length(1)])
 }
 
-unsafe fn check_table(state: *mut lua_State, at: c_int, uses: u8) {
-    if ffi::lua_type(state, at) == ffi::LUA_TTABLE {
-        return;
-    }
-    let mut pushed = ffi::lua_getmetatable(state, at);
-    let mut behaves = pushed == 1;
-    for (needed, name) in [(READ, c"__index"), (WRITE, c"__newindex"), (LENGTH, c"__len")] {
-        if behaves && uses & needed != 0 {
-            pushed += 1;
-            ffi::lua_pushstring(state, name.as_ptr());
-            behaves = ffi::lua_rawget(state, -pushed) != ffi::LUA_TNIL;
-        }
-    }
-    if behaves {
-        ffi::lua_pop(state, pushed);
-    } else {
-        ffi::luaL_checktype(state, at, ffi::LUA_TTABLE);
-    }
+/// From a place in the first argument to another.
+fn moved<'s>(from: i64, to: i64) -> Next<'s> {
+    Next::then([Op::Move { from: (1, from), to: (1, to) }])
 }
 
-unsafe fn check(state: *mut lua_State, is_so: bool, argument: c_int, otherwise: &'static CStr) {
-    if !is_so {
-        ffi::luaL_argerror(state, argument, otherwise.as_ptr());
-    }
+pub(super) fn check(is_so: bool, argument: i32, otherwise: &str) -> Result<(), Raise> {
+    if is_so { Ok(()) } else { Err(Raise::argument(argument, format_args!("{otherwise}"))) }
 }
 
 #[cfg(test)]
 mod tests {
     use mlua::Lua;
 
-    use super::*;
+    use super::{super::sorting::Sort, *};
+    use crate::lua::frame::CFunction;
 
     /// Both do the same to tables of their own, and give the same, errors included.
     const COMPARE: &str = "
@@ -389,11 +359,14 @@ return true";
         let lua = Lua::new();
         let original: mlua::Table = lua.globals().get("table").unwrap();
         let ours = lua.create_table().unwrap();
-        let functions: [(_, ffi::lua_CFunction); 5] =
-            [("insert", insert), ("remove", remove), ("move", move_), ("concat", concat), ("sort", sort)];
-        for (name, function) in functions {
-            // SAFETY: Lua calls it as it calls its own.
-            ours.set(name, unsafe { lua.create_c_function(function).unwrap() }).unwrap();
+        for (name, function) in [
+            ("insert", CFunction::of::<Insert>()),
+            ("remove", CFunction::of::<Remove>()),
+            ("move", CFunction::of::<Move>()),
+            ("concat", CFunction::of::<Concat>()),
+            ("sort", CFunction::of::<Sort>()),
+        ] {
+            ours.set(name, function.into_function(&lua).unwrap()).unwrap();
         }
         assert!(lua.load(COMPARE).call::<bool>((ours, original)).unwrap());
     }

@@ -62,7 +62,19 @@ impl Extent {
 /// Where the rest of the pattern ends to match, if it does.
 type End = Result<Option<usize>, Stop>;
 
+/// Says whether a search may go on.
+pub(super) trait GoesOn {
+    fn goes_on(&mut self) -> bool;
+}
+
+impl<F: FnMut() -> bool> GoesOn for F {
+    fn goes_on(&mut self) -> bool {
+        self()
+    }
+}
+
 /// Matches one pattern against one text.
+#[derive(Clone, Copy)]
 pub(super) struct Matcher<'s, 'p, G> {
     text: &'s [u8],
     pattern: Written<'p>,
@@ -77,7 +89,7 @@ pub(super) struct Matcher<'s, 'p, G> {
     captures: [Taken; MAX_CAPTURES],
 }
 
-impl<'s, 'p, G: FnMut() -> bool> Matcher<'s, 'p, G> {
+impl<'s, 'p, G: GoesOn> Matcher<'s, 'p, G> {
     /// A `^` that comes first is an anchor if `anchors`. `goes_on` is asked every so many steps.
     #[inline]
     pub(super) fn new(text: &'s [u8], pattern: &'p [u8], anchors: bool, goes_on: G) -> Self {
@@ -158,7 +170,7 @@ impl<'s, 'p, G: FnMut() -> bool> Matcher<'s, 'p, G> {
     #[cold]
     fn ask(&mut self) -> Result<(), Stop> {
         self.steps = STEPS;
-        if (self.goes_on)() { Ok(()) } else { Err(Stop::Interrupted) }
+        if self.goes_on.goes_on() { Ok(()) } else { Err(Stop::Interrupted) }
     }
 
     /// Matches the pattern from `p` on, with the text from `s` on.

@@ -6,13 +6,17 @@
 //! | `item` | what one item of a pattern takes |
 //! | `written` | a pattern as it is written: where its items end |
 //! | `matcher` | matches, and counts its steps; knows nothing of Lua states |
-//! | `functions` | the functions of `string` that take a pattern |
+//! | `functions`, `gsub` | the functions of `string` that take a pattern |
 
 mod functions;
+mod gsub;
 mod item;
 mod matcher;
 #[cfg(test)]
 mod tests;
 mod written;
 
-pub(super) use functions::{find, gmatch, gsub, match_};
+pub(super) use {
+    functions::{Find, Match, gmatch},
+    gsub::Gsub,
+};

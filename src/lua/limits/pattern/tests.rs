@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 use mlua::{Function, Lua};
 
 use super::matcher::{Capture, Matcher, Stop};
+use crate::lua::frame::CFunction;
 
 /// A state in which `original` has Lua's own functions, and `string` has ours.
-#[allow(unsafe_code, reason = "they are C functions")]
 fn both() -> Lua {
     let lua = Lua::new();
     lua.load(
@@ -14,12 +14,13 @@ fn both() -> Lua {
     .exec()
     .unwrap();
     let string: mlua::Table = lua.globals().get("string").unwrap();
-    let ours: [(_, mlua::ffi::lua_CFunction); 4] =
-        [("find", super::find), ("match", super::match_), ("gmatch", super::gmatch), ("gsub", super::gsub)];
-    for (name, function) in ours {
-        // SAFETY: Lua calls it as it calls its own.
-        let function = unsafe { lua.create_c_function(function).unwrap() };
-        string.set(name, function).unwrap();
+    for (name, function) in [
+        ("find", CFunction::of::<super::Find>()),
+        ("match", CFunction::of::<super::Match>()),
+        ("gmatch", CFunction::once(super::gmatch)),
+        ("gsub", CFunction::of::<super::Gsub>()),
+    ] {
+        string.set(name, function.into_function(&lua).unwrap()).unwrap();
     }
     lua
 }
