@@ -114,6 +114,44 @@ impl Reload<'_> {
                 return;
             }
         }
+        self.find_record_of_unnamed(register, key, value, &parts);
+    }
+
+    /// A record that was made for a function without a name: one with the same beside it, or else the next one.
+    fn find_record_of_unnamed(
+        &mut self,
+        register: &mut Register<'_>,
+        key: Value,
+        value: Value,
+        parts: &[(Value, Value)],
+    ) {
+        let heap = self.heap;
+        let unnamed = parts.iter().find(|(_, part)| part.is_function() && self.is_fresh(*part));
+        let Some(&(name, new)) = unnamed.filter(|(_, part)| self.old_of(*part).is_none()) else { return };
+        for has_same in [true, false] {
+            for &(place, record) in register.was {
+                if record.table().is_none()
+                    || self.is_fresh(record)
+                    || self.prelude.is_foreign(heap, record)
+                    || !self.is_unnamed(heap.get(record, name))
+                {
+                    continue;
+                }
+                let is_same = parts.iter().all(|&(other, part)| {
+                    let was = heap.get(record, other);
+                    part.is(new) || was.is(self.old_of(part).unwrap_or(part)) || heap.equal(was, part)
+                });
+                if has_same && !is_same {
+                    continue;
+                }
+                self.pair_functions(heap.get(record, name), new);
+                register.twice.push(key);
+                if !is_same {
+                    heap.set(register.table, place, value);
+                }
+                return;
+            }
+        }
     }
 
     /// Functions without a name belong together in the order of the table.

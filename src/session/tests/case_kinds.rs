@@ -318,3 +318,70 @@ fn helpers_in_the_library_are_edited_and_leave_with_their_lines() {
     assert_eval(&mut site, "tostring(table.last) .. tostring(('x').trim) .. math.clamp(3)", "nilnil3");
     assert_eval(&mut site, "('a'):upper() .. #table.pack(1, 2)", "A2");
 }
+
+#[test]
+fn a_handler_under_a_name_and_one_in_a_list_of_an_object_are_there_once() {
+    let text = |v: u32| {
+        format!(
+            "local M = {{}} function M:hear() return '{v}' .. self.n end M.n = 0
+door.on.open = function() return 'open{v}' end
+door.all[#door.all + 1] = {{ M, 'hear' }}
+door.all[#door.all + 1] = {{ door, function() return 'f{v}' end }} return M"
+        )
+    };
+    let main = "door = { on = {}, all = {} } function door.fire() local t = { door.on.open() }
+for _, h in ipairs(door.all) do t[#t + 1] = type(h[2]) == 'string' and h[1][h[2]](h[1]) or h[2]() end return table.concat(t, ' ') end
+m = require 'm'";
+    let mut site = Site::new(&[("main.lua", main), ("m.lua", &text(1))]);
+    site.eval("m.n = 7");
+    for v in 2..4 {
+        site.good("m.lua", &text(v));
+        assert_eval(&mut site, "door.fire()", &format!("open{v} {v}7 f{v}"));
+    }
+}
+
+#[test]
+fn records_of_functions_without_a_name_are_there_once_whatever_their_order_and_end_with_their_lines() {
+    let text = "hub.on('open', function() return 'open1' end)
+hub.on('close', function() return 'close1' end)
+hub.on('close', function() return 'again1' end)
+return {}";
+    let main = "hub = { list = {} } function hub.on(name, f) table.insert(hub.list, { name = name, call = f }) end
+function hub.fire(name) local t = {} for _, r in ipairs(hub.list) do if r.name == name then t[#t + 1] = r.call() end end return table.concat(t, ' ') end
+m = require 'm'";
+    let mut site = Site::new(&[("main.lua", main), ("m.lua", text)]);
+    site.eval("hub.on('close', function() return 'mine' end)");
+    let text = edit(&mut site, text, "close1", "close2");
+    let text = edit(&mut site, &text, "open1", "open2");
+    assert_eval(
+        &mut site,
+        "hub.fire('open') .. ' ' .. hub.fire('close') .. #hub.list",
+        "open2 close2 again1 mine4",
+    );
+    edit(&mut site, &text, "hub.on('open'", "hub.on('opened'");
+    assert_eval(&mut site, "hub.fire('open') .. hub.fire('opened') .. #hub.list", "open24");
+}
+
+#[test]
+fn a_timer_of_a_widget_that_the_file_makes_is_one_and_ends_with_the_widgets_line() {
+    let text = |v: u32| {
+        format!(
+            "local W = {{}} function W:tick() TICKS = (TICKS or '') .. '{v}' end
+function W.new() local w = setmetatable({{}}, {{ __index = W }}) session:setInterval(w, 'tick', 10) return w end
+local M = {{}}\nM.clock = W.new()\nreturn M"
+        )
+    };
+    let mut site = site(&text(1));
+    let count = |site: &Site| site.session.vm.state(|state| state.timers.len());
+    site.eval("clock = m.clock");
+    for v in 2..4 {
+        site.good("m.lua", &text(v));
+        assert_eq!(count(&site), Some(1));
+        let far = Instant::now() + Duration::from_secs(100);
+        let due = site.session.vm.take_due_timer(far).unwrap();
+        site.session.vm.fire(due).unwrap();
+    }
+    assert_eval(&mut site, "TICKS .. tostring(clock == m.clock)", "23true");
+    site.good("m.lua", &text(4).replace("M.clock = W.new()\n", ""));
+    assert_eq!(count(&site), Some(0));
+}
