@@ -1,6 +1,8 @@
 //! What is wrong with a site, found without serving it: its files are read, compiled and run in one session, as
 //! the server does it.
 
+mod release;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -17,6 +19,8 @@ use crate::{
     session::LuaSessions,
     watch,
 };
+
+pub use release::{Files, of_release};
 
 /// What was looked at, and what is wrong with it.
 #[derive(Debug, Default, Serialize)]

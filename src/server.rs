@@ -1,5 +1,7 @@
 //! [`Server`]: all parts of a site, put together.
 
+mod fleet;
+
 use std::{
     io,
     net::SocketAddr,
@@ -11,9 +13,12 @@ use std::{
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use fleet::FleetError;
+
 pub(crate) use crate::reload::leave_what_counts;
 use crate::{
     config::{self, BackendChoice, Config, HotloadConfig, WatchConfig},
+    fleet::{Fleet, FleetStatus},
     hub::{Hub, HubError, Store, StoreResult},
     reload::{
         DATA_ROOT, EditorLink, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender,
@@ -40,6 +45,7 @@ pub struct Server {
     sessions: LuaSessions,
     hub: Hub,
     hot_loader: Option<Arc<HotLoader>>,
+    fleet: Option<Fleet>,
     /// The `watch.backend` that is in force.
     backend: watch::Sender<BackendChoice>,
     monitor: JoinHandle<()>,
@@ -71,6 +77,9 @@ pub enum ServerError {
     /// What outlives sessions can't be used.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// It cannot be one of a fleet.
+    #[error("this server cannot join the fleet")]
+    Fleet(#[from] FleetError),
     /// The web layer refused its settings.
     #[error(transparent)]
     Web(#[from] web::StartError),
@@ -84,28 +93,37 @@ impl Server {
     /// See [`ServerError`]. Nothing is left running then.
     pub async fn start(site: &Path, config: Config) -> Result<Self, ServerError> {
         let listener = bind(&config).await?;
+        let is_of_fleet = !config.fleet.site.is_empty();
         let published = Arc::new(Published::new(telling(site, &config.hotload, !config.lua.hotload)));
         let hub = Hub::connect(site, &config.hub, &config.nats).await?;
-        let metrics = Arc::new(Metrics::new(HubMetrics::new(hub.counters().latencies())));
-        let settings = session_settings(&config, published.clone(), hub.clone());
+        let metrics = Metrics::new(HubMetrics::new(hub.counters().latencies()));
+        let metrics = Arc::new(if is_of_fleet { metrics.in_fleet() } else { metrics });
+        let mut settings = session_settings(&config, published.clone(), hub.clone());
+        // Releases reach sessions as saved files do.
+        settings.lua.hotload |= is_of_fleet;
         let sessions = LuaSessions::start(settings).map_err(ServerError::Threads)?;
         let endpoint = WebSocketEndpoint::new(sessions.clone(), &config.server);
 
         let layout = layout(&config);
         let lua_dir = site.join(&config.lua.path);
         let roots = roots(site, &config);
-        let (watch, store_files) = (config.watch_in(site), config.hub.names());
+        let (mut watch, store_files) = (config.watch_in(site), config.hub.names());
         let reloads = Arc::new(ReloadLog::default());
-        let hot_loader = if config.lua.hotload {
-            let host = ServerSessions {
-                endpoint: endpoint.clone(),
-                metrics: metrics.clone(),
-                reloads: reloads.clone(),
-            };
+        let host =
+            ServerSessions { endpoint: endpoint.clone(), metrics: metrics.clone(), reloads: reloads.clone() };
+        let (host, mut html, mut part) = (Arc::new(host), site.join(HTML_DIR), None);
+        let hot_loader = if is_of_fleet {
+            let pool = sessions.clone();
+            let pulse = Arc::new(move || (pool.len(), pool.pool().stuck));
+            let joined = fleet::join(site, &config, published, host, pulse).await?;
+            (html, part) = (joined.html, Some(joined.fleet));
+            if !watch.allowed_roots.is_empty() {
+                watch.allowed_roots.push(joined.cache);
+            }
+            None
+        } else if config.lua.hotload {
             let registry = Registry::with_builtin();
-            let loader =
-                HotLoader::start(&watch, &registry, lua_dir, roots, layout, published, Arc::new(host))
-                    .await?;
+            let loader = HotLoader::start(&watch, &registry, lua_dir, roots, layout, published, host).await?;
             Some(Arc::new(loader))
         } else {
             HotLoader::load_once(&watch, roots, layout, &published).await?;
@@ -114,9 +132,15 @@ impl Server {
 
         let health = hot_loader.as_deref().map(|loader| loader.watch().follow_health());
         let (stuck, max_stuck) = (sessions.follow_stuck(), config.session.max_stuck);
-        let (readiness, ready) =
-            watch::channel(readiness(health.as_ref().map(watch::Receiver::borrow).as_deref(), 0, max_stuck));
-        let monitor = tokio::spawn(monitor(health, stuck, max_stuck, readiness));
+        let of_fleet = part.as_ref().map(Fleet::follow);
+        let now = readiness(
+            health.as_ref().map(watch::Receiver::borrow).as_deref(),
+            of_fleet.as_ref().map(watch::Receiver::borrow).as_deref(),
+            0,
+            max_stuck,
+        );
+        let (readiness, ready) = watch::channel(now);
+        let monitor = tokio::spawn(monitor(health, of_fleet.clone(), stuck, max_stuck, readiness));
         let backend = watch::Sender::new(watch.backend.clone());
         let status = Status {
             site: std::path::absolute(site).unwrap_or_else(|_| site.to_owned()),
@@ -131,16 +155,27 @@ impl Server {
         };
         let settings = WebSettings {
             site: site.to_owned(),
-            html: site.join(HTML_DIR),
+            html,
             allowed_roots: watch.allowed_roots,
             server: config.server,
             readiness: ready,
-            metrics: metrics_text(metrics, endpoint.clone(), hot_loader.as_deref(), hub.clone()),
+            metrics: metrics_text(metrics, endpoint.clone(), hot_loader.as_deref(), of_fleet, hub.clone()),
             status: Arc::new(status),
         };
         let web = web::start(listener, settings, endpoint)?;
         let (local_addr, site) = (web.local_addr(), site.to_owned());
-        Ok(Self { local_addr, web, sessions, hub, hot_loader, backend, monitor, site, store_files })
+        Ok(Self {
+            local_addr,
+            web,
+            sessions,
+            hub,
+            hot_loader,
+            fleet: part,
+            backend,
+            monitor,
+            site,
+            store_files,
+        })
     }
 
     /// Where it listens.
@@ -188,7 +223,12 @@ impl Server {
                 loader.stop().await;
             }
         };
-        tokio::join!(loader, self.web.shutdown());
+        let fleet = async {
+            if let Some(fleet) = self.fleet {
+                fleet.stop().await;
+            }
+        };
+        tokio::join!(loader, fleet, self.web.shutdown());
         self.sessions.end_all();
     }
 }
@@ -252,12 +292,20 @@ pub(crate) fn roots(site: &Path, config: &Config) -> Vec<Root> {
     ]
 }
 
-fn readiness(health: Option<&Health>, stuck: usize, max_stuck: usize) -> Readiness {
+fn readiness(
+    health: Option<&Health>,
+    fleet: Option<&FleetStatus>,
+    stuck: usize,
+    max_stuck: usize,
+) -> Readiness {
     if stuck >= max_stuck {
         let detail = format!(
             "{stuck} sessions are stuck in library functions that nothing can interrupt (session.max_stuck is {max_stuck}); the log says which and where; those that are restarted wait until one is back, and a restart of the server frees their threads"
         );
         return Readiness { ready: false, detail };
+    }
+    if let Some(fleet) = fleet {
+        return fleet::readiness(fleet);
     }
     let Some(health) = health else {
         return Readiness { ready: true, detail: "hot loading is off".into() };
@@ -273,6 +321,7 @@ fn readiness(health: Option<&Health>, stuck: usize, max_stuck: usize) -> Readine
 /// Keeps `/readyz` true.
 async fn monitor(
     mut health: Option<watch::Receiver<Health>>,
+    mut fleet: Option<watch::Receiver<FleetStatus>>,
     mut stuck: watch::Receiver<usize>,
     max_stuck: usize,
     readiness: watch::Sender<Readiness>,
@@ -280,17 +329,13 @@ async fn monitor(
     loop {
         let now = {
             let health = health.as_mut().map(watch::Receiver::borrow_and_update);
-            self::readiness(health.as_deref(), *stuck.borrow_and_update(), max_stuck)
+            let fleet = fleet.as_mut().map(watch::Receiver::borrow_and_update);
+            self::readiness(health.as_deref(), fleet.as_deref(), *stuck.borrow_and_update(), max_stuck)
         };
         readiness.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
-        let healthier = async {
-            match &mut health {
-                Some(health) => health.changed().await,
-                None => std::future::pending().await,
-            }
-        };
         let changed = tokio::select! {
-            changed = healthier => changed,
+            changed = changed(&mut health) => changed,
+            changed = changed(&mut fleet) => changed,
             changed = stuck.changed() => changed,
         };
         if changed.is_err() {
@@ -299,10 +344,18 @@ async fn monitor(
     }
 }
 
+async fn changed<T>(watched: &mut Option<watch::Receiver<T>>) -> Result<(), watch::error::RecvError> {
+    match watched {
+        Some(watched) => watched.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn metrics_text(
     metrics: Arc<Metrics>,
     endpoint: WebSocketEndpoint,
     loader: Option<&HotLoader>,
+    fleet: Option<watch::Receiver<FleetStatus>>,
     hub: Hub,
 ) -> web::MetricsText {
     let health = loader.map(|loader| loader.watch().follow_health());
@@ -321,6 +374,9 @@ fn metrics_text(
         metrics.refused.set(counted(endpoint.sessions().refused()));
         if let Some(health) = &health {
             metrics.watching(&health.borrow());
+        }
+        if let Some(fleet) = &fleet {
+            fleet::count(&metrics.fleet, &fleet.borrow());
         }
         count_hub(&metrics.hub, &hub);
         metrics.encode()

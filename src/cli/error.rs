@@ -3,8 +3,13 @@
 use std::{error::Error, io, path::PathBuf};
 
 use crate::{
-    check::CheckError, config::ConfigError, control::ClientError, fleet::KeyError, hub::HubError,
-    server::ServerError, watch::WatchError,
+    check::CheckError,
+    config::ConfigError,
+    control::ClientError,
+    fleet::{DepotError, KeyError, PublishError, ReleaseError},
+    hub::HubError,
+    server::ServerError,
+    watch::WatchError,
 };
 
 /// Why a command failed.
@@ -141,6 +146,26 @@ pub enum CliError {
     /// There is no key, or none can be written.
     #[error(transparent)]
     Key(KeyError),
+    /// Nothing says which site of a fleet is meant.
+    #[error("which site of the fleet? --site names it, or fleet.site in the configuration")]
+    NoFleetSite,
+    /// Nothing says where releases are.
+    #[error(transparent)]
+    Depot(DepotError),
+    /// It is no release.
+    #[error(transparent)]
+    Release(ReleaseError),
+    /// It cannot be published.
+    #[error(transparent)]
+    Publish(PublishError),
+    /// It is published, and does not run everywhere.
+    #[error("generation {seq}: {why}")]
+    NotEverywhere {
+        /// The generation.
+        seq: u64,
+        /// What is in the way.
+        why: String,
+    },
     /// Nobody says where keys are.
     #[error("neither XDG_CONFIG_HOME nor HOME says where your keys are; name the file of the key")]
     NoKeyPlace,

@@ -48,7 +48,7 @@ fn new(file: Option<PathBuf>) -> Result<(), CliError> {
 }
 
 /// Where a key is that nobody names.
-fn place() -> Result<PathBuf, CliError> {
+pub(super) fn place() -> Result<PathBuf, CliError> {
     let of = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let config = of("XDG_CONFIG_HOME").or_else(|| Some(of("HOME")?.join(".config")));
     Ok(config.ok_or(CliError::NoKeyPlace)?.join("lua-hotloader/fleet.key"))

@@ -12,6 +12,8 @@
 //! | `watch` | `lua-hotloader watch`: what the server would see; `watch_lines`: how it is printed |
 //! | `doctor` | `lua-hotloader doctor`: what decides whether changes are noticed, and what mends it |
 //! | `doctor_places`, `doctor_limits`, `doctor_watchman`, `doctor_report` | its parts: file systems and backends; limits; Watchman; how it is printed |
+//! | `publish` | `lua-hotloader publish`: a site to the servers of a fleet; `publish_lines`: how it is told |
+//! | `fleet` | `lua-hotloader fleet`: what its servers run, and what is under way |
 //! | `keys` | `lua-hotloader keys new`: who may publish to a fleet |
 //! | `manual` | `lua-hotloader completions`, `lua-hotloader man`: made of the definitions here |
 //! | `site` | which directory is served: the one named, the current one, or a copy of the sample |
@@ -28,9 +30,12 @@ mod doctor_places;
 mod doctor_report;
 mod doctor_watchman;
 mod error;
+mod fleet;
 mod keys;
 mod manual;
 mod new;
+mod publish;
+mod publish_lines;
 mod restart;
 mod sample;
 mod serve;
@@ -78,6 +83,10 @@ enum Command {
     Console(ConsoleArgs),
     /// Read and write what outlives sessions, while the site is served or not
     Store(StoreArgs),
+    /// Publish a site to the servers of a fleet, and tell what they make of it
+    Publish(publish::Args),
+    /// Look at the servers of a fleet, and stop, go on with or undo what is under way
+    Fleet(fleet::Args),
     /// Make keys, by which servers of a fleet know who may publish
     Keys(keys::Args),
     /// Print what a shell needs to complete commands and options
@@ -114,6 +123,9 @@ struct ServeArgs {
     /// How changes are noticed [watch.backend]
     #[arg(long, value_name = "NAME")]
     watch_backend: Option<String>,
+    /// Site of a fleet: its code comes as releases, and not from DIR, whose configuration counts [fleet.site]
+    #[arg(long = "site", value_name = "NAME")]
+    fleet_site: Option<String>,
     /// How a log line looks: pretty or json [logging.format]
     #[arg(long, value_name = "FORMAT", value_parser = ["pretty", "json"])]
     log_format: Option<String>,
@@ -300,6 +312,8 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Restart(args) => restart::run(&args),
         Command::Console(args) => console::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Publish(args) => publish::run(&args),
+        Command::Fleet(args) => fleet::run(&args),
         Command::Keys(args) => keys::run(args),
         Command::Completions(args) => manual::completions(args.shell),
         Command::Man(args) => manual::page(args.command.as_deref()),
@@ -319,6 +333,7 @@ impl ServeArgs {
             hotload: self.hotload,
             lua_path: self.lua_path.clone(),
             watch_backend: self.watch_backend.clone(),
+            fleet_site: self.fleet_site.clone(),
             log_format: self.log_format.clone(),
             verbosity: self.verbosity,
         }
@@ -366,6 +381,8 @@ mod tests {
             "src",
             "--watch-backend",
             "notify",
+            "--site",
+            "shop",
             "--log-format",
             "json",
             "-vvvv",
@@ -379,6 +396,7 @@ mod tests {
                 hotload: true,
                 lua_path: Some("src".into()),
                 watch_backend: Some("notify".into()),
+                fleet_site: Some("shop".into()),
                 log_format: Some("json".into()),
                 verbosity: 4,
             }

@@ -115,6 +115,9 @@ fn announce_site(site: &Site) {
             "there is no lua/main.lua here, so this is a copy of the built-in sample site, in {path} until the \
              server stops\nto get one that stays, to edit: lua-hotloader new DIR"
         ));
+    } else if !site.config.fleet.site.is_empty() {
+        tracing::info!("serving {} of a fleet; its code comes as releases", site.config.fleet.site);
+        return;
     } else if !site.main_file().is_file() {
         tracing::warn!(
             "{}: no such file; sessions begin with it. Create it, name another with lua.path and lua.main, or \

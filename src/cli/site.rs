@@ -49,7 +49,8 @@ impl Site {
         }
         let site =
             Self { path: path.to_owned(), config: load(path).map_err(CliError::Config)?, sample: None };
-        if named.is_some() || is_meant || site.main_file().is_file() {
+        let is_of_fleet = !site.config.fleet.site.is_empty();
+        if named.is_some() || is_meant || is_of_fleet || site.main_file().is_file() {
             return Ok(site);
         }
         // What is in it runs: nobody else may write there, and a name that is known beforehand is no help.

@@ -17,6 +17,8 @@ pub struct Overrides {
     pub lua_path: Option<String>,
     /// `--watch-backend`: `watch.backend`
     pub watch_backend: Option<String>,
+    /// `--site`: `fleet.site`
+    pub fleet_site: Option<String>,
     /// `--log-format`: `logging.format`
     pub log_format: Option<String>,
     /// Number of `-v`: `logging.verbosity`
@@ -36,6 +38,7 @@ pub(super) fn settings(flags: &Overrides) -> Vec<Setting> {
         ("--hotload", "server.debug_pages", on()),
         ("--lua-path", "lua.path", text(&flags.lua_path)),
         ("--watch-backend", "watch.backend", text(&flags.watch_backend)),
+        ("--site", "fleet.site", text(&flags.fleet_site)),
         ("--log-format", "logging.format", text(&flags.log_format)),
         ("-v", "logging.verbosity", verbosity),
     ]

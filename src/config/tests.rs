@@ -63,6 +63,7 @@ fn every_flag_sets_its_key_and_hotload_opens_the_debug_pages() {
         hotload: true,
         lua_path: Some("src".into()),
         watch_backend: Some("polling".into()),
+        fleet_site: Some("shop".into()),
         log_format: Some("json".into()),
         verbosity: 2,
     };
@@ -71,6 +72,7 @@ fn every_flag_sets_its_key_and_hotload_opens_the_debug_pages() {
     assert!(config.lua.hotload && config.server.debug_pages);
     assert_eq!(config.lua.path, Path::new("src"));
     assert_eq!(config.watch.backend, "polling".into());
+    assert_eq!(config.fleet.site, "shop");
     assert_eq!((config.logging.format, config.logging.verbosity), (LogFormat::Json, 2));
 }
 

@@ -7,29 +7,76 @@
 //! | `pack`, `unpack` | files to blobs, and back; what comes from others is checked and bounded |
 //! | `keys` | who may publish |
 //! | `pointer` | [`Pointer`]: which release is to run, signed |
+//! | `report` | [`Report`]: what servers say of themselves |
+//! | `follower` | [`Follower`]: what a server does about pointers |
+//! | `depot` | [`Depot`]: where all of these are kept; `dir_depot`: in a directory |
+//! | `rollout` | [`Rollout`]: from wave to wave, and back |
+//! | `publisher` | [`Publisher`]: sends releases, and leads rollouts |
+//! | `cache` | [`Cache`]: what a server keeps |
+//! | `fetch`, `changes`, `source` | a release on its way into a server: fetched, compared, handed over; [`Fleet`] leads it |
+//! | `status` | [`FleetStatus`]: how a server is doing |
 //! | `error` | what is wrong with a release |
 //!
-//! What decides is pure: it has no clock and no network.
+//! What decides (`unpack`, `pointer`, `follower`, `rollout`) is pure: it has no clock and no network.
 
+mod cache;
+mod changes;
+mod depot;
 mod digest;
+mod dir_depot;
 mod error;
+mod fetch;
+mod follower;
+#[cfg(test)]
+mod follower_tests;
+#[cfg(test)]
+mod kept_tests;
 mod keys;
 mod pack;
 mod pointer;
+mod publisher;
+mod report;
+mod rollout;
+#[cfg(test)]
+mod simulation;
+mod source;
+mod status;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod unpack;
 
+use std::{path::Path, sync::Arc};
+
+pub use cache::{Cache, CacheError};
+pub use depot::{Answered, Depot, DepotError, Hint, KEPT_POINTERS, MAX_REPORT, Record};
 pub use digest::{Digest, NoDigest};
+pub use dir_depot::DirDepot;
 pub use error::ReleaseError;
+pub use follower::{Follower, Memory, Refusal, Stale};
 pub use keys::{KeyError, PublicKey, SecretKey};
 pub use pack::{Files, Packed, pack};
 pub use pointer::{MAX_POINTER, PATIENCE, Plan, Pointer, PointerError, Position, Stage, Wave};
+pub use publisher::{Canaries, Progress, PublishError, Publisher, is_stalled};
+pub use report::{Answer, MAX_DIAGNOSTICS, Outcome, Report};
+pub use rollout::{Ended, GONE, Rollout, Step, Tally};
+pub use source::{Fleet, FleetSettings, Pulse};
+pub use status::{FleetStatus, Link};
 pub use tree::PIECE;
 pub use unpack::{Unpacked, Unpacking};
+
+use crate::config::FleetConfig;
 
 /// How many directories may lie in each other.
 pub const MAX_DEPTH: usize = 32;
 /// Files and directories of a release.
 pub const MAX_ENTRIES: usize = 100_000;
+
+/// The depot that `fleet.depot` names; a relative path begins at the site.
+///
+/// # Errors
+/// If it names none.
+pub fn open_depot(site: &Path, config: &FleetConfig) -> Result<Arc<dyn Depot>, DepotError> {
+    let dir = config.depot_dir().ok_or(DepotError::Unnamed)?;
+    Ok(Arc::new(DirDepot::new(site.join(dir))))
+}

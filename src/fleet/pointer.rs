@@ -1,6 +1,6 @@
 //! [`Pointer`]: which release a site's servers run, signed by who publishes it.
 
-use std::{cmp::Ordering, collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -46,10 +46,13 @@ pub struct Pointer {
 pub enum Wave {
     /// All.
     All,
-    /// So many of a thousand, by the hash of server and root.
-    Share(u16),
-    /// These.
-    Names(BTreeSet<String>),
+    /// Some.
+    Some {
+        /// So many of a thousand, by the hash of server and root.
+        share: u16,
+        /// And these.
+        names: BTreeSet<String>,
+    },
 }
 
 /// How far a rollout is.
@@ -179,22 +182,28 @@ impl Wave {
     pub fn includes(&self, server: &str, root: Digest) -> bool {
         match self {
             Self::All => true,
-            Self::Share(share) => rank(server, root) % 1000 < u64::from(*share),
-            Self::Names(names) => names.contains(server),
+            Self::Some { share, names } => {
+                names.contains(server) || rank(server, root) % 1000 < u64::from(*share)
+            }
         }
     }
 
-    /// The first servers of a release: another release begins with others.
-    pub fn first(count: usize, servers: impl IntoIterator<Item = String>, root: Digest) -> Self {
-        let mut servers: Vec<String> = servers.into_iter().collect();
-        let by_rank = |one: &String, other: &String| match rank(one, root).cmp(&rank(other, root)) {
-            Ordering::Equal => one.cmp(other),
-            unequal => unequal,
-        };
-        servers.sort_by(by_rank);
-        servers.truncate(count);
-        Self::Names(servers.into_iter().collect())
+    /// These servers.
+    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
+        Self::Some { share: 0, names: names.into_iter().collect() }
     }
+}
+
+/// The first of these servers for a release: another release begins with others.
+pub(super) fn first(
+    count: usize,
+    servers: impl IntoIterator<Item = String>,
+    root: Digest,
+) -> BTreeSet<String> {
+    let mut servers: Vec<String> = servers.into_iter().collect();
+    servers.sort_by_cached_key(|server| (rank(server, root), server.clone()));
+    servers.truncate(count);
+    servers.into_iter().collect()
 }
 
 /// Where a server stands in the order of waves of a release.
@@ -225,7 +234,7 @@ pub(super) mod tests {
     #[test]
     fn a_pointer_is_read_as_it_was_signed() {
         let key = SecretKey::generate().unwrap();
-        for wave in [Wave::All, Wave::Share(100), Wave::Names(["a".to_owned()].into())] {
+        for wave in [Wave::All, Wave::Some { share: 100, names: ["a".to_owned()].into() }] {
             let written = Pointer { wave, ..pointer(7, Digest::of(b"1"), Some(Digest::of(b"0"))) };
             let read = Pointer::read(&written.sign(&key), "shop", &[key.public()]).unwrap();
             assert_eq!(read, written);
@@ -261,7 +270,7 @@ pub(super) mod tests {
     fn who_is_not_in_the_wave_runs_what_was_before_and_newcomers_what_is_accepted() {
         let (new, old) = (Digest::of(b"1"), Digest::of(b"0"));
         let mut pointer = pointer(7, new, Some(old));
-        pointer.wave = Wave::Names(["a".to_owned()].into());
+        pointer.wave = Wave::of(["a".to_owned()]);
         assert_eq!((pointer.target("a"), pointer.target("b")), (Some(new), Some(old)));
         pointer.wave = Wave::All;
         assert_eq!((pointer.target("b"), pointer.accepted()), (Some(new), Some(old)));
@@ -274,7 +283,8 @@ pub(super) mod tests {
         let servers: Vec<String> = (0..1000).map(|n| format!("server-{n}")).collect();
         let of = |share, root: &[u8]| {
             let root = Digest::of(root);
-            servers.iter().filter(|name| Wave::Share(share).includes(name, root)).collect::<BTreeSet<_>>()
+            let wave = Wave::Some { share, names: BTreeSet::new() };
+            servers.iter().filter(|name| wave.includes(name, root)).collect::<BTreeSet<_>>()
         };
         let (tenth, half) = (of(100, b"1"), of(500, b"1"));
         assert!((60..140).contains(&tenth.len()), "{}", tenth.len());

@@ -216,14 +216,14 @@ impl HotLoader {
     }
 }
 
-struct Actor<H: SessionHost> {
+pub(super) struct Actor<H: SessionHost> {
     /// `None` only while a compilation runs on a blocking thread.
-    compiler: Option<Compiler>,
-    layout: SiteLayout,
-    published: Arc<Published>,
-    host: Arc<H>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    pub(super) compiler: Option<Compiler>,
+    pub(super) layout: SiteLayout,
+    pub(super) published: Arc<Published>,
+    pub(super) host: Arc<H>,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 impl<H: SessionHost> Actor<H> {
@@ -273,12 +273,12 @@ impl<H: SessionHost> Actor<H> {
         };
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            tokio::select! { () = stop.cancelled() => {}, () = rollout.run() => {} }
+            tokio::select! { () = stop.cancelled() => {}, _ = rollout.run() => {} }
         });
     }
 
     /// `None`: the compiler failed, which is a bug; the log says so, and the next save is tried anew.
-    async fn compile(&mut self, changes: ChangeSet) -> Option<Arc<Generation>> {
+    pub(super) async fn compile(&mut self, changes: ChangeSet) -> Option<Arc<Generation>> {
         let compiler = match self.compiler.take() {
             Some(compiler) => compiler,
             None => Compiler::new(self.layout.clone())
@@ -316,16 +316,17 @@ fn log_broken(generation: &Generation) {
 }
 
 /// One generation on its way into all sessions.
-struct Rollout<H: SessionHost> {
-    generation: Arc<Generation>,
-    published: Arc<Published>,
-    host: Arc<H>,
-    began: Instant,
-    stages: Stages,
+pub(super) struct Rollout<H: SessionHost> {
+    pub(super) generation: Arc<Generation>,
+    pub(super) published: Arc<Published>,
+    pub(super) host: Arc<H>,
+    pub(super) began: Instant,
+    pub(super) stages: Stages,
 }
 
 impl<H: SessionHost> Rollout<H> {
-    async fn run(self) {
+    /// Says what came of it, in the words for developers, when the last session has answered.
+    pub(super) async fn run(self) -> ReloadReport {
         let applying = Instant::now();
         let (refreshing, refreshed) = Refreshing::begin();
         let mut sessions = self.host.lua_sessions();
@@ -366,6 +367,7 @@ impl<H: SessionHost> Rollout<H> {
         if let Ok(refreshed) = refreshed.await {
             self.host.refreshed(self.generation.number, refreshed.saturating_duration_since(applied));
         }
+        ReloadReport::new(&self.generation, total, &progress.done, report.duration)
     }
 
     /// Moves each session to the generation, then refreshes its browsers.

@@ -22,6 +22,7 @@
 //! | `reference` | what users are told in place of an error |
 //! | `source` | what the source of a file says: its definitions, what uses what, what an edit has touched |
 //! | `telling` | what browsers are told of errors and reloads |
+//! | `release_loader` | [`ReleaseLoader`]: the same for releases of a fleet, of which any error refuses the whole |
 //! | `hot_loader` | [`HotLoader`]: takes change sets, compiles, hands generations to sessions, reports |
 //!
 //! This layer knows how to compile Lua and nothing of sessions: an owner of Lua states implements
@@ -43,6 +44,7 @@ mod note;
 mod page_files;
 mod reference;
 mod refreshing;
+mod release_loader;
 mod report;
 mod report_lines;
 pub mod source;
@@ -63,6 +65,7 @@ pub use note::{Note, RunAgain, StaleKind};
 pub use page_files::PageFiles;
 pub(crate) use reference::conceal;
 pub use refreshing::Refreshing;
+pub use release_loader::{Checked, ReleaseLoader};
 pub use report::{Effects, ErrorReport, Outcome, ReloadOutcome, ReloadReport, ReloadStatus, Stages};
 pub use source::Source;
 pub use telling::{EditorLink, Telling};
@@ -78,6 +81,11 @@ use crate::watch::{ChangeSet, RootId};
 pub fn leave_what_counts(changes: &mut ChangeSet) {
     copies::leave_out(changes);
     PageFiles::leave_out_others(changes);
+}
+
+/// Leaves out copies that tools have made; of `html/` everything stays.
+pub fn leave_out_copies(changes: &mut ChangeSet) {
+    copies::leave_out(changes);
 }
 
 /// Who saves a file saves it again soon: what a reload needs stays in a Lua state for so long.

@@ -100,8 +100,8 @@ fn directives(config: &LoggingConfig) -> String {
     }
     .min(ours);
     // Targets match by their beginning: `lua` is the server and what sites print, `hot` the reloads and
-    // the backends, `hub` what sessions share.
-    format!("{theirs},lua={ours},hot={ours},watch={ours},web={ours},hub={ours}")
+    // the backends, `hub` what sessions share, `fleet` what comes as releases.
+    format!("{theirs},lua={ours},hot={ours},watch={ours},web={ours},hub={ours},fleet={ours}")
 }
 
 #[cfg(test)]
@@ -157,7 +157,8 @@ mod tests {
             ("error", 0, "error", "error"),
             ("error", 255, "debug", "trace"),
         ] {
-            let expected = format!("{theirs},lua={ours},hot={ours},watch={ours},web={ours},hub={ours}");
+            let expected =
+                format!("{theirs},lua={ours},hot={ours},watch={ours},web={ours},hub={ours},fleet={ours}");
             assert_eq!(directives(&config(level, verbosity, LogFormat::Pretty)), expected);
         }
     }

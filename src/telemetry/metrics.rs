@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{hub::HubMetrics, watching::WatchMetrics};
+use super::{fleet::FleetMetrics, hub::HubMetrics, watching::WatchMetrics};
 use crate::{
     reload::{ReloadReport, ReloadStatus},
     watch::Health,
@@ -38,6 +38,8 @@ pub struct Metrics {
     pub refused: Gauge,
     /// Topics and the store.
     pub hub: HubMetrics,
+    /// The part in a fleet, where there is one.
+    pub fleet: FleetMetrics,
     reloads: Family<Label, Counter>,
     stages: Family<Label, Histogram>,
     watching: WatchMetrics,
@@ -73,6 +75,7 @@ impl Metrics {
             unread_answers: Gauge::default(),
             refused: Gauge::default(),
             hub,
+            fleet: FleetMetrics::default(),
             reloads: Family::default(),
             stages: Family::new_with_constructor(stage_histogram as fn() -> Histogram),
             watching: WatchMetrics::default(),
@@ -125,6 +128,13 @@ impl Metrics {
         );
         self.watching.register(registry);
         self.hub.register(registry);
+        self
+    }
+
+    /// These, with those of a fleet.
+    #[must_use]
+    pub fn in_fleet(mut self) -> Self {
+        self.fleet.register(self.registry.sub_registry_with_prefix("hotloader"));
         self
     }
 

@@ -1,9 +1,10 @@
 //! What the server tells about itself: `log` sets up the log on stderr, `line` and `json` write an event,
 //! `escape` makes text from outside harmless, `repeats` sums up what is said again and again, `tail` keeps
-//! the last lines, `metrics` counts for `/metrics`, and `watching` and `hub` are its parts on the
+//! the last lines, `metrics` counts for `/metrics`, and `watching`, `hub` and `fleet` are its parts on the
 //! watch backends, and on topics and the store.
 
 mod escape;
+mod fleet;
 mod hub;
 mod json;
 mod line;
@@ -14,6 +15,7 @@ mod tail;
 mod watching;
 
 pub use escape::printable;
+pub use fleet::FleetMetrics;
 pub use hub::HubMetrics;
 pub use log::{finish, init};
 pub use metrics::Metrics;

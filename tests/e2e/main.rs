@@ -23,6 +23,7 @@ macro_rules! on_each {
 
 mod bindings;
 mod failures;
+mod fleet;
 mod lifecycle;
 mod links;
 #[cfg(feature = "nats")]

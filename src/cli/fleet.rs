@@ -1,0 +1,139 @@
+//! `lua-hotloader fleet`: what its servers run, and what is under way.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Subcommand;
+use tokio::runtime;
+
+use super::{
+    CliError,
+    publish::{lead, publisher},
+    say,
+};
+use crate::{
+    config::{self, Overrides},
+    fleet::{Answer, Outcome, Pointer, Publisher, Report, Stage, Wave, is_stalled},
+    telemetry,
+    watch::Registry,
+};
+
+/// A little more than a heartbeat.
+const CENSUS: Duration = Duration::from_secs(11);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// How the site is called in the fleet [fleet.site]
+    #[arg(long, value_name = "NAME", global = true)]
+    site: Option<String>,
+    /// File of your key; ~/.config/lua-hotloader/fleet.key if it is not given
+    #[arg(long, value_name = "FILE", global = true)]
+    key: Option<PathBuf>,
+    /// Directory whose configuration names the fleet; the current one if it is not given
+    #[arg(long, value_name = "DIR", global = true)]
+    dir: Option<PathBuf>,
+    /// Configuration file, in place of config/config.toml there
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What is published, how far it is, and what each server runs; takes a heartbeat, 11 s, to tell who is there
+    Status,
+    /// Stop the rollout that is under way; who runs it, still does
+    Pause,
+    /// Go on with a rollout that is paused, or whose publisher is gone
+    Resume,
+    /// Go back to the release before, on every server
+    Rollback,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    let dir = args.dir.clone().unwrap_or_else(|| ".".into());
+    let flags = Overrides { fleet_site: args.site.clone(), ..Overrides::default() };
+    let config = config::load(&dir, args.config.as_deref(), &flags, &Registry::with_builtin())
+        .map_err(CliError::Config)?;
+    telemetry::init(&config.logging);
+    let publisher = publisher(&dir, &config, args.key.as_deref())?;
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
+    let done = runtime.block_on(act(&args.command, &publisher));
+    runtime.shutdown_background();
+    done
+}
+
+async fn act(command: &Command, publisher: &Publisher) -> Result<(), CliError> {
+    match command {
+        Command::Status => status(publisher).await,
+        Command::Pause => {
+            let pointer = publisher.pause().await.map_err(CliError::Publish)?;
+            say(&format!("paused: generation {}", pointer.seq));
+            Ok(())
+        }
+        Command::Resume => {
+            let (revision, pointer) = publisher.resume().await.map_err(CliError::Publish)?;
+            lead(publisher, revision, pointer).await
+        }
+        Command::Rollback => {
+            let (_, pointer) = publisher.roll_back("asked for").await.map_err(CliError::Publish)?;
+            say(&format!("generation {}: {}", pointer.seq, pointer.note));
+            Ok(())
+        }
+    }
+}
+
+async fn status(publisher: &Publisher) -> Result<(), CliError> {
+    match publisher.newest().await.map_err(CliError::Publish)? {
+        Some((_, pointer)) => say(&of_pointer(&pointer)),
+        None => say("nothing is published yet"),
+    }
+    for (report, is_there) in publisher.census(CENSUS).await.map_err(CliError::Publish)? {
+        say(&telemetry::printable(&of_server(&report, is_there)));
+    }
+    Ok(())
+}
+
+fn of_pointer(pointer: &Pointer) -> String {
+    let stage = match pointer.stage {
+        Stage::Settled => "settled",
+        Stage::Paused => "paused",
+        Stage::Rolling if is_stalled(pointer) => {
+            "stalled: its publisher is gone; `fleet resume` goes on with it, `fleet rollback` undoes it"
+        }
+        Stage::Rolling => "under way",
+    };
+    let wave = match &pointer.wave {
+        Wave::All => "all servers".to_owned(),
+        Wave::Some { share: 0, names } => format!("{} servers", names.len()),
+        Wave::Some { share, .. } => format!("{} of 100 servers", share / 10),
+    };
+    let note = if pointer.note.is_empty() { String::new() } else { format!(" ({})", pointer.note) };
+    format!(
+        "generation {} of {}, release {}, for {wave}: {stage}{note}",
+        pointer.seq,
+        pointer.site,
+        pointer.root.short()
+    )
+}
+
+fn of_server(report: &Report, is_there: bool) -> String {
+    let Report { server, seen, running, sessions, .. } = report;
+    let runs = running.map_or_else(|| "nothing".to_owned(), |root| root.short());
+    let there = match (is_there, report.leaving) {
+        (true, _) => "",
+        (false, true) => ", stopped",
+        (false, false) => ", does not answer",
+    };
+    let outcome = match report.answer.as_ref().map(|Answer { outcome, .. }| outcome) {
+        None | Some(Outcome::Accepted) => String::new(),
+        Some(Outcome::Applied { sessions, kept, diagnostics }) if *kept > 0 => {
+            let first = diagnostics.first().map(|text| format!(": {text}")).unwrap_or_default();
+            format!("; {kept} of {sessions} sessions keep the version before{first}")
+        }
+        Some(Outcome::Applied { .. }) => String::new(),
+        Some(Outcome::Refused { why }) => format!("; refused: {why}"),
+        Some(Outcome::Waiting { why }) => format!("; waiting: {why}"),
+    };
+    format!("{server}: generation {}, release {runs}, {sessions} sessions{there}{outcome}", seen.seq)
+}

@@ -1,0 +1,433 @@
+//! [`Fleet`]: on a server, the task that reads the pointer, fetches, checks, hands over, and answers.
+
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{MissedTickBehavior, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Cache, CacheError, Depot, Digest, Follower, Hint, Outcome, Pointer, PublicKey, Report, changes,
+    fetch::{self, FetchError, fetch},
+    report::bounded,
+    status::{FleetStatus, Link},
+};
+use crate::{
+    reload::{Diagnostic, ReleaseLoader, ReloadReport, SessionHost},
+    watch::Root,
+};
+
+/// The pointer is read so often without a hint, and a little more or less: not by all servers at once.
+const LOOK: Duration = Duration::from_secs(30);
+/// How often a server says that it is there.
+const BEAT: Duration = Duration::from_secs(10);
+/// Ending waits no longer for the depot.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What a server has to know of its fleet.
+#[derive(Debug, Clone)]
+pub struct FleetSettings {
+    /// The name of the site.
+    pub site: String,
+    /// The name of the server.
+    pub server: String,
+    /// Who may publish.
+    pub trust: Vec<PublicKey>,
+    /// Bytes of a release.
+    pub max_size: u64,
+    /// The file that a session begins with: `lua/main.lua`.
+    pub main: PathBuf,
+    /// The roots of a site in the directory that stands for it: [`Cache::current`].
+    pub roots: Vec<Root>,
+}
+
+/// How the server is: sessions, and those that are stuck.
+pub type Pulse = Arc<dyn Fn() -> (usize, usize) + Send + Sync>;
+
+/// A server's part in its fleet.
+#[derive(Debug)]
+pub struct Fleet {
+    status: watch::Receiver<FleetStatus>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Fleet {
+    /// Loads what the cache has, else what the depot says is accepted, and follows the pointer from then on. An error
+    /// of the depot is none of this: the server runs on.
+    ///
+    /// # Errors
+    /// If the cache cannot be used.
+    pub async fn start<H: SessionHost>(
+        settings: FleetSettings,
+        cache: Cache,
+        depot: Arc<dyn Depot>,
+        loader: ReleaseLoader<H>,
+        pulse: Pulse,
+    ) -> Result<Self, CacheError> {
+        let memory = cache.memory()?;
+        let (status, watched) =
+            watch::channel(FleetStatus::new(settings.site.clone(), settings.server.clone()));
+        let (outcomes, answered) = mpsc::unbounded_channel();
+        let mut follower = Follower::new(settings.server.clone(), memory, None);
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let boot = follower.boot(since_1970.as_millis().try_into().unwrap_or_default());
+        cache.remember(follower.memory())?;
+        let mut source = Source {
+            follower,
+            settings,
+            cache: Arc::new(cache),
+            depot,
+            loader,
+            pulse,
+            known: changes::Known::new(),
+            kept: Vec::new(),
+            record: None,
+            outcomes,
+            boot,
+            beat: 0,
+            errors: 0,
+            is_leaving: false,
+            status,
+        };
+        source.load_cache().await;
+        // Also without the depot there is something to serve from the first moment.
+        source.show();
+        source.look().await;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(source.run(answered, stop.clone()));
+        Ok(Self { status: watched, stop, task })
+    }
+
+    /// How it is, and whenever that changes.
+    pub fn follow(&self) -> watch::Receiver<FleetStatus> {
+        self.status.clone()
+    }
+
+    /// Ends it. The release that runs, runs on.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        // It is stopped, or has panicked, which was logged.
+        let _ = self.task.await;
+    }
+}
+
+struct Source<H: SessionHost> {
+    settings: FleetSettings,
+    cache: Arc<Cache>,
+    depot: Arc<dyn Depot>,
+    loader: ReleaseLoader<H>,
+    follower: Follower,
+    pulse: Pulse,
+    /// The files that run.
+    known: changes::Known,
+    /// The last releases that ran, the newest last, with what they are made of.
+    kept: Vec<(Digest, BTreeSet<Digest>)>,
+    /// The newest pointer, as it is kept.
+    record: Option<Vec<u8>>,
+    outcomes: mpsc::UnboundedSender<(Digest, ReloadReport)>,
+    boot: u64,
+    beat: u64,
+    errors: u64,
+    is_leaving: bool,
+    status: watch::Sender<FleetStatus>,
+}
+
+/// Why a release does not run.
+enum Failed {
+    /// Wherever and whenever it is tried.
+    ForGood(String),
+    /// For now.
+    ForNow(String),
+}
+
+impl From<FetchError> for Failed {
+    fn from(error: FetchError) -> Self {
+        if error.is_final() { Self::ForGood(error.to_string()) } else { Self::ForNow(error.to_string()) }
+    }
+}
+
+impl From<CacheError> for Failed {
+    fn from(error: CacheError) -> Self {
+        Self::ForNow(error.to_string())
+    }
+}
+
+impl<H: SessionHost> Source<H> {
+    async fn run(
+        mut self,
+        mut answered: mpsc::UnboundedReceiver<(Digest, ReloadReport)>,
+        stop: CancellationToken,
+    ) {
+        let mut hints = self.depot.hints(&self.settings.site, Hint::Pointer);
+        let mut beats = tokio::time::interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_look = self.next_look();
+        let mut has_hints = true;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                outcome = answered.recv() => {
+                    if let Some((root, report)) = outcome {
+                        self.applied(root, &report);
+                        self.say().await;
+                    }
+                }
+                _ = beats.tick() => self.say().await,
+                hint = hints.changed(), if has_hints => {
+                    has_hints = hint.is_ok();
+                    self.look().await;
+                }
+                () = sleep_until(next_look.into()) => {
+                    self.look().await;
+                    next_look = self.next_look();
+                }
+            }
+        }
+        self.is_leaving = true;
+        self.say().await;
+        self.loader.stop().await;
+    }
+
+    fn next_look(&self) -> Instant {
+        let mut random = [0; 1];
+        let _ = getrandom::fill(&mut random);
+        Instant::now() + LOOK.mul_f64(0.8 + 0.4 * f64::from(random[0]) / 255.0)
+    }
+
+    /// A start without the depot: what ran last.
+    async fn load_cache(&mut self) {
+        let Some(root) = self.follower.memory().accepted else { return };
+        let began = Instant::now();
+        let loaded = match fetch(root, self.settings.max_size, &self.cache, None).await {
+            Ok(release) => self.take(root, release, began).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(Failed::ForGood(why) | Failed::ForNow(why)) = loaded {
+            tracing::warn!(target: "fleet", "[fleet] the cache does not have the release that ran last: {why}");
+        }
+    }
+
+    /// Reads the pointer, and does what it asks for.
+    async fn look(&mut self) {
+        let depot = self.depot.clone();
+        let read = timeout(fetch::PATIENCE, depot.pointer(&self.settings.site)).await;
+        let record = match read {
+            Ok(Ok(record)) => record,
+            Ok(Err(error)) => return self.link(Link::Away { why: told(&error) }),
+            Err(_) => return self.link(Link::Away { why: "no answer within 10 s".into() }),
+        };
+        self.link(Link::Connected);
+        // A publisher that has lost count is told by what this server has seen.
+        let mut is_news = record.is_some_and(|record| self.believe(record.bytes));
+        while let Some(root) = self.follower.take_up() {
+            is_news = true;
+            self.remember();
+            if self.change_to(root, Instant::now()).await.is_break() {
+                break;
+            }
+        }
+        if is_news {
+            self.say().await;
+        }
+        self.show();
+    }
+
+    fn link(&self, link: Link) {
+        self.status.send_if_modified(|status| {
+            let is_news = status.link != link;
+            if is_news {
+                match &link {
+                    Link::Connected if status.link != Link::Unknown => {
+                        tracing::info!(target: "fleet", "[fleet] the depot is back");
+                    }
+                    Link::Away { why } => {
+                        tracing::warn!(target: "fleet", "[fleet] the depot is away, and this server runs on: {why}");
+                    }
+                    _ => {}
+                }
+                status.link = link;
+                status.since = Instant::now();
+            }
+            is_news
+        });
+    }
+
+    /// Whether it is another pointer than before, believed or not.
+    fn believe(&mut self, record: Vec<u8>) -> bool {
+        if self.record.as_ref() == Some(&record) {
+            return false;
+        }
+        let read = Pointer::read(&record, &self.settings.site, &self.settings.trust);
+        let heard = read
+            .map_err(|error| error.to_string())
+            .and_then(|pointer| self.follower.hear(&pointer).map_err(|stale| stale.to_string()));
+        let doubt = heard.err();
+        if let Some(doubt) = &doubt {
+            tracing::error!(target: "fleet", "[fleet] not followed: {doubt}");
+        } else {
+            self.remember();
+        }
+        self.record = Some(record);
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.doubt, doubt.clone()) != doubt);
+        true
+    }
+
+    /// Before anything is done that follows from it.
+    fn remember(&self) {
+        if let Err(error) = self.cache.remember(self.follower.memory()) {
+            tracing::error!(target: "fleet", "[fleet] {error}");
+        }
+    }
+
+    /// Breaks off if it has to be tried again with the next look.
+    async fn change_to(&mut self, root: Digest, began: Instant) -> ControlFlow<()> {
+        let depot = self.depot.clone();
+        let changed = match fetch(root, self.settings.max_size, &self.cache, Some(&*depot)).await {
+            Ok(release) => self.take(root, release, began).await,
+            Err(error) => Err(error.into()),
+        };
+        let seq = self.follower.memory().seen.seq;
+        let next = match &changed {
+            Err(Failed::ForNow(_)) => ControlFlow::Break(()),
+            Ok(()) | Err(Failed::ForGood(_)) => ControlFlow::Continue(()),
+        };
+        match changed {
+            Ok(()) => {}
+            Err(Failed::ForGood(why)) => {
+                tracing::error!(target: "fleet", "[fleet] generation {seq} refused: {why}");
+                self.follower.refuse(root, why);
+            }
+            Err(Failed::ForNow(why)) => {
+                tracing::warn!(target: "fleet", "[fleet] generation {seq} has to wait: {why}");
+                self.follower.wait(root, why);
+            }
+        }
+        self.remember();
+        next
+    }
+
+    /// Runs a release that is here: all of it, or none.
+    async fn take(&mut self, root: Digest, release: super::Unpacked, began: Instant) -> Result<(), Failed> {
+        if !release.files.keys().any(|path| Path::new(path) == self.settings.main) {
+            return Err(Failed::ForGood(format!(
+                "there is no {} in it; publish a site that has it, or set lua.path and lua.main alike where it is \
+                 published and on every server",
+                self.settings.main.display()
+            )));
+        }
+        let current = self.cache.current();
+        let (changes, known) =
+            changes::between(&self.known, &release.files, &current, &self.settings.roots, began);
+        let checked = self.loader.check(changes).await.map_err(|wrong| Failed::ForGood(refusal(&wrong)))?;
+        let (cache, blobs) = (self.cache.clone(), release.blobs.clone());
+        let laid_out = tokio::task::spawn_blocking(move || {
+            cache.lay_out(&release)?;
+            cache.show(root)
+        });
+        laid_out.await.map_err(|error| Failed::ForNow(error.to_string()))??;
+        self.known = known;
+        self.kept.retain(|(known, _)| *known != root);
+        self.kept.push((root, blobs));
+        self.follower.accept(root);
+        let report = self.loader.run(checked);
+        let outcomes = self.outcomes.clone();
+        tokio::spawn(async move {
+            if let Ok(report) = report.await {
+                // The server may have ended.
+                let _ = outcomes.send((root, report));
+            }
+        });
+        Ok(())
+    }
+
+    fn applied(&mut self, root: Digest, report: &ReloadReport) {
+        let ReloadReport { sessions, kept, .. } = *report;
+        let is_good = kept < sessions || sessions == 0;
+        self.errors += u64::from(kept > 0);
+        let diagnostics = bounded(report.errors.iter().map(|error| error.diagnostic.to_string()));
+        self.follower.applied(root, is_good, Outcome::Applied { sessions, kept, diagnostics });
+        self.remember();
+        self.sweep();
+        let seq = self.follower.memory().seen.seq;
+        tracing::info!(target: "fleet", "[fleet] generation {seq} runs in {} of {sessions} sessions", sessions - kept.min(sessions));
+    }
+
+    /// Keeps what runs, what a restart begins with, and what a rollback would go back to.
+    fn sweep(&mut self) {
+        let memory = self.follower.memory();
+        let is_needed = |root: Digest| Some(root) == memory.accepted || Some(root) == self.follower.running();
+        let spare = self.kept.iter().rev().find(|(root, _)| !is_needed(*root)).map(|(root, _)| *root);
+        self.kept.retain(|(root, _)| {
+            Some(*root) == memory.accepted || Some(*root) == self.follower.running() || Some(*root) == spare
+        });
+        // What is not loaded has to be kept as well, and nobody knows its blobs.
+        let is_known = memory.accepted.is_none_or(|root| self.kept.iter().any(|(kept, _)| *kept == root));
+        if is_known {
+            let blobs = self.kept.iter().flat_map(|(_, blobs)| blobs.iter().copied()).collect();
+            let trees: Vec<Digest> = self.kept.iter().map(|(root, _)| *root).collect();
+            let cache = self.cache.clone();
+            tokio::task::spawn_blocking(move || cache.sweep(&blobs, &trees));
+        }
+    }
+
+    /// Says how it is, to whoever publishes.
+    async fn say(&mut self) {
+        self.show();
+        self.beat += 1;
+        let (sessions, stuck) = (self.pulse)();
+        let report = Report {
+            server: self.settings.server.clone(),
+            boot: self.boot,
+            beat: self.beat,
+            seen: self.follower.memory().seen,
+            seen_root: self.follower.memory().seen_root,
+            running: self.follower.running(),
+            answer: self.follower.answer().cloned(),
+            sessions,
+            stuck,
+            errors: self.errors,
+            leaving: self.is_leaving,
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        let told = self.depot.report(&self.settings.site, &self.settings.server, report.write());
+        if let Ok(Err(error)) = timeout(if self.is_leaving { GOODBYE } else { fetch::PATIENCE }, told).await {
+            tracing::debug!(target: "fleet", %error, "no report");
+        }
+    }
+
+    fn show(&self) {
+        let memory = self.follower.memory();
+        let (seq, running) = (memory.seen.seq, self.follower.running());
+        let answer = self.follower.answer().cloned();
+        self.status.send_if_modified(|status| {
+            let is_news = (status.seq, status.running, &status.answer) != (seq, running, &answer);
+            (status.seq, status.running, status.answer) = (seq, running, answer.clone());
+            is_news
+        });
+    }
+}
+
+/// In the words of the overlay, the first of them.
+fn refusal(wrong: &[Diagnostic]) -> String {
+    let first = wrong.first().map(ToString::to_string).unwrap_or_default();
+    match wrong.len() {
+        0 | 1 => first,
+        more => format!("{first} (and {} more)", more - 1),
+    }
+}
+
+/// An error with its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
