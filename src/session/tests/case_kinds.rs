@@ -385,3 +385,16 @@ local M = {{}}\nM.clock = W.new()\nreturn M"
     site.good("m.lua", &text(4).replace("M.clock = W.new()\n", ""));
     assert_eq!(count(&site), Some(0));
 }
+
+#[test]
+fn a_patch_of_a_global_function_stays_one() {
+    let text = |v: u32| {
+        format!("local before = speak speak = function(s) return '{v}' .. before(s) end return {{}}")
+    };
+    let main = "function speak(s) return s end require 'm'";
+    let mut site = Site::new(&[("main.lua", main), ("m.lua", &text(1))]);
+    for v in 2..5 {
+        site.good("m.lua", &text(v));
+        assert_eval(&mut site, "speak('x')", &format!("{v}x"));
+    }
+}
