@@ -280,7 +280,7 @@ pub(super) async fn lead(publisher: &Publisher, revision: u64, pointer: Pointer)
             eprintln!("no server is there; whoever joins runs it");
             return Ok(());
         }
-        Ended::RolledBack { why } => format!("does not run: {why}"),
+        Ended::RolledBack { why } => format!("it is undone by a {why}"),
         Ended::Partial { why } => why,
         Ended::Paused => {
             "paused; `lua-hotloader fleet resume` goes on with it, `fleet rollback` undoes it".into()

@@ -17,6 +17,8 @@ const LOOK: Duration = Duration::from_secs(36);
 const BEAT: Duration = Duration::from_secs(10);
 /// Then faults end, and whatever was under way is seen to by a person.
 const FAULTS: Duration = Duration::from_secs(240);
+/// For so long a server is down that what it ran has killed.
+const KILLED: Duration = Duration::from_secs(90);
 /// Within this everybody runs what is published then: a look, and the longest a server needs for it.
 const PROMISED: Duration = Duration::from_secs(60);
 
@@ -306,7 +308,7 @@ impl World {
                 let kind = kinds[&root];
                 if kind == Kind::Kills && dies {
                     server.is_up = false;
-                    server.up_again = now + Duration::from_secs(90);
+                    server.up_again = now + KILLED;
                     return;
                 }
                 let sessions = sessions + usize::from(kind == Kind::Fails);
@@ -439,7 +441,8 @@ fn whatever_is_lost_late_or_dies_no_server_goes_back_poison_stays_in_its_wave_an
         // All who were down are back, and a person publishes.
         world.run_until(FAULTS + Duration::from_secs(100));
         let last = world.publish("third", Kind::Good, 0);
-        world.run_until(world.now + PROMISED);
+        // Who was killed a moment before is back first.
+        world.run_until(world.now + KILLED + PROMISED);
         for server in &world.servers {
             assert_eq!(server.follower.running(), Some(last), "{} of rollout {seed}, {kind:?}", server.name);
         }
