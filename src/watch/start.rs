@@ -109,12 +109,12 @@ pub async fn survey_once(settings: &WatchConfig, roots: Vec<Root>) -> Result<Sur
     let begun = Instant::now();
     let (settings, roots) = (absolute(settings)?, absolute_roots(roots)?);
     let look = move || {
-        let (outcome, reconciler) = scan(&settings, roots);
-        (outcome, reconciler.troubles())
+        let (findings, reconciler) = scan(&settings, roots);
+        (findings, reconciler.troubles())
     };
-    let (outcome, troubles) = spawn_blocking(look).await.map_err(|_| WatchError::Panicked)?;
+    let (findings, troubles) = spawn_blocking(look).await.map_err(|_| WatchError::Panicked)?;
     let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
-    Ok(Survey { changes: outcome.into_change_set(true, timing), troubles })
+    Ok(Survey { changes: findings.into_change_set(true, timing), troubles })
 }
 
 fn absolute_roots(mut roots: Vec<Root>) -> Result<Vec<Root>, WatchError> {

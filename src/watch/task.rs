@@ -22,7 +22,7 @@ use super::{
     handle::{Command, Ends, WatchError},
     in_use::InUse,
     looking::Looking,
-    reconcile::{LinkView, Look, Outcome, Reconciler, Unwatched},
+    reconcile::{Findings, LinkView, Look, Reconciler, Unwatched},
     settle::{Calm, Debounce, Held, Reminders},
     state::{Barrier, End, State},
     watches::Watches,
@@ -85,13 +85,13 @@ impl Watcher {
     /// Has everything watched and sends the first change set, which was begun then.
     pub(super) async fn begin(&mut self, begun: Instant) -> Result<(), End> {
         // Whatever was written when: it is never too early for the first look.
-        let Some(outcome) = self.look(HintSet::new(), Calm::ANY).await?.ok() else { return Ok(()) };
+        let Some(findings) = self.look(HintSet::new(), Calm::ANY).await?.ok() else { return Ok(()) };
         self.take_standing();
         tracing::info!(target: "watch",
-            by = self.ends.health.borrow().summary(), dirs = self.watches.dirs().len(), files = outcome.changes.len(),
+            by = self.ends.health.borrow().summary(), dirs = self.watches.dirs().len(), files = findings.changes.len(),
             ms = begun.elapsed().as_millis() as u64, "watching");
         let timing = Timing { first_hint: begun, settle: Duration::ZERO, reconcile: begun.elapsed() };
-        self.send(outcome.into_change_set(true, timing)).await
+        self.send(findings.into_change_set(true, timing)).await
     }
 
     pub(super) async fn run(mut self) {
@@ -268,16 +268,16 @@ impl Watcher {
     }
 
     async fn look_at_missed(&mut self, found: HintSet, now: Instant) -> Result<(), End> {
-        let Some(outcome) = self.look(found, Calm::ANY).await?.ok() else { return Ok(()) };
-        let missed = outcome.changes.len() + outcome.vanished;
+        let Some(findings) = self.look(found, Calm::ANY).await?.ok() else { return Ok(()) };
+        let missed = findings.changes.len() + findings.vanished;
         if missed > 0 {
             self.ends.health.send_modify(|health| health.missed += missed as u64);
             tracing::warn!(target: "watch", backends = self.ends.health.borrow().names().join(", "), missed,
-                first = ?outcome.changes.first().map(|change| &change.path),
+                first = ?findings.changes.first().map(|change| &change.path),
                 "changes were found that the watch backend did not report; please report this as a bug, or choose \
                  another one with watch.backend");
         }
-        self.deliver(outcome, Timing { first_hint: now, settle: Duration::ZERO, reconcile: now.elapsed() })
+        self.deliver(findings, Timing { first_hint: now, settle: Duration::ZERO, reconcile: now.elapsed() })
             .await
     }
 
@@ -370,8 +370,8 @@ impl Watcher {
 
     /// Looks at what is held, and sends what changed. It is held again if the look comes too early.
     async fn act(&mut self, held: Held, calm: Calm, now: Instant) -> Result<(), End> {
-        let outcome = match self.look(held.hints.clone(), calm).await? {
-            Ok(outcome) => outcome,
+        let findings = match self.look(held.hints.clone(), calm).await? {
+            Ok(findings) => findings,
             Err(TooEarly(rest)) => {
                 let meanwhile = self.state.take_held();
                 self.state = State::Deferred(held.put_off(Instant::now() + rest, meanwhile));
@@ -383,28 +383,28 @@ impl Watcher {
             settle: now.saturating_duration_since(held.first),
             reconcile: now.elapsed(),
         };
-        self.deliver(outcome, timing).await
+        self.deliver(findings, timing).await
     }
 
-    async fn deliver(&mut self, outcome: Outcome, timing: Timing) -> Result<(), End> {
+    async fn deliver(&mut self, findings: Findings, timing: Timing) -> Result<(), End> {
         self.ends.health.send_if_modified(|health| {
-            let modified = health.unfinished != outcome.unfinished;
+            let modified = health.unfinished != findings.unfinished;
             if modified {
-                health.unfinished.clone_from(&outcome.unfinished);
+                health.unfinished.clone_from(&findings.unfinished);
             }
             modified
         });
-        if outcome.changes.is_empty() && !outcome.is_first {
+        if findings.changes.is_empty() && !findings.is_first {
             return Ok(());
         }
-        self.in_use.note(&outcome.changes, Instant::now());
+        self.in_use.note(&findings.changes, Instant::now());
         self.tell_in_use();
         tracing::debug!(target: "watch",
-            names = ?outcome.changes.iter().map(|change| &change.name).collect::<Vec<_>>(),
+            names = ?findings.changes.iter().map(|change| &change.name).collect::<Vec<_>>(),
             settle_us = timing.settle.as_micros() as u64, reconcile_us = timing.reconcile.as_micros() as u64,
             "changed");
-        let is_first = outcome.is_first;
-        self.send(outcome.into_change_set(is_first, timing)).await
+        let is_first = findings.is_first;
+        self.send(findings.into_change_set(is_first, timing)).await
     }
 
     async fn send(&mut self, set: ChangeSet) -> Result<(), End> {
@@ -417,7 +417,7 @@ impl Watcher {
     }
 
     /// Looks until there is nothing that is listed but not watched.
-    async fn look(&mut self, mut hints: HintSet, calm: Calm) -> Result<Result<Outcome, TooEarly>, End> {
+    async fn look(&mut self, mut hints: HintSet, calm: Calm) -> Result<Result<Findings, TooEarly>, End> {
         let mut before: Option<Unwatched> = None;
         loop {
             let watched = self.watches.dirs().clone();
@@ -425,7 +425,7 @@ impl Watcher {
                 let look = reconciler.look(&hints, before, &watched, calm, Instant::now());
                 let links = match &look {
                     Look::Unwatched(_) => Some(reconciler.links()),
-                    Look::Done(outcome) => outcome.walked.then(|| reconciler.links()),
+                    Look::Done(findings) => findings.walked.then(|| reconciler.links()),
                     Look::Early(_) => None,
                 };
                 (look, links)
@@ -444,14 +444,14 @@ impl Watcher {
                     hints = HintSet::new();
                 }
                 Look::Early(rest) => return Ok(Err(TooEarly(rest))),
-                Look::Done(outcome) => {
+                Look::Done(findings) => {
                     if let Some(links) = links {
                         self.update_symlink_watches(links).await?;
                     }
-                    for (path, at) in &outcome.rechecks {
+                    for (path, at) in &findings.rechecks {
                         self.reminders.add(path.clone(), *at);
                     }
-                    return Ok(Ok(outcome));
+                    return Ok(Ok(findings));
                 }
             }
         }

@@ -17,7 +17,7 @@ use crate::{
     changes::{Entry, Known},
     options::Options,
     trouble::Trouble,
-    watch::{Identity, News, Outcome, Position, Watch, identity},
+    watch::{Identity, News, Position, TreeChange, Watch, identity},
 };
 
 /// How often the daemon is asked whether it has something to tell that its subscription holds back, and
@@ -163,7 +163,7 @@ impl Tree {
                     None => return Ok(()),
                 },
                 news = next(&mut self.state) => match news {
-                    News::Told(outcome) => self.report(outcome, Phase::Settled).await?,
+                    News::Told(change) => self.report(change, Phase::Settled).await?,
                     News::End(trouble) => self.recover(trouble).await?,
                 },
                 _ = tick.tick() => self.look(false).await?,
@@ -220,7 +220,7 @@ impl Tree {
                     self.reports.hint(&self.path, Phase::Complete);
                 }
                 match watch.changes(synced).await {
-                    Ok(outcome) => self.report(outcome, Phase::Complete).await,
+                    Ok(change) => self.report(change, Phase::Complete).await,
                     Err(trouble) => self.recover(Some(trouble)).await,
                 }
             }
@@ -262,12 +262,12 @@ impl Tree {
                 return Ok(());
             }
             match Watch::begin(&self.options, &self.path, self.last.as_ref()).await {
-                Ok((watch, outcome)) => {
+                Ok((watch, change)) => {
                     self.last = Some(watch.position().clone());
                     self.state = State::Watching(Box::new(watch));
                     // Nobody has listed the tree before it is armed for the first time.
                     if !was_new {
-                        self.report(outcome, Phase::Complete).await?;
+                        self.report(change, Phase::Complete).await?;
                     }
                     return Ok(());
                 }
@@ -296,7 +296,7 @@ impl Tree {
         if let State::Watching(watch) = &mut self.state {
             match watch.changes(false).await {
                 // Where it is not quiet yet, the time stamps on the disk tell.
-                Ok(Outcome::Changed(entries)) => hints = self.news(&entries, Phase::Settled),
+                Ok(TreeChange::Changed(entries)) => hints = self.news(&entries, Phase::Settled),
                 Ok(lost) => self.report(lost, Phase::Complete).await?,
                 Err(trouble) => self.recover(Some(trouble)).await?,
             }
@@ -328,13 +328,13 @@ impl Tree {
         let _ = self.words.send(word);
     }
 
-    async fn report(&mut self, outcome: Outcome, phase: Phase) -> Result<(), BackendFailure> {
-        match outcome {
-            Outcome::Changed(entries) => {
+    async fn report(&mut self, change: TreeChange, phase: Phase) -> Result<(), BackendFailure> {
+        match change {
+            TreeChange::Changed(entries) => {
                 let hints = self.news(&entries, phase);
                 self.hint(hints, false);
             }
-            Outcome::Lost(cause) => {
+            TreeChange::Lost(cause) => {
                 // What became of the directories meanwhile was not told: one may have been a file, and be
                 // back with the same inode by the time of the next word on it. They are looked at before
                 // whoever is told looks, so that nothing falls between.

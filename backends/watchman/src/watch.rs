@@ -65,17 +65,17 @@ impl Position {
     }
 
     /// Moves on to where the changes end.
-    fn take(&mut self, changes: Changes) -> Outcome {
+    fn take(&mut self, changes: Changes) -> TreeChange {
         let Changes { files, clock, is_fresh_instance, warning } = changes;
         self.clock = clock;
         let was_crawled = warning.is_some() && warning != self.warning;
         self.warning = warning;
         if is_fresh_instance {
-            Outcome::Lost(LostCause::FreshInstance)
+            TreeChange::Lost(LostCause::FreshInstance)
         } else if was_crawled {
-            Outcome::Lost(LostCause::Recrawl)
+            TreeChange::Lost(LostCause::Recrawl)
         } else {
-            Outcome::Changed(files.unwrap_or_default())
+            TreeChange::Changed(files.unwrap_or_default())
         }
     }
 }
@@ -85,7 +85,7 @@ impl Position {
 pub(crate) type Identity = Option<(u64, u64, Option<SystemTime>)>;
 
 /// What the daemon tells of a tree.
-pub(crate) enum Outcome {
+pub(crate) enum TreeChange {
     Changed(Vec<Entry>),
     /// It cannot tell: anything may have.
     Lost(LostCause),
@@ -93,7 +93,7 @@ pub(crate) enum Outcome {
 
 /// What a subscription says.
 pub(crate) enum News {
-    Told(Outcome),
+    Told(TreeChange),
     /// It will say nothing more: the watch was deleted, the root went, the connection was lost.
     End(Option<Trouble>),
 }
@@ -104,7 +104,7 @@ impl Watch {
         options: &Options,
         tree: &Path,
         last: Option<&Position>,
-    ) -> Result<(Self, Outcome), Trouble> {
+    ) -> Result<(Self, TreeChange), Trouble> {
         let connection = Connection::open(options).await?;
         let top = identity(tree).await.map_err(|error| unreadable(tree, &error))?;
         let (root, root_identity) = resolve(&connection, tree, last).await?;
@@ -131,13 +131,13 @@ impl Watch {
             warning: last.map_or_else(|| changes.warning.clone(), |last| last.warning.clone()),
         };
         let is_same_place = last.is_some_and(|last| last.is_same_place(&position));
-        let outcome =
-            if is_same_place { position.take(changes) } else { Outcome::Lost(LostCause::FreshInstance) };
-        Ok((Self { connection, root, subscription, position, ignored }, outcome))
+        let change =
+            if is_same_place { position.take(changes) } else { TreeChange::Lost(LostCause::FreshInstance) };
+        Ok((Self { connection, root, subscription, position, ignored }, change))
     }
 
     /// What changed since this or the subscription was asked last. Synced, it is all that changed before.
-    pub(crate) async fn changes(&mut self, synced: bool) -> Result<Outcome, Trouble> {
+    pub(crate) async fn changes(&mut self, synced: bool) -> Result<TreeChange, Trouble> {
         let sync = if synced {
             SyncTimeout::Duration(self.connection.timeout())
         } else {
@@ -159,15 +159,15 @@ impl Watch {
                     self.position.clock = result.clock;
                 }
                 if result.is_fresh_instance {
-                    return News::Told(Outcome::Lost(LostCause::FreshInstance));
+                    return News::Told(TreeChange::Lost(LostCause::FreshInstance));
                 }
                 // It begins where it ended, which may be before what was asked for since.
                 let mut entries = result.files.unwrap_or_default();
                 entries.retain(|entry| !told.as_ref().is_some_and(|told| entry.is_older_than(told)));
-                News::Told(Outcome::Changed(entries))
+                News::Told(TreeChange::Changed(entries))
             }
             Ok(SubscriptionData::StateEnter { .. } | SubscriptionData::StateLeave { .. }) => {
-                News::Told(Outcome::Changed(Vec::new()))
+                News::Told(TreeChange::Changed(Vec::new()))
             }
             Ok(SubscriptionData::Canceled) => News::End(None),
             Err(error) => News::End(Some(self.connection.trouble(error))),

@@ -14,10 +14,10 @@ use hotloader_backend::{HintSet, Phase};
 use hotloader_disk::Fingerprint;
 
 use super::{
+    findings::Findings,
     hard_links::HardLinks,
     name::{At, Name},
     names::{Clock, Names, Told},
-    outcome::Outcome,
     survey::survey,
     tree::{Touched, Tree},
 };
@@ -194,7 +194,7 @@ impl Contents {
         tree: &Tree,
         phases: &BTreeMap<PathBuf, Phase>,
         moment: Moment,
-        outcome: &mut Outcome,
+        findings: &mut Findings,
     ) {
         let now = moment.now;
         self.unfinished.expire(now);
@@ -216,11 +216,11 @@ impl Contents {
                     let is_open = open.contains(&path);
                     if let Some(again) = self.wait_for(&path, &names, &content, key, is_open, moment) {
                         names.iter().for_each(|at| self.names.found(at));
-                        outcome.recheck(path, again);
+                        findings.recheck(path, again);
                         continue;
                     }
                     for at in &names {
-                        self.content(at, (&path, &content, key), tree, moment, outcome);
+                        self.content(at, (&path, &content, key), tree, moment, findings);
                     }
                 }
                 Read::Gone => {
@@ -229,24 +229,24 @@ impl Contents {
                         self.names.lose_at(at, now);
                     }
                 }
-                Read::Unstable => outcome.recheck(path, now + UNSTABLE),
+                Read::Unstable => findings.recheck(path, now + UNSTABLE),
                 Read::Failed(error) => {
                     let is_lasting = self.troubles.contains_key(&path);
-                    self.trouble(&path, &error, outcome, now);
+                    self.trouble(&path, &error, findings, now);
                     // Permissions are set in two steps at times; and what a server that is away has to give is
                     // not worse for that.
                     let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
                     if moment.is_first || (is_lasting && is_refused) {
-                        self.tell_unreadable(path, &names, Unreadable::Failed(error.to_string()), outcome);
+                        self.tell_unreadable(path, &names, Unreadable::Failed(error.to_string()), findings);
                     }
                 }
                 Read::TooLarge(size) => {
                     let why = Unreadable::TooLarge { size, limit: self.max_file };
-                    self.tell_unreadable(path, &names, why, outcome);
+                    self.tell_unreadable(path, &names, why, findings);
                 }
                 Read::NotAFile => {
                     let why = Unreadable::Failed("it is not a regular file".into());
-                    self.tell_unreadable(path, &names, why, outcome);
+                    self.tell_unreadable(path, &names, why, findings);
                 }
             }
         }
@@ -257,7 +257,7 @@ impl Contents {
         path: PathBuf,
         names: &BTreeSet<At>,
         why: Unreadable,
-        outcome: &mut Outcome,
+        findings: &mut Findings,
     ) {
         let is_known = self.unreadable.get(&path) == Some(&why);
         for at in names {
@@ -268,7 +268,7 @@ impl Contents {
                 continue;
             }
             slot.told = Told::Unreadable;
-            outcome.changes.push(Change {
+            findings.changes.push(Change {
                 root,
                 name,
                 path: path.clone(),
@@ -327,7 +327,7 @@ impl Contents {
         (path, content, key): (&Path, &Content, Fingerprint),
         tree: &Tree,
         moment: Moment,
-        outcome: &mut Outcome,
+        findings: &mut Findings,
     ) {
         self.names.found(at);
         let Some(name) = self.names.name(at) else { return };
@@ -337,7 +337,7 @@ impl Contents {
         let same = told == Told::Content && slot.hash == content.hash;
         if same && !self.again.remove(&name) && !self.has_moved_from_others(&name, path, tree) {
             if new_key {
-                self.doubt_content(path, outcome, moment.now);
+                self.doubt_content(path, findings, moment.now);
             }
             return;
         }
@@ -348,7 +348,7 @@ impl Contents {
         }
         let kind = if told == Told::Nothing { ChangeKind::Added } else { ChangeKind::Modified };
         let (root, name) = name;
-        outcome.changes.push(Change { root, name, path: path.to_owned(), kind: kind(content.clone()) });
+        findings.changes.push(Change { root, name, path: path.to_owned(), kind: kind(content.clone()) });
     }
 
     /// Whether the consumer knows the name as another file, which still has other names: to go on taking
@@ -364,11 +364,11 @@ impl Contents {
 
     /// A name that the consumer knows as a file which it was just told of under another name has to be
     /// told of again.
-    pub(super) fn tell_again(&mut self, outcome: &mut Outcome, now: Instant) {
+    pub(super) fn tell_again(&mut self, findings: &mut Findings, now: Instant) {
         if self.names.told_as.is_empty() {
             return;
         }
-        let told: BTreeSet<&Path> = outcome.changes.iter().map(|change| change.path.as_path()).collect();
+        let told: BTreeSet<&Path> = findings.changes.iter().map(|change| change.path.as_path()).collect();
         let again: Vec<Name> = self
             .names
             .told_as
@@ -378,26 +378,26 @@ impl Contents {
             .collect();
         for name in again {
             if let Some(file) = self.names.file(&name) {
-                outcome.recheck(file, now);
+                findings.recheck(file, now);
                 self.again.insert(name);
             }
         }
     }
 
     /// Its attributes are new and its content is not: on some file systems, the content comes later.
-    fn doubt_content(&mut self, path: &Path, outcome: &mut Outcome, now: Instant) {
+    fn doubt_content(&mut self, path: &Path, findings: &mut Findings, now: Instant) {
         let (first, longest) = STALE;
         let delay = self.stale.get(path).map_or(first, |delay| *delay * 2);
         if delay > longest || is_on_local_file_system(path) {
             self.stale.remove(path);
         } else {
             self.stale.insert(path.to_owned(), delay);
-            outcome.recheck(path, now + delay);
+            findings.recheck(path, now + delay);
         }
     }
 
     /// What cannot be read stays as it was, and is looked at again, less and less often.
-    fn trouble(&mut self, path: &Path, error: &io::Error, outcome: &mut Outcome, now: Instant) {
+    fn trouble(&mut self, path: &Path, error: &io::Error, findings: &mut Findings, now: Instant) {
         let (first, longest) = TROUBLE;
         let delay = match self.troubles.get_mut(path) {
             Some(delay) => {
@@ -410,21 +410,21 @@ impl Contents {
                 first
             }
         };
-        outcome.recheck(path, now + delay);
+        findings.recheck(path, now + delay);
     }
 
     /// Notes what a walk could not see.
-    pub(super) fn note_troubles(&mut self, tree: &Tree, outcome: &mut Outcome, now: Instant) {
+    pub(super) fn note_troubles(&mut self, tree: &Tree, findings: &mut Findings, now: Instant) {
         let troubles = &tree.walked().troubles;
         let lasts = |path: &PathBuf| troubles.iter().any(|(at, _)| at == path);
         self.troubles.retain(|path, _| !tree.names_of(path).is_empty() || lasts(path));
         for (path, error) in troubles {
-            self.trouble(path, error, outcome, now);
+            self.trouble(path, error, findings, now);
         }
     }
 
     /// What was gone for long enough is gone.
-    pub(super) fn expire(&mut self, outcome: &mut Outcome, now: Instant) {
+    pub(super) fn expire(&mut self, findings: &mut Findings, now: Instant) {
         for (name, missing) in self.names.take_missing() {
             match self.names.told(&name) {
                 // It is there, and nobody could read it yet: not the same as gone.
@@ -437,16 +437,16 @@ impl Contents {
             }
             if now < missing.since + GRACE {
                 let [entry, file] = &missing.places;
-                outcome.recheck(entry, missing.since + GRACE);
+                findings.recheck(entry, missing.since + GRACE);
                 if file != entry {
-                    outcome.recheck(file, missing.since + GRACE);
+                    findings.recheck(file, missing.since + GRACE);
                 }
-                outcome.vanished += usize::from(missing.since == now);
+                findings.vanished += usize::from(missing.since == now);
                 self.names.keep_missing(name, missing);
             } else {
                 self.again.remove(&name);
                 let (root, name) = name;
-                outcome.changes.push(Change { root, name, path: missing.real, kind: ChangeKind::Removed });
+                findings.changes.push(Change { root, name, path: missing.real, kind: ChangeKind::Removed });
             }
         }
     }
@@ -481,10 +481,10 @@ mod tests {
         let mut look = |read: Read, is_first: bool| {
             let names = tree.names_of(&path).into_iter().collect();
             let file = ReadFile { path: path.clone(), names, read };
-            let mut outcome = Outcome::default();
+            let mut findings = Findings::default();
             let moment = Moment { now, begun: 1, is_first };
-            contents.take_in(vec![file], &tree, &BTreeMap::new(), moment, &mut outcome);
-            outcome.changes.into_iter().map(|change| change.kind).collect::<Vec<_>>()
+            contents.take_in(vec![file], &tree, &BTreeMap::new(), moment, &mut findings);
+            findings.changes.into_iter().map(|change| change.kind).collect::<Vec<_>>()
         };
         let content = Read::Content(Content::new(*b"1"), Fingerprint::at(&path).unwrap());
         assert!(matches!(look(content, true)[..], [ChangeKind::Added(_)]));

@@ -1,6 +1,6 @@
 //! What really changed: hints say where to look, the disk says what is true.
 //!
-//! The [`Reconciler`] is all that others may touch: it takes hints and gives an [`Outcome`]. It has no task, no
+//! The [`Reconciler`] is all that others may touch: it takes hints and gives [`Findings`]. It has no task, no
 //! channel and no clock; who calls it says what time it is.
 //!
 //! - `reconciler`: one look, from the hints to the changes; and the upkeep while nothing is hinted.
@@ -9,15 +9,15 @@
 //! - `name`, `names`: logical names, and what was told of each. `contents`: which files have to be read, and what
 //!   they say. `survey`: files that look different. `hard_links`: those that have several names.
 //! - `audit`: whether a hint was missing. `recheck`: whether files in use have changed without any. `vcs`: whether a checkout is under way.
-//! - `outcome`: what a look came to.
+//! - `findings`: what a look came to.
 
 mod audit;
 mod cache;
 mod contents;
+mod findings;
 mod hard_links;
 mod name;
 mod names;
-mod outcome;
 mod recheck;
 mod reconciler;
 mod scope;
@@ -26,6 +26,6 @@ mod tree;
 mod vcs;
 mod walk;
 
-pub use outcome::LinkView;
-pub(super) use outcome::{Look, Outcome, Unwatched};
+pub use findings::LinkView;
+pub(super) use findings::{Findings, Look, Unwatched};
 pub(super) use reconciler::{Reconciler, scan};

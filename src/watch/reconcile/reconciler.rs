@@ -17,8 +17,8 @@ use hotloader_backend::{DirSet, HintSet};
 use super::{
     audit::{Audit, may_look_into},
     contents::{Contents, Moment},
+    findings::{Findings, LinkView, Look, Unwatched},
     name::At,
-    outcome::{LinkView, Look, Outcome, Unwatched},
     recheck,
     tree::{Touched, Tree},
     vcs::VcsLocks,
@@ -166,7 +166,7 @@ impl Reconciler {
             }
             None => self.touched.structure |= self.is_new,
         }
-        let mut outcome = Outcome::default();
+        let mut findings = Findings::default();
         let mut look = if self.touched.structure || found.is_some() { None } else { self.relist(now) };
         if look.is_none() {
             let found = found.unwrap_or_else(|| self.tree.walk());
@@ -180,12 +180,12 @@ impl Reconciler {
                 return Look::Unwatched(Unwatched { dirs: new, found, prepared: None });
             }
             self.warn();
-            self.contents.note_troubles(&self.tree, &mut outcome, now);
+            self.contents.note_troubles(&self.tree, &mut findings, now);
             self.locks.change_to(&self.tree.walked().trees);
             let names = &mut self.contents.names;
             let untold = prepared.unwrap_or_else(|| names.update(found, self.tree.scope(), now));
             look = Some(untold);
-            outcome.walked = true;
+            findings.walked = true;
         }
         let touched = std::mem::take(&mut self.touched);
         let begun = self.contents.clock.at(Instant::now());
@@ -200,16 +200,16 @@ impl Reconciler {
             self.touched = touched;
             return Look::Early(rest);
         }
-        self.contents.take_in(files, &self.tree, &touched.phases, moment, &mut outcome);
-        outcome.unfinished = self.contents.unfinished.said();
-        self.contents.expire(&mut outcome, now);
-        self.contents.tell_again(&mut outcome, now);
+        self.contents.take_in(files, &self.tree, &touched.phases, moment, &mut findings);
+        findings.unfinished = self.contents.unfinished.said();
+        self.contents.expire(&mut findings, now);
+        self.contents.tell_again(&mut findings, now);
         for top in self.tree.silent() {
-            outcome.recheck(&**top, now + SILENT);
+            findings.recheck(&**top, now + SILENT);
         }
-        outcome.is_first = std::mem::take(&mut self.is_new);
-        outcome.changes.sort_by(|a, b| a.root.cmp(&b.root).then_with(|| by_components(&a.name, &b.name)));
-        Look::Done(outcome)
+        findings.is_first = std::mem::take(&mut self.is_new);
+        findings.changes.sort_by(|a, b| a.root.cmp(&b.root).then_with(|| by_components(&a.name, &b.name)));
+        Look::Done(findings)
     }
 
     /// Lists the directories again in which files came or went. `None`: more than that is different.
@@ -273,7 +273,7 @@ fn touches(hints: &HintSet, dir: &Path) -> bool {
 }
 
 /// Everything there is, as a look at an unwatched tree.
-pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> (Outcome, Reconciler) {
+pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> (Findings, Reconciler) {
     let mut reconciler = Reconciler::new(settings, roots);
     let (mut watched, mut before) = (DirSet::new(), None);
     loop {
@@ -283,7 +283,7 @@ pub(crate) fn scan(settings: &WatchConfig, roots: Vec<Root>) -> (Outcome, Reconc
                 before = Some(unwatched);
             }
             Look::Early(_) => {}
-            Look::Done(outcome) => return (outcome, reconciler),
+            Look::Done(findings) => return (findings, reconciler),
         }
     }
 }

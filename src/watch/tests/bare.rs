@@ -4,7 +4,7 @@ use hotloader_backend::{DirSet, HintSet, Phase};
 
 use super::{
     super::{
-        reconcile::{Look, Outcome, Reconciler, scan},
+        reconcile::{Findings, Look, Reconciler, scan},
         settle::Calm,
     },
     *,
@@ -44,7 +44,7 @@ impl Bare {
         bare
     }
 
-    pub(super) fn look(&mut self, hints: &HintSet) -> Outcome {
+    pub(super) fn look(&mut self, hints: &HintSet) -> Findings {
         let none = HintSet::new();
         let (mut hints, mut before) = (hints, None);
         loop {
@@ -54,20 +54,20 @@ impl Bare {
                     before = Some(unwatched);
                 }
                 Look::Early(_) => unreachable!("nobody asked for quiet"),
-                Look::Done(outcome) => {
-                    if outcome.walked {
+                Look::Done(findings) => {
+                    if findings.walked {
                         self.watched.clone_from(&self.links().watched_dirs);
                     }
-                    self.rechecks.extend(outcome.rechecks.iter().cloned());
-                    self.learn(&outcome.changes);
-                    return outcome;
+                    self.rechecks.extend(findings.rechecks.iter().cloned());
+                    self.learn(&findings.changes);
+                    return findings;
                 }
             }
             hints = &none;
         }
     }
 
-    pub(super) fn look_at<P: AsRef<Path>>(&mut self, paths: &[P]) -> Outcome {
+    pub(super) fn look_at<P: AsRef<Path>>(&mut self, paths: &[P]) -> Findings {
         let mut hints = HintSet::new();
         paths.iter().for_each(|path| hints.insert(path.as_ref(), Phase::Complete));
         self.look(&hints)
@@ -174,8 +174,8 @@ fn a4_what_no_hint_told_of_is_found_by_the_audit_and_counted_as_missed() {
     assert!(found.covers(&lua.join("b.lua")));
     assert_eq!(bare.text("a.lua"), "1", "nothing is told before the barrier");
     bare.look_at(&[lua.join("b.lua")]);
-    let outcome = bare.look(&found);
-    assert_eq!((outcome.changes.len(), outcome.vanished), (3, 1), "what was hinted is not missed");
+    let findings = bare.look(&found);
+    assert_eq!((findings.changes.len(), findings.vanished), (3, 1), "what was hinted is not missed");
     bare.rest();
     assert_eq!(bare.known, bare.disk());
     assert_eq!(bare.look(&found).vanished, 0, "it is told");
@@ -199,14 +199,14 @@ fn a_look_that_comes_upon_a_save_of_just_now_waits_for_what_is_saved_with_it() {
     assert!(matches!(early, Look::Early(rest) if rest <= quiet), "{early:?}");
     write(&bare.base.join("lua/b.lua"), "b2");
     // Without a hint: what was put off is known.
-    let outcome = bare.look(&HintSet::new());
-    let names: Vec<_> = outcome.changes.iter().map(|change| change.name.to_str().unwrap()).collect();
+    let findings = bare.look(&HintSet::new());
+    let names: Vec<_> = findings.changes.iter().map(|change| change.name.to_str().unwrap()).collect();
     assert_eq!(names, ["a.lua", "b.lua", "new.lua"]);
 
     // What was written before the quiet time, or has the content that was told, is no reason to wait.
     write(&bare.base.join("lua/a.lua"), "a2");
     let look = bare.reconciler.look(&hints, None, &bare.watched, calm, bare.now);
-    assert!(matches!(look, Look::Done(outcome) if outcome.changes.is_empty()));
+    assert!(matches!(look, Look::Done(findings) if findings.changes.is_empty()));
 }
 
 #[test]
@@ -329,8 +329,8 @@ fn equal_content_behind_another_link_is_no_change_unless_the_old_file_has_other_
     assert!(bare.look_at(&[&x]).changes.is_empty());
     // Who is told of the old file under another name must not take the two for one.
     symlink("../ext/1/a.lua", &y).unwrap();
-    let outcome = bare.look_at(&[&y]);
-    assert_eq!(outcome.changes.len(), 1);
+    let findings = bare.look_at(&[&y]);
+    assert_eq!(findings.changes.len(), 1);
     bare.rest();
     relink("../ext/1/a.lua", &x);
     assert_eq!(bare.look_at(&[&x]).changes.len(), 0, "x was told as ext/2/a.lua, which nobody else is");

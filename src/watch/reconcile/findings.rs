@@ -33,7 +33,7 @@ pub(crate) enum Look {
     /// again after that time, without hints; what is doubtful is known.
     Early(Duration),
     /// This is what changed.
-    Done(Outcome),
+    Done(Findings),
 }
 
 /// What a walk came to that was before its directories were watched.
@@ -48,7 +48,7 @@ pub(crate) struct Unwatched {
 
 /// What changed, and what remains to be seen.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct Findings {
     /// Ordered by name.
     pub(crate) changes: Vec<Change>,
     /// Places to look at again, and when.
@@ -63,7 +63,7 @@ pub(crate) struct Outcome {
     pub(crate) unfinished: Vec<PathBuf>,
 }
 
-impl Outcome {
+impl Findings {
     pub(crate) fn into_change_set(self, initial: bool, timing: Timing) -> ChangeSet {
         ChangeSet { changes: self.changes, initial, timing }
     }
