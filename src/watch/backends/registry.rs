@@ -71,11 +71,16 @@ pub const POLLING: &str = hotloader_polling::NAME;
 pub const WATCHMAN: &str = hotloader_watchman::NAME;
 
 /// The options of the Watchman backend as they are in force: who names it has its daemon started if none answers, as
-/// every client of Watchman does. Where `"auto"` comes upon it, another backend takes its place.
+/// every client of Watchman does. Where `"auto"` comes upon it, another backend takes its place: a server whose
+/// configuration does not name it starts no daemon of its own accord.
 pub fn watchman_options(settings: &WatchConfig) -> BackendOptions {
     let mut options = settings.options(WATCHMAN).clone();
     let is_named = settings.backend.names().iter().any(|name| name == WATCHMAN);
-    options.entry("spawn".into()).or_insert(is_named.into());
+    // What is no boolean is left for the backend to refuse.
+    let is_said = options.get("spawn").is_some_and(|value| is_named || !value.is_boolean());
+    if !is_said {
+        options.insert("spawn".into(), is_named.into());
+    }
     options
 }
 
@@ -195,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_is_started_where_watchman_is_named_and_nothing_else_is_said() {
+    fn a_daemon_is_started_where_watchman_is_named_and_never_otherwise() {
         for (text, spawns) in [
             ("backend = \"watchman\"", true),
             ("backend = [\"watchman\", \"polling\"]", true),
             ("backend = \"auto\"", false),
             ("backend = \"polling\"", false),
             ("backend = \"watchman\"\n[watch.watchman]\nspawn = false", false),
-            ("backend = \"auto\"\n[watch.watchman]\nspawn = true", true),
+            ("backend = \"auto\"\n[watch.watchman]\nspawn = true", false),
         ] {
             let text = format!("[watch]\n{text}\n");
             let settings = load_str(Path::new("c.toml"), &text, &Registry::with_builtin()).unwrap().watch;
