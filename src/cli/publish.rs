@@ -119,7 +119,7 @@ pub(super) fn publisher(dir: &Path, config: &Config, key: Option<&Path>) -> Resu
         None => keys::place()?,
     };
     let key = SecretKey::read(&key).map_err(CliError::Key)?;
-    let depot = open_depot(dir, &config.fleet).map_err(CliError::Depot)?;
+    let depot = open_depot(dir, config).map_err(CliError::Depot)?;
     let trust =
         config.fleet.trust.iter().map(|key| key.parse()).collect::<Result<_, _>>().map_err(CliError::Key)?;
     Ok(Publisher::new(depot, config.fleet.site.clone(), Arc::new(key), trust))

@@ -128,9 +128,9 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "at most 63 small letters, digits and \"-\", such as \"shop\"",
     );
     needs(
-        fleet.depot.is_empty() || fleet.depot_dir().is_some(),
+        fleet.depot.is_empty() || fleet.is_in_nats() || fleet.depot_dir().is_some(),
         "fleet.depot",
-        "a directory that all servers see, such as \"dir:/srv/releases\"",
+        "a directory that all servers see, such as \"dir:/srv/releases\", or \"nats\"",
     );
     needs(
         fleet.trust.iter().all(|key| FleetConfig::is_key(key)),
@@ -143,7 +143,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
         "fleet.tag",
         "four hexadecimal digits, such as \"a1b2\", or empty: the server chooses some",
     );
-    let is_shared = hub.engine == HubEngine::Nats;
+    let is_shared = hub.engine == HubEngine::Nats || fleet.is_in_nats();
     needs(
         NatsConfig::is_name(&nats.prefix) || !is_shared && nats.prefix.is_empty(),
         "nats.prefix",

@@ -12,7 +12,7 @@ use super::ByteSize;
 pub struct FleetConfig {
     /// The site of the fleet that this server runs, or that is published; empty: no fleet.
     pub site: String,
-    /// Where releases are: `dir:PATH`.
+    /// Where releases are: `dir:PATH`, or `nats`.
     pub depot: String,
     /// Who may publish: public keys, as `lua-hotloader keys new` prints them.
     pub trust: Vec<String>,
@@ -27,6 +27,14 @@ pub struct FleetConfig {
 impl FleetConfig {
     /// What `fleet.depot` begins with if it is a directory.
     pub const DIR: &'static str = "dir:";
+
+    /// What `fleet.depot` is if `[nats]` says where.
+    pub const NATS: &'static str = "nats";
+
+    /// Whether the depot is in NATS.
+    pub fn is_in_nats(&self) -> bool {
+        self.depot == Self::NATS
+    }
 
     /// The directory of the depot, if it is one.
     pub fn depot_dir(&self) -> Option<PathBuf> {

@@ -1,9 +1,15 @@
 //! `[nats]`: where NATS is, and as whom to speak to it.
 
+#[cfg(feature = "nats")]
+use std::path::Path;
 use std::{path::PathBuf, time::Duration};
 
+#[cfg(feature = "nats")]
+use hotloader_nats::{Settings, Tls};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "nats")]
+use super::HubConfig;
 use super::units;
 
 /// `[nats]`
@@ -32,6 +38,27 @@ pub struct NatsConfig {
 }
 
 impl NatsConfig {
+    /// For what connects. Files are relative to the site.
+    #[cfg(feature = "nats")]
+    pub fn settings(&self, site: &Path, hub: &HubConfig) -> Settings {
+        let file = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| site.join(path));
+        Settings {
+            urls: self.url.split(',').map(|url| url.trim().to_owned()).collect(),
+            credentials: file(&self.credentials),
+            tls: Tls {
+                required: self.tls,
+                authority: file(&self.ca),
+                certificate: file(&self.cert).zip(file(&self.key)),
+            },
+            site: self.prefix.clone(),
+            has_store: hub.store != HubConfig::OFF,
+            replicas: self.replicas,
+            max_value: hub.max_value.as_usize(),
+            connect: self.connect,
+            patience: hub.patience,
+        }
+    }
+
     /// What may stand in the name of a stream and of a subject.
     pub(super) fn is_name(text: &str) -> bool {
         const LONGEST: usize = 64;

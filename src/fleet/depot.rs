@@ -87,6 +87,10 @@ pub enum DepotError {
     /// No answer.
     #[error("the releases cannot be reached (fleet.depot): {0}")]
     Away(String),
+    /// `fleet.depot` is "nats".
+    #[cfg(not(feature = "nats"))]
+    #[error("this build has no NATS: build with --features nats, or set fleet.depot to a directory")]
+    NoNats,
     /// Nothing is said of where they are.
     #[error("nothing says where releases are: set fleet.depot, such as \"dir:/srv/releases\"")]
     Unnamed,

@@ -9,7 +9,7 @@
 //! | `pointer` | [`Pointer`]: which release is to run, signed |
 //! | `report` | [`Report`]: what servers say of themselves |
 //! | `follower` | [`Follower`]: what a server does about pointers |
-//! | `depot` | [`Depot`]: where all of these are kept; `dir_depot`: in a directory |
+//! | `depot` | [`Depot`]: where all of these are kept; `dir_depot`: in a directory; `nats_depot`: in NATS |
 //! | `rollout` | [`Rollout`]: from wave to wave, and back |
 //! | `publisher` | [`Publisher`]: sends releases, and leads rollouts |
 //! | `cache` | [`Cache`]: what a server keeps |
@@ -32,6 +32,8 @@ mod follower_tests;
 #[cfg(test)]
 mod kept_tests;
 mod keys;
+#[cfg(feature = "nats")]
+mod nats_depot;
 mod pack;
 mod pointer;
 mod publisher;
@@ -65,7 +67,7 @@ pub use status::{FleetStatus, Link};
 pub use tree::PIECE;
 pub use unpack::{Unpacked, Unpacking};
 
-use crate::config::FleetConfig;
+use crate::config::Config;
 
 /// How many directories may lie in each other.
 pub const MAX_DEPTH: usize = 32;
@@ -75,8 +77,14 @@ pub const MAX_ENTRIES: usize = 100_000;
 /// The depot that `fleet.depot` names; a relative path begins at the site.
 ///
 /// # Errors
-/// If it names none.
-pub fn open_depot(site: &Path, config: &FleetConfig) -> Result<Arc<dyn Depot>, DepotError> {
-    let dir = config.depot_dir().ok_or(DepotError::Unnamed)?;
+/// If it names none, or one that this build has not.
+pub fn open_depot(site: &Path, config: &Config) -> Result<Arc<dyn Depot>, DepotError> {
+    if config.fleet.is_in_nats() {
+        #[cfg(feature = "nats")]
+        return Ok(Arc::new(nats_depot::NatsDepot::new(config.nats.settings(site, &config.hub))));
+        #[cfg(not(feature = "nats"))]
+        return Err(DepotError::NoNats);
+    }
+    let dir = config.fleet.depot_dir().ok_or(DepotError::Unnamed)?;
     Ok(Arc::new(DirDepot::new(site.join(dir))))
 }

@@ -1,13 +1,9 @@
 //! [`NatsHub`]: topics and the store of many servers. The engine is `hotloader_nats`; here is what it brings to
 //! the sessions of this server, and their limits.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
-use hotloader_nats::{ConnectError, Copy, Nats, Settings, Tls, WriteError};
+use hotloader_nats::{ConnectError, Copy, Nats, WriteError};
 
 use super::{
     Done, Entry, Handle, Inbox, Interest, Link, LocalTopics, Pattern, Replica, Store, StoreError, StoreSize,
@@ -36,24 +32,8 @@ impl NatsHub {
         config: &HubConfig,
         nats: &NatsConfig,
     ) -> Result<Self, ConnectError> {
-        let file = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| site.join(path));
-        let settings = Settings {
-            urls: nats.url.split(',').map(|url| url.trim().to_owned()).collect(),
-            credentials: file(&nats.credentials),
-            tls: Tls {
-                required: nats.tls,
-                authority: file(&nats.ca),
-                certificate: file(&nats.cert).zip(file(&nats.key)),
-            },
-            site: nats.prefix.clone(),
-            has_store: config.store != HubConfig::OFF,
-            replicas: nats.replicas,
-            max_value: config.max_value.as_usize(),
-            connect: nats.connect,
-            patience: config.patience,
-        };
         let here = Arc::new(Here::default());
-        let nats = Nats::connect(settings, here.clone()).await?;
+        let nats = Nats::connect(nats.settings(site, config), here.clone()).await?;
         Ok(Self { nats, here, config: config.clone() })
     }
 

@@ -60,7 +60,7 @@ pub(super) async fn join<H: SessionHost>(
         return Err(FleetError::NoTrust);
     }
     let trust = fleet.trust.iter().map(|key| key.parse()).collect::<Result<_, _>>()?;
-    let depot = open_depot(site, fleet)?;
+    let depot = open_depot(site, config)?;
     let cache = Cache::open(&site.join(&fleet.cache).join(&fleet.site))?;
     let tag = if fleet.tag.is_empty() { cache.tag()? } else { fleet.tag.clone() };
     let (current, dir) = (cache.current(), cache.dir().to_owned());

@@ -240,7 +240,8 @@ async fn a_store_that_was_emptied_is_filled_again_and_goes_on_from_what_servers_
     fleet.published().await;
     fleet.site.edit("lua/main.lua", "first", "second");
     fleet.published().await;
-    fs::remove_dir_all(fleet.path("depot")).unwrap();
+    // The server writes its report now and then.
+    until("the depot to be removed", async || fs::remove_dir_all(fleet.path("depot")).ok()).await;
     fleet.site.edit("lua/main.lua", "second", "third");
     fleet.published().await;
     Browser::open_app(&server).await.sees("label()", "third").await;
@@ -310,4 +311,74 @@ async fn a_person_stops_goes_on_with_and_undoes_a_rollout() {
     }
     let (ok, _, told) = act("resume").await;
     assert!(!ok && told.contains("settled"), "{told}");
+}
+
+/// The same fleet with NATS as the depot.
+#[cfg(feature = "nats")]
+mod on_nats {
+    use hotloader_test_support::{
+        nats::{NatsServer, Version},
+        on_each_nats,
+    };
+
+    use super::*;
+
+    on_each_nats! {
+        what_is_published_runs_on_servers_that_were_there_before_come_later_or_start_while_nats_is_away,
+    }
+
+    fn config(nats: &NatsServer, more: &str) -> String {
+        format!(
+            "[fleet]\ndepot = \"nats\"\n{more}\n[nats]\nurl = \"{}\"\nprefix = \"fleet\"\nconnect = \"2s\"\n",
+            nats.url()
+        )
+    }
+
+    async fn serve(fleet: &Fleet, nats: &NatsServer, name: &str) -> Server {
+        let dir = fleet.path(name);
+        fs::create_dir_all(dir.join("config")).unwrap();
+        let trust = format!("trust = [\"{}\"]", fleet.public);
+        fs::write(dir.join("config/config.toml"), config(nats, &trust)).unwrap();
+        let mut command = SETUP.command();
+        command.args(["serve", "--site", "shop", "--port", "0", "--dir"]).arg(dir);
+        Server::run(command).await
+    }
+
+    async fn what_is_published_runs_on_servers_that_were_there_before_come_later_or_start_while_nats_is_away(
+        version: Version,
+    ) {
+        let Some(mut nats) = NatsServer::start(version) else { return };
+        let fleet = Fleet::new();
+        fleet.site.save("config/config.toml", &config(&nats, "site = \"shop\""));
+        let one = serve(&fleet, &nats, "one").await;
+        let last = fleet.published().await;
+        assert!(last.contains("generation=1 ") && last.contains("applied=1 "), "{last}");
+        ready(&one, "generation 1").await;
+        let mut browser = Browser::open_app(&one).await;
+        browser.counts(1).await;
+        let two = serve(&fleet, &nats, "two").await;
+        ready(&two, "generation 1").await;
+
+        // An edit is on both, and the session keeps its state.
+        fleet.site.edit("lua/main.lua", "first", "second");
+        let last = fleet.published().await;
+        assert!(last.contains("generation=2 ") && last.contains("applied=2 "), "{last}");
+        browser.sees("label()", "second").await;
+        browser.counts(2).await;
+
+        // Without NATS they go on, one starts from its cache, and what is published later arrives.
+        drop(two);
+        nats.kill();
+        browser.counts(3).await;
+        let two = serve(&fleet, &nats, "two").await;
+        ready(&two, "generation 2").await;
+        nats.run();
+        fleet.site.edit("lua/main.lua", "second", "third");
+        let last = fleet.published().await;
+        assert!(last.contains("generation=3 "), "{last}");
+        ready(&one, "generation 3").await;
+        ready(&two, "generation 3").await;
+        browser.sees("label()", "third").await;
+        browser.counts(4).await;
+    }
 }

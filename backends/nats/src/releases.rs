@@ -9,7 +9,11 @@
 //!
 //! Whoever writes publishes to the subject, so a plain subscription to it is the hint: what is read is the stream.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    time::Duration,
+};
 
 use async_nats::{
     Client,
@@ -21,7 +25,7 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -173,6 +177,18 @@ impl Releases {
         self.publish(self.blob(address), message).await.map_err(|error| self.failed(text(&error)))
     }
 
+    /// All addresses at which bytes are kept.
+    ///
+    /// # Errors
+    /// If NATS does not answer.
+    pub async fn addresses(&self) -> Result<HashSet<String>, ReleasesError> {
+        let stream = self.stream("blobs").await?;
+        let subjects = stream.info_with_subjects(self.names().subject("blob.*")).await;
+        let subjects = subjects.map_err(|error| self.failed(text(&error)))?;
+        let address = async |(subject, _): (String, usize)| Ok(subject.rsplit('.').next().and_then(key));
+        subjects.try_filter_map(address).try_collect().await.map_err(|error| self.failed(text(&error)))
+    }
+
     fn blob(&self, address: &str) -> String {
         self.names().subject(&format!("blob.{}", token(address)))
     }
@@ -270,8 +286,8 @@ impl Releases {
         self.names().subject(&format!("report.{}.*", token(site)))
     }
 
-    /// Changes when there may be something new: when something is published, and when the connection was lost and is
-    /// back. Has to be called in a runtime of tokio.
+    /// Changes when there may be something new: when it has begun to listen, when something is published, and when the
+    /// connection was lost and is back. Has to be called in a runtime of tokio.
     pub fn hints(&self, site: &str, about: Hint) -> watch::Receiver<u64> {
         let subject = match about {
             Hint::Pointer => self.pointer_of(site),
@@ -288,12 +304,14 @@ impl Releases {
                 }
             };
             loop {
+                // At first for what was published before: whoever reads now asks on the same connection, after the
+                // subscription.
+                sender.send_modify(|count| *count += 1);
                 tokio::select! {
                     hint = hints.next() => if hint.is_none() { return },
                     changed = connection.changed() => if changed.is_err() { return },
                     () = sender.closed() => return,
                 }
-                sender.send_modify(|count| *count += 1);
             }
         });
         receiver

@@ -34,10 +34,12 @@ async fn a_blob_is_there_as_it_was_put_also_for_others_and_after_nats_was_killed
     let (one, two) = (releases(&nats).await, releases(&nats).await);
     let address = "0f".repeat(32);
     assert_eq!(two.get(&address).await.unwrap(), None);
+    assert!(two.addresses().await.unwrap().is_empty());
     one.put(&address, large()).await.unwrap();
     assert_eq!(two.get(&address).await.unwrap(), Some(large()));
     one.put("empty", Bytes::new()).await.unwrap();
     assert_eq!(two.get("empty").await.unwrap(), Some(Bytes::new()));
+    assert_eq!(two.addresses().await.unwrap(), [address.clone(), "empty".to_owned()].into());
     // What somebody has put there by mistake can be put right.
     one.put("empty", Bytes::from_static(b"wrong")).await.unwrap();
     one.put("empty", Bytes::new()).await.unwrap();
@@ -109,7 +111,6 @@ async fn a_hint_comes_with_each_pointer_and_report_and_when_nats_is_back(version
     let (pointers, reports) = (two.hints("shop", Hint::Pointer), two.hints("shop", Hint::Reports));
     let comes = async |hints: &tokio::sync::watch::Receiver<u64>, is_pointer: bool| {
         let before = *hints.borrow();
-        // To subscribe takes a moment.
         until("a hint", async || {
             if is_pointer {
                 let after = one.pointer("shop").await.ok()?.map_or(0, |pointer| pointer.revision);
@@ -121,6 +122,9 @@ async fn a_hint_comes_with_each_pointer_and_report_and_when_nats_is_back(version
         })
         .await;
     };
+    for hints in [&pointers, &reports] {
+        until("it to listen, which is a hint of its own", async || (*hints.borrow() > 0).then_some(())).await;
+    }
     comes(&pointers, true).await;
     comes(&reports, false).await;
     let before = *pointers.borrow();
