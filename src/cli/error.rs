@@ -149,6 +149,9 @@ pub enum CliError {
     /// Nothing says which site of a fleet is meant.
     #[error("which site of the fleet? --site names it, or fleet.site in the configuration")]
     NoFleetSite,
+    /// Nothing says whose releases are believed.
+    #[error("whose releases? fleet.trust names the keys to believe, or --key the file of your own")]
+    NobodyTrusted,
     /// Nothing says where releases are.
     #[error(transparent)]
     Depot(DepotError),

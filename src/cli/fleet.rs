@@ -1,20 +1,21 @@
 //! `lua-hotloader fleet`: what its servers run, and what is under way.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Subcommand;
 use tokio::runtime;
 
 use super::{
-    CliError,
-    publish::{lead, publisher},
+    CliError, keys,
+    publish::{configured, lead, overview, publisher},
     say,
 };
 use crate::{
-    config::{self, Overrides},
-    fleet::{Answer, Outcome, Pointer, Publisher, Report, Stage, Wave, is_stalled},
+    fleet::{Answer, Outcome, Overview, Pointer, Publisher, Report, SecretKey, Stage, Wave, is_stalled},
     telemetry,
-    watch::Registry,
 };
 
 /// A little more than a heartbeat.
@@ -27,7 +28,8 @@ pub(super) struct Args {
     /// How the site is called in the fleet [fleet.site]
     #[arg(long, value_name = "NAME", global = true)]
     site: Option<String>,
-    /// File of your key; ~/.config/lua-hotloader/fleet.key if it is not given
+    /// File of your key; ~/.config/lua-hotloader/fleet.key if it is not given. `status` needs none where fleet.trust
+    /// names whom to believe
     #[arg(long, value_name = "FILE", global = true)]
     key: Option<PathBuf>,
     /// Directory whose configuration names the fleet; the current one if it is not given
@@ -52,43 +54,58 @@ enum Command {
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let dir = args.dir.clone().unwrap_or_else(|| ".".into());
-    let flags = Overrides { fleet_site: args.site.clone(), ..Overrides::default() };
-    let config = config::load(&dir, args.config.as_deref(), &flags, &Registry::with_builtin())
-        .map_err(CliError::Config)?;
-    telemetry::init(&config.logging);
-    let publisher = publisher(&dir, &config, args.key.as_deref())?;
+    let config = configured(&dir, args.config.as_deref(), args.site.clone())?;
+    let overview = overview(&dir, &config)?;
+    let key = args.key.as_deref();
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
-    let done = runtime.block_on(act(&args.command, &publisher));
+    let done = runtime.block_on(async {
+        match args.command {
+            Command::Status => status(&believing_own_key(overview, key)?).await,
+            Command::Pause => pause(&publisher(overview, key)?).await,
+            Command::Resume => resume(&publisher(overview, key)?).await,
+            Command::Rollback => roll_back(&publisher(overview, key)?).await,
+        }
+    });
     runtime.shutdown_background();
     done
 }
 
-async fn act(command: &Command, publisher: &Publisher) -> Result<(), CliError> {
-    match command {
-        Command::Status => status(publisher).await,
-        Command::Pause => {
-            let pointer = publisher.pause().await.map_err(CliError::Publish)?;
-            say(&format!("paused: generation {}", pointer.seq));
-            Ok(())
-        }
-        Command::Resume => {
-            let (revision, pointer) = publisher.resume().await.map_err(CliError::Publish)?;
-            lead(publisher, revision, pointer).await
-        }
-        Command::Rollback => {
-            let (_, pointer) = publisher.roll_back("asked for").await.map_err(CliError::Publish)?;
-            say(&format!("generation {}: {}", pointer.seq, pointer.note));
-            Ok(())
-        }
-    }
+/// To look takes no key: servers' operators have none. Who has one believes it.
+fn believing_own_key(overview: Overview, key: Option<&Path>) -> Result<Overview, CliError> {
+    let own = match key {
+        Some(key) => Some(SecretKey::read(key).map_err(CliError::Key)?),
+        None => keys::place().ok().and_then(|key| SecretKey::read(&key).ok()),
+    };
+    let overview = match own {
+        Some(key) => overview.trusting(key.public()),
+        None => overview,
+    };
+    if overview.trusts_nobody() { Err(CliError::NobodyTrusted) } else { Ok(overview) }
 }
 
-async fn status(publisher: &Publisher) -> Result<(), CliError> {
-    match publisher.newest().await.map_err(CliError::Publish)? {
+async fn pause(publisher: &Publisher) -> Result<(), CliError> {
+    let pointer = publisher.pause().await.map_err(CliError::Publish)?;
+    say(&format!("paused: generation {}", pointer.seq));
+    Ok(())
+}
+
+async fn resume(publisher: &Publisher) -> Result<(), CliError> {
+    let (revision, pointer) = publisher.resume().await.map_err(CliError::Publish)?;
+    lead(publisher, revision, pointer).await
+}
+
+async fn roll_back(publisher: &Publisher) -> Result<(), CliError> {
+    let (_, pointer) = publisher.roll_back("asked for").await.map_err(CliError::Publish)?;
+    say(&format!("generation {}: {}", pointer.seq, pointer.note));
+    Ok(())
+}
+
+async fn status(overview: &Overview) -> Result<(), CliError> {
+    match overview.newest().await.map_err(CliError::Publish)? {
         Some((_, pointer)) => say(&of_pointer(&pointer)),
         None => say("nothing is published yet"),
     }
-    for (report, is_there) in publisher.census(CENSUS).await.map_err(CliError::Publish)? {
+    for (report, is_there) in overview.census(CENSUS).await.map_err(CliError::Publish)? {
         say(&telemetry::printable(&of_server(&report, is_there)));
     }
     Ok(())

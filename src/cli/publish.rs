@@ -17,8 +17,8 @@ use crate::{
     check,
     config::{self, Config, Overrides},
     fleet::{
-        self, Canaries, Digest, Ended, Packed, Plan, Pointer, Progress, Publisher, SecretKey, Tally,
-        open_depot,
+        self, Canaries, Digest, Ended, Overview, Packed, Plan, Pointer, Progress, Publisher, SecretKey,
+        Tally, open_depot,
     },
     server, telemetry,
     watch::{self, Registry},
@@ -85,11 +85,8 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     if !dir.is_dir() {
         return Err(CliError::NoSuchSite(dir));
     }
-    let flags = Overrides { fleet_site: args.site.clone(), ..Overrides::default() };
-    let config = config::load(&dir, args.config.as_deref(), &flags, &Registry::with_builtin())
-        .map_err(CliError::Config)?;
-    telemetry::init(&config.logging);
-    let publisher = publisher(&dir, &config, args.key.as_deref())?;
+    let config = configured(&dir, args.config.as_deref(), args.site.clone())?;
+    let publisher = publisher(overview(&dir, &config)?, args.key.as_deref())?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
     let stop = signals::first(STOPPING).map_err(CliError::System)?;
     let work = Work {
@@ -109,20 +106,34 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     done
 }
 
-/// Who publishes to the fleet that a configuration names.
-pub(super) fn publisher(dir: &Path, config: &Config, key: Option<&Path>) -> Result<Publisher, CliError> {
+/// The configuration in a directory, with `--site`; the log goes where it says.
+pub(super) fn configured(
+    dir: &Path,
+    file: Option<&Path>,
+    fleet_site: Option<String>,
+) -> Result<Config, CliError> {
+    let flags = Overrides { fleet_site, ..Overrides::default() };
+    let config = config::load(dir, file, &flags, &Registry::with_builtin()).map_err(CliError::Config)?;
+    telemetry::init(&config.logging);
+    Ok(config)
+}
+
+/// What can be seen of the fleet that a configuration names.
+pub(super) fn overview(dir: &Path, config: &Config) -> Result<Overview, CliError> {
     if config.fleet.site.is_empty() {
         return Err(CliError::NoFleetSite);
     }
-    let key = match key {
-        Some(key) => key.to_owned(),
-        None => keys::place()?,
-    };
-    let key = SecretKey::read(&key).map_err(CliError::Key)?;
     let depot = open_depot(dir, config).map_err(CliError::Depot)?;
-    let trust =
-        config.fleet.trust.iter().map(|key| key.parse()).collect::<Result<_, _>>().map_err(CliError::Key)?;
-    Ok(Publisher::new(depot, config.fleet.site.clone(), Arc::new(key), trust))
+    let trust = config.fleet.trust.iter().map(|key| key.parse());
+    let trust = trust.collect::<Result<_, _>>().map_err(CliError::Key)?;
+    Ok(Overview::new(depot, config.fleet.site.clone(), trust))
+}
+
+/// Who publishes to it.
+pub(super) fn publisher(overview: Overview, key: Option<&Path>) -> Result<Publisher, CliError> {
+    let place = key.map_or_else(keys::place, |key| Ok(key.to_owned()))?;
+    let key = SecretKey::read(&place).map_err(CliError::Key)?;
+    Ok(Publisher::new(overview, Arc::new(key)))
 }
 
 fn plan(args: &Args) -> Plan {
@@ -189,7 +200,7 @@ impl Work {
 
     /// Whether what was published last is there: this machine has the bytes to fill an empty store again.
     async fn is_still_there(&self) -> bool {
-        !matches!(self.publisher.newest().await, Ok(None))
+        !matches!(self.publisher.overview().newest().await, Ok(None))
     }
 
     /// The site as a release, if all of it compiles.
@@ -230,7 +241,7 @@ impl Work {
     }
 
     async fn unchanged(&self, root: Digest) -> Result<(), CliError> {
-        if let Ok(Some((_, pointer))) = self.publisher.newest().await {
+        if let Ok(Some((_, pointer))) = self.publisher.overview().newest().await {
             eprintln!("nothing has changed: release {} is generation {}", root.short(), pointer.seq);
             say(&result(&pointer, &Tally::default(), "unchanged"));
         }

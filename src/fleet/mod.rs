@@ -11,6 +11,7 @@
 //! | `follower` | [`Follower`]: what a server does about pointers |
 //! | `depot` | [`Depot`]: where all of these are kept; `dir_depot`: in a directory; `nats_depot`: in NATS |
 //! | `rollout` | [`Rollout`]: from wave to wave, and back |
+//! | `overview` | [`Overview`]: what is published, and what servers say |
 //! | `publisher` | [`Publisher`]: sends releases, and leads rollouts |
 //! | `cache` | [`Cache`]: what a server keeps |
 //! | `fetch`, `changes`, `source` | a release on its way into a server: fetched, compared, handed over; [`Fleet`] leads it |
@@ -34,6 +35,7 @@ mod kept_tests;
 mod keys;
 #[cfg(feature = "nats")]
 mod nats_depot;
+mod overview;
 mod pack;
 mod pointer;
 mod publisher;
@@ -57,6 +59,7 @@ pub use dir_depot::DirDepot;
 pub use error::ReleaseError;
 pub use follower::{Follower, Memory, Refusal, Stale};
 pub use keys::{KeyError, PublicKey, SecretKey};
+pub use overview::Overview;
 pub use pack::{Files, Packed, pack};
 pub use pointer::{MAX_POINTER, PATIENCE, Plan, Pointer, PointerError, Position, Stage, Wave};
 pub use publisher::{Canaries, Progress, PublishError, Publisher, is_stalled};

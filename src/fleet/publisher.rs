@@ -9,8 +9,8 @@ use futures_util::future::try_join_all;
 use thiserror::Error;
 
 use super::{
-    Depot, DepotError, Digest, Ended, Hint, Packed, Plan, Pointer, PointerError, PublicKey, Record, Report,
-    Rollout, SecretKey, Stage, Step, Tally, Wave,
+    DepotError, Digest, Ended, Hint, Overview, Packed, Plan, Pointer, PointerError, Rollout, SecretKey,
+    Stage, Step, Tally, Wave,
     rollout::{GONE, canary, newest_seen},
 };
 
@@ -22,11 +22,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Writes releases of a site.
 #[derive(Debug)]
 pub struct Publisher {
-    depot: Arc<dyn Depot>,
-    site: String,
+    overview: Overview,
     key: Arc<SecretKey>,
-    /// Whose pointers are followed: its own, and those of other publishers.
-    trust: Vec<PublicKey>,
 }
 
 /// Who runs a new release first.
@@ -85,28 +82,14 @@ pub enum PublishError {
 }
 
 impl Publisher {
-    /// For a site, with a key to sign with. Pointers that these keys have signed are known, and its own.
-    pub fn new(depot: Arc<dyn Depot>, site: String, key: Arc<SecretKey>, mut trust: Vec<PublicKey>) -> Self {
-        trust.push(key.public());
-        Self { depot, site, key, trust }
+    /// For the site of that overview, with a key to sign with, which is believed from now on.
+    pub fn new(overview: Overview, key: Arc<SecretKey>) -> Self {
+        Self { overview: overview.trusting(key.public()), key }
     }
 
-    /// The newest pointer with its revision; none if nothing was published.
-    ///
-    /// # Errors
-    /// If the depot is away, or nobody who is trusted has signed it.
-    pub async fn newest(&self) -> Result<Option<(u64, Pointer)>, PublishError> {
-        let Some(Record { revision, bytes }) = self.depot.pointer(&self.site).await? else { return Ok(None) };
-        Ok(Some((revision, Pointer::read(&bytes, &self.site, &self.trust)?)))
-    }
-
-    /// What servers report, of whatever age.
-    ///
-    /// # Errors
-    /// If the depot is away.
-    pub async fn reports(&self) -> Result<Vec<Report>, PublishError> {
-        let reports = self.depot.reports(&self.site).await?;
-        Ok(reports.iter().filter_map(|(server, bytes)| Report::read(server, bytes)).collect())
+    /// What is published, and what servers say.
+    pub fn overview(&self) -> &Overview {
+        &self.overview
     }
 
     /// Sends what the depot has not. After it, a pointer may name the release.
@@ -114,13 +97,13 @@ impl Publisher {
     /// # Errors
     /// If the depot does not take it.
     pub async fn send(&self, packed: &Packed, mut tell: impl FnMut(Progress)) -> Result<(), PublishError> {
-        let missing = self.depot.missing(packed.blobs.keys().copied().collect()).await?;
+        let missing = self.overview.depot.missing(packed.blobs.keys().copied().collect()).await?;
         let (mut sent, mut bytes) = (0, 0);
         for some in missing.chunks(AT_A_TIME) {
             let blobs =
                 some.iter().filter_map(|address| Some((*address, packed.blobs.get(address)?.clone())));
             bytes += blobs.clone().map(|(_, blob)| blob.len()).sum::<usize>();
-            try_join_all(blobs.map(|(address, blob)| self.depot.put(address, blob))).await?;
+            try_join_all(blobs.map(|(address, blob)| self.overview.depot.put(address, blob))).await?;
             sent += some.len();
             tell(Progress::Sent { blobs: sent, of: missing.len(), bytes });
         }
@@ -137,8 +120,8 @@ impl Publisher {
         plan: Plan,
         canaries: &Canaries,
     ) -> Result<Option<(u64, Pointer)>, PublishError> {
-        let newest = self.newest().await?;
-        let reports = self.reports().await?;
+        let newest = self.overview.newest().await?;
+        let reports = self.overview.reports().await?;
         if newest.as_ref().is_some_and(|(_, pointer)| pointer.root == root && pointer.stage == Stage::Settled)
         {
             return Ok(None);
@@ -157,7 +140,7 @@ impl Publisher {
             }
         };
         let pointer = Pointer {
-            site: self.site.clone(),
+            site: self.overview.site.clone(),
             seq,
             step: 0,
             root,
@@ -176,7 +159,7 @@ impl Publisher {
     /// # Errors
     /// If another has published meanwhile, or the depot is away.
     pub async fn write(&self, revision: u64, pointer: &Pointer) -> Result<u64, PublishError> {
-        Ok(self.depot.point(&self.site, revision, pointer.sign(&self.key)).await?)
+        Ok(self.overview.depot.point(&self.overview.site, revision, pointer.sign(&self.key)).await?)
     }
 
     /// Leads the rollout of a pointer that was just written, until it has ended.
@@ -191,16 +174,16 @@ impl Publisher {
     ) -> Result<Ended, PublishError> {
         let begun = Instant::now();
         let mut rollout = Rollout::new(pointer, begun.elapsed());
-        let mut hints = self.depot.hints(&self.site, Hint::Reports);
+        let mut hints = self.overview.depot.hints(&self.overview.site, Hint::Reports);
         let mut told = Tally::default();
         loop {
             // Away: the publisher has all it needs to go on when it is back.
-            if let Ok(reports) = self.reports().await {
+            if let Ok(reports) = self.overview.reports().await {
                 reports.into_iter().for_each(|report| rollout.hear(report, begun.elapsed()));
             }
-            match self.depot.pointer(&self.site).await {
+            match self.overview.depot.pointer(&self.overview.site).await {
                 Ok(Some(record)) if record.revision != revision => {
-                    let by = Pointer::read(&record.bytes, &self.site, &self.trust)?;
+                    let by = Pointer::read(&record.bytes, &self.overview.site, &self.overview.trust)?;
                     rollout.overtaken(Some(&by));
                 }
                 Ok(None) => return Err(PublishError::Lost),
@@ -263,7 +246,7 @@ impl Publisher {
     /// # Errors
     /// If there is none.
     pub async fn roll_back(&self, why: &str) -> Result<(u64, Pointer), PublishError> {
-        let (revision, newest) = self.newest().await?.ok_or_else(|| self.nothing())?;
+        let (revision, newest) = self.overview.newest().await?.ok_or_else(|| self.nothing())?;
         let is_back = newest.previous == Some(newest.root);
         let back = Rollout::back(&newest, why).filter(|_| !is_back);
         let pointer = back.ok_or(PublishError::NoWayBack(newest.seq))?;
@@ -271,7 +254,7 @@ impl Publisher {
     }
 
     async fn under_way(&self) -> Result<(u64, Pointer), PublishError> {
-        let (revision, newest) = self.newest().await?.ok_or_else(|| self.nothing())?;
+        let (revision, newest) = self.overview.newest().await?.ok_or_else(|| self.nothing())?;
         if newest.stage == Stage::Settled {
             return Err(PublishError::Settled(newest.seq));
         }
@@ -279,27 +262,7 @@ impl Publisher {
     }
 
     fn nothing(&self) -> PublishError {
-        PublishError::Nothing(self.site.clone())
-    }
-
-    /// The reports of servers that are there: those whose heartbeat is heard within a moment. Of the others, the last.
-    ///
-    /// # Errors
-    /// If the depot is away.
-    pub async fn census(&self, patience: Duration) -> Result<Vec<(Report, bool)>, PublishError> {
-        let before = self.reports().await?;
-        tokio::time::sleep(patience.min(GONE)).await;
-        let is_there = |now: &Report| {
-            let before = before.iter().find(|before| before.server == now.server);
-            !now.leaving && before.is_none_or(|before| (before.boot, before.beat) != (now.boot, now.beat))
-        };
-        Ok(self
-            .reports()
-            .await?
-            .into_iter()
-            .map(|report| (is_there(&report), report))
-            .map(|(is, of)| (of, is))
-            .collect())
+        PublishError::Nothing(self.overview.site.clone())
     }
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn measure(within: &Path, sizes: &[usize], saves: usize) -> Fallible<
                     let what = format!("{files} files, FUSE, polling: save of a file in use, median");
                     verdicts.push(Verdict::ms(&what, median, 2.0 * ms(INTERVAL)));
                 }
-                println!("Watchman, chokidar: no event tells of what is saved behind a mount\n");
+                println!("Watchman, chokidar: not measured; they see no save that is made behind a mount\n");
             }
             Err(error) => println!("a FUSE mount: skipped, {error}\n"),
         }

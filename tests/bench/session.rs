@@ -9,11 +9,13 @@
 
 mod click;
 mod crowd;
+mod flags;
 mod process;
 mod reloading;
 
 use std::{error::Error, time::Duration};
 
+use flags::Flags;
 use lua_hotloader::session::{LuaSession, SessionHandle};
 
 // As the server has it.
@@ -27,22 +29,14 @@ const INSTANCES: usize = 100;
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Fallible<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    // `cargo test` starts benchmarks, too, without this.
-    if !has("--bench") {
-        println!("nothing measured; run it with: cargo bench --bench session");
-        return Ok(());
-    }
-    let quick = has("--quick");
-    let number = |flag: &str| -> Option<usize> {
-        args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1)?.parse().ok())
-    };
+    let Some(flags) = Flags::of("session") else { return Ok(()) };
+    let quick = flags.has("--quick");
+    let number = |flag: &str| -> Option<usize> { flags.value(flag)?.parse().ok() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut verdicts = Vec::new();
     // First: memory is that of the process.
     let only = number("--lines");
-    if !has("--few") && only.is_none() {
+    if !flags.has("--few") && only.is_none() {
         let crowd =
             runtime.block_on(crowd::measure(if quick { 500 } else { 10_000 }, if quick { 3 } else { 9 }))?;
         crowd.judge(&mut verdicts);

@@ -13,6 +13,7 @@
 
 mod clicks;
 mod connect;
+mod flags;
 mod idle;
 mod paint;
 mod pass;
@@ -20,6 +21,7 @@ mod process;
 
 use std::{error::Error, time::Duration};
 
+use flags::Flags;
 use hotloader_test_support::setup::Setup;
 
 // As the server has it.
@@ -31,16 +33,9 @@ const SETUP: Setup = Setup::auto(env!("CARGO_BIN_EXE_lua-hotloader"));
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Fallible<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    // `cargo test` starts benchmarks, too, without this.
-    if !has("--bench") {
-        println!("nothing measured; run it with: cargo bench --bench web");
-        return Ok(());
-    }
-    let quick = has("--quick");
-    let only = args.iter().position(|arg| arg == "--only").and_then(|at| args.get(at + 1));
-    let wanted = |part: &str| only.is_none_or(|only| only == part);
+    let Some(flags) = Flags::of("web") else { return Ok(()) };
+    let quick = flags.has("--quick");
+    let wanted = |part: &str| flags.value("--only").is_none_or(|only| only == part);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut verdicts = Vec::new();
     runtime.block_on(async {

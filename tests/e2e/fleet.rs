@@ -313,6 +313,30 @@ async fn a_person_stops_goes_on_with_and_undoes_a_rollout() {
     assert!(!ok && told.contains("settled"), "{told}");
 }
 
+#[tokio::test]
+async fn to_look_at_a_fleet_takes_no_secret_key_where_it_is_said_whom_to_believe() {
+    let fleet = Fleet::new();
+    fleet.published().await;
+    let status = async |trust: &str| {
+        let dir = fleet.path("operator");
+        fs::create_dir_all(dir.join("config")).unwrap();
+        let depot = fleet.path("depot");
+        let config = format!("[fleet]\nsite = \"shop\"\ndepot = \"dir:{}\"\n{trust}\n", depot.display());
+        fs::write(dir.join("config/config.toml"), config).unwrap();
+        let mut command = SETUP.command();
+        // Whoever runs the tests may have a key.
+        command.env("XDG_CONFIG_HOME", &dir).args(["fleet", "status", "--dir"]).arg(dir);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let (told, other) = (status(&format!("trust = [\"{}\"]", fleet.public)).await, fleet.new_key("other"));
+    assert!(told.contains("generation 1 of shop"), "{told}");
+    let told = status("").await;
+    assert!(told.contains("fleet.trust names the keys to believe, or --key the file of your own"), "{told}");
+    let told = status(&format!("trust = [\"{other}\"]")).await;
+    assert!(told.contains("not signed by a key of fleet.trust"), "{told}");
+}
+
 /// The same fleet with NATS as the depot.
 #[cfg(feature = "nats")]
 mod on_nats {

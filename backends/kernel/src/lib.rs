@@ -130,7 +130,7 @@ impl<W: Watches> Engine<W> {
 
     fn work(&mut self, work: Work) -> Result<(), BackendFailure> {
         match work {
-            // The kernel tells of what is in use as of everything else.
+            // Only what is in use has changed, and the kernel reports every file alike.
             Work::Plan(plan) if plan.revision == self.plan.revision => {}
             Work::Plan(plan) => {
                 self.notes.want(plan.clone());

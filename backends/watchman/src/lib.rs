@@ -261,7 +261,8 @@ impl Trees {
         self.plan = Some(plan);
     }
 
-    /// Watchman tells of what is in use as of everything else, so only who polls has to know.
+    /// Only what is in use has changed. Watchman reports every file alike, so this is for the directories that are
+    /// polled.
     fn tell_in_use(&mut self, plan: Arc<WatchPlan>, loose: &BackendHandle) {
         self.loose_plan.in_use = plan.in_use.clone();
         self.plan = Some(plan);

@@ -4,23 +4,19 @@
 
 use std::{
     env::consts::ARCH,
-    ffi::{CString, c_int},
+    ffi::CString,
     path::{Path, PathBuf},
 };
 
-use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, ffi::lua_State};
+use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table};
 
 use super::host::with;
-use crate::config::LuaConfig;
+use crate::{config::LuaConfig, lua::frame::module};
 
 #[cfg(not(feature = "lua55"))]
 const VERSION: &str = "5.4";
 #[cfg(feature = "lua55")]
 const VERSION: &str = "5.5";
-
-/// The function that a module in C begins with.
-type Open = unsafe extern "C-unwind" fn(*mut lua_State) -> c_int;
 
 pub(super) fn functions(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("native", lua.create_function(native)?)
@@ -56,17 +52,7 @@ fn find(name: &str) -> Option<PathBuf> {
 }
 
 fn open(lua: &Lua, name: &str, file: &Path) -> Result<Function, String> {
-    let symbol =
+    let name =
         CString::new(format!("luaopen_{}", name.replace('.', "_"))).map_err(|error| error.to_string())?;
-    // SAFETY: code that the owner of the site has named runs here; that it is sound is theirs to know, as the
-    // documentation of the key says. The symbol has that type in every module for this version of Lua. The
-    // library is never closed: states keep functions of it.
-    #[allow(unsafe_code)]
-    let opener = unsafe {
-        let library = Library::open(Some(file), RTLD_NOW | RTLD_LOCAL).map_err(|error| error.to_string())?;
-        let opener = *library.get::<Open>(symbol.as_bytes_with_nul()).map_err(|error| error.to_string())?;
-        std::mem::forget(library);
-        lua.create_c_function(opener)
-    };
-    opener.map_err(|error| error.to_string())
+    module(lua, file, &name)
 }

@@ -18,6 +18,7 @@
 //! | `coroutine` | resuming a coroutine; loading a text piece by piece |
 //! | `hook` | the hook, the collections of garbage, and where a script is |
 //! | `state` | states with the debug library |
+//! | `module` | opening a module in C |
 //!
 //! Why this cannot be misused:
 //!
@@ -37,6 +38,7 @@ mod execute;
 mod function;
 mod hook;
 mod looks;
+mod module;
 mod next;
 mod raise;
 mod stack;
@@ -50,6 +52,7 @@ pub(in crate::lua) use self::{
     coroutine::Coroutine,
     function::{CFunction, Exchange, Original, Work, exchange},
     hook::{Hook, Main, on_collection},
+    module::module,
     state::{debug_library, new_state},
 };
 pub(crate) use self::{

@@ -1,6 +1,8 @@
 //! What a reload knows of objects, it knows by where they lie: none may come to lie where one was that is still
 //! known, however often the collector runs in between.
 
+use mlua::state::{GcGenParams, GcMode};
+
 use super::*;
 
 /// A class whose load lets go of what it has just made, collects, and makes as much again.
@@ -89,15 +91,10 @@ fn collections_in_the_middle_of_a_reload_change_nothing() {
 }
 
 #[test]
-#[allow(unsafe_code, reason = "Lua has no other way to ask for it from here")]
 fn nor_do_they_with_a_generational_collector() {
     let mut site = Site::new(&[("main.lua", MAIN), ("item.lua", &class(1)), ("util.lua", &util(1))]);
-    let generational = |l| {
-        // SAFETY: it leaves the stack as it is.
-        unsafe { mlua::ffi::lua_gc(l, mlua::ffi::LUA_GCGEN, 0, 0) };
-    };
-    // SAFETY: as above.
-    let set = site.session.with_lua(|lua| unsafe { lua.exec_raw::<()>((), generational) });
-    set.unwrap();
+    let generational = GcMode::Generational(GcGenParams::default());
+    let before = site.session.with_lua(|lua| Ok(lua.gc_set_mode(generational))).unwrap();
+    assert!(matches!(before, GcMode::Incremental(_)), "{before:?}");
     saves_with_collections(site);
 }

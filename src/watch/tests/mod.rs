@@ -3,6 +3,7 @@
 mod bare;
 mod faulty_backends;
 mod files;
+mod kernel_rows;
 mod links;
 mod random;
 mod rows;
@@ -55,6 +56,11 @@ fn lua_root(dir: &Path) -> Root {
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
+}
+
+fn link(target: &str, link: &Path) {
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    symlink(target, link).unwrap();
 }
 
 /// `ln -sfn`

@@ -54,6 +54,7 @@ async fn it_is_seen_although_the_next_pass_is_far_away() {
     };
     tokio::time::timeout(DEADLINE, first).await.unwrap();
     for text in ["22", "333", "4444"] {
+        // Longer than from one look to the next: what was saved before is not hinted again meanwhile.
         tokio::time::sleep(Duration::from_millis(30)).await;
         fs::write(used.join("x"), text).unwrap();
         watched.hinted(&used.join("x")).await;
@@ -75,10 +76,15 @@ async fn f3_a_save_behind_a_mount_that_is_remembered_for_a_minute_is_seen_within
     let options = [("interval", "1s"), ("idle_interval", "24h"), ("max_cpu", "0.5")];
     let (mut watched, _) = Watched::with(&[&front], &options).await;
     watched.in_use(1, &[&front], &["x", "y", "z"].map(|name| front.join(name)));
-    // Until they are seen, and remembered by the kernel.
-    tokio::time::sleep(2 * INTERVAL).await;
+    // Until the three files and their directory are seen, and remembered by the kernel: each look asks four times.
+    let (begun, before) = (Instant::now(), watched.handle.vitals().requests);
+    while watched.handle.vitals().requests < before + 8 {
+        assert!(begun.elapsed() < DEADLINE, "they are not looked at");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     // Each has not changed before: what has is hinted again for caution.
     for (name, is_in_place) in [("x", true), ("y", false), ("z", true)] {
+        // Somewhere between two looks, not always right after one.
         tokio::time::sleep(INTERVAL / 3).await;
         let file = if is_in_place { name } else { "temporary" };
         fs::write(back.join(file), "another").unwrap();
