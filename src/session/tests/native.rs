@@ -70,10 +70,12 @@ fn a_module_in_c_that_is_not_named_is_not_opened_and_the_key_is_told() {
 }
 
 #[test]
-fn no_name_leads_out_of_the_directories_of_modules() {
-    let mut site = site(&[("main.lua", "")], &["../../../tmp/x", "/tmp/x", "nothing.of.that.name"]);
-    for name in ["../../../tmp/x", "/tmp/x", "nothing.of.that.name", "a\\0b", ""] {
+fn what_is_no_name_of_a_module_finds_no_file() {
+    // The last of them would find one, where lua-socket is installed.
+    let names = ["../../../tmp/x", "/tmp/x", "nothing.of.that.name", "a\\0b", "", "socket/core"];
+    let mut site = site(&[("main.lua", "")], &names);
+    for name in names {
         let why = site.eval(&format!("return select(2, pcall(require, '{name}'))"));
-        assert!(!why.contains("module in C"), "{name:?}: {why}");
+        assert!(!why.contains(".so"), "{name:?}: {why}");
     }
 }
