@@ -18,11 +18,12 @@ pub use fleet::FleetError;
 pub(crate) use crate::reload::leave_what_counts;
 use crate::{
     config::{self, BackendChoice, Config, HotloadConfig, WatchConfig},
-    fleet::{Fleet, FleetStatus},
+    fleet::{Fleet, FleetStatus, Pulse},
     hub::{Hub, HubError, Store, StoreResult},
     reload::{
-        DATA_ROOT, EditorLink, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT, OutcomeSender,
-        PageFiles, Published, Refreshing, ReloadReport, SessionHost, SiteLayout, Telling, VIEWDEF_ROOT,
+        DATA_ROOT, EditorLink, Faulted, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT,
+        OutcomeSender, PageFiles, Published, Refreshing, ReloadReport, SessionHost, SiteLayout, Telling,
+        VIEWDEF_ROOT,
     },
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
     status::{Calendar, ReloadLog, Status},
@@ -95,6 +96,7 @@ impl Server {
         let listener = bind(&config).await?;
         let is_of_fleet = !config.fleet.site.is_empty();
         let published = Arc::new(Published::new(telling(site, &config.hotload, !config.lua.hotload)));
+        let faults = published.faults().follow();
         let hub = Hub::connect(site, &config.hub, &config.nats).await?;
         let metrics = Metrics::new(HubMetrics::new(hub.counters().latencies()));
         let metrics = Arc::new(if is_of_fleet { metrics.in_fleet() } else { metrics });
@@ -114,7 +116,8 @@ impl Server {
         let (host, mut html, mut part) = (Arc::new(host), site.join(HTML_DIR), None);
         let hot_loader = if is_of_fleet {
             let pool = sessions.clone();
-            let pulse = Arc::new(move || (pool.len(), pool.pool().stuck));
+            let counts = Arc::new(move || (pool.len(), pool.pool().stuck));
+            let pulse = Pulse { sessions: counts, faults: faults.clone() };
             let joined = fleet::join(site, &config, published, host, pulse).await?;
             (html, part) = (joined.html, Some(joined.fleet));
             if !watch.allowed_roots.is_empty() {
@@ -159,7 +162,14 @@ impl Server {
             allowed_roots: watch.allowed_roots,
             server: config.server,
             readiness: ready,
-            metrics: metrics_text(metrics, endpoint.clone(), hot_loader.as_deref(), of_fleet, hub.clone()),
+            metrics: metrics_text(
+                metrics,
+                endpoint.clone(),
+                hot_loader.as_deref(),
+                of_fleet,
+                faults,
+                hub.clone(),
+            ),
             status: Arc::new(status),
         };
         let web = web::start(listener, settings, endpoint)?;
@@ -356,6 +366,7 @@ fn metrics_text(
     endpoint: WebSocketEndpoint,
     loader: Option<&HotLoader>,
     fleet: Option<watch::Receiver<FleetStatus>>,
+    faults: watch::Receiver<Faulted>,
     hub: Hub,
 ) -> web::MetricsText {
     let health = loader.map(|loader| loader.watch().follow_health());
@@ -372,6 +383,7 @@ fn metrics_text(
         metrics.refused_connections.set(counted(endpoint.counters().refused()));
         metrics.unread_answers.set(counted(endpoint.counters().unread()));
         metrics.refused.set(counted(endpoint.sessions().refused()));
+        metrics.run_time_errors.set(counted(faults.borrow().count));
         if let Some(health) = &health {
             metrics.watching(&health.borrow());
         }

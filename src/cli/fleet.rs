@@ -142,6 +142,13 @@ fn of_server(report: &Report, is_there: bool) -> String {
         (false, true) => ", stopped",
         (false, false) => ", does not answer",
     };
+    let failing = match &report.failing {
+        failing if failing.errors == 0 => String::new(),
+        failing => {
+            let usual = if failing.is_unusual() { ", more than with the release before" } else { "" };
+            format!("; {} errors since it runs it{usual}, the last: {}", failing.errors, failing.last)
+        }
+    };
     let outcome = match report.answer.as_ref().map(|Answer { outcome, .. }| outcome) {
         None | Some(Outcome::Accepted) => String::new(),
         Some(Outcome::Applied { sessions, kept, diagnostics }) if *kept > 0 => {
@@ -152,5 +159,31 @@ fn of_server(report: &Report, is_there: bool) -> String {
         Some(Outcome::Refused { why }) => format!("; refused: {why}"),
         Some(Outcome::Waiting { why }) => format!("; waiting: {why}"),
     };
-    format!("{server}: generation {}, release {runs}, {sessions} sessions{there}{outcome}", seen.seq)
+    format!("{server}: generation {}, release {runs}, {sessions} sessions{there}{outcome}{failing}", seen.seq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{Digest, Plan};
+
+    #[test]
+    fn a_rollout_past_its_deadline_is_said_to_be_stalled_and_what_helps() {
+        let pointer = |stage, deadline| Pointer {
+            site: "shop".into(),
+            seq: 7,
+            step: 0,
+            root: Digest::of(b"7"),
+            previous: None,
+            wave: Wave::of(["a".to_owned()]),
+            stage,
+            plan: Plan::default(),
+            deadline,
+            note: String::new(),
+        };
+        let told = of_pointer(&pointer(Stage::Rolling, 1));
+        assert!(told.contains("stalled: its publisher is gone; `fleet resume` goes on with it"), "{told}");
+        assert!(of_pointer(&pointer(Stage::Rolling, u64::MAX)).contains("under way"));
+        assert!(of_pointer(&pointer(Stage::Settled, 1)).ends_with("settled"));
+    }
 }

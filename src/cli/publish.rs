@@ -144,7 +144,8 @@ fn plan(args: &Args) -> Plan {
         Some(Canaries::Count(count)) => *count,
         Some(Canaries::None) => 0,
     };
-    Plan { canary, bake: ms(args.bake), patience: ms(args.deadline), tolerate: args.tolerate }
+    let named = matches!(args.canary, Some(Canaries::Names(_)));
+    Plan { canary, bake: ms(args.bake), patience: ms(args.deadline), tolerate: args.tolerate, named }
 }
 
 struct Work {

@@ -8,6 +8,7 @@
 //! | `keys` | who may publish |
 //! | `pointer` | [`Pointer`]: which release is to run, signed |
 //! | `report` | [`Report`]: what servers say of themselves |
+//! | `failing` | [`Failing`]: what fails in their sessions, against what failed before |
 //! | `follower` | [`Follower`]: what a server does about pointers |
 //! | `depot` | [`Depot`]: where all of these are kept; `dir_depot`: in a directory; `nats_depot`: in NATS |
 //! | `rollout` | [`Rollout`]: from wave to wave, and back |
@@ -26,6 +27,7 @@ mod depot;
 mod digest;
 mod dir_depot;
 mod error;
+mod failing;
 mod fetch;
 mod follower;
 #[cfg(test)]
@@ -42,6 +44,8 @@ mod publisher;
 mod report;
 mod rollout;
 #[cfg(test)]
+mod rollout_tests;
+#[cfg(test)]
 mod simulation;
 mod source;
 mod status;
@@ -57,6 +61,7 @@ pub use depot::{Answered, Depot, DepotError, Hint, KEPT_POINTERS, MAX_REPORT, Re
 pub use digest::{Digest, NoDigest};
 pub use dir_depot::DirDepot;
 pub use error::ReleaseError;
+pub use failing::Failing;
 pub use follower::{Follower, Memory, Refusal, Stale};
 pub use keys::{KeyError, PublicKey, SecretKey};
 pub use overview::Overview;

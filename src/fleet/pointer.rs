@@ -79,6 +79,9 @@ pub struct Plan {
     pub patience: u64,
     /// How many of a thousand sessions may keep the version before.
     pub tolerate: u16,
+    /// A person has named the servers of the first wave, so no others stand in for them.
+    #[serde(default)]
+    pub named: bool,
 }
 
 /// How long a wave may take if nothing else is said.
@@ -87,7 +90,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 impl Default for Plan {
     fn default() -> Self {
         let patience = PATIENCE.as_millis().try_into().unwrap_or(u64::MAX);
-        Self { canary: 0, bake: 0, patience, tolerate: 0 }
+        Self { canary: 0, bake: 0, patience, tolerate: 0, named: false }
     }
 }
 

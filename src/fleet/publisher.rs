@@ -268,11 +268,11 @@ impl Publisher {
 
 fn deadline(plan: &Plan) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    now + (plan.patience + plan.bake).div_ceil(1000)
+    now.saturating_add(plan.patience.saturating_add(plan.bake).div_ceil(1000))
 }
 
 /// Whether nobody leads a rollout any more: it is past its deadline, by this machine's clock.
 pub fn is_stalled(pointer: &Pointer) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    pointer.stage == Stage::Rolling && now > pointer.deadline + GONE.as_secs()
+    pointer.stage == Stage::Rolling && now > pointer.deadline.saturating_add(GONE.as_secs())
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Position, depot::MAX_REPORT};
+use super::{Digest, Failing, Position, depot::MAX_REPORT};
 
 /// Diagnostics of one answer have no more bytes together.
 pub const MAX_DIAGNOSTICS: usize = 8 << 10;
@@ -29,8 +29,9 @@ pub struct Report {
     pub sessions: usize,
     /// Sessions that are stuck in a function that cannot be interrupted.
     pub stuck: usize,
-    /// Reloads in which a session failed, since it started.
-    pub errors: u64,
+    /// What fails in its sessions while they run.
+    #[serde(default)]
+    pub failing: Failing,
     /// It ends now, and nobody need wait for it.
     #[serde(default)]
     pub leaving: bool,
@@ -90,15 +91,20 @@ impl Report {
     }
 }
 
+/// The beginning of a text, with so many bytes at most.
+pub(super) fn cut(text: &mut String, most: usize) {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or_default();
+        text.truncate(end);
+    }
+}
+
 /// The first of these texts, with [`MAX_DIAGNOSTICS`] bytes at most.
 pub(super) fn bounded(texts: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut left = MAX_DIAGNOSTICS;
     let mut taken = Vec::new();
     for mut text in texts {
-        if text.len() > left {
-            let end = (0..=left).rev().find(|&at| text.is_char_boundary(at)).unwrap_or_default();
-            text.truncate(end);
-        }
+        cut(&mut text, left);
         left -= text.len();
         if text.is_empty() {
             break;

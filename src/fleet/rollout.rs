@@ -240,6 +240,9 @@ impl Rollout {
         if let Some(why) = self.wrong(&tally, now) {
             return self.fail(why);
         }
+        if let Some(pointer) = self.with_stand_ins(now) {
+            return self.write(pointer);
+        }
         let is_well = tally.applied == tally.servers && tally.servers > 0;
         if !is_well {
             self.well_since = None;
@@ -261,6 +264,31 @@ impl Rollout {
         }
         let next = self.widen(now);
         self.write(next)
+    }
+
+    /// Servers that died before it began have left a report behind, as all have, so they may have been picked: others
+    /// stand in for them, once. If it was the release that they died of, it stays with those.
+    fn with_stand_ins(&self, now: Duration) -> Option<Pointer> {
+        let Wave::Some { share: 0, names } = &self.pointer.wave else { return None };
+        let canary = usize::from(self.pointer.plan.canary);
+        let is_known = now.saturating_sub(self.began) >= UNHEARD;
+        if self.pointer.plan.named || names.len() > canary || !is_known {
+            return None;
+        }
+        let was_alive = |name: &String| self.servers.get(name).is_some_and(|server| server.is_alive);
+        let missing = canary - names.iter().filter(|name| was_alive(name)).count();
+        let others =
+            self.servers.iter().filter(|(name, server)| !names.contains(*name) && server.is_there(now));
+        let stand_ins = first(missing, others.map(|(name, _)| name.clone()), self.pointer.root);
+        if stand_ins.is_empty() {
+            return None;
+        }
+        let names = names.union(&stand_ins).cloned().collect();
+        Some(Pointer {
+            step: self.pointer.step + 1,
+            wave: Wave::Some { share: 0, names },
+            ..self.pointer.clone()
+        })
     }
 
     fn has_waves(&self) -> bool {
@@ -310,6 +338,10 @@ impl Rollout {
             }
             if server.report.stuck > server.stuck_before {
                 return Some(format!("{name} has sessions that are stuck"));
+            }
+            let failing = &server.report.failing;
+            if had_it && failing.is_unusual() {
+                return Some(format!("more fails on {name} than before, the last: {}", failing.last));
             }
         }
         None

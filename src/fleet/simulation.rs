@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Answer, Digest, Ended, Follower, Memory, Outcome, Plan, Pointer, Position, Report, Rollout, Stage, Stale,
-    Step, Wave, pointer::first,
+    Answer, Digest, Ended, Failing, Follower, Memory, Outcome, Plan, Pointer, Position, Report, Rollout,
+    Stage, Stale, Step, Wave, pointer::first,
 };
 
 const TICK: Duration = Duration::from_millis(500);
@@ -19,6 +19,8 @@ const BEAT: Duration = Duration::from_secs(10);
 const FAULTS: Duration = Duration::from_secs(240);
 /// For so long a server is down that what it ran has killed.
 const KILLED: Duration = Duration::from_secs(90);
+/// Within so many milliseconds it shows that a release raises, and the publisher has heard of it.
+const RAISES: u64 = 5000;
 /// Within this everybody runs what is published then: a look, and the longest a server needs for it.
 const PROMISED: Duration = Duration::from_secs(60);
 
@@ -54,6 +56,8 @@ enum Kind {
     Fails,
     /// Servers die of it.
     Kills,
+    /// It runs, and then sessions fail.
+    Raises,
 }
 
 /// What a server is at.
@@ -77,6 +81,9 @@ struct Server {
     skew: u64,
     newest: Position,
     ran: BTreeSet<Digest>,
+    /// When the first session fails.
+    raises_at: Option<Duration>,
+    has_raised: bool,
 }
 
 struct World {
@@ -117,6 +124,8 @@ impl World {
                     skew: dice.below(1_000_000_000),
                     newest: Position::default(),
                     ran: BTreeSet::new(),
+                    raises_at: None,
+                    has_raised: false,
                 }
             })
             .collect();
@@ -175,7 +184,8 @@ impl World {
             0 => Wave::All,
             count => Wave::of(first(count.into(), self.reports.keys().cloned(), root)),
         };
-        let bake = self.dice.below(15_000);
+        let least = if kind == Kind::Raises { RAISES } else { 0 };
+        let bake = least + self.dice.below(15_000);
         let pointer = Pointer {
             site: "shop".into(),
             seq: known.max(seen) + 1,
@@ -184,7 +194,7 @@ impl World {
             previous: self.store.as_ref().and_then(Pointer::accepted),
             wave,
             stage: Stage::Rolling,
-            plan: Plan { canary, bake, patience: 50_000, tolerate: 100 },
+            plan: Plan { canary, bake, patience: 50_000, tolerate: 100, named: false },
             deadline: 0,
             note: String::new(),
         };
@@ -246,6 +256,10 @@ impl World {
             return;
         }
         self.work(at);
+        if self.servers[at].raises_at.take_if(|raises| *raises <= self.now).is_some() {
+            self.servers[at].has_raised = true;
+            self.report(at);
+        }
         if self.now >= self.servers[at].next_look {
             let jitter = Duration::from_millis(self.dice.below(12_000));
             self.servers[at].next_look = self.now + LOOK - jitter;
@@ -298,6 +312,7 @@ impl World {
                 } else {
                     server.follower.accept(root);
                     server.ran.insert(root);
+                    (server.raises_at, server.has_raised) = (None, false);
                     server.task = Some(Task::Applying(root, now + took));
                 }
                 server.disk = server.follower.memory().clone();
@@ -310,6 +325,9 @@ impl World {
                     server.is_up = false;
                     server.up_again = now + KILLED;
                     return;
+                }
+                if kind == Kind::Raises {
+                    server.raises_at = Some(now + took / 2);
                 }
                 let sessions = sessions + usize::from(kind == Kind::Fails);
                 let kept = if kind == Kind::Fails { sessions } else { 0 };
@@ -344,7 +362,7 @@ impl World {
             answer: server.follower.answer().cloned(),
             sessions: 0,
             stuck: 0,
-            errors: 0,
+            failing: Failing { errors: server.has_raised.into(), ..Failing::default() },
             leaving: false,
             version: String::new(),
         };
@@ -432,8 +450,8 @@ fn whatever_is_lost_late_or_dies_no_server_goes_back_poison_stays_in_its_wave_an
         world.publish("first", Kind::Good, 0);
         world.run_until(Duration::from_secs(60));
         world.has_faults = true;
-        let kinds = [Kind::Good, Kind::Refused, Kind::Fails, Kind::Kills];
-        let kind = kinds[usize::try_from(world.dice.below(4)).unwrap()];
+        let kinds = [Kind::Good, Kind::Refused, Kind::Fails, Kind::Kills, Kind::Raises];
+        let kind = kinds[usize::try_from(world.dice.below(5)).unwrap()];
         let canary = 1 + u16::try_from(world.dice.below(3)).unwrap();
         world.publish("second", kind, canary);
         world.run_until(FAULTS);
@@ -452,7 +470,7 @@ fn whatever_is_lost_late_or_dies_no_server_goes_back_poison_stays_in_its_wave_an
 #[test]
 fn without_faults_what_is_good_settles_and_what_is_not_is_rolled_back_by_itself() {
     for seed in 0..rollouts() / 4 {
-        for kind in [Kind::Good, Kind::Fails, Kind::Kills] {
+        for kind in [Kind::Good, Kind::Fails, Kind::Kills, Kind::Raises] {
             let mut world = World::new(seed);
             world.run_until(Duration::from_secs(1));
             let before = world.publish("first", Kind::Good, 0);
@@ -471,11 +489,11 @@ fn without_faults_what_is_good_settles_and_what_is_not_is_rolled_back_by_itself(
             for server in &world.servers {
                 assert_eq!(server.follower.running(), Some(expected), "{} of rollout {seed}", server.name);
             }
-            if kind == Kind::Fails {
+            if kind == Kind::Fails || kind == Kind::Raises {
                 let ran = world.servers.iter().filter(|server| server.ran.contains(&root)).count();
                 assert!(
                     !is_good && ran <= 2,
-                    "{ran} servers ran what fails in every session, of rollout {seed}"
+                    "{ran} servers ran what fails in every session, of rollout {seed} of {kind:?}"
                 );
             }
         }

@@ -16,13 +16,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Cache, CacheError, Depot, Digest, Follower, Hint, Outcome, Pointer, PublicKey, Report, changes,
+    Cache, CacheError, Depot, Digest, Failing, Follower, Hint, Outcome, Pointer, PublicKey, Report, changes,
+    failing::FaultCount,
     fetch::{self, FetchError, fetch},
     report::bounded,
     status::{FleetStatus, Link},
 };
 use crate::{
-    reload::{Diagnostic, ReleaseLoader, ReloadReport, SessionHost},
+    reload::{Diagnostic, Faulted, ReleaseLoader, ReloadReport, SessionHost},
     watch::Root,
 };
 
@@ -50,8 +51,14 @@ pub struct FleetSettings {
     pub roots: Vec<Root>,
 }
 
-/// How the server is: sessions, and those that are stuck.
-pub type Pulse = Arc<dyn Fn() -> (usize, usize) + Send + Sync>;
+/// How the server is.
+#[derive(Clone)]
+pub struct Pulse {
+    /// Sessions, and those that are stuck.
+    pub sessions: Arc<dyn Fn() -> (usize, usize) + Send + Sync>,
+    /// What fails in them.
+    pub faults: watch::Receiver<Faulted>,
+}
 
 /// A server's part in its fleet.
 #[derive(Debug)]
@@ -95,7 +102,8 @@ impl Fleet {
             outcomes,
             boot,
             beat: 0,
-            errors: 0,
+            fault_count: FaultCount::new(Instant::now()),
+            was_unusual: false,
             is_leaving: false,
             status,
         };
@@ -137,7 +145,9 @@ struct Source<H: SessionHost> {
     outcomes: mpsc::UnboundedSender<(Digest, ReloadReport)>,
     boot: u64,
     beat: u64,
-    errors: u64,
+    fault_count: FaultCount,
+    /// The last report said that more fails than usual.
+    was_unusual: bool,
     is_leaving: bool,
     status: watch::Sender<FleetStatus>,
 }
@@ -173,6 +183,8 @@ impl<H: SessionHost> Source<H> {
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_look = self.next_look();
         let mut has_hints = true;
+        let mut faults = self.pulse.faults.clone();
+        let mut has_faults = true;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -183,6 +195,13 @@ impl<H: SessionHost> Source<H> {
                     }
                 }
                 _ = beats.tick() => self.say().await,
+                fault = faults.changed(), if has_faults => {
+                    has_faults = fault.is_ok();
+                    // A rollout need not wait for the next heartbeat to hear that it does harm.
+                    if self.failing().is_unusual() && !self.was_unusual {
+                        self.say().await;
+                    }
+                }
                 hint = hints.changed(), if has_hints => {
                     has_hints = hint.is_ok();
                     self.look().await;
@@ -339,6 +358,8 @@ impl<H: SessionHost> Source<H> {
         self.kept.retain(|(known, _)| *known != root);
         self.kept.push((root, blobs));
         self.follower.accept(root);
+        let faults = self.pulse.faults.borrow().count;
+        self.fault_count.begin(faults, Instant::now());
         let report = self.loader.run(checked);
         let outcomes = self.outcomes.clone();
         tokio::spawn(async move {
@@ -353,7 +374,6 @@ impl<H: SessionHost> Source<H> {
     fn applied(&mut self, root: Digest, report: &ReloadReport) {
         let ReloadReport { sessions, kept, .. } = *report;
         let is_good = kept < sessions || sessions == 0;
-        self.errors += u64::from(kept > 0);
         let diagnostics = bounded(report.errors.iter().map(|error| error.diagnostic.to_string()));
         self.follower.applied(root, is_good, Outcome::Applied { sessions, kept, diagnostics });
         self.remember();
@@ -384,7 +404,9 @@ impl<H: SessionHost> Source<H> {
     async fn say(&mut self) {
         self.show();
         self.beat += 1;
-        let (sessions, stuck) = (self.pulse)();
+        let (sessions, stuck) = (self.pulse.sessions)();
+        let failing = self.failing();
+        self.was_unusual = failing.is_unusual();
         let report = Report {
             server: self.settings.server.clone(),
             boot: self.boot,
@@ -395,7 +417,7 @@ impl<H: SessionHost> Source<H> {
             answer: self.follower.answer().cloned(),
             sessions,
             stuck,
-            errors: self.errors,
+            failing,
             leaving: self.is_leaving,
             version: env!("CARGO_PKG_VERSION").into(),
         };
@@ -403,6 +425,11 @@ impl<H: SessionHost> Source<H> {
         if let Ok(Err(error)) = timeout(if self.is_leaving { GOODBYE } else { fetch::PATIENCE }, told).await {
             tracing::debug!(target: "fleet", %error, "no report");
         }
+    }
+
+    fn failing(&self) -> Failing {
+        let faulted = self.pulse.faults.borrow();
+        self.fault_count.now(faulted.count, &faulted.last, Instant::now())
     }
 
     fn show(&self) {

@@ -10,8 +10,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use memchr::memmem;
 
 use super::{
-    Binding, Bindings, DataFiles, Diagnostic, EditsFrom, Mark, PassedOver, ReloadReport, SiteLayout, Source,
-    Telling, Viewdef, built_in,
+    Binding, Bindings, DataFiles, Diagnostic, EditsFrom, Faults, Mark, PassedOver, ReloadReport, SiteLayout,
+    Source, Telling, Viewdef, built_in,
     source::{Owner, Written},
 };
 use crate::watch::ContentHash;
@@ -222,6 +222,7 @@ pub struct Published {
     good: ArcSwap<Generation>,
     standing: ArcSwapOption<ReloadReport>,
     telling: Telling,
+    faults: Arc<Faults>,
 }
 
 impl Published {
@@ -233,6 +234,11 @@ impl Published {
     /// What is told of reloads.
     pub fn telling(&self) -> &Telling {
         &self.telling
+    }
+
+    /// What fails of it while it runs.
+    pub fn faults(&self) -> &Arc<Faults> {
+        &self.faults
     }
 
     /// The newest generation.

@@ -96,6 +96,7 @@ impl LuaSession {
         let (vm, objects, error) = start(&id, &settings, &account, settings.published.good(), None, &wake)?;
         let start_error = error.map(|failure| failure.diagnostic);
         let now = Instant::now();
+        let problems = Problems::new(&id, settings.published.faults().clone());
         Ok(Self {
             id,
             settings,
@@ -108,7 +109,7 @@ impl LuaSession {
             refusals: Refusals::default(),
             start_error,
             failures: Failures::default(),
-            problems: Problems::new(&id),
+            problems,
             url: None,
             refresh: Refresh::No,
             pace: Pace::new(now),
@@ -224,7 +225,7 @@ impl LuaSession {
         self.waiting = None;
         self.allowed = Default::default();
         self.failures = Failures::default();
-        self.problems = Problems::new(&self.id);
+        self.problems = Problems::new(&self.id, self.settings.published.faults().clone());
         self.refresh = Refresh::Now;
     }
 

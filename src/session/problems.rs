@@ -5,12 +5,13 @@
 use std::{
     collections::{BTreeMap, HashSet},
     hash::{BuildHasher, RandomState},
+    sync::Arc,
 };
 
 use super::SessionId;
 use crate::{
     lua::TimerHandle,
-    reload::{Diagnostic, Telling},
+    reload::{Diagnostic, Faults, Telling},
     variables::{Found, ProblemKind},
     wire::{Outgoing, ProblemReport},
 };
@@ -33,6 +34,8 @@ pub(super) struct Problems {
     /// Hashes of what the log has been told.
     logged: HashSet<u64>,
     hasher: RandomState,
+    /// Counts what fails.
+    faults: Arc<Faults>,
     /// Logged last, for the status page.
     last: Option<Diagnostic>,
 }
@@ -47,13 +50,14 @@ pub(super) struct PageProblems {
 }
 
 impl Problems {
-    pub(super) fn new(session: &SessionId) -> Self {
+    pub(super) fn new(session: &SessionId, faults: Arc<Faults>) -> Self {
         Self {
             session: session.short(),
             timers: BTreeMap::new(),
             version: 0,
             logged: HashSet::new(),
             hasher: RandomState::new(),
+            faults,
             last: None,
         }
     }
@@ -153,6 +157,7 @@ impl Problems {
                     tracing::warn!(target: "lua", session, limited_by = session, details, "{diagnostic}{places}");
                 }
                 kind => {
+                    self.faults.note(diagnostic);
                     let kind = name(kind);
                     tracing::warn!(target: "lua", session, limited_by = session, details, "a {kind} failed: {diagnostic} ({path:?}{places})");
                 }

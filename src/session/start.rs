@@ -26,6 +26,7 @@ pub(super) fn start(
     vm.state(|state| {
         state.env.clone_from(&settings.lua.env);
         state.native.clone_from(&settings.lua.native);
+        state.faults = settings.published.faults().clone();
     });
     let objects = Objects::new(vm.lua(), account.clone())?;
     if let Some(url) = url {
@@ -34,6 +35,7 @@ pub(super) fn start(
     let error = vm.load_first(&settings.lua.main).err();
     if let Some(Failure { diagnostic, .. }) = &error {
         // Each visitor begins a session, and all of them fail alike.
+        settings.published.faults().note(diagnostic);
         let (limited_by, details) = (diagnostic.position(), diagnostic.details());
         tracing::error!(target: "lua", limited_by, session = %id.short(), details, "the session can't start: {diagnostic}");
     }

@@ -63,6 +63,7 @@ impl LuaSession {
         let Err(Failure { diagnostic, .. }) = ran else { return };
         let session = self.vm.name();
         tracing::warn!(target: "lua", session, limited_by = session, "{what} failed: {diagnostic}");
+        self.settings.published.faults().note(&diagnostic);
         self.remember_error(&diagnostic);
     }
 

@@ -36,6 +36,8 @@ pub struct Metrics {
     pub unread_answers: Gauge,
     /// What browsers asked for and no template binds.
     pub refused: Gauge,
+    /// What failed in sessions while they ran.
+    pub run_time_errors: Gauge,
     /// Topics and the store.
     pub hub: HubMetrics,
     /// The part in a fleet, where there is one.
@@ -74,6 +76,7 @@ impl Metrics {
             refused_connections: Gauge::default(),
             unread_answers: Gauge::default(),
             refused: Gauge::default(),
+            run_time_errors: Gauge::default(),
             hub,
             fleet: FleetMetrics::default(),
             reloads: Family::default(),
@@ -118,6 +121,11 @@ impl Metrics {
             "refused",
             "Values and calls that browsers asked for and may not have",
             self.refused.clone(),
+        );
+        registry.register(
+            "run_time_errors",
+            "Handlers, timers, subscriptions and getters that failed, and sessions that could not start",
+            self.run_time_errors.clone(),
         );
         registry.register("reloads", "Reloads by how they went", self.reloads.clone());
         registry.register_with_unit(
@@ -240,6 +248,7 @@ mod tests {
             "change_sets_total",
             "dropped_sockets",
             "refused",
+            "run_time_errors",
             "reloads_total{status=\"ok\"}",
             "reloads_total{status=\"partial\"}",
             "reloads_total{status=\"failed\"}",

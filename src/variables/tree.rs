@@ -571,6 +571,7 @@ pub(super) fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -
 fn handler_failed(failure: Failure, vm: &Vm) -> WriteFailed {
     let session = vm.name();
     let details = failure.diagnostic.details();
+    vm.state(|state| state.faults.note(&failure.diagnostic));
     tracing::warn!(target: "lua", session, limited_by = session, details, "a handler failed: {}", failure.diagnostic);
     let refused = (code(&failure, ErrorCode::HandlerFailed), failure.diagnostic.to_string());
     (refused, Some(Box::new(failure.diagnostic)))

@@ -84,6 +84,13 @@ impl Fleet {
         (output.status.success(), last, text(&output.stderr))
     }
 
+    /// The name of the server with that tag.
+    fn server(&self, tag: &str) -> String {
+        let reports = fs::read_dir(self.path("depot/sites/shop/servers")).unwrap();
+        let mut names = reports.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.find(|name| name.ends_with(tag)).unwrap()
+    }
+
     async fn published(&self) -> String {
         let (ok, last, told) = self.publish(&[]).await;
         assert!(ok, "{last}\n{told}");
@@ -161,9 +168,7 @@ async fn what_fails_only_at_run_time_stops_at_the_canary_and_is_rolled_back_by_i
     let (mut first, mut second) = (Browser::open_app(&one).await, Browser::open_app(&two).await);
     first.counts(1).await;
     second.counts(1).await;
-    let reports = fs::read_dir(fleet.path("depot/sites/shop/servers")).unwrap();
-    let names = reports.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let canary = names.into_iter().find(|name| name.ends_with("-0001")).unwrap();
+    let canary = fleet.server("-0001");
 
     fleet.site.save("lua/main.lua", &format!("{MAIN}\nerror('boom')"));
     let (ok, last, told) = fleet.publish(&["--canary", &canary, "--bake", "0s"]).await;
@@ -179,6 +184,66 @@ async fn what_fails_only_at_run_time_stops_at_the_canary_and_is_rolled_back_by_i
     assert!(ok && last.contains("state=settled"), "{last}\n{told}");
     first.sees("label()", "mended").await;
     second.sees("label()", "mended").await;
+}
+
+#[tokio::test]
+async fn what_raises_only_while_it_is_used_stops_at_the_canary_and_is_rolled_back_by_itself() {
+    let fleet = Fleet::new();
+    let (one, two) =
+        (fleet.serve_with("one", "tag = \"0001\"").await, fleet.serve_with("two", "tag = \"0002\"").await);
+    fleet.published().await;
+    let (mut first, mut second) = (Browser::open_app(&one).await, Browser::open_app(&two).await);
+    first.counts(1).await;
+    second.counts(1).await;
+    let canary = fleet.server("-0001");
+    let args = ["--canary", &canary, "--bake", "10m"];
+
+    fleet.site.save("lua/main.lua", &format!("{MAIN}\nsession:setTimeout(function() error('boom') end, 1)"));
+    let (ok, last, told) = fleet.publish(&args).await;
+    assert!(!ok && last.contains("state=rolled-back"), "{last}\n{told}");
+    assert!(told.contains(&format!("more fails on {canary} than before")) && told.contains("boom"), "{told}");
+    ready(&one, "generation 3").await;
+    assert!(one.log().contains("boom") && !two.log().contains("boom"), "it never came to the other");
+    first.counts(2).await;
+    second.counts(2).await;
+
+    fleet.site.save("lua/main.lua", &MAIN.replace("self.count = self.count + 1", "error('bang')"));
+    let publisher = fleet.publish_command("key", &args);
+    let clicks = async {
+        one.logged("generation 4 runs").await;
+        first.click().await;
+    };
+    let ((ok, last, told), ()) = tokio::join!(fleet.run(publisher), clicks);
+    assert!(!ok && last.contains("state=rolled-back") && told.contains("bang"), "{last}\n{told}");
+    ready(&one, "generation 5").await;
+    first.counts(3).await;
+    second.counts(3).await;
+    let metrics = get(one.addr(), "/metrics").await;
+    assert!(metrics.body.contains("hotloader_run_time_errors 2"), "{}", metrics.body);
+}
+
+#[tokio::test]
+async fn a_rollout_whose_publisher_was_killed_is_gone_on_with_to_its_end() {
+    let fleet = Fleet::new();
+    let (one, two) = (fleet.serve("one").await, fleet.serve("two").await);
+    fleet.published().await;
+    fleet.site.edit("lua/main.lua", "first", "second");
+    let mut command = fleet.publish_command("key", &["--canary", "1", "--bake", "5s"]);
+    let mut publisher = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("the canary to run it", async || {
+        let logs = format!("{}{}", one.log(), two.log());
+        logs.contains("generation 2 runs").then_some(())
+    })
+    .await;
+    publisher.kill().unwrap();
+    publisher.wait().unwrap();
+    let mut command = SETUP.command();
+    command.args(["fleet", "resume", "--key"]).arg(fleet.path("key")).arg("--dir").arg(fleet.site.dir());
+    let (ok, last, told) = fleet.run(command).await;
+    assert!(ok && last.contains("generation=2") && last.contains("state=settled"), "{last}\n{told}");
+    for server in [&one, &two] {
+        Browser::open_app(server).await.sees("label()", "second").await;
+    }
 }
 
 #[tokio::test]

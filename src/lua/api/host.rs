@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::BudgetConfig,
     lua::{frame::CFunction, limits::deadline, reload},
-    reload::{Generation, SourceFile, source::BatchEdits},
+    reload::{Faults, Generation, SourceFile, source::BatchEdits},
 };
 
 /// A longer line is cut in the log.
@@ -56,6 +56,8 @@ pub(crate) struct HostState {
     pub(crate) edits: Arc<BatchEdits>,
     /// What it has of other sessions, and of the store.
     pub(crate) shared: Shared,
+    /// Who counts what fails.
+    pub(crate) faults: Arc<Faults>,
     /// The script wants a new state.
     pub(crate) restart: bool,
     /// What is printed while a developer waits for it, and how many bytes of it are kept.
@@ -111,6 +113,7 @@ impl HostState {
             exposed: 0,
             edits: Arc::default(),
             shared,
+            faults: Arc::default(),
             restart: false,
             heard: None,
             destination: None,
