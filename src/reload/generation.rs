@@ -198,7 +198,7 @@ impl Generation {
         }
     }
 
-    fn module(&self, name: &str) -> Option<&Arc<SourceFile>> {
+    pub(crate) fn module(&self, name: &str) -> Option<&Arc<SourceFile>> {
         let path = name.replace('.', "/");
         let names = [format!("{path}.lua"), format!("{path}/init.lua")];
         names.iter().find_map(|name| self.file(Path::new(name)))

@@ -1,6 +1,6 @@
 //! What the old version of a file had and the new one has not.
 
-use super::{Reload, merge::Merging};
+use super::{Reload, merge::Merging, plan::Covered};
 use crate::{
     lua::heap::Value,
     reload::source::{Definition, DefinitionId, Key, Kind},
@@ -57,6 +57,26 @@ impl Reload<'_> {
         }
     }
 
+    /// The function that another file has defined where this one has put its own.
+    fn function_of(&self, covered: &Covered) -> Option<Value> {
+        let (heap, names, source) = (self.heap, &self.prelude.names, &covered.by.says);
+        let (chunk, path) =
+            (format!("@{}", covered.by.display), covered.by.path.as_os_str().as_encoded_bytes());
+        let is_of_file = |function: Value| function.is_function() && heap.source(function) == chunk;
+        let number = (1..).zip(source.objects()).find(|(_, id)| **id == covered.id).map(|(number, _)| number);
+        let is_its = |record: &Value| heap.bytes_of(heap.get(*record, names.path)).as_deref() == Some(path);
+        let record = self.prelude.records(heap).into_iter().find(is_its)?;
+        let made = heap.get(heap.get(record, names.made), Value::of(number?));
+        if is_of_file(made) {
+            return Some(made);
+        }
+        // It was replaced before its file had come to its end; whoever wraps it has it.
+        let line = source.get(covered.id)?.line;
+        let begins = |function: &Value| heap.origin(*function).is_some_and(|origin| origin.lines.0 == line);
+        let mut found = self.snapshot.met.iter().copied().filter(|met| is_of_file(*met) && begins(met));
+        found.next().filter(|_| found.next().is_none())
+    }
+
     fn leave_out_part(
         &mut self,
         file: &Merging,
@@ -81,6 +101,13 @@ impl Reload<'_> {
         }
         let is_set_again = one.parent.is_none() && !now.is(self.value_before(table, key));
         if !is_its || now.is_nil() || is_set_again {
+            return;
+        }
+        if let Some(covered) = file.plan.covered(id) {
+            // Of plain data nobody knows what it was, and it is not this file's alone.
+            if one.kind == Kind::Function {
+                self.assign(table, key, self.function_of(covered).unwrap_or(Value::NIL));
+            }
             return;
         }
         let is_new = matches!(&one.key, Key::Field(name) if **name == *"new");

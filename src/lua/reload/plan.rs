@@ -6,7 +6,7 @@ use crate::{
     lua::api::host::HostState,
     reload::{
         SourceFile,
-        source::{Change, DefinitionId, Edits, Key},
+        source::{Change, DefinitionId, Edits, Key, Source},
     },
 };
 
@@ -16,6 +16,16 @@ pub(super) struct Plan {
     pub(super) old: Arc<SourceFile>,
     pub(super) new: Arc<SourceFile>,
     pub(super) edits: Arc<Edits>,
+    /// What left the source, and is in another file's as well.
+    covered: Vec<(DefinitionId, Covered)>,
+}
+
+/// What a definition took the place of: `speak` of main.lua, say, which the file has wrapped.
+#[derive(Debug)]
+pub(super) struct Covered {
+    /// The file that defines it, too.
+    pub(super) by: Arc<SourceFile>,
+    pub(super) id: DefinitionId,
 }
 
 impl Plan {
@@ -26,7 +36,15 @@ impl Plan {
         let old = loaded.source.clone();
         let known = state.edits.files.get(&loaded.file).cloned();
         let edits = known.unwrap_or_else(|| Arc::new(Edits::between(&old.says, &new.says)));
-        Some(Self { old, new, edits })
+        let removed = edits.removed().iter();
+        let covered =
+            removed.filter_map(|&id| Some((id, Covered::find(state, path, &old.says, id)?))).collect();
+        Some(Self { old, new, edits, covered })
+    }
+
+    /// What comes back when that definition of the old version has left the source.
+    pub(super) fn covered(&self, id: DefinitionId) -> Option<&Covered> {
+        self.covered.iter().find(|(of, _)| *of == id).map(|(_, covered)| covered)
     }
 
     /// Whether the definitions of both versions are known.
@@ -57,5 +75,20 @@ impl Plan {
             .filter(|(id, _)| self.edits.removed().contains(id))
             .filter_map(|(_, one)| Some((field(&one.key)?, "removed")));
         Some(changed.chain(removed).collect())
+    }
+}
+
+impl Covered {
+    /// Of a definition of the loaded file at that real path. Of several files, that which ran last.
+    fn find(state: &HostState, path: &Path, source: &Source, id: DefinitionId) -> Option<Self> {
+        let place = source.place_for_others(id)?;
+        let module = place.module.as_ref().map(|name| state.generation.module(name).map(|file| &*file.path));
+        let others = state.loaded.iter().filter(|(other, _)| match module {
+            Some(module) => module == Some(other),
+            None => *other != path,
+        });
+        let found = others.filter_map(|(_, file)| Some((file, file.source.says.find(&place)?)));
+        let (file, id) = found.max_by_key(|(file, _)| file.order)?;
+        Some(Self { by: file.source.clone(), id })
     }
 }

@@ -43,6 +43,7 @@ use rustc_hash::FxHashMap;
 
 pub use batch::{BatchEdits, RanAgain, ReadBy, Versions};
 pub use compare::{Change, Edits, ReadLines, Why};
+pub use key_path::SharedPlace;
 pub use written::{Owner, Written};
 
 /// What one version of a file says. Made once, shared by all sessions.

@@ -53,6 +53,49 @@ fn case_24_a_wrap_of_another_modules_function_stays_one() {
 }
 
 #[test]
+fn case_24_when_a_wrap_leaves_the_source_what_it_wrapped_is_back() {
+    let u = "local U = { say = { hi = function() return 'hi' end }, LIMIT = 3 } function U.v() return 'u' end return U";
+    let wrap = "local u = require 'u' local orig, hi = u.v, u.say.hi
+u.v = function() return 'm(' .. orig() .. ')' end
+u.say.hi = function() return 'm(' .. hi() .. ')' end
+u.LIMIT = 5
+local before = speak
+function speak(s) return 'm(' .. before(s) .. ')' end
+local all = TOOLS.all
+function TOOLS.all() return 'm(' .. all() .. ')' end
+function TOOLS.mine() return 'mine' end
+return {}";
+    let main = "function speak(s) return s end
+TOOLS = {} function TOOLS.all() return 'all' end
+u = require 'u' require 'm'
+function told() return table.concat({ u.v(), u.say.hi(), speak('x'), TOOLS.all(), tostring(TOOLS.mine ~= nil), u.LIMIT }, ' ') end";
+    let mut site = Site::new(&[("main.lua", main), ("u.lua", u), ("m.lua", wrap)]);
+    assert_eq!(site.eval("return told()"), "m(u) m(hi) m(x) m(all) true 5");
+    site.good("m.lua", &format!("{wrap} "));
+    assert_eq!(site.eval("return told()"), "m(u) m(hi) m(x) m(all) true 5");
+    // A value that is no object is kept: `u.LIMIT` is not m's alone.
+    site.good("m.lua", "return {}");
+    assert_eq!(site.eval("return told()"), "u hi x all false 5");
+    // They are their owners' again.
+    site.good("u.lua", &u.replace("'u'", "'u2'").replace("'hi'", "'hi2'"));
+    site.good("main.lua", &main.replace("return s end", "return s .. 2 end"));
+    assert_eq!(site.eval("return told()"), "u2 hi2 x2 all false 5");
+    site.good("m.lua", wrap);
+    assert_eq!(site.eval("return told()"), "m(u2) m(hi2) m(x2) m(all) true 5");
+}
+
+#[test]
+fn case_24_a_wrap_and_what_it_wraps_may_be_edited_in_one_save() {
+    let wrap = "local before = speak function speak(s) return 'm(' .. before(s) .. ')' end return {}";
+    let main = "function speak(s) return s end require 'm'";
+    let mut site = Site::new(&[("main.lua", main), ("m.lua", wrap)]);
+    assert_eq!(site.eval("return speak('x')"), "m(x)");
+    let edited = main.replace("return s", "return s .. 2");
+    site.save(&[("main.lua", Some(&edited)), ("m.lua", Some("return {}"))]);
+    assert_eq!(site.eval("return speak('x')"), "x2");
+}
+
+#[test]
 fn case_22_pointers_among_siblings_are_what_they_were() {
     let text = "local M = { en = { hi = 'hello' }, de = { hi = 'hallo' } } -- 0
 M.locale = M.en
