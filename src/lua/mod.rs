@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `state` | [`Vm`]: makes a state and runs code in it, always within a budget |
+//! | `files` | runs files, the first time and again |
 //! | `failure` | [`Failure`]: why code did not come to its end |
 //! | `objects` | what others ask of its objects: the application, prototypes, what is exposed |
 //! | `unit` | a handler or timer that waits in the middle for the store |
@@ -39,6 +40,7 @@ mod api;
 mod calls;
 mod console;
 mod failure;
+mod files;
 pub(crate) mod frame;
 mod heap;
 mod limits;

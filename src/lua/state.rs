@@ -2,9 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    os::unix::ffi::OsStrExt,
     panic::Location,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,14 +24,14 @@ use super::{
         library,
         memory::{MemoryWatch, Pressure},
     },
-    prelude::{PRELUDE, load_parts, load_reload, need},
+    prelude::{PRELUDE, load_parts, load_reload},
     reload::Reloader,
     unit::Waiting,
 };
 use crate::{
     config::BudgetConfig,
     hub::Port,
-    reload::{Diagnostic, Generation, SourceFile},
+    reload::{Diagnostic, Generation},
 };
 
 /// A rollback restores everything reachable up to this many tables.
@@ -45,7 +43,7 @@ pub(crate) struct Vm {
     pub(super) prelude: Table,
     fire: Function,
     /// Functions of the prelude, as far as they have been called.
-    load_calls: RefCell<Option<Arc<LoadCalls>>>,
+    pub(super) load_calls: RefCell<Option<Arc<LoadCalls>>>,
     reload_calls: RefCell<Option<Arc<ReloadCalls>>>,
     follow_calls: RefCell<Option<Arc<FollowCalls>>>,
     /// If anything is limited.
@@ -61,7 +59,7 @@ pub(crate) struct Vm {
     pub(crate) memory: MemoryWatch,
     pub(super) budget: Arc<BudgetConfig>,
     /// The file that ran last: where a failure is if Lua does not say.
-    last_file: Option<String>,
+    pub(super) last_file: Option<String>,
     lua: Lua,
 }
 
@@ -223,7 +221,7 @@ impl Vm {
         Budget { time: self.budget.handler, key: "session.budget.handler" }
     }
 
-    fn load_budget(&self) -> Budget {
+    pub(super) fn load_budget(&self) -> Budget {
         Budget { time: self.budget.load, key: "session.budget.load" }
     }
 
@@ -236,7 +234,7 @@ impl Vm {
         self.run_from(Deadline::start, budget, work)
     }
 
-    fn run_from<R>(
+    pub(super) fn run_from<R>(
         &self,
         start: fn(&Deadline, Budget) -> Outer,
         budget: Budget,
@@ -267,14 +265,6 @@ impl Vm {
                 self.collect_garbage();
             }
             failure
-        })
-    }
-
-    /// What it takes to run a file.
-    fn load_calls(&self) -> mlua::Result<Arc<LoadCalls>> {
-        known(&self.load_calls, || {
-            need(&self.lua, &self.prelude, "L", &PRELUDE.load)?;
-            LoadCalls::of(&self.prelude.raw_get("L")?)
         })
     }
 
@@ -387,60 +377,6 @@ impl Vm {
         self.trusted(|| self.prelude.raw_get::<Function>("sweep")?.call::<()>(()));
     }
 
-    /// Runs a file that is given by its name below the Lua directory, for the first time.
-    pub(crate) fn load_first(&mut self, file: &Path) -> Result<(), Failure> {
-        let source = self.source(file)?;
-        self.load(&source, file, |vm| Ok(vm.load_calls()?.load_first.clone()))
-    }
-
-    /// Runs the new version of a file. Says whether there are files to run beyond the plan.
-    pub(crate) fn reload(&mut self, source: &SourceFile, file: &Path) -> Result<bool, Failure> {
-        let has_more = self.load(source, file, |vm| Ok(vm.reload_calls()?.reload.clone()))?;
-        self.state(|state| state.loaded(source.path.clone(), file.to_owned()));
-        Ok(has_more)
-    }
-
-    fn load<R: FromLuaMulti>(
-        &mut self,
-        source: &SourceFile,
-        file: &Path,
-        how: impl FnOnce(&Self) -> mlua::Result<Function>,
-    ) -> Result<R, Failure> {
-        self.last_file = Some(source.display.clone());
-        let is_known = |state: &mut HostState| state.is_loaded(&source.path, file);
-        let is_known = self.state(is_known).unwrap_or_default();
-        let run = |lua: &Lua| {
-            let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
-            let load = how(self)?;
-            let chunk = host::load_chunk(lua, source)?;
-            if is_known {
-                // The prelude has its names.
-                return load.call((text(&source.path)?, chunk, source.captures));
-            }
-            let name = file.with_extension("").to_string_lossy().replace('/', ".");
-            load.call((text(&source.path)?, chunk, source.captures, text(file)?, name))
-        };
-        // Most of it is code of ours, which watches what it calls of the user's.
-        let result = self.run_from(Deadline::start_unwatched, self.load_budget(), run);
-        self.last_file = None;
-        result
-    }
-
-    fn source(&self, file: &Path) -> Result<Arc<SourceFile>, Failure> {
-        let generation = self.generation();
-        let entry = generation.files.get(file);
-        if let Some(good) = entry.and_then(|entry| entry.good.clone()) {
-            return Ok(good);
-        }
-        let diagnostic = match entry.and_then(|entry| entry.failed.as_deref()) {
-            Some(failed) => failed.clone(),
-            None => {
-                Diagnostic::about(file.to_string_lossy(), None, "there is no such file in the Lua directory")
-            }
-        };
-        Err(Failure { diagnostic, exhausted: false })
-    }
-
     /// Fires a timer.
     pub(crate) fn fire(&self, handle: TimerHandle) -> Result<(), Failure> {
         self.run(self.handler(), |_| self.call_unit(&self.fire, handle))
@@ -497,7 +433,10 @@ impl Vm {
 }
 
 /// What is there, or is found.
-fn known<T>(place: &RefCell<Option<Arc<T>>>, find: impl FnOnce() -> mlua::Result<T>) -> mlua::Result<Arc<T>> {
+pub(super) fn known<T>(
+    place: &RefCell<Option<Arc<T>>>,
+    find: impl FnOnce() -> mlua::Result<T>,
+) -> mlua::Result<Arc<T>> {
     if let Some(known) = &*place.borrow() {
         return Ok(known.clone());
     }

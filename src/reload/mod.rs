@@ -23,7 +23,8 @@
 //! | `source` | what the source of a file says: its definitions, what uses what, what an edit has touched |
 //! | `telling` | what browsers are told of errors and reloads |
 //! | `release_loader` | [`ReleaseLoader`]: the same for releases of a fleet, of which any error refuses the whole |
-//! | `hot_loader` | [`HotLoader`]: takes change sets, compiles, hands generations to sessions, reports |
+//! | `hot_loader` | [`HotLoader`]: takes change sets, compiles |
+//! | `rollout` | hands a generation to all sessions, and reports |
 //!
 //! This layer knows how to compile Lua and nothing of sessions: an owner of Lua states implements
 //! [`SessionHost`].
@@ -48,6 +49,7 @@ mod refreshing;
 mod release_loader;
 mod report;
 mod report_lines;
+mod rollout;
 pub mod source;
 mod telling;
 mod twins;

@@ -11,8 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Compiler, Diagnostic, Generation, HotLoaderError, PageFiles, Published, ReloadReport, SessionHost,
-    SiteLayout, Stages, copies,
-    hot_loader::{Actor, Rollout},
+    SiteLayout, Stages, copies, hot_loader::Actor, rollout::Rollout,
 };
 use crate::watch::{ChangeSet, Timing};
 

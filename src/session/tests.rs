@@ -16,6 +16,7 @@ mod console;
 #[cfg(not(feature = "lua55"))]
 mod debian;
 mod glance;
+mod lists;
 mod mistakes;
 #[cfg(not(feature = "lua55"))]
 mod native;

@@ -9,9 +9,10 @@ use super::{
     access::{self, AccessError},
     allowed::{Allowed, Denied, unauthorized},
     frame::Frame,
+    handler,
     nodes::Earlier,
     problem::{Problem, ProblemKind},
-    tree::{View, code},
+    tree::View,
     value::{self, Objects},
     variable::{ROOT, Refused, Variable},
     wrapper::Wrapping,
@@ -260,7 +261,7 @@ impl Variable {
             (Ok(reading), None) => Ok(reading),
             (Ok(_), Some(refusal)) => Err(refusal),
             (Err(failure), _) => {
-                let code = code(&failure, ErrorCode::PathFailure);
+                let code = handler::code(&failure, ErrorCode::PathFailure);
                 Err(Unread::Raised(code, Box::new(failure.diagnostic)))
             }
         }

@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use mlua::{Table, Value};
 
 use super::{
-    path::{Access, PathError},
+    path::{self, Access, PathError},
     properties::{MAX_BYTES, PropertySet, TooMany},
-    tree::{View, parse_path},
+    tree::View,
     variable::{ROOT, Variable, charge},
 };
 use crate::lua::Vm;
@@ -94,7 +94,7 @@ impl View {
         let Declared { id, parent, object, properties } = declared;
         let limit = |error: TooMany| PathError { code: ErrorCode::Limit, description: error.to_string() };
         let mut properties = properties.and_then(PropertySet::given).map_err(limit)?;
-        let (path, access) = match parse_path(&mut properties)? {
+        let (path, access) = match path::parse(&mut properties)? {
             // Nobody but Lua code says which object it is.
             (None, _) => (None, Access::Read),
             parsed => parsed,

@@ -11,6 +11,8 @@
 //! | `grant` | what has been found out of that for one variable |
 //! | `problem` | what the author has to know of a variable, while it is so |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
+//! | `handler` | has the application do something, in its budget |
+//! | `describe` | the variables as people debug them |
 //! | `nodes` | where they are kept, parents before children |
 //! | `properties` | what is known of a variable beside its value, and what of it the browser has |
 //! | `wrapper` | objects that stand in for a variable's value |
@@ -29,9 +31,11 @@ mod after_batch;
 mod allowed;
 mod check;
 mod declared;
+mod describe;
 mod frame;
 mod glance;
 mod grant;
+mod handler;
 mod known_names;
 mod missing;
 mod nodes;

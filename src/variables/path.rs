@@ -1,7 +1,9 @@
 //! Paths: how a variable says where its value is, seen from its parent.
 
-use crate::wire::{ErrorCode, Properties};
 use std::fmt;
+
+use super::properties::{PropertySet, TooMany};
+use crate::wire::{ErrorCode, Properties};
 
 /// A path has at most so many elements.
 const MAX_STEPS: usize = 64;
@@ -168,6 +170,25 @@ fn step(element: &str, path: &str) -> Result<Step, PathError> {
         };
     }
     Ok(kind(name.into()))
+}
+
+/// What the property `path` says, if there is one; what follows its `?` becomes properties.
+pub(super) fn parse(properties: &mut PropertySet) -> Result<(Option<Path>, Access), PathError> {
+    let path = match properties.get("path").map(str::to_owned) {
+        Some(text) => {
+            let mut more = Properties::new();
+            let path = Path::parse(&text, &mut more)?;
+            for (name, value) in more {
+                let too_long =
+                    |error: TooMany| PathError { code: ErrorCode::Limit, description: error.to_string() };
+                properties.put(&name, value).map_err(too_long)?;
+            }
+            Some(path)
+        }
+        None => None,
+    };
+    let access = Access::parse(properties.get("access"), path.as_ref().unwrap_or(&Path::default()))?;
+    Ok((path, access))
 }
 
 #[cfg(test)]

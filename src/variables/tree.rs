@@ -4,17 +4,18 @@
 //! can't disturb each other. What they show is the same: the session's objects. Beside them are those
 //! that Lua code made (`declared`), in each socket under the same id.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use mlua::{Lua, Table, Value};
+use mlua::{Table, Value};
 
 use super::{
-    access::{self, AccessError, Checks},
+    access::{self, Checks},
     allowed::{Allowed, Refusal, unauthorized},
     grant::Grant,
+    handler,
     known_names::Answers,
     nodes::Nodes,
-    path::{Access, Path, PathError, Step},
+    path::{self, Access, PathError, Step},
     problem::{Known, Problem, ProblemKind},
     properties::{self, PropertySet, TooMany},
     upload::Upload,
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::lua::{Failure, Vm};
 use crate::reload::Diagnostic;
-use crate::wire::{Encoded, ErrorCode, Exceeded, Incoming, Outgoing, Properties, VarId, cut};
+use crate::wire::{ErrorCode, Exceeded, Incoming, Outgoing, Properties, VarId, cut};
 
 /// What one browser sees of a session.
 #[derive(Debug, Default)]
@@ -174,7 +175,7 @@ impl View {
         let parent = parent.map(|parent| self.key(parent)).transpose()?;
         self.highest = self.highest.max(id);
         let mut properties = PropertySet::given(properties).map_err(too_many)?;
-        let (path, access) = parse_path(&mut properties).map_err(refused)?;
+        let (path, access) = path::parse(&mut properties).map_err(refused)?;
         // The browser keeps the value of an unbound variable itself, whatever its path says.
         let path = path.filter(|_| !unbound);
         let kept = if path.is_none() { value.as_ref().map_or(0, weight) } else { 0 };
@@ -254,7 +255,7 @@ impl View {
         objects: &mut Objects,
         out: &mut Vec<Outgoing>,
     ) {
-        let done = ran.map_err(|failure| handler_failed(failure, vm));
+        let done = ran.map_err(|failure| handler::failed(failure, vm));
         // What the property `create` made is no value of the browser's.
         let Some((id, written)) = self.waiting.take() else { return };
         let done = match self.nodes.key(id) {
@@ -374,7 +375,7 @@ impl View {
             ));
         }
         let mut made = Value::Nil;
-        run(vm, |_| {
+        handler::run(vm, |_| {
             made = vm.wrapping("create", prototype)?;
             Ok(())
         })
@@ -445,7 +446,7 @@ impl View {
                 let unknown = self.names.unknown(table, step, &generation)?;
                 unknown.is_misspelt().then(|| unknown.to_string())
             };
-            return run(vm, |_| {
+            return handler::run(vm, |_| {
                 let checks = Checks {
                     is_code: &|table| vm.is_code(table),
                     misspelt: &mut misspelt,
@@ -483,59 +484,10 @@ impl View {
         self.uploads.retain(|upload| self.nodes.get(upload.key).is_some());
         out.extend(gone.into_iter().map(|var_id| Outgoing::Destroy { var_id }));
     }
-
-    /// The variables as a tree, for debugging.
-    pub(crate) fn describe(&self) -> serde_json::Value {
-        let describe = |variable: &Variable| {
-            let parent = variable.parent.and_then(|key| self.nodes.get(key)).map(|parent| parent.id);
-            serde_json::json!({
-                "id": variable.id,
-                "parentId": parent,
-                "value": variable.sent.as_ref().map(shown),
-                "type": variable.sent_type,
-                "properties": variable.properties.iter().collect::<BTreeMap<_, _>>(),
-                "watched": variable.watched,
-                "error": variable.error.as_deref().map(|(code, description)| {
-                    serde_json::json!({ "code": code, "description": description })
-                }),
-            })
-        };
-        self.nodes.iter().map(describe).collect()
-    }
-}
-
-/// What the property `path` says, if there is one; what follows its `?` becomes properties.
-pub(super) fn parse_path(properties: &mut PropertySet) -> Result<(Option<Path>, Access), PathError> {
-    let path = match properties.get("path").map(str::to_owned) {
-        Some(text) => {
-            let mut more = Properties::new();
-            let path = Path::parse(&text, &mut more)?;
-            for (name, value) in more {
-                properties.put(&name, value).map_err(too_long)?;
-            }
-            Some(path)
-        }
-        None => None,
-    };
-    let access = Access::parse(properties.get("access"), path.as_ref().unwrap_or(&Path::default()))?;
-    Ok((path, access))
-}
-
-/// For debugging, so that a page of it stays one that can be read.
-fn shown(value: &Encoded) -> serde_json::Value {
-    const READABLE: usize = 10_000;
-    if value.wire() > READABLE {
-        return format!("({} bytes)", value.wire()).into();
-    }
-    serde_json::to_value(value).unwrap_or_default()
 }
 
 fn too_many(error: TooMany) -> Refused {
     (ErrorCode::Limit, error.to_string())
-}
-
-fn too_long(error: TooMany) -> PathError {
-    PathError { code: ErrorCode::Limit, description: error.to_string() }
 }
 
 fn decode(vm: &Vm, objects: &Objects, value: &serde_json::Value) -> Result<Value, Refused> {
@@ -544,44 +496,4 @@ fn decode(vm: &Vm, objects: &Objects, value: &serde_json::Value) -> Result<Value
 
 fn refused(error: PathError) -> Refused {
     (error.code, error.description)
-}
-
-/// Runs a handler in its budget. What fails in Lua is logged with file and line.
-pub(super) fn run(vm: &Vm, work: impl FnOnce(&Lua) -> Result<(), AccessError>) -> Result<(), WriteFailed> {
-    let mut refusal = None;
-    let ran = vm.run(vm.handler(), |lua| match work(lua) {
-        Ok(()) => Ok(()),
-        Err(AccessError::Lua(error)) => Err(error),
-        Err(AccessError::Path(description)) => {
-            refusal = Some((ErrorCode::PathFailure, description));
-            Ok(())
-        }
-        Err(AccessError::Unauthorized(description)) => {
-            refusal = Some((ErrorCode::Unauthorized, description));
-            Ok(())
-        }
-    });
-    match (ran, refusal) {
-        (Ok(()), None) => Ok(()),
-        (Ok(()), Some(refusal)) => Err((refusal, None)),
-        (Err(failure), _) => Err(handler_failed(failure, vm)),
-    }
-}
-
-fn handler_failed(failure: Failure, vm: &Vm) -> WriteFailed {
-    let session = vm.name();
-    let details = failure.diagnostic.details();
-    vm.state(|state| state.faults.note(&failure.diagnostic));
-    tracing::warn!(target: "lua", session, limited_by = session, details, "a handler failed: {}", failure.diagnostic);
-    let refused = (code(&failure, ErrorCode::HandlerFailed), failure.diagnostic.to_string());
-    (refused, Some(Box::new(failure.diagnostic)))
-}
-
-/// What kind of failure a browser is told of.
-pub(super) fn code(failure: &Failure, otherwise: ErrorCode) -> ErrorCode {
-    match (failure.exhausted, failure.diagnostic.message.starts_with("used more")) {
-        (true, true) => ErrorCode::Limit,
-        (true, false) => ErrorCode::Timeout,
-        _ => otherwise,
-    }
 }

@@ -4,8 +4,9 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{
+    handler,
     path::Access,
-    tree::{View, run},
+    tree::View,
     value::Objects,
     variable::{Key, Refused},
 };
@@ -100,7 +101,7 @@ impl View {
     ) -> Result<(), Refused> {
         let bytes = std::mem::take(&mut upload.bytes);
         let mut file = mlua::Value::Nil;
-        let (done, raised) = run(vm, |lua| {
+        let (done, raised) = handler::run(vm, |lua| {
             let table = lua.create_table()?;
             table.raw_set("name", piece.name)?;
             table.raw_set("type", piece.kind)?;

@@ -13,7 +13,7 @@ use super::{
 impl Stack {
     #[inline]
     pub(super) unsafe fn do_all(&self, ops: &Ops<'_>) {
-        for op in &ops.0 {
+        for op in ops.list() {
             // SAFETY: the caller's.
             unsafe { self.run(op) };
         }

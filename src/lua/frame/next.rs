@@ -88,15 +88,25 @@ pub(crate) enum Op<'s> {
 
 /// Some operations, one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ops<'s>(pub(super) [Op<'s>; MOST]);
+pub(crate) struct Ops<'s> {
+    list: [Op<'s>; MOST],
+    count: usize,
+}
+
+impl<'s> Ops<'s> {
+    #[inline(always)]
+    pub(super) fn list(&self) -> &[Op<'s>] {
+        self.list.get(..self.count).unwrap_or_default()
+    }
+}
 
 impl<'s, const N: usize> From<[Op<'s>; N]> for Ops<'s> {
     #[inline(always)]
     fn from(list: [Op<'s>; N]) -> Self {
         const { assert!(N <= MOST, "too many operations") };
-        let mut ops = [Op::Nothing; MOST];
-        ops[..N].copy_from_slice(&list);
-        Self(ops)
+        let mut ops = Self { list: [Op::Nothing; MOST], count: N };
+        ops.list[..N].copy_from_slice(&list);
+        ops
     }
 }
 
@@ -133,8 +143,10 @@ impl<'s> Next<'s> {
         Self::Return(values.into(), N as c_int)
     }
 
-    pub(in crate::lua) const NOTHING: Self = Self::Return(Ops([Op::Nothing; MOST]), 0);
+    pub(in crate::lua) const NOTHING: Self = Self::Return(Ops { list: [Op::Nothing; MOST], count: 0 }, 0);
 
-    pub(crate) const NIL: Self =
-        Self::Return(Ops([Op::Nil, Op::Nothing, Op::Nothing, Op::Nothing, Op::Nothing]), 1);
+    pub(crate) const NIL: Self = Self::Return(
+        Ops { list: [Op::Nil, Op::Nothing, Op::Nothing, Op::Nothing, Op::Nothing], count: 1 },
+        1,
+    );
 }

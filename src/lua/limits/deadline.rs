@@ -78,8 +78,6 @@ struct ThisThread {
     /// Where the script was when its time was up, or was seen last when memory ran short: what is
     /// raised then comes from elsewhere, or without a place.
     place: Cell<Place>,
-    /// Until the next look of a function of the library.
-    steps: Cell<usize>,
     sighting: Arc<Sighting>,
 }
 
@@ -88,9 +86,12 @@ thread_local! {
         limits: Cell::new(Limits { until: 0, memory: 0, string: 0 }),
         expired: Cell::new(false),
         place: Cell::new(Place::NONE),
-        steps: Cell::new(STEPS),
         sighting: Arc::new(Sighting::new()),
     };
+
+    /// How many until the next look of a function of the library. By itself: it is asked at each of their calls, and
+    /// what has nothing to be dropped is found faster.
+    static STEPS_LEFT: Cell<usize> = const { Cell::new(STEPS) };
 }
 
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -113,9 +114,9 @@ pub(in crate::lua) fn limits() -> Option<Limits> {
 
 /// Says whether it is too early to look.
 fn count(steps: usize) -> bool {
-    HERE.with(|here| {
-        let left = here.steps.get().checked_sub(steps);
-        here.steps.set(left.unwrap_or(STEPS));
+    STEPS_LEFT.with(|steps_left| {
+        let left = steps_left.get().checked_sub(steps);
+        steps_left.set(left.unwrap_or(STEPS));
         left.is_some()
     })
 }
