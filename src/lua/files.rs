@@ -9,7 +9,7 @@ use super::{
     calls::LoadCalls,
     failure::Failure,
     limits::deadline::Deadline,
-    prelude::{PRELUDE, need},
+    parts,
     state::{Vm, known},
 };
 use crate::reload::{Diagnostic, SourceFile};
@@ -18,7 +18,7 @@ impl Vm {
     /// What it takes to run a file.
     fn load_calls(&self) -> mlua::Result<Arc<LoadCalls>> {
         known(&self.load_calls, || {
-            need(self.lua(), &self.prelude, "L", &PRELUDE.load)?;
+            parts::load_files(self.lua(), &self.prelude)?;
             LoadCalls::of(&self.prelude.raw_get("L")?)
         })
     }

@@ -13,7 +13,7 @@
 //! | `limits/` | what a script may take: time, memory, and how long a function of the library runs |
 //! | `frame/` | functions that Lua calls, and what they have it do: unsafe code, with a safe interface |
 //! | `heap/` | Lua's values as a reload works with them: unsafe code as well |
-//! | `prelude`, `calls` | the Lua code of ours, in parts that come when they are needed, and its functions that Rust calls: |
+//! | `prelude`, `parts`, `calls` | the Lua code of ours; parts of it that come when they are needed; its functions that Rust calls: |
 //! | `prelude/sandbox.lua` | takes away what a session must not reach |
 //! | `prelude/guest.lua` | in its place, where the state belongs to another program |
 //! | `prelude/outside.lua` | `io`, the rest of `os` and `package`, loaded at first use |
@@ -45,6 +45,7 @@ pub(crate) mod frame;
 mod heap;
 mod limits;
 mod objects;
+mod parts;
 mod prelude;
 mod reload;
 mod state;

@@ -73,17 +73,6 @@ pub(super) struct Prelude {
     pub(super) viewlist: [Vec<u8>; 1],
 }
 
-/// Loads parts of the prelude that set this field of it, if they are not there.
-pub(super) fn need(lua: &Lua, prelude: &Table, field: &str, parts: &[Vec<u8>]) -> mlua::Result<()> {
-    if prelude.raw_get::<Option<Table>>(field)?.is_some() { Ok(()) } else { load_parts(lua, parts, prelude) }
-}
-
-/// What reloads need, with what it needs.
-pub(super) fn load_reload(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
-    need(lua, prelude, "L", &PRELUDE.load)?;
-    load_parts(lua, &PRELUDE.reload, prelude)
-}
-
 /// Runs parts, whether they are there or not. They see the library as `prelude/base.lua` found it, and no
 /// global of a script.
 pub(super) fn load_parts(lua: &Lua, parts: &[Vec<u8>], prelude: &Table) -> mlua::Result<()> {

@@ -13,7 +13,6 @@ use super::{
     api::{
         host::{self, HostState},
         hub::Shared,
-        json,
         timers::TimerHandle,
     },
     calls::{FollowCalls, LoadCalls, ReloadCalls},
@@ -24,7 +23,8 @@ use super::{
         library,
         memory::{MemoryWatch, Pressure},
     },
-    prelude::{PRELUDE, load_parts, load_reload},
+    parts,
+    prelude::{PRELUDE, load_parts},
     reload::Reloader,
     unit::Waiting,
 };
@@ -134,22 +134,10 @@ impl Vm {
         state: HostState,
         budget: Arc<BudgetConfig>,
     ) -> mlua::Result<Self> {
-        let host = host::functions(&lua, &prelude)?;
+        let host = host::functions(&lua)?;
         let max_string = budget.string.as_usize();
         let need = move |lua: &Lua, (part, prelude): (LuaString, Table)| {
-            let parts: &[Vec<u8>] = match &*part.to_string_lossy() {
-                "reload" => return load_reload(lua, &prelude),
-                "load" => &PRELUDE.load,
-                "outside" => &PRELUDE.outside,
-                "expose" => &PRELUDE.expose,
-                "hub" => &PRELUDE.hub,
-                "viewlist" => &PRELUDE.viewlist,
-                _ => {
-                    prelude.raw_set("json", json::functions(lua, max_string)?)?;
-                    &PRELUDE.extras
-                }
-            };
-            load_parts(lua, parts, &prelude)
+            parts::load(lua, &prelude, &part.to_string_lossy(), max_string)
         };
         host.raw_set("need", lua.create_function(need)?)?;
         prelude.raw_set("host", host)?;
@@ -272,7 +260,7 @@ impl Vm {
     pub(super) fn reload_calls(&self) -> mlua::Result<Arc<ReloadCalls>> {
         known(&self.reload_calls, || {
             if self.prelude.raw_get::<Option<Table>>("R")?.is_none() {
-                load_reload(&self.lua, &self.prelude)?;
+                parts::load_reload(&self.lua, &self.prelude)?;
             }
             ReloadCalls::of(&self.prelude.raw_get("R")?)
         })
@@ -410,7 +398,7 @@ impl Vm {
     pub(crate) fn forget_reload(&self) {
         self.reload_calls.take();
         self.follow_calls.take();
-        let _ = self.prelude.raw_set("R", mlua::Nil);
+        let _ = parts::forget_reload(&self.prelude);
         self.forget_load();
     }
 
@@ -420,7 +408,7 @@ impl Vm {
         if let Ok(None) = self.prelude.raw_get::<Option<Table>>("R") {
             self.load_calls.take();
             Reloader::forget(&self.lua);
-            let _ = self.prelude.raw_set("L", mlua::Nil);
+            let _ = parts::forget_files(&self.prelude);
         }
     }
 

@@ -14,14 +14,14 @@ use std::{
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
 use super::{
-    hub::{self, Shared},
+    hub::Shared,
     native,
-    outside::{self, ReadFiles, Unfinished},
+    outside::{ReadFiles, Unfinished},
     timers::{TimerHandle, Timers},
 };
 use crate::{
     config::BudgetConfig,
-    lua::{frame::CFunction, limits::deadline, reload},
+    lua::{frame::CFunction, limits::deadline},
     reload::{Faults, Generation, SourceFile, source::BatchEdits},
 };
 
@@ -298,16 +298,33 @@ impl Drop for HostState {
     }
 }
 
-/// The table of functions that the prelude gets as `P.host`.
-pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
-    let host = lua.create_table_with_capacity(0, 16)?;
-    host.raw_set("resolve", lua.create_function(resolve)?)?;
-    host.raw_set("chunk", lua.create_function(|lua, file: LuaString| chunk(lua, &path(&file)))?)?;
+/// The table of functions that the prelude gets as `P.host`. More come into it with the parts that call them.
+pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
+    let host = lua.create_table_with_capacity(0, 4)?;
+    let log = |lua: &Lua, (level, message): (LuaString, LuaString)| {
+        let message = message.as_bytes();
+        let message = String::from_utf8_lossy(&message[..message.len().min(MAX_LINE)]);
+        let level = level.to_string_lossy();
+        with(lua, |state| {
+            state.end_line();
+            state.log(&level, &message);
+        });
+        Ok(())
+    };
+    host.raw_set("log", lua.create_function(log)?)?;
+    Ok(host)
+}
+
+/// What it takes to run files: `P.host.files`.
+pub(in crate::lua) fn files(lua: &Lua) -> mlua::Result<Table> {
+    let files = lua.create_table_with_capacity(0, 8)?;
+    files.raw_set("resolve", lua.create_function(resolve)?)?;
+    files.raw_set("chunk", lua.create_function(|lua, file: LuaString| chunk(lua, &path(&file)))?)?;
     let loaded = |lua: &Lua, (real, file): (LuaString, LuaString)| {
         with(lua, |state| state.loaded(path(&real), path(&file)));
         Ok(())
     };
-    host.raw_set("loaded", lua.create_function(loaded)?)?;
+    files.raw_set("loaded", lua.create_function(loaded)?)?;
     let unloaded = |lua: &Lua, real: LuaString| {
         let real = path(&real);
         with(lua, |state| {
@@ -316,12 +333,21 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
         });
         Ok(())
     };
-    host.raw_set("unloaded", lua.create_function(unloaded)?)?;
+    files.raw_set("unloaded", lua.create_function(unloaded)?)?;
     let failed = |lua: &Lua, (real, file, by): (LuaString, LuaString, Option<LuaString>)| {
         with(lua, |state| state.failed(&path(&real), path(&file), by.as_ref().map(path)));
         Ok(())
     };
-    host.raw_set("failed", lua.create_function(failed)?)?;
+    files.raw_set("failed", lua.create_function(failed)?)?;
+    // A function of C: errors of what it calls come through it as they are.
+    let watched = CFunction::once(deadline::watched).into_function(lua)?;
+    files.raw_set("watched", watched)?;
+    native::functions(lua, &files)?;
+    Ok(files)
+}
+
+/// Timers, and what else `prelude/extras.lua` calls.
+pub(in crate::lua) fn extras(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let restart = |lua: &Lua, ()| {
         with(lua, |state| state.restart = true);
         Ok(())
@@ -347,25 +373,7 @@ pub(crate) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
         Ok(())
     };
     host.raw_set("clear_timer", lua.create_function(clear_timer)?)?;
-    let log = |lua: &Lua, (level, message): (LuaString, LuaString)| {
-        let message = message.as_bytes();
-        let message = String::from_utf8_lossy(&message[..message.len().min(MAX_LINE)]);
-        let level = level.to_string_lossy();
-        with(lua, |state| {
-            state.end_line();
-            state.log(&level, &message);
-        });
-        Ok(())
-    };
-    host.raw_set("log", lua.create_function(log)?)?;
-    // A function of C: errors of what it calls come through it as they are.
-    let watched = CFunction::once(deadline::watched).into_function(lua)?;
-    host.raw_set("watched", watched)?;
-    outside::functions(lua, &host)?;
-    native::functions(lua, &host)?;
-    host.raw_set("hub", hub::functions(lua)?)?;
-    reload::functions(lua, prelude, &host)?;
-    Ok(host)
+    Ok(())
 }
 
 pub(super) fn with<R>(lua: &Lua, f: impl FnOnce(&mut HostState) -> R) -> Option<R> {

@@ -81,7 +81,7 @@ impl Shared {
 type Problem = Option<String>;
 
 /// The table of functions that the prelude gets as `P.host.hub`.
-pub(super) fn functions(lua: &Lua) -> mlua::Result<Table> {
+pub(in crate::lua) fn functions(lua: &Lua) -> mlua::Result<Table> {
     let hub = lua.create_table_with_capacity(0, 17)?;
     let problem = |result: Result<(), String>| -> mlua::Result<Problem> { Ok(result.err()) };
 

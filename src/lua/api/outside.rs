@@ -115,7 +115,7 @@ impl HostState {
     }
 }
 
-pub(super) fn functions(lua: &Lua, host: &Table) -> mlua::Result<()> {
+pub(in crate::lua) fn functions(lua: &Lua, host: &Table) -> mlua::Result<()> {
     let lua_dir = |lua: &Lua, ()| {
         let dir = with(lua, |state| state.generation.layout.lua.clone()).unwrap_or_default();
         lua.create_string(dir.as_os_str().as_bytes())

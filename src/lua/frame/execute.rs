@@ -183,11 +183,11 @@ impl Stack {
                     }
                     ffi::lua_rawset(l, at);
                 }
-                Op::Move { from, to } => {
-                    let (source, target) = (self.place(from.0), self.place(to.0));
+                Op::Move { of, from, into, to } => {
+                    let (source, target) = (self.place(of.into()), self.place(into.into()));
                     self.make_room(1);
-                    ffi::lua_geti(l, source, from.1);
-                    ffi::lua_seti(l, target, to.1);
+                    ffi::lua_geti(l, source, from);
+                    ffi::lua_seti(l, target, to);
                 }
                 Op::SetMetatable(at) => {
                     let at = self.place(at);

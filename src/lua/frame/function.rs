@@ -90,10 +90,10 @@ impl Original {
             let Some(after) = after else { return results };
             let stack = Stack::of_function(state);
             stack.given.set(0);
-            match guarded(|| after(Frame(&stack), results)) {
+            match &guarded(|| after(Frame(&stack), results)) {
                 Ok((ops, results)) => {
-                    stack.do_all(&ops);
-                    results.clamp(0, stack.height.get())
+                    stack.do_all(ops);
+                    (*results).clamp(0, stack.height.get())
                 }
                 Err(raise) => {
                     raise.out(&stack);

@@ -55,10 +55,12 @@ pub(crate) enum Op<'s> {
     SetBoth(c_int, i64, i64),
     /// `t[k] = v` without metamethods, where both are on top and are taken.
     RawSet(c_int),
-    /// From an element to another.
+    /// `into[to] = of[from]`: these are few, so that an operation stays small.
     Move {
-        from: (c_int, i64),
-        to: (c_int, i64),
+        of: u8,
+        from: i64,
+        into: u8,
+        to: i64,
     },
     /// The table or nil on top becomes the metatable, and is taken.
     SetMetatable(c_int),

@@ -48,6 +48,8 @@ impl fmt::Debug for Message {
 /// What is to be raised.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Raise {
+    /// The Rust code has panicked.
+    Bug,
     /// A message, with the place of the caller.
     Error(Message),
     /// A message as it is.
@@ -83,23 +85,26 @@ impl Raise {
     /// # Safety
     /// No Rust code is under way in the frame.
     #[cold]
-    pub(super) unsafe fn out(self, stack: &Stack) {
+    pub(super) unsafe fn out(&self, stack: &Stack) {
         let l = stack.state;
         // SAFETY: the caller's; a message has nothing to be dropped. Each has room for what it pushes, or sees to that.
         unsafe {
-            match self {
+            match *self {
+                Self::Bug => {
+                    ffi::luaL_error(l, c"a function of the server has panicked; this is a bug".as_ptr());
+                }
                 Self::NoType(number, _) | Self::NoInteger(number) | Self::NoText(number) if number < 1 => {
                     ffi::luaL_argerror(l, number, c"it is of the wrong type".as_ptr());
                 }
-                Self::Error(message) => {
+                Self::Error(ref message) => {
                     ffi::luaL_error(l, c"%s".as_ptr(), message.as_c_str().as_ptr());
                 }
-                Self::Bare(message) => {
+                Self::Bare(ref message) => {
                     ffi::luaL_checkstack(l, 1, std::ptr::null());
                     ffi::lua_pushstring(l, message.as_c_str().as_ptr());
                     ffi::lua_error(l);
                 }
-                Self::Argument(number, message) => {
+                Self::Argument(number, ref message) => {
                     ffi::luaL_argerror(l, number, message.as_c_str().as_ptr());
                 }
                 Self::NoType(number, wanted) => {

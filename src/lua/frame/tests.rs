@@ -142,7 +142,7 @@ fn a_number_that_no_value_has_is_none_to_look_at_and_an_error_to_take() {
         Op::Set(1, 1),
         Op::SetBoth(1, 1, 2),
         Op::RawSet(1),
-        Op::Move { from: (1, 1), to: (3, 1) },
+        Op::Move { of: 1, from: 1, into: 3, to: 1 },
         Op::SetMetatable(1),
         Op::Call { arguments: 1, results: 0 },
         Op::Call { arguments: -1, results: 0 },

@@ -48,7 +48,7 @@ function R.take_invalidated()
     local record, message = asked[i][1], asked[i][2]
     record.done = true
     if R.run_dependents(record, "invalidated", message) == 0 then
-      P.host.tell(record.source, "invalidated", message, {})
+      P.host.reloads.tell(record.source, "invalidated", message, {})
     end
   end
   return R.take_extra()

@@ -1,6 +1,6 @@
 -- Running files: modules by canonical identity, each run once.
 local P = ...
-local L, host = P.L, P.host
+local L, host, files = P.L, P.host, P.host.files
 local error, ipairs, next, pcall, type = error, ipairs, next, pcall, type
 local rawequal, rawget, rawset, running = rawequal, rawget, rawset, coroutine.running
 local concat, sub = table.concat, string.sub
@@ -62,11 +62,11 @@ function L.run(record, chunk, captures)
   stack[#stack + 1] = record
   local _, is_main = running()
   if not is_main then
-    return ended_in_coroutine(record, captures, pcall(host.watched, chunk, record.name, record.path))
+    return ended_in_coroutine(record, captures, pcall(files.watched, chunk, record.name, record.path))
   end
   -- However it ends, and without losing the traceback of an error as a protected call would.
   local _ <close> = leaving
-  return ended(record, captures, host.watched(chunk, record.name, record.path))
+  return ended(record, captures, files.watched(chunk, record.name, record.path))
 end
 
 function L.forget(record)
@@ -74,14 +74,14 @@ function L.forget(record)
   for name in next, record.names do
     if rawequal(rawget(loaded, name), record.exports) then rawset(loaded, name, nil) end
   end
-  host.unloaded(record.path)
+  files.unloaded(record.path)
 end
 
 -- It has not come to its end when it ran first.
 function L.failed(record)
   local by = stack[#stack]
   -- First of all: what is forgotten waits for nothing.
-  host.failed(record.path, record.file, by and by.path)
+  files.failed(record.path, record.file, by and by.path)
   L.forget(record)
   if P.store then P.drop_held(record) end
 end
@@ -92,15 +92,15 @@ function L.load_first(path, chunk, captures, file, name)
   records[path] = record
   if stack[1] then stack[#stack].deps[record] = true end
   local exports = L.run(record, chunk, captures)
-  if captures and P.hot then host.note_made(file, record, exports) end
+  if captures and P.hot then files.note_made(file, record, exports) end
   L.export(record, exports)
   rawset(loaded, name, exports)
-  host.loaded(path, file)
+  files.loaded(path, file)
   return exports
 end
 
 local function load_first(path, file, name)
-  local chunk, captures = host.chunk(file)
+  local chunk, captures = files.chunk(file)
   return L.load_first(path, chunk, captures, file, name)
 end
 
@@ -138,7 +138,7 @@ local function searched(name)
   local problem = ""
   for _, searcher in ipairs(type(searchers) == "table" and searchers or {}) do
     if not P.searchers[searcher] then
-      local loader, data = host.watched(searcher, name)
+      local loader, data = files.watched(searcher, name)
       if type(loader) == "function" then return loader, data end
       if type(loader) == "string" then problem = problem .. "\n\t" .. loader end
     end
@@ -147,7 +147,7 @@ local function searched(name)
 end
 
 local function load_by(loader, name, data)
-  local exports = host.watched(loader, name, data)
+  local exports = files.watched(loader, name, data)
   if exports == nil then exports = rawget(loaded, name) end
   if exports == nil then exports = true end
   rawset(loaded, name, exports)
@@ -168,13 +168,13 @@ function L.require(name)
   end
   local loader = exports == nil and preloaded(name)
   if loader then return load_by(loader, name, ":preload:") end
-  local path, file = host.resolve(name, stack[1] and by.path, P.package and rawget(P.package, "path"))
+  local path, file = files.resolve(name, stack[1] and by.path, P.package and rawget(P.package, "path"))
   if not path then
     if exports ~= nil then return exports end
     if P.other_require then return P.other_require(name, file) end
     local loader, data = searched(name)
     if loader then return load_by(loader, name, data) end
-    local opener, place = host.native(name)
+    local opener, place = files.native(name)
     if opener then return load_by(opener, name, place) end
     error(file .. data .. place, 2)
   end
@@ -190,9 +190,9 @@ function L.require(name)
     return true
   end
   if P.pending and P.pending[record] and not record.done then
-    local chunk, captures = host.chunk(file)
+    local chunk, captures = files.chunk(file)
     P.R.reload(path, chunk, captures, file, name)
-    host.loaded(path, file)
+    files.loaded(path, file)
     record.names[name], loaded[name] = true, record.exports
     return record.exports
   end

@@ -1,6 +1,6 @@
 -- Files that are there already and are run again, dependencies first.
 local P = ...
-local R, records, loaded, host, stack = P.R, P.records, P.loaded, P.host, P.stack
+local R, records, loaded, reloads, stack = P.R, P.records, P.loaded, P.host.reloads, P.stack
 local next, rawequal, rawget, rawset, remove, type = next, rawequal, rawget, rawset, table.remove, type
 local setmetatable = P.debug.setmetatable
 
@@ -24,7 +24,7 @@ function R.run_dependents(record, why, message)
       end
     end
   end
-  if #files > 0 then host.tell(record.source, why, message, files) end
+  if #files > 0 then reloads.tell(record.source, why, message, files) end
   return #files
 end
 
@@ -41,9 +41,9 @@ local function run_again(record, chunk, captures, file)
   if file then record.file = file end
   record.dispose, record.accept, record.capture = false, false, false
   name_exports(record, nil)
-  host.plan_version(record.path, record.file)
+  reloads.plan_version(record.path, record.file)
   local returned = P.L.run(record, chunk, captures)
-  local stays = host.merge(record, returned, exports, made, capture)
+  local stays = reloads.merge(record, returned, exports, made, capture)
   P.L.export(record, stays)
   name_exports(record, stays)
   -- What requires this one cannot follow by itself.
@@ -97,7 +97,7 @@ function R.redeclare(info, init, base)
   local prototype = info.prototype
   local by = stack[#stack]
   if P.inits then P.inits[info.name] = init end
-  local edited = by and host.changed_fields(by.path, info.name)
+  local edited = by and reloads.changed_fields(by.path, info.name)
   local changes = info.changes or { added = {}, removed = {} }
   for key, value in next, init do
     if automatic[key] then

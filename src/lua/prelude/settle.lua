@@ -16,7 +16,7 @@ end
 -- A timer of the version that was replaced goes on if the new one has the line that started it, and passed it over:
 -- `if not session.reloading then`, say.
 local function goes_on(timer, owner)
-  local line = timer.line and P.host.moved_call(owner.path, timer.line)
+  local line = timer.line and P.host.reloads.moved_call(owner.path, timer.line)
   if not line then return false end
   for _, other in next, P.timers do
     if other.owner == owner and other.version == owner.version and other.line == line then return false end

@@ -76,7 +76,7 @@ pub(crate) use self::{
 };
 use self::{plan::Plan, prelude::Prelude, snapshot::Snapshot};
 pub(super) use self::{
-    reloader::{Reloader, functions},
+    reloader::{Reloader, functions, note_made},
     told::{Told, What},
 };
 use super::heap::{Heap, Value};

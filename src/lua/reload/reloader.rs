@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, path::Path, sync::Arc};
 
-use mlua::{FromLuaMulti, IntoLuaMulti, Lua, LuaString, Table, Value as LuaValue};
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, Table, Value as LuaValue};
 
 use super::{Plan, Prelude, Progress, Reload, Told, merge::Before};
 use crate::lua::{
@@ -187,13 +187,18 @@ impl Reload<'_> {
     }
 }
 
-/// Adds what the prelude calls to its table of functions.
-pub(in crate::lua) fn functions(lua: &Lua, prelude: &Table, host: &Table) -> mlua::Result<()> {
+/// What the prelude calls when a file has run for the first time.
+pub(in crate::lua) fn note_made(lua: &Lua, prelude: &Table) -> mlua::Result<Function> {
     let of = prelude.clone();
     let note_made = move |lua: &Lua, (file, record, exports): (LuaString, Table, LuaValue)| {
         Reloader::with(lua, &of, |reloader| reloader.note_made(lua, &path(&file), &record, exports))
     };
-    host.raw_set("note_made", lua.create_function(note_made)?)?;
+    lua.create_function(note_made)
+}
+
+/// What the prelude calls in a reload: `P.host.reloads`.
+pub(in crate::lua) fn functions(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
+    let functions = lua.create_table_with_capacity(0, 8)?;
     let of = prelude.clone();
     let plan_version = move |lua: &Lua, (real, file): (LuaString, LuaString)| {
         Reloader::with(lua, &of, |reloader| {
@@ -209,11 +214,11 @@ pub(in crate::lua) fn functions(lua: &Lua, prelude: &Table, host: &Table) -> mlu
             Ok(())
         })
     };
-    host.raw_set("plan_version", lua.create_function(plan_version)?)?;
+    functions.raw_set("plan_version", lua.create_function(plan_version)?)?;
     let of = prelude.clone();
     let merge =
         move |lua: &Lua, arguments| Reloader::with(lua, &of, |reloader| reloader.merge(lua, arguments));
-    host.raw_set("merge", lua.create_function(merge)?)?;
+    functions.raw_set("merge", lua.create_function(merge)?)?;
     let of = prelude.clone();
     let changed_fields = move |lua: &Lua, (real, prototype): (LuaString, LuaString)| {
         Reloader::with(lua, &of, |reloader| {
@@ -222,14 +227,14 @@ pub(in crate::lua) fn functions(lua: &Lua, prelude: &Table, host: &Table) -> mlu
             changed.map(|fields| lua.create_table_from(fields)).transpose()
         })
     };
-    host.raw_set("changed_fields", lua.create_function(changed_fields)?)?;
+    functions.raw_set("changed_fields", lua.create_function(changed_fields)?)?;
     let of = prelude.clone();
     let moved_call = move |lua: &Lua, (real, line): (LuaString, u32)| {
         Reloader::with(lua, &of, |reloader| {
             Ok(reloader.plan(&real).and_then(|plan| plan.old.says.moved_call(line, &plan.new.says)))
         })
     };
-    host.raw_set("moved_call", lua.create_function(moved_call)?)?;
+    functions.raw_set("moved_call", lua.create_function(moved_call)?)?;
     let of = prelude.clone();
     let tell = move |lua: &Lua,
                      (source, why, message, sources): (
@@ -246,5 +251,6 @@ pub(in crate::lua) fn functions(lua: &Lua, prelude: &Table, host: &Table) -> mlu
             Ok(())
         })
     };
-    host.raw_set("tell", lua.create_function(tell)?)
+    functions.raw_set("tell", lua.create_function(tell)?)?;
+    Ok(functions)
 }

@@ -145,14 +145,16 @@ impl<'f> Steps<'f> for Move {
     where
         'f: 's,
     {
-        let target = if frame.is_nothing(5) { 1 } else { 5 };
+        let target: u8 = if frame.is_nothing(5) { 1 } else { 5 };
         match *self {
             Self::Begin => {
                 let (first, last, to) = (frame.integer(2)?, frame.integer(3)?, frame.integer(4)?);
                 *self = Self::Checked { first, last, to };
-                return Ok(Next::then([Op::TableLike(1, READ), Op::TableLike(target, WRITE)]));
+                return Ok(Next::then([Op::TableLike(1, READ), Op::TableLike(target.into(), WRITE)]));
             }
-            Self::Checked { first, last, .. } if last < first => return Ok(Next::values([Op::Copy(target)])),
+            Self::Checked { first, last, .. } if last < first => {
+                return Ok(Next::values([Op::Copy(target.into())]));
+            }
             Self::Checked { first, last, to } => {
                 if let Some(limits) = limits()
                     && last.saturating_sub(first) >= integer(limits.memory / SLOT)
@@ -166,7 +168,7 @@ impl<'f> Steps<'f> for Move {
                 check(to <= i64::MAX - count + 1, 4, "destination wrap around")?;
                 if to <= last && to > first && target != 1 {
                     *self = Self::Compared { first, count, to };
-                    return Ok(Next::then([Op::Equal(1, target)]));
+                    return Ok(Next::then([Op::Equal(1, target.into())]));
                 }
                 *self = Self::Going { first, to, done: 0, count, backward: to <= last && to > first };
             }
@@ -177,12 +179,12 @@ impl<'f> Steps<'f> for Move {
         }
         let Self::Going { first, to, done, count, backward } = self else { return Ok(Next::NOTHING) };
         if done == count {
-            return Ok(Next::values([Op::Copy(target)]));
+            return Ok(Next::values([Op::Copy(target.into())]));
         }
         spend(frame, 1)?;
         let at = if *backward { *count - 1 - *done } else { *done };
         *done += 1;
-        Ok(Next::then([Op::Move { from: (1, *first + at), to: (target, *to + at) }]))
+        Ok(Next::then([Op::Move { of: 1, from: *first + at, into: target, to: *to + at }]))
     }
 }
 
@@ -268,7 +270,7 @@ pub(super) fn measured<'s>(names: &'static [&'static CStr]) -> Next<'s> {
 
 /// From a place in the first argument to another.
 fn moved<'s>(from: i64, to: i64) -> Next<'s> {
-    Next::then([Op::Move { from: (1, from), to: (1, to) }])
+    Next::then([Op::Move { of: 1, from, into: 1, to }])
 }
 
 pub(super) fn check(is_so: bool, argument: i32, otherwise: &str) -> Result<(), Raise> {
