@@ -83,7 +83,10 @@ impl Site {
     ) -> Self {
         let mut config = HubConfig::default();
         configure(&mut config);
-        let hub = Hub::start(dir, &config).unwrap();
+        Self::sharing(Hub::start(dir, &config).unwrap(), files, bindings)
+    }
+
+    fn sharing(hub: Hub, files: &[(&str, Option<&str>)], bindings: BindingRule) -> Self {
         let published = Arc::new(Published::default());
         published.publish_good(Arc::new(testing::save(&Generation::default(), files)));
         let settings = SessionSettings {

@@ -19,6 +19,8 @@ session:subscribe("t.*", function(message, topic)
   heard[topic] = message.n
 end)
 store.watch("", function(key, value) last[key] = value end)
+ready = ready or {}
+session:subscribe("ready.*", function(_, topic) ready[topic] = true end)
 sent = sent or 0
 function say() sent = sent + 1 session:publish("t." .. me, { n = sent }) end
 function add(key, n) return store.update(key, function(sum) return (sum or 0) + n end) end
@@ -108,19 +110,38 @@ async fn session(me: usize, mut page: Page, calls: Vec<Call>, site: Arc<Site>) -
     (page, model)
 }
 
-async fn as_in_the_model(all: Vec<Vec<Call>>) {
-    let site = Arc::new(Site::with(&format!("{MAIN}{LISTENER}"), Path::new("/nowhere"), |config| {
-        (config.store, config.messages) = (HubConfig::MEMORY.into(), 100_000);
-    }));
+/// Has a page say something until it is so.
+async fn until(page: &mut Page, code: &str, wanted: &Value) {
+    let deadline = Instant::now() + DEADLINE;
+    while page.run(code).await != *wanted {
+        assert!(Instant::now() < deadline, "{:?} is not {wanted}", page.seen.get(&SAID));
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The sessions belong to these servers in turn.
+async fn as_in_the_model(all: Vec<Vec<Call>>, sites: Vec<Arc<Site>>) {
     let mut sessions = Vec::new();
     let mut pages = Vec::new();
+    let of = |me: usize| sites[me % sites.len()].clone();
     for me in 0..all.len() {
-        let mut page = site.page().await;
+        let mut page = of(me).page().await;
         page.run(&format!("me = {me}")).await;
         pages.push(page);
     }
+    // A subscription takes a moment to reach other servers.
+    for from in 0..pages.len() {
+        for to in 0..pages.len() {
+            let hears = format!("return ready['ready.{from}'] or false");
+            let deadline = Instant::now() + DEADLINE;
+            while pages[to].run(&hears).await != json!(true) {
+                assert!(Instant::now() < deadline, "{to} does not hear {from}");
+                pages[from].run("session:publish('ready.' .. me, true)").await;
+            }
+        }
+    }
     for ((me, page), calls) in pages.into_iter().enumerate().zip(all) {
-        sessions.push(tokio::spawn(session(me, page, calls, site.clone())));
+        sessions.push(tokio::spawn(session(me, page, calls, of(me))));
     }
     let (mut stored, mut said, mut pages) = (BTreeMap::new(), Vec::new(), Vec::new());
     for done in sessions {
@@ -132,41 +153,95 @@ async fn as_in_the_model(all: Vec<Vec<Call>>) {
         said.push(model.said);
         pages.push(page);
     }
-    let found: BTreeMap<String, i64> = site
-        .hub
-        .store()
-        .unwrap()
-        .list("")
-        .into_iter()
-        .map(|(key, entry)| (key.to_string(), entry.value.parse().unwrap()))
-        .collect();
-    assert_eq!(found, stored);
+    for site in &sites {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let entries = site.hub.store().unwrap().list("").into_iter();
+            let found: BTreeMap<String, i64> =
+                entries.map(|(key, entry)| (key.to_string(), entry.value.parse().unwrap())).collect();
+            if found == stored {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{found:?} is not {stored:?}");
+            tokio::task::yield_now().await;
+        }
+    }
     let said: String =
         said.iter().enumerate().filter(|(_, n)| **n > 0).map(|(me, n)| format!("t.{me}={n} ")).collect();
     let stored: String = stored.iter().map(|(key, value)| format!("{key}={value} ")).collect();
     let wanted = json!(format!("{said}{stored}"));
     for page in &mut pages {
-        let deadline = Instant::now() + DEADLINE;
         let list = "local text = '' local function add(all) local keys = {} for key in pairs(all) do keys[#keys + 1] = key end table.sort(keys) for _, key in ipairs(keys) do text = text .. key .. '=' .. all[key] .. ' ' end end add(heard) add(last) return text";
-        while page.run(list).await != wanted {
-            assert!(Instant::now() < deadline, "{:?} is not {wanted}", page.seen.get(&SAID));
-            tokio::task::yield_now().await;
-        }
+        until(page, list, &wanted).await;
         assert_eq!(page.run("return wrong").await, json!(""));
     }
 }
 
 #[test]
 fn whatever_sessions_do_at_once_nothing_is_lost_or_doubled_and_everybody_hears_it_in_order() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
+    random_calls(24, || async {
+        vec![Site::with(&format!("{MAIN}{LISTENER}"), Path::new("/nowhere"), |config| {
+            (config.store, config.messages) = (HubConfig::MEMORY.into(), 100_000);
+        })]
+    });
+}
+
+/// So many times, each with servers of its own.
+fn random_calls<S: Future<Output = Vec<Site>>>(cases: u32, servers: impl Fn() -> S) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let calls = vec(vec(call(), 1..25), SESSIONS);
     TestRunner::new(config)
         .run(&calls, |all| {
-            runtime.block_on(as_in_the_model(all));
+            runtime.block_on(async {
+                let servers = servers().await.into_iter().map(Arc::new).collect();
+                as_in_the_model(all, servers).await;
+            });
             Ok(())
         })
         .unwrap();
+}
+
+#[cfg(feature = "nats")]
+mod nats {
+    use std::cell::Cell;
+
+    use hotloader_test_support::nats::{NatsServer, Version};
+
+    use super::*;
+    use crate::config::{HubEngine, NatsConfig};
+
+    fn nothing_is_lost_or_doubled(version: Version) {
+        let Some(nats) = NatsServer::start(version) else { return };
+        let case = Cell::new(0);
+        let (url, case) = (nats.url(), &case);
+        random_calls(6, || {
+            case.set(case.get() + 1);
+            let prefix = format!("case-{}", case.get());
+            let url = url.clone();
+            async move {
+                let nats = NatsConfig { url, prefix, ..NatsConfig::default() };
+                let config = HubConfig { engine: HubEngine::Nats, messages: 100_000, ..HubConfig::default() };
+                let mut servers = Vec::new();
+                for _ in 0..2 {
+                    let hub = Hub::connect(Path::new("/nowhere"), &config, &nats).await.unwrap();
+                    let main = format!("{MAIN}{LISTENER}");
+                    servers.push(Site::sharing(hub, &[("main.lua", Some(&main))], BindingRule::Any));
+                }
+                servers
+            }
+        });
+    }
+
+    #[test]
+    fn it_holds_on_two_servers_that_share_the_packaged_nats() {
+        nothing_is_lost_or_doubled(Version::Packaged);
+    }
+
+    #[test]
+    fn it_holds_on_two_servers_that_share_the_current_nats() {
+        nothing_is_lost_or_doubled(Version::Current);
+    }
 }
 
 #[tokio::test]
