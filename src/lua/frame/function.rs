@@ -90,11 +90,15 @@ impl Original {
             let Some(after) = after else { return results };
             let stack = Stack::of_function(state);
             stack.given.set(0);
-            match &guarded(|| after(Frame(&stack), results)) {
-                Ok((ops, results)) => {
-                    stack.do_all(ops);
-                    (*results).clamp(0, stack.height.get())
-                }
+            let done = match after {
+                After::Look(look) => guarded(|| look(Frame(&stack), results)).map(|()| results),
+                After::Do(work) => guarded(|| Ok(work(Frame(&stack), results))).map(|(ops, results)| {
+                    stack.do_all(&ops);
+                    results
+                }),
+            };
+            match &done {
+                Ok(results) => (*results).clamp(0, stack.height.get()),
                 Err(raise) => {
                     raise.out(&stack);
                     0

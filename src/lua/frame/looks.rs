@@ -3,6 +3,7 @@
 
 use std::{
     ffi::{CStr, c_int},
+    ops::RangeInclusive,
     ptr, slice,
 };
 
@@ -104,6 +105,41 @@ impl<'f> Frame<'f> {
             // SAFETY: there is that value, and it is a string.
             Some(at) if self.type_of(at) == Type::String => unsafe { ffi::lua_rawlen(self.0.state, at) },
             _ => 0,
+        }
+    }
+
+    /// Bytes of these elements of a table, each with so many beside it; a number counts as so many. `None`: one is
+    /// neither a text nor a number, or the table has a metatable.
+    pub(in crate::lua) fn length_of_elements(
+        self,
+        table: c_int,
+        elements: RangeInclusive<i64>,
+        beside: usize,
+        number: usize,
+    ) -> Option<usize> {
+        let l = self.0.state;
+        let table = self.0.find(table).filter(|_| self.type_of(table) == Type::Table)?;
+        // SAFETY: it is a table, and nothing changes it meanwhile. There is room for what is pushed, which is gone at
+        // the end.
+        unsafe {
+            if ffi::lua_checkstack(l, 1) == 0 {
+                return None;
+            }
+            if ffi::lua_getmetatable(l, table) != 0 {
+                ffi::lua_settop(l, -2);
+                return None;
+            }
+            let mut bytes = 0usize;
+            for element in elements {
+                let length = match ffi::lua_rawgeti(l, table, element) {
+                    ffi::LUA_TSTRING => Some(ffi::lua_rawlen(l, -1)),
+                    ffi::LUA_TNUMBER => Some(number),
+                    _ => None,
+                };
+                ffi::lua_settop(l, -2);
+                bytes = bytes.saturating_add(length?).saturating_add(beside);
+            }
+            Some(bytes)
         }
     }
 

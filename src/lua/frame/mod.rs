@@ -56,7 +56,7 @@ pub(in crate::lua) use self::{
     state::{debug_library, new_state},
 };
 pub(crate) use self::{
-    next::{Next, Op, Ops},
+    next::{After, Next, Op, Ops},
     raise::Raise,
     steps::{Steps, run},
 };

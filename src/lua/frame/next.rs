@@ -130,8 +130,14 @@ pub(crate) enum Next<'s> {
     Load { piece: usize, before_piece: fn(Frame<'_>) -> Result<(), Raise> },
 }
 
-/// What is done when a function of Lua's own has returned so many values: their number, and operations before that.
-pub(crate) type After = for<'f> fn(Frame<'f>, c_int) -> Result<(Ops<'f>, c_int), Raise>;
+/// What is done when a function of Lua's own has returned so many values.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum After {
+    /// They are looked at, and stay.
+    Look(for<'f> fn(Frame<'f>, c_int) -> Result<(), Raise>),
+    /// Operations, and how many values there are then.
+    Do(for<'f> fn(Frame<'f>, c_int) -> (Ops<'f>, c_int)),
+}
 
 impl<'s> Next<'s> {
     #[inline(always)]

@@ -4,7 +4,7 @@
 
 use super::{Exchange, Original};
 use crate::lua::{
-    frame::{CFunction, Frame, Next, Op, Ops, Raise, Type},
+    frame::{After, CFunction, Frame, Next, Op, Ops, Raise, Type},
     limits::deadline::spend,
 };
 
@@ -65,12 +65,11 @@ fn counted<'f>(frame: Frame<'f>, original: &'static Original) -> Result<Next<'f>
         steps += frame.text_length(at) / BYTES;
     }
     spend(frame, steps)?;
-    Ok(Next::Original(original, Some(count_results)))
+    Ok(Next::Original(original, Some(After::Look(count_results))))
 }
 
-fn count_results(frame: Frame<'_>, results: i32) -> Result<(Ops<'_>, i32), Raise> {
-    spend(frame, usize::try_from(results).unwrap_or(0))?;
-    Ok((Ops::from([]), results))
+fn count_results(frame: Frame<'_>, results: i32) -> Result<(), Raise> {
+    spend(frame, usize::try_from(results).unwrap_or(0))
 }
 
 pub(super) static NEXT: Original = Original::new();
@@ -94,17 +93,17 @@ static STRICT: Original = Original::new();
 static LAX: Original = Original::new();
 
 pub(super) fn codes(frame: Frame<'_>) -> Result<Next<'_>, Raise> {
-    Ok(Next::Original(&CODES, Some(if frame.is_true(2) { count_lax } else { count_strict })))
+    Ok(Next::Original(&CODES, Some(After::Do(if frame.is_true(2) { count_lax } else { count_strict }))))
 }
 
-fn count_strict(frame: Frame<'_>, results: i32) -> Result<(Ops<'_>, i32), Raise> {
+fn count_strict(frame: Frame<'_>, results: i32) -> (Ops<'_>, i32) {
     frame.note(-results, &STRICT);
-    Ok((exchange_iterator(results, CFunction::once(next_strict)), results))
+    (exchange_iterator(results, CFunction::once(next_strict)), results)
 }
 
-fn count_lax(frame: Frame<'_>, results: i32) -> Result<(Ops<'_>, i32), Raise> {
+fn count_lax(frame: Frame<'_>, results: i32) -> (Ops<'_>, i32) {
     frame.note(-results, &LAX);
-    Ok((exchange_iterator(results, CFunction::once(next_lax)), results))
+    (exchange_iterator(results, CFunction::once(next_lax)), results)
 }
 
 fn exchange_iterator<'f>(results: i32, ours: CFunction) -> Ops<'f> {
