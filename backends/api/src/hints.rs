@@ -16,7 +16,7 @@ pub enum Phase {
     Writing,
     /// A writer has changed it and has closed it.
     Closed,
-    /// The backend has waited already until it was quiet, as Watchman does. It is looked at when what is left of
+    /// The backend has waited already until it was quiet, as Watchman and the poller do. It is looked at when what is left of
     /// `watch.quiet` is over, which the time stamps on the disk tell.
     Settled,
     /// Everything else.
@@ -119,6 +119,15 @@ impl HintSet {
     /// How many paths are hinted.
     pub fn len(&self) -> usize {
         self.paths.len()
+    }
+
+    /// Says of each that it is [settled](Phase::Settled), but of those of which it is known whether somebody writes.
+    pub fn settle(&mut self) {
+        for phase in self.everywhere.iter_mut().chain(self.paths.values_mut()) {
+            if *phase == Phase::Complete {
+                *phase = Phase::Settled;
+            }
+        }
     }
 
     /// Whether the backend has waited with all of them until it was quiet.

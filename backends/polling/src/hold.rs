@@ -4,7 +4,7 @@
 //! before the second is found by the next pass, half a second or two seconds later: the debounce of who is told
 //! waits for hints, and there are none until then. So both leave together.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use hotloader_backend::{Collected, ReportSink, ReportStream};
 use tokio::time::Instant;
@@ -31,6 +31,8 @@ pub(crate) struct Hold {
     state: State,
     /// How many in a row.
     looks: u32,
+    /// A look after the last find has found nothing more.
+    is_settled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,8 @@ enum State {
     Until(Instant),
     Looking {
         has_found: bool,
+        /// Whether any look has come to an end.
+        is_seen: bool,
     },
 }
 
@@ -48,12 +52,21 @@ impl Hold {
     /// For passes that are so far apart.
     pub(crate) fn new(interval: Duration) -> Self {
         let (inbox, held) = ReportSink::new();
-        Self { pause: PAUSE.min(interval), inbox, held, since: None, state: State::Idle, looks: 0 }
+        Self {
+            pause: PAUSE.min(interval),
+            inbox,
+            held,
+            since: None,
+            state: State::Idle,
+            looks: 0,
+            is_settled: false,
+        }
     }
 
     /// Takes in what was reported.
     pub(crate) fn add(&mut self, collected: Collected, now: Instant) {
         self.since.get_or_insert(now);
+        self.is_settled = false;
         self.inbox.forward(collected);
     }
 
@@ -68,8 +81,10 @@ impl Hold {
             State::Until(_) if has_found && self.may_go_on(now) => {
                 self.state = State::Until(now + self.pause)
             }
-            State::Looking { has_found: false } => self.state = State::Looking { has_found },
-            State::Idle | State::Until(_) | State::Looking { has_found: true } => {}
+            State::Looking { has_found: before, .. } => {
+                self.state = State::Looking { has_found: before || has_found, is_seen: true };
+            }
+            State::Idle | State::Until(_) => {}
         }
     }
 
@@ -78,20 +93,21 @@ impl Hold {
         let begins = matches!(self.state, State::Until(at) if at <= now);
         if begins {
             self.looks += 1;
-            self.state = State::Looking { has_found: false };
+            self.state = State::Looking { has_found: false, is_seen: false };
         }
         begins
     }
 
     /// Whether it is time for what is held to leave.
     pub(crate) fn is_over(&mut self, is_looking: bool, now: Instant) -> bool {
-        if let State::Looking { has_found } = self.state
+        if let State::Looking { has_found, is_seen } = self.state
             && !is_looking
         {
             if has_found && self.may_go_on(now) {
                 self.state = State::Until(now + self.pause);
             } else {
                 self.state = State::Idle;
+                self.is_settled = is_seen && !has_found;
                 return true;
             }
         }
@@ -103,10 +119,15 @@ impl Hold {
         self.since.is_some()
     }
 
-    /// Hands over what is held. Looks that are planned stay planned.
+    /// Hands over what is held. Looks that are planned stay planned. Where one has shown that it is quiet, nobody
+    /// need wait for that again.
     pub(crate) fn release(&mut self) -> Option<Collected> {
         self.since = None;
-        self.held.take()
+        let mut collected = self.held.take()?;
+        if mem::take(&mut self.is_settled) {
+            collected.hints.settle();
+        }
+        Some(collected)
     }
 
     /// When to look after it again.
@@ -151,6 +172,42 @@ mod tests {
         hold.end_pass(true, now + PAUSE / 2);
         assert!(!hold.begin_look(now + PAUSE));
         assert!(hold.begin_look(now + PAUSE + PAUSE / 2));
+    }
+
+    /// Has one look made, at so long after the first find, which finds more or not.
+    fn look(hold: &mut Hold, now: Instant, has_found: bool) -> bool {
+        assert!(hold.begin_look(now));
+        hold.end_pass(has_found, now);
+        hold.is_over(false, now)
+    }
+
+    #[test]
+    fn what_another_look_has_found_nothing_beside_is_settled() {
+        let now = Instant::now();
+        let mut hold = hold(now);
+        hold.end_pass(true, now);
+        assert!(!look(&mut hold, now + PAUSE, true), "more is looked for");
+        assert!(look(&mut hold, now + 2 * PAUSE, false));
+        assert!(hold.release().unwrap().hints.is_settled());
+    }
+
+    #[test]
+    fn what_is_held_no_longer_though_more_comes_or_nobody_has_looked_is_not_settled() {
+        let now = Instant::now();
+        let mut slow = hold(now);
+        slow.end_pass(true, now);
+        assert!(slow.begin_look(now + PAUSE) && slow.is_over(true, now + LIMIT));
+        assert!(!slow.release().unwrap().hints.is_settled(), "the look hangs");
+
+        let mut busy = hold(now);
+        busy.end_pass(true, now);
+        assert!(look(&mut busy, now + LONGEST, true));
+        assert!(!busy.release().unwrap().hints.is_settled(), "each look finds more");
+
+        let mut alone = hold(now);
+        alone.end_pass(true, now);
+        assert!(alone.begin_look(now + PAUSE) && alone.is_over(false, now + PAUSE));
+        assert!(!alone.release().unwrap().hints.is_settled(), "all others take too long to look");
     }
 
     #[test]
