@@ -233,8 +233,8 @@ impl Work {
 
     async fn publish(&self, packed: &Packed) -> Result<(), CliError> {
         let sent = self.publisher.send(packed, |progress| show(&progress, None)).await;
-        sent.map_err(CliError::Publish)?;
-        let pointed = self.publisher.point(packed.root, self.plan, &self.canaries).await;
+        let fresh = sent.map_err(CliError::Publish)?;
+        let pointed = self.publisher.point(packed.root, self.plan, &self.canaries, &fresh).await;
         let Some((revision, pointer)) = pointed.map_err(CliError::Publish)? else {
             return self.unchanged(packed.root).await;
         };

@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, fmt, io, path::PathBuf, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::Digest;
+use super::{Announcement, Digest};
 
 /// What comes of a request.
 pub type Answered<'a, T> = BoxFuture<'a, Result<T, DepotError>>;
@@ -29,13 +29,13 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
-/// What a hint is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Hint {
-    /// The pointer of the site.
-    Pointer,
-    /// Reports of its servers.
-    Reports,
+/// What a server hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// There may be another pointer.
+    Look,
+    /// Somebody has announced one. It is not to be believed.
+    Announced(Announcement),
 }
 
 /// Where releases are.
@@ -57,8 +57,16 @@ pub trait Depot: fmt::Debug + Send + Sync {
     fn report<'a>(&'a self, site: &'a str, server: &'a str, report: Vec<u8>) -> Answered<'a, ()>;
     /// The newest report of each server.
     fn reports<'a>(&'a self, site: &'a str) -> Answered<'a, BTreeMap<String, Vec<u8>>>;
-    /// Changes when there may be something new. Not for every time, and also for nothing.
-    fn hints(&self, site: &str, about: Hint) -> watch::Receiver<u64>;
+    /// Sends it to all who listen for [`news`](Self::news), which may be nobody. Where that cannot be done nothing is:
+    /// they find out by themselves.
+    fn announce<'a>(&'a self, site: &'a str, announcement: Announcement) -> Answered<'a, ()> {
+        let _ = (site, announcement);
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// When there may be another pointer. Not every time, and also for nothing.
+    fn news(&self, site: &str) -> mpsc::Receiver<News>;
+    /// Changes when there may be another report. Not every time, and also for nothing.
+    fn hints(&self, site: &str) -> watch::Receiver<u64>;
 }
 
 /// Why a request came to nothing.

@@ -20,11 +20,15 @@ use std::{
 };
 
 use tempfile::NamedTempFile;
-use tokio::{sync::watch, task::spawn_blocking, time::MissedTickBehavior};
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+    time::MissedTickBehavior,
+};
 
 use super::{
     Digest, MAX_POINTER, PIECE,
-    depot::{Answered, Depot, DepotError, Hint, KEPT_POINTERS, MAX_REPORT, Record},
+    depot::{Answered, Depot, DepotError, KEPT_POINTERS, MAX_REPORT, News, Record},
 };
 
 /// How often it is seen to whether there is something new: one look at a directory.
@@ -223,28 +227,42 @@ impl Depot for DirDepot {
         })
     }
 
-    fn hints(&self, site: &str, about: Hint) -> watch::Receiver<u64> {
-        let dir = match about {
-            Hint::Pointer => self.pointers_dir(site),
-            Hint::Reports => self.servers_dir(site),
-        };
-        let (sender, receiver) = watch::channel(0);
+    fn news(&self, site: &str) -> mpsc::Receiver<News> {
+        let (sender, receiver) = mpsc::channel(1);
+        let mut changes = follow(self.pointers_dir(site));
         tokio::spawn(async move {
-            let mut glances = tokio::time::interval(GLANCE);
-            glances.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut last = None;
-            loop {
-                tokio::select! {
-                    _ = glances.tick() => {}
-                    () = sender.closed() => return,
-                }
-                let modified = tokio::fs::metadata(&dir).await.and_then(|dir| dir.modified()).ok();
-                if modified != last {
-                    last = modified;
-                    sender.send_modify(|count| *count += 1);
+            while changes.changed().await.is_ok() {
+                if sender.send(News::Look).await.is_err() {
+                    return;
                 }
             }
         });
         receiver
     }
+
+    fn hints(&self, site: &str) -> watch::Receiver<u64> {
+        follow(self.servers_dir(site))
+    }
+}
+
+/// Changes when something is written in a directory.
+fn follow(dir: PathBuf) -> watch::Receiver<u64> {
+    let (sender, receiver) = watch::channel(0);
+    tokio::spawn(async move {
+        let mut glances = tokio::time::interval(GLANCE);
+        glances.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = None;
+        loop {
+            tokio::select! {
+                _ = glances.tick() => {}
+                () = sender.closed() => return,
+            }
+            let modified = tokio::fs::metadata(&dir).await.and_then(|dir| dir.modified()).ok();
+            if modified != last {
+                last = modified;
+                sender.send_modify(|count| *count += 1);
+            }
+        }
+    });
+    receiver
 }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-use super::{Cache, CacheError, Depot, DepotError, Digest, ReleaseError, Unpacked, Unpacking};
+use super::{Blobs, Cache, CacheError, Depot, DepotError, Digest, ReleaseError, Unpacked, Unpacking};
 
 /// So many blobs are asked for at a time.
 const AT_A_TIME: usize = 50;
@@ -38,17 +38,19 @@ impl FetchError {
     }
 }
 
-/// A release, whole and checked; each blob that came is in the cache. Without a depot only from the cache.
+/// A release, whole and checked; each blob that came is in the cache. What is neither there nor at hand comes from the
+/// depot, if there is one.
 pub(super) async fn fetch(
     root: Digest,
     max_size: u64,
     cache: &Arc<Cache>,
+    at_hand: &Arc<Blobs>,
     depot: Option<&dyn Depot>,
 ) -> Result<Unpacked, FetchError> {
     let mut unpacking = Unpacking::new(root, max_size);
     loop {
         let (cached, missing);
-        (unpacking, cached, missing) = from_cache(unpacking, cache.clone()).await?;
+        (unpacking, cached, missing) = from_here(unpacking, cache.clone(), at_hand.clone()).await?;
         if missing.is_empty() && cached == 0 {
             return unpacking.done().ok_or(FetchError::Missing(root));
         }
@@ -70,20 +72,24 @@ async fn get(depot: &dyn Depot, address: Digest) -> Result<(Digest, Arc<[u8]>), 
     Ok((address, bytes.ok_or(FetchError::Missing(address))?))
 }
 
-/// Takes what the cache has of the next blobs. Says how many that were, and which it has not.
-async fn from_cache(
+/// Takes what is here of the next blobs. Says how many that were, and which are not.
+async fn from_here(
     mut unpacking: Unpacking,
     cache: Arc<Cache>,
+    at_hand: Arc<Blobs>,
 ) -> Result<(Unpacking, usize, Vec<Digest>), FetchError> {
     let job = spawn_blocking(move || {
         let (mut cached, mut missing) = (0, Vec::new());
         for address in unpacking.needs(AT_A_TIME) {
-            match cache.get(address) {
-                Some(bytes) => {
-                    unpacking.take(address, bytes)?;
-                    cached += 1;
-                }
-                None => missing.push(address),
+            if let Some(bytes) = at_hand.get(&address) {
+                unpacking.take(address, bytes.clone())?;
+                cache.put(address, bytes)?;
+                cached += 1;
+            } else if let Some(bytes) = cache.get(address) {
+                unpacking.take(address, bytes)?;
+                cached += 1;
+            } else {
+                missing.push(address);
             }
         }
         Ok((unpacking, cached, missing))

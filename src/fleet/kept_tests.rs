@@ -75,14 +75,12 @@ async fn pipes_links_and_huge_files_in_the_depot_are_refused_and_hold_nobody_up(
 async fn a_pointer_and_a_report_are_hinted() {
     let dir = tempfile::tempdir().unwrap();
     let depot = DirDepot::new(dir.path().to_owned());
-    for about in [Hint::Pointer, Hint::Reports] {
-        let mut hints = depot.hints("shop", about);
-        match about {
-            Hint::Pointer => drop(depot.point("shop", 0, vec![1]).await.unwrap()),
-            Hint::Reports => depot.report("shop", "a", vec![1]).await.unwrap(),
-        }
-        tokio::time::timeout(Duration::from_secs(20), hints.changed()).await.unwrap().unwrap();
-    }
+    let (mut news, mut hints) = (depot.news("shop"), depot.hints("shop"));
+    let within = Duration::from_secs(20);
+    depot.point("shop", 0, vec![1]).await.unwrap();
+    assert_eq!(tokio::time::timeout(within, news.recv()).await.unwrap(), Some(News::Look));
+    depot.report("shop", "a", vec![1]).await.unwrap();
+    tokio::time::timeout(within, hints.changed()).await.unwrap().unwrap();
     assert_eq!(depot.reports("shop").await.unwrap().len(), 1);
 }
 

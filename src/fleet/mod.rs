@@ -7,6 +7,7 @@
 //! | `pack`, `unpack` | files to blobs, and back; what comes from others is checked and bounded |
 //! | `keys` | who may publish |
 //! | `pointer` | [`Pointer`]: which release is to run, signed |
+//! | `announcement` | [`Announcement`]: a pointer and small blobs, sent to all servers at once |
 //! | `report` | [`Report`]: what servers say of themselves |
 //! | `failing` | [`Failing`]: what fails in their sessions, against what failed before |
 //! | `follower` | [`Follower`]: what a server does about pointers |
@@ -15,12 +16,13 @@
 //! | `overview` | [`Overview`]: what is published, and what servers say |
 //! | `publisher` | [`Publisher`]: sends releases, and leads rollouts |
 //! | `cache` | [`Cache`]: what a server keeps |
-//! | `fetch`, `changes`, `source` | a release on its way into a server: fetched, compared, handed over; [`Fleet`] leads it |
+//! | `fetch`, `changes`, `loader`, `source` | a release on its way into a server: fetched, compared, handed over to a [`Loader`]; [`Fleet`] leads it |
 //! | `status` | [`FleetStatus`]: how a server is doing |
 //! | `error` | what is wrong with a release |
 //!
 //! What decides (`unpack`, `pointer`, `follower`, `rollout`) is pure: it has no clock and no network.
 
+mod announcement;
 mod cache;
 mod changes;
 mod depot;
@@ -35,6 +37,7 @@ mod follower_tests;
 #[cfg(test)]
 mod kept_tests;
 mod keys;
+mod loader;
 #[cfg(feature = "nats")]
 mod nats_depot;
 mod overview;
@@ -48,6 +51,8 @@ mod rollout_tests;
 #[cfg(test)]
 mod simulation;
 mod source;
+#[cfg(test)]
+mod source_tests;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -56,14 +61,16 @@ mod unpack;
 
 use std::{path::Path, sync::Arc};
 
+pub use announcement::{Announcement, Announcing, Blobs, MAX_ANNOUNCED};
 pub use cache::{Cache, CacheError};
-pub use depot::{Answered, Depot, DepotError, Hint, KEPT_POINTERS, MAX_REPORT, Record};
+pub use depot::{Answered, Depot, DepotError, KEPT_POINTERS, MAX_REPORT, News, Record};
 pub use digest::{Digest, NoDigest};
 pub use dir_depot::DirDepot;
 pub use error::ReleaseError;
 pub use failing::Failing;
 pub use follower::{Follower, Memory, Refusal, Stale};
 pub use keys::{KeyError, PublicKey, SecretKey};
+pub use loader::Loader;
 pub use overview::Overview;
 pub use pack::{Files, Packed, pack};
 pub use pointer::{MAX_POINTER, PATIENCE, Plan, Pointer, PointerError, Position, Stage, Wave};

@@ -5,14 +5,15 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hotloader_nats::{Releases, ReleasesError, Settings};
 use tokio::{
-    sync::{OnceCell, watch},
+    sync::{OnceCell, mpsc, watch},
     time::sleep,
 };
 
-use super::{Answered, Depot, DepotError, Digest, Hint, Record};
+use super::{Announcement, Announcing, Answered, Depot, DepotError, Digest, News, Record};
 
 /// After so long it is tried again to hear of hints. Pointers are read now and then without any.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -38,14 +39,26 @@ impl Shared {
         self.connected.get_or_try_init(connect).await.map_err(|error| DepotError::Away(error.to_string()))
     }
 
-    /// Hands hints on until there is nobody to hear them, or NATS cannot be reached.
-    async fn follow(&self, site: &str, about: Hint, sender: &watch::Sender<u64>) {
+    /// Hands news on until there is nobody to hear them, or NATS cannot be reached.
+    async fn tell_news(&self, site: &str, sender: &mpsc::Sender<News>) {
         let Ok(releases) = self.releases().await else { return };
-        let about = match about {
-            Hint::Pointer => hotloader_nats::Hint::Pointer,
-            Hint::Reports => hotloader_nats::Hint::Reports,
-        };
-        let mut hints = releases.hints(site, about);
+        let (mut messages, mut announcing) = (releases.announcements(site), Announcing::default());
+        while let Some(message) = messages.recv().await {
+            let news = match message {
+                None => Some(News::Look),
+                Some(message) => announcing.take(&message).map(News::Announced),
+            };
+            if let Some(news) = news
+                && sender.send(news).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    async fn tell_hints(&self, site: &str, sender: &watch::Sender<u64>) {
+        let Ok(releases) = self.releases().await else { return };
+        let mut hints = releases.hints(site);
         while hints.changed().await.is_ok() {
             sender.send_modify(|count| *count += 1);
         }
@@ -82,7 +95,7 @@ impl Depot for NatsDepot {
     fn put(&self, address: Digest, bytes: Arc<[u8]>) -> Answered<'_, ()> {
         async move {
             let releases = self.0.releases().await?;
-            releases.put(&address.to_string(), bytes::Bytes::from_owner(bytes)).await.map_err(failed)
+            releases.put(&address.to_string(), Bytes::from_owner(bytes)).await.map_err(failed)
         }
         .boxed()
     }
@@ -128,13 +141,40 @@ impl Depot for NatsDepot {
         .boxed()
     }
 
-    fn hints(&self, site: &str, about: Hint) -> watch::Receiver<u64> {
+    fn announce<'a>(&'a self, site: &'a str, announcement: Announcement) -> Answered<'a, ()> {
+        async move {
+            let releases = self.0.releases().await?;
+            let messages = announcement.messages().into_iter().map(Bytes::from).collect();
+            releases.announce(site, messages).await.map_err(failed)
+        }
+        .boxed()
+    }
+
+    fn news(&self, site: &str) -> mpsc::Receiver<News> {
+        let (sender, receiver) = mpsc::channel(1);
+        let (shared, site) = (self.0.clone(), site.to_owned());
+        tokio::spawn(async move {
+            let hand_on = async {
+                loop {
+                    shared.tell_news(&site, &sender).await;
+                    sleep(AGAIN).await;
+                }
+            };
+            tokio::select! {
+                () = hand_on => {}
+                () = sender.closed() => {}
+            }
+        });
+        receiver
+    }
+
+    fn hints(&self, site: &str) -> watch::Receiver<u64> {
         let (sender, receiver) = watch::channel(0);
         let (shared, site) = (self.0.clone(), site.to_owned());
         tokio::spawn(async move {
             let hand_on = async {
                 loop {
-                    shared.follow(&site, about, &sender).await;
+                    shared.tell_hints(&site, &sender).await;
                     sleep(AGAIN).await;
                 }
             };

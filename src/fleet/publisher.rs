@@ -9,8 +9,8 @@ use futures_util::future::try_join_all;
 use thiserror::Error;
 
 use super::{
-    DepotError, Digest, Ended, Hint, Overview, Packed, Plan, Pointer, PointerError, Rollout, SecretKey,
-    Stage, Step, Tally, Wave,
+    Announcement, Blobs, DepotError, Digest, Ended, Overview, Packed, Plan, Pointer, PointerError, Rollout,
+    SecretKey, Stage, Step, Tally, Wave,
     rollout::{GONE, canary, newest_seen},
 };
 
@@ -92,11 +92,11 @@ impl Publisher {
         &self.overview
     }
 
-    /// Sends what the depot has not. After it, a pointer may name the release.
+    /// Sends what the depot has not, and returns that. After it, a pointer may name the release.
     ///
     /// # Errors
     /// If the depot does not take it.
-    pub async fn send(&self, packed: &Packed, mut tell: impl FnMut(Progress)) -> Result<(), PublishError> {
+    pub async fn send(&self, packed: &Packed, mut tell: impl FnMut(Progress)) -> Result<Blobs, PublishError> {
         let missing = self.overview.depot.missing(packed.blobs.keys().copied().collect()).await?;
         let (mut sent, mut bytes) = (0, 0);
         for some in missing.chunks(AT_A_TIME) {
@@ -107,10 +107,14 @@ impl Publisher {
             sent += some.len();
             tell(Progress::Sent { blobs: sent, of: missing.len(), bytes });
         }
-        Ok(())
+        Ok(missing
+            .iter()
+            .filter_map(|address| Some((*address, packed.blobs.get(address)?.clone())))
+            .collect())
     }
 
-    /// Points to a release that was sent. `None`: this very release is settled, or on its way without waves.
+    /// Points to a release that was sent, and announces it with what was `fresh` of it. `None`: this very release is
+    /// settled, or on its way without waves.
     ///
     /// # Errors
     /// If another has published meanwhile, or the depot is away.
@@ -119,6 +123,7 @@ impl Publisher {
         root: Digest,
         plan: Plan,
         canaries: &Canaries,
+        fresh: &Blobs,
     ) -> Result<Option<(u64, Pointer)>, PublishError> {
         let newest = self.overview.newest().await?;
         let reports = self.overview.reports().await?;
@@ -151,7 +156,7 @@ impl Publisher {
             deadline: deadline(&plan),
             note: String::new(),
         };
-        Ok(Some((self.write(revision, &pointer).await?, pointer)))
+        Ok(Some((self.write_with(revision, &pointer, fresh).await?, pointer)))
     }
 
     /// Writes a pointer after that revision.
@@ -159,7 +164,16 @@ impl Publisher {
     /// # Errors
     /// If another has published meanwhile, or the depot is away.
     pub async fn write(&self, revision: u64, pointer: &Pointer) -> Result<u64, PublishError> {
-        Ok(self.overview.depot.point(&self.overview.site, revision, pointer.sign(&self.key)).await?)
+        self.write_with(revision, pointer, &Blobs::new()).await
+    }
+
+    async fn write_with(&self, revision: u64, pointer: &Pointer, fresh: &Blobs) -> Result<u64, PublishError> {
+        let (depot, site) = (&self.overview.depot, &self.overview.site);
+        let signed = pointer.sign(&self.key);
+        let revision = depot.point(site, revision, signed.clone()).await?;
+        // It is there. Who does not hear of it finds it a little later.
+        let _ = depot.announce(site, Announcement::new(signed, fresh)).await;
+        Ok(revision)
     }
 
     /// Leads the rollout of a pointer that was just written, until it has ended.
@@ -174,7 +188,7 @@ impl Publisher {
     ) -> Result<Ended, PublishError> {
         let begun = Instant::now();
         let mut rollout = Rollout::new(pointer, begun.elapsed());
-        let mut hints = self.overview.depot.hints(&self.overview.site, Hint::Reports);
+        let mut hints = self.overview.depot.hints(&self.overview.site);
         let mut told = Tally::default();
         loop {
             // Away: the publisher has all it needs to go on when it is back.

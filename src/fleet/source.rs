@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,20 +11,22 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
     time::{MissedTickBehavior, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Cache, CacheError, Depot, Digest, Failing, Follower, Hint, Outcome, Pointer, PublicKey, Report, changes,
+    Announcement, Blobs, Cache, CacheError, Depot, Digest, Failing, Follower, Memory, News, Outcome, Pointer,
+    PublicKey, Report, changes,
     failing::FaultCount,
     fetch::{self, FetchError, fetch},
+    loader::Loader,
     report::bounded,
     status::{FleetStatus, Link},
 };
 use crate::{
-    reload::{Diagnostic, Faulted, ReleaseLoader, ReloadReport, SessionHost},
+    reload::{Diagnostic, Faulted, ReloadReport},
     watch::Root,
 };
 
@@ -74,13 +77,14 @@ impl Fleet {
     ///
     /// # Errors
     /// If the cache cannot be used.
-    pub async fn start<H: SessionHost>(
+    pub async fn start<L: Loader>(
         settings: FleetSettings,
         cache: Cache,
         depot: Arc<dyn Depot>,
-        loader: ReleaseLoader<H>,
+        loader: L,
         pulse: Pulse,
     ) -> Result<Self, CacheError> {
+        let cache = Arc::new(cache);
         let memory = cache.memory()?;
         let (status, watched) =
             watch::channel(FleetStatus::new(settings.site.clone(), settings.server.clone()));
@@ -88,11 +92,12 @@ impl Fleet {
         let mut follower = Follower::new(settings.server.clone(), memory, None);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let boot = follower.boot(since_1970.as_millis().try_into().unwrap_or_default());
-        cache.remember(follower.memory())?;
+        remember(&cache, follower.memory()).await?;
         let mut source = Source {
+            remembered: follower.memory().clone(),
             follower,
             settings,
-            cache: Arc::new(cache),
+            cache,
             depot,
             loader,
             pulse,
@@ -129,12 +134,14 @@ impl Fleet {
     }
 }
 
-struct Source<H: SessionHost> {
+struct Source<L> {
     settings: FleetSettings,
     cache: Arc<Cache>,
     depot: Arc<dyn Depot>,
-    loader: ReleaseLoader<H>,
+    loader: L,
     follower: Follower,
+    /// What the cache has of it.
+    remembered: Memory,
     pulse: Pulse,
     /// The files that run.
     known: changes::Known,
@@ -172,17 +179,17 @@ impl From<CacheError> for Failed {
     }
 }
 
-impl<H: SessionHost> Source<H> {
+impl<L: Loader> Source<L> {
     async fn run(
         mut self,
         mut answered: mpsc::UnboundedReceiver<(Digest, ReloadReport)>,
         stop: CancellationToken,
     ) {
-        let mut hints = self.depot.hints(&self.settings.site, Hint::Pointer);
+        let mut news = self.depot.news(&self.settings.site);
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_look = self.next_look();
-        let mut has_hints = true;
+        let mut has_news = true;
         let mut faults = self.pulse.faults.clone();
         let mut has_faults = true;
         loop {
@@ -190,7 +197,7 @@ impl<H: SessionHost> Source<H> {
                 () = stop.cancelled() => break,
                 outcome = answered.recv() => {
                     if let Some((root, report)) = outcome {
-                        self.applied(root, &report);
+                        self.applied(root, &report).await;
                         self.say().await;
                     }
                 }
@@ -202,10 +209,11 @@ impl<H: SessionHost> Source<H> {
                         self.say().await;
                     }
                 }
-                hint = hints.changed(), if has_hints => {
-                    has_hints = hint.is_ok();
-                    self.look().await;
-                }
+                heard = news.recv(), if has_news => match heard {
+                    Some(News::Announced(announcement)) => self.hear(announcement).await,
+                    Some(News::Look) => self.look().await,
+                    None => has_news = false,
+                },
                 () = sleep_until(next_look.into()) => {
                     self.look().await;
                     next_look = self.next_look();
@@ -227,7 +235,7 @@ impl<H: SessionHost> Source<H> {
     async fn load_cache(&mut self) {
         let Some(root) = self.follower.memory().accepted else { return };
         let began = Instant::now();
-        let loaded = match fetch(root, self.settings.max_size, &self.cache, None).await {
+        let loaded = match fetch(root, self.settings.max_size, &self.cache, &Arc::default(), None).await {
             Ok(release) => self.take(root, release, began).await,
             Err(error) => Err(error.into()),
         };
@@ -246,12 +254,30 @@ impl<H: SessionHost> Source<H> {
             Err(_) => return self.link(Link::Away { why: "no answer within 10 s".into() }),
         };
         self.link(Link::Connected);
+        self.follow(record.map(|record| record.bytes), &Arc::default()).await;
+    }
+
+    /// An announcement of somebody who is trusted saves reading the pointer.
+    async fn hear(&mut self, announcement: Announcement) {
+        let Announcement { pointer, blobs } = announcement;
+        let read = Pointer::read(&pointer, &self.settings.site, &self.settings.trust);
+        if read.is_ok_and(|pointer| pointer.position() > self.follower.memory().seen) {
+            self.follow(Some(pointer), &Arc::new(blobs)).await;
+        } else {
+            self.look().await;
+        }
+    }
+
+    /// Does what a pointer asks for, with blobs that have come with it.
+    async fn follow(&mut self, record: Option<Vec<u8>>, at_hand: &Arc<Blobs>) {
         // A publisher that has lost count is told by what this server has seen.
-        let mut is_news = record.is_some_and(|record| self.believe(record.bytes));
+        let mut is_news = match record {
+            Some(record) => self.believe(record).await,
+            None => false,
+        };
         while let Some(root) = self.follower.take_up() {
             is_news = true;
-            self.remember();
-            if self.change_to(root, Instant::now()).await.is_break() {
+            if self.change_to(root, at_hand, Instant::now()).await.is_break() {
                 break;
             }
         }
@@ -282,7 +308,7 @@ impl<H: SessionHost> Source<H> {
     }
 
     /// Whether it is another pointer than before, believed or not.
-    fn believe(&mut self, record: Vec<u8>) -> bool {
+    async fn believe(&mut self, record: Vec<u8>) -> bool {
         if self.record.as_ref() == Some(&record) {
             return false;
         }
@@ -294,7 +320,7 @@ impl<H: SessionHost> Source<H> {
         if let Some(doubt) = &doubt {
             tracing::error!(target: "fleet", "[fleet] not followed: {doubt}");
         } else {
-            self.remember();
+            self.remember().await;
         }
         self.record = Some(record);
         self.status.send_if_modified(|status| std::mem::replace(&mut status.doubt, doubt.clone()) != doubt);
@@ -302,16 +328,21 @@ impl<H: SessionHost> Source<H> {
     }
 
     /// Before anything is done that follows from it.
-    fn remember(&self) {
-        if let Err(error) = self.cache.remember(self.follower.memory()) {
-            tracing::error!(target: "fleet", "[fleet] {error}");
+    async fn remember(&mut self) {
+        let memory = self.follower.memory();
+        if *memory == self.remembered {
+            return;
+        }
+        match remember(&self.cache, memory).await {
+            Ok(()) => self.remembered = memory.clone(),
+            Err(error) => tracing::error!(target: "fleet", "[fleet] {error}"),
         }
     }
 
     /// Breaks off if it has to be tried again with the next look.
-    async fn change_to(&mut self, root: Digest, began: Instant) -> ControlFlow<()> {
+    async fn change_to(&mut self, root: Digest, at_hand: &Arc<Blobs>, began: Instant) -> ControlFlow<()> {
         let depot = self.depot.clone();
-        let changed = match fetch(root, self.settings.max_size, &self.cache, Some(&*depot)).await {
+        let changed = match fetch(root, self.settings.max_size, &self.cache, at_hand, Some(&*depot)).await {
             Ok(release) => self.take(root, release, began).await,
             Err(error) => Err(error.into()),
         };
@@ -331,7 +362,7 @@ impl<H: SessionHost> Source<H> {
                 self.follower.wait(root, why);
             }
         }
-        self.remember();
+        self.remember().await;
         next
     }
 
@@ -349,7 +380,7 @@ impl<H: SessionHost> Source<H> {
             changes::between(&self.known, &release.files, &current, &self.settings.roots, began);
         let checked = self.loader.check(changes).await.map_err(|wrong| Failed::ForGood(refusal(&wrong)))?;
         let (cache, blobs) = (self.cache.clone(), release.blobs.clone());
-        let laid_out = tokio::task::spawn_blocking(move || {
+        let laid_out = spawn_blocking(move || {
             cache.lay_out(&release)?;
             cache.show(root)
         });
@@ -371,12 +402,12 @@ impl<H: SessionHost> Source<H> {
         Ok(())
     }
 
-    fn applied(&mut self, root: Digest, report: &ReloadReport) {
+    async fn applied(&mut self, root: Digest, report: &ReloadReport) {
         let ReloadReport { sessions, kept, .. } = *report;
         let is_good = kept < sessions || sessions == 0;
         let diagnostics = bounded(report.errors.iter().map(|error| error.diagnostic.to_string()));
         self.follower.applied(root, is_good, Outcome::Applied { sessions, kept, diagnostics });
-        self.remember();
+        self.remember().await;
         self.sweep();
         let seq = self.follower.memory().seen.seq;
         tracing::info!(target: "fleet", "[fleet] generation {seq} runs in {} of {sessions} sessions", sessions - kept.min(sessions));
@@ -396,7 +427,7 @@ impl<H: SessionHost> Source<H> {
             let blobs = self.kept.iter().flat_map(|(_, blobs)| blobs.iter().copied()).collect();
             let trees: Vec<Digest> = self.kept.iter().map(|(root, _)| *root).collect();
             let cache = self.cache.clone();
-            tokio::task::spawn_blocking(move || cache.sweep(&blobs, &trees));
+            spawn_blocking(move || cache.sweep(&blobs, &trees));
         }
     }
 
@@ -442,6 +473,14 @@ impl<H: SessionHost> Source<H> {
             is_news
         });
     }
+}
+
+/// It is on the disk when this resolves.
+async fn remember(cache: &Arc<Cache>, memory: &Memory) -> Result<(), CacheError> {
+    let (cache, memory) = (cache.clone(), memory.clone());
+    let path = cache.dir().to_owned();
+    let written = spawn_blocking(move || cache.remember(&memory)).await;
+    written.unwrap_or_else(|error| Err(CacheError::Io { path, source: io::Error::other(error) }))
 }
 
 /// In the words of the overlay, the first of them.

@@ -13,6 +13,7 @@ pub(crate) fn memory(pid: u32) -> Fallible<u64> {
 }
 
 /// Processor time used so far.
+#[allow(dead_code, reason = "the measurements of a fleet have no use for it")]
 pub(crate) fn processor(pid: u32) -> Fallible<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = text.rsplit_once(')').ok_or("no stat")?;

@@ -38,7 +38,7 @@ use tokio::{
 };
 
 pub use link::{Away, Link};
-pub use releases::{Hint, Pointer, Releases, ReleasesError};
+pub use releases::{Pointer, Releases, ReleasesError};
 pub use settings::{ConnectError, Settings, Tls};
 pub use topics::PublishError;
 pub use writes::{Done, Write, WriteError};

@@ -7,7 +7,9 @@
 //! | `hotloader-PREFIX-pointers` | `hotloader.PREFIX.pointer.SITE` | the last 64 |
 //! | `hotloader-PREFIX-reports` | `hotloader.PREFIX.report.SITE.SERVER` | the last message, for a day, in memory |
 //!
-//! Whoever writes publishes to the subject, so a plain subscription to it is the hint: what is read is the stream.
+//! Whoever writes a report publishes to the subject, so a plain subscription to it is the hint: what is read is the
+//! stream. A pointer may come to nothing when it is written, so who has written one says so on a subject of its own,
+//! `hotloader.PREFIX.announce.SITE`, which no stream keeps.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -16,7 +18,7 @@ use std::{
 };
 
 use async_nats::{
-    Client,
+    Client, Subscriber,
     jetstream::{
         self, ErrorCode,
         context::{GetStreamErrorKind, PublishError as AckError},
@@ -27,7 +29,7 @@ use async_nats::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     ConnectError, Settings,
@@ -60,15 +62,6 @@ pub struct Pointer {
     pub revision: u64,
     /// What was written.
     pub bytes: Vec<u8>,
-}
-
-/// What a hint is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hint {
-    /// The pointer of the site.
-    Pointer,
-    /// Reports of its servers.
-    Reports,
 }
 
 /// Why a request came to nothing.
@@ -236,6 +229,51 @@ impl Releases {
         }
     }
 
+    fn announcements_of(&self, site: &str) -> String {
+        self.names().subject(&format!("announce.{}", token(site)))
+    }
+
+    /// Tells all who listen to the [`announcements`](Self::announcements) of a site. They are sent when this returns,
+    /// and may be lost.
+    ///
+    /// # Errors
+    /// If there is no connection, or one is too large.
+    pub async fn announce(&self, site: &str, messages: Vec<Bytes>) -> Result<(), ReleasesError> {
+        for message in messages {
+            let sent = self.client.publish(self.announcements_of(site), message).await;
+            sent.map_err(|error| self.failed(text(&error)))?;
+        }
+        self.client.flush().await.map_err(|error| self.failed(text(&error)))
+    }
+
+    /// What is announced, in the order in which it was sent. `None`: some may have been missed, as it has just begun
+    /// to listen, or the connection was lost and is back. Has to be called in a runtime of tokio.
+    pub fn announcements(&self, site: &str) -> mpsc::Receiver<Option<Bytes>> {
+        let (sender, receiver) = mpsc::channel(1);
+        let (subject, client, mut connection) =
+            (self.announcements_of(site), self.client.clone(), self.connection.clone());
+        tokio::spawn(async move {
+            let Some(mut messages) = subscribed(&client, subject).await else { return };
+            // At first for what was published before: whoever reads now asks on the same connection, after the
+            // subscription.
+            let mut message = None;
+            while sender.send(message).await.is_ok() {
+                message = tokio::select! {
+                    next = messages.next() => match next {
+                        Some(next) => Some(next.payload),
+                        None => return,
+                    },
+                    changed = connection.changed() => match changed {
+                        Ok(()) => None,
+                        Err(_) => return,
+                    },
+                    () = sender.closed() => return,
+                };
+            }
+        });
+        receiver
+    }
+
     /// The pointers that are kept, the newest last.
     ///
     /// # Errors
@@ -286,26 +324,15 @@ impl Releases {
         self.names().subject(&format!("report.{}.*", token(site)))
     }
 
-    /// Changes when there may be something new: when it has begun to listen, when something is published, and when the
+    /// Changes when there may be another report: when it has begun to listen, when one is written, and when the
     /// connection was lost and is back. Has to be called in a runtime of tokio.
-    pub fn hints(&self, site: &str, about: Hint) -> watch::Receiver<u64> {
-        let subject = match about {
-            Hint::Pointer => self.pointer_of(site),
-            Hint::Reports => self.reports_of(site),
-        };
+    pub fn hints(&self, site: &str) -> watch::Receiver<u64> {
         let (sender, receiver) = watch::channel(0);
-        let (client, mut connection) = (self.client.clone(), self.connection.clone());
+        let (subject, client, mut connection) =
+            (self.reports_of(site), self.client.clone(), self.connection.clone());
         tokio::spawn(async move {
-            let mut hints = match client.subscribe(subject).await {
-                Ok(hints) => hints,
-                Err(error) => {
-                    tracing::warn!(target: "hub", "no hints of releases: {error}");
-                    return;
-                }
-            };
+            let Some(mut hints) = subscribed(&client, subject).await else { return };
             loop {
-                // At first for what was published before: whoever reads now asks on the same connection, after the
-                // subscription.
                 sender.send_modify(|count| *count += 1);
                 tokio::select! {
                     hint = hints.next() => if hint.is_none() { return },
@@ -316,6 +343,13 @@ impl Releases {
         });
         receiver
     }
+}
+
+async fn subscribed(client: &Client, subject: String) -> Option<Subscriber> {
+    let subscribed = client.subscribe(subject).await;
+    subscribed
+        .inspect_err(|error| tracing::warn!(target: "hub", "nothing is heard of releases: {error}"))
+        .ok()
 }
 
 impl fmt::Debug for Releases {

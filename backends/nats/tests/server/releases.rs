@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hotloader_nats::{Hint, Pointer, Releases, ReleasesError, Settings};
+use hotloader_nats::{Pointer, Releases, ReleasesError, Settings};
 use hotloader_test_support::{
     nats::{NatsServer, Version},
     on_each_nats, until,
@@ -16,7 +16,7 @@ on_each_nats! {
     of_many_who_publish_at_once_one_is_first_and_the_others_are_told,
     the_last_64_pointers_of_each_site_are_kept,
     the_newest_report_of_each_server_is_read,
-    a_hint_comes_with_each_pointer_and_report_and_when_nats_is_back,
+    a_hint_comes_with_each_report_and_announcements_as_they_were_sent_also_when_nats_is_back,
     while_nats_is_away_each_request_is_an_error_that_says_where_it_should_be,
 }
 
@@ -105,34 +105,35 @@ async fn the_newest_report_of_each_server_is_read(version: Version) {
     assert!((0..300).all(|server| reports[&format!("srv.{server}")] == server.to_string()));
 }
 
-async fn a_hint_comes_with_each_pointer_and_report_and_when_nats_is_back(version: Version) {
+async fn a_hint_comes_with_each_report_and_announcements_as_they_were_sent_also_when_nats_is_back(
+    version: Version,
+) {
     let Some(mut nats) = NatsServer::start(version) else { return };
     let (one, two) = (releases(&nats).await, releases(&nats).await);
-    let (pointers, reports) = (two.hints("shop", Hint::Pointer), two.hints("shop", Hint::Reports));
-    let comes = async |hints: &tokio::sync::watch::Receiver<u64>, is_pointer: bool| {
-        let before = *hints.borrow();
-        until("a hint", async || {
-            if is_pointer {
-                let after = one.pointer("shop").await.ok()?.map_or(0, |pointer| pointer.revision);
-                let _ = one.point("shop", after, Bytes::new()).await;
-            } else {
-                let _ = one.report("shop", "a", Bytes::new()).await;
-            }
-            (*hints.borrow() > before).then_some(())
-        })
-        .await;
-    };
-    for hints in [&pointers, &reports] {
-        until("it to listen, which is a hint of its own", async || (*hints.borrow() > 0).then_some(())).await;
+    let (mut heard, hints) = (two.announcements("shop"), two.hints("shop"));
+    assert_eq!(heard.recv().await, Some(None), "it listens from now on, and what was before has to be read");
+    until("it to listen, which is a hint of its own", async || (*hints.borrow() > 0).then_some(())).await;
+    one.report("shop", "a", Bytes::new()).await.unwrap();
+    until("a hint", async || (*hints.borrow() > 1).then_some(())).await;
+
+    one.point("shop", 0, Bytes::from_static(b"first")).await.unwrap();
+    assert!(one.point("shop", 0, Bytes::from_static(b"lost")).await.is_err());
+    one.announce("blog", vec![Bytes::from_static(b"of another site")]).await.unwrap();
+    one.announce("shop", vec![large(), Bytes::from_static(b"last")]).await.unwrap();
+    let mut announced = Vec::new();
+    while announced.len() < 2 {
+        announced.extend(heard.recv().await.unwrap());
     }
-    comes(&pointers, true).await;
-    comes(&reports, false).await;
-    let before = *pointers.borrow();
+    assert_eq!(announced, [large(), Bytes::from_static(b"last")], "and neither a pointer nor another site's");
+
     nats.kill();
     nats.run();
-    let hinted = async || (*pointers.borrow() > before + 1).then_some(());
-    until("a hint of its own, since what was published meanwhile gave none", hinted).await;
-    comes(&pointers, true).await;
+    assert_eq!(heard.recv().await, Some(None), "what was missed has to be read");
+    let announced = async || {
+        let _ = one.announce("shop", vec![Bytes::from_static(b"later")]).await;
+        heard.try_recv().ok().flatten()
+    };
+    assert_eq!(until("an announcement", announced).await, Bytes::from_static(b"later"));
 }
 
 async fn while_nats_is_away_each_request_is_an_error_that_says_where_it_should_be(version: Version) {
