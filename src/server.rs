@@ -103,7 +103,8 @@ impl Server {
         let mut settings = session_settings(&config, published.clone(), hub.clone());
         // Releases reach sessions as saved files do.
         settings.lua.hotload |= is_of_fleet;
-        let sessions = LuaSessions::start(settings).map_err(ServerError::Threads)?;
+        let sessions =
+            LuaSessions::start_tagged(settings, config.server.tag()).map_err(ServerError::Threads)?;
         let endpoint = WebSocketEndpoint::new(sessions.clone(), &config.server);
 
         let layout = layout(&config);

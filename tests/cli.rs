@@ -194,7 +194,7 @@ fn sessions_of_a_running_server_are_restarted_from_outside() {
     let id = answer.lines().find_map(|line| line.strip_prefix("location: /")).unwrap();
 
     assert_eq!(restart(&["--all"]), ((Some(0), String::new()), "1 session restarted\n".into()));
-    assert_eq!(restart(&[&id[..8]]).1, "1 session restarted\n");
+    assert_eq!(restart(&[&id[..12]]).1, "1 session restarted\n");
     let ((code, stderr), _) = restart(&["ffffffff"]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("There is no session ffffffff."), "{stderr}");
@@ -339,7 +339,7 @@ fn code_is_typed_into_a_session_of_a_running_server_by_its_own_user_only() {
 
     let second = open_session(&address);
     assert!(console(&[], "count").2.contains("2 sessions run, so name one:"));
-    assert_eq!(console(&[&second[..8]], "count").1, "1\n");
+    assert_eq!(console(&[&second[..12]], "count").1, "1\n");
     assert_eq!(console(&[&first], "count").1, "7\n");
 
     let [socket] = &sockets(&run)[..] else { panic!("one socket") };

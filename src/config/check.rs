@@ -44,6 +44,11 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
 
     needs(!server.host.trim().is_empty(), "server.host", "an address or a host name, such as \"127.0.0.1\"");
     needs(
+        server.tag.is_empty() || server.tag().is_some(),
+        "server.tag",
+        "four hexadecimal digits, such as \"a1b2\", another on each server; or empty",
+    );
+    needs(
         server.allowed_hosts.iter().all(|host| is_host(host)),
         "server.allowed_hosts",
         "host names without scheme or path, such as [\"example.org\"]",

@@ -93,6 +93,8 @@ pub struct ServerConfig {
     pub port: u16,
     /// Below which path of its host all addresses stand; empty: at its root.
     pub base: Base,
+    /// Four hexadecimal digits that session ids begin with, for a proxy before several servers; empty: none.
+    pub tag: String,
     /// Host names a request may be addressed to, beside loopback names and `host`.
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://example.org`) a WebSocket may come from, beside the server's own.
@@ -392,6 +394,13 @@ pub enum LogFormat {
 }
 
 impl ServerConfig {
+    /// [`tag`](Self#structfield.tag) as the first bytes of an id; `None` if there is none, or it is none.
+    pub fn tag(&self) -> Option<[u8; 2]> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_tag = self.tag.len() == 4 && self.tag.bytes().all(is_digit);
+        u16::from_str_radix(&self.tag, 16).ok().filter(|_| is_tag).map(u16::to_be_bytes)
+    }
+
     /// What an entry of [`trusted_proxies`](Self::trusted_proxies) stands for: a network, or one address.
     pub(crate) fn network(entry: &str) -> Option<ipnet::IpNet> {
         entry.parse().ok().or_else(|| entry.parse().ok().map(|address: std::net::IpAddr| address.into()))
@@ -404,6 +413,7 @@ impl Default for ServerConfig {
             host: "127.0.0.1".into(),
             port: 8080,
             base: Base::default(),
+            tag: String::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),

@@ -150,6 +150,10 @@ fn a_wrong_value_names_key_value_line_and_what_is_right() {
 fn values_that_a_type_would_take_are_refused_by_meaning() {
     for (text, wanted) in [
         ("server.host = \"\"", r#"server.host = "": must be an address or a host name, such as "127.0.0.1""#),
+        (
+            "server.tag = \"A1B2\"",
+            r#"server.tag = "A1B2": must be four hexadecimal digits, such as "a1b2", another on each server; or empty"#,
+        ),
         ("server.send_timeout = \"0\"", r#"server.send_timeout = "0": must be longer than zero"#),
         ("server.max_frame = \"0B\"", r#"server.max_frame = "0B": must be more than "0B""#),
         ("session.budget.load = \"0ms\"", r#"session.budget.load = "0ms": must be longer than zero"#),
@@ -293,6 +297,7 @@ fn all_mistakes_of_all_layers_are_told_at_once_and_in_order() {
                 "max_frame",
                 "port",
                 "send_timeout",
+                "tag",
                 "trusted_proxies"
             ]
             .map(Into::into)

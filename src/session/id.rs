@@ -2,8 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-/// 128 random bits, so that ids cannot be guessed. The id alone opens no session: that takes the
-/// [`secret`](super::SessionHandle::secret).
+/// 128 random bits, or 112 behind the tag of its server (`server.tag`), so that ids cannot be guessed. The id
+/// alone opens no session: that takes the [`secret`](super::SessionHandle::secret).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; 16]);
 
@@ -18,14 +18,27 @@ impl SessionId {
         Ok(Self(bytes))
     }
 
+    /// A new one that begins with the tag of its server, if it has one, so that a proxy knows where to go.
+    ///
+    /// # Errors
+    /// If the operating system has no randomness to give.
+    pub fn tagged(tag: Option<[u8; 2]>) -> Result<Self, getrandom::Error> {
+        let Self(mut bytes) = Self::random()?;
+        if let Some(tag) = tag {
+            bytes[..tag.len()].copy_from_slice(&tag);
+        }
+        Ok(Self(bytes))
+    }
+
     /// A number below 16 that differs between sessions.
     pub(crate) fn digit(&self) -> u32 {
         u32::from(self.0[15] & 0xf)
     }
 
-    /// Enough of it to tell sessions apart in a log, and too little to use it.
+    /// Enough of it to tell sessions apart in a log, and too little to use it: 12 digits, of which four may be
+    /// the tag of the server.
     pub fn short(&self) -> String {
-        self.to_string()[..8].to_owned()
+        self.to_string()[..12].to_owned()
     }
 }
 
@@ -72,6 +85,13 @@ mod tests {
     fn an_id_is_read_back_from_its_text() {
         let id = SessionId::random().unwrap();
         assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn the_tag_of_the_server_comes_first_and_the_rest_stays_random() {
+        let ids: Vec<_> = (0..2).map(|_| SessionId::tagged(Some([0xa1, 0xb2])).unwrap()).collect();
+        assert!(ids.iter().all(|id| id.to_string().starts_with("a1b2")), "{ids:?}");
+        assert_ne!(ids[0].short(), ids[1].short());
     }
 
     #[test]

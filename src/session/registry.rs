@@ -74,6 +74,8 @@ struct Shared {
     pool: Pool<SessionHandle>,
     run_queue: RunQueue<SessionHandle>,
     clock: Clock<SessionHandle>,
+    /// What ids begin with.
+    tag: Option<[u8; 2]>,
 }
 
 #[derive(Debug, Default)]
@@ -95,9 +97,17 @@ impl LuaSessions {
     /// # Errors
     /// If the operating system gives no threads.
     pub fn start(settings: SessionSettings) -> io::Result<Self> {
+        Self::start_tagged(settings, None)
+    }
+
+    /// [`start`](Self::start) on a server whose sessions are known by its tag.
+    ///
+    /// # Errors
+    /// If the operating system gives no threads.
+    pub fn start_tagged(settings: SessionSettings, tag: Option<[u8; 2]>) -> io::Result<Self> {
         let (pool, run_queue) = Pool::start(settings.session.threads, BESIDE, settings.session.max_stuck)?;
         let (table, settings, clock) = (RwLock::default(), Arc::new(settings), Clock::start()?);
-        Ok(Self(Arc::new(Shared { table, settings, pool, run_queue, clock })))
+        Ok(Self(Arc::new(Shared { table, settings, pool, run_queue, clock, tag })))
     }
 
     /// Makes a session: its Lua state is made and `main.lua` run when this resolves. If `main.lua`
@@ -133,7 +143,7 @@ impl LuaSessions {
         &self,
         note: impl FnOnce(&mut Unopened, SessionId) -> Result<(), CreateError>,
     ) -> Result<SessionHandle, CreateError> {
-        let id = SessionId::random()?;
+        let id = SessionId::tagged(self.0.tag)?;
         let max = self.0.settings.session.max;
         let account = Account::new(self.0.settings.session.budget.browser.as_usize());
         let (settings, registry) = (self.0.settings.clone(), Arc::downgrade(&self.0));

@@ -50,7 +50,7 @@ async fn what_no_template_binds_is_neither_shown_nor_written_nor_called_and_told
     assert!(!json!(browser.frames).to_string().contains("hidden"));
     browser.counts(1).await;
 
-    let session = &browser.session[..8];
+    let session = &browser.session[..12];
     server.logged(&format!("session=\"{session}\"")).await;
     assert_eq!(server.log().matches("\"secret\": no viewdef of App binds it").count(), 1, "{}", server.log());
     until("it to be counted", async || {
