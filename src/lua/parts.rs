@@ -4,7 +4,7 @@
 use mlua::{Lua, Table};
 
 use super::{
-    api::{host, hub, json, outside},
+    api::{host, hub, json, native, outside},
     prelude::{PRELUDE, load_parts},
     reload,
 };
@@ -41,6 +41,7 @@ pub(super) fn load_files(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
     }
     let host: Table = prelude.raw_get("host")?;
     let files = host::files(lua)?;
+    native::functions(lua, &files)?;
     files.raw_set("note_made", reload::note_made(lua, prelude)?)?;
     host.raw_set("files", files)?;
     load_parts(lua, &PRELUDE.load, prelude)

@@ -12,7 +12,7 @@ use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, StdLib, Table, 
 use super::{
     api::{
         host::{self, HostState},
-        hub::Shared,
+        shared::Shared,
         timers::TimerHandle,
     },
     calls::{FollowCalls, LoadCalls, ReloadCalls},
@@ -26,7 +26,6 @@ use super::{
     parts,
     prelude::{PRELUDE, load_parts},
     reload::Reloader,
-    unit::Waiting,
 };
 use crate::{
     config::BudgetConfig,
@@ -36,6 +35,13 @@ use crate::{
 
 /// A rollback restores everything reachable up to this many tables.
 pub(crate) const MAX_SNAPSHOT: usize = 20_000;
+
+/// A unit of work in the middle of a write.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(super) thread: Thread,
+    pub(super) began: Instant,
+}
 
 /// A Lua state. Functions into it are dropped before it: that is why `lua` comes last.
 #[derive(Debug)]

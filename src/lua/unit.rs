@@ -7,15 +7,12 @@ use std::time::Instant;
 
 use mlua::{Function, IntoLuaMulti, MultiValue, Thread, thread::ThreadStatus};
 
-use super::{failure::Failure, limits::Budget, state::Vm};
+use super::{
+    failure::Failure,
+    limits::Budget,
+    state::{Vm, Waiting},
+};
 use crate::hub::Delivery;
-
-/// A unit of work in the middle of a write.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    thread: Thread,
-    began: Instant,
-}
 
 impl Vm {
     /// Calls a function as a unit of work, within the budget that runs. [`is_waiting`](Self::is_waiting) says whether

@@ -18,8 +18,28 @@ pub enum Ask {
     Server,
 }
 
+impl Fingerprint {
+    /// Of an entry of a directory, links not followed and nothing mounted.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be seen.
+    pub fn of_entry(dir: impl AsFd, name: &CStr, ask: Ask) -> Result<Self, Errno> {
+        stat_entry(dir, name, ask)
+    }
+
+    /// Of an open file or directory.
+    ///
+    /// # Errors
+    ///
+    /// When its file system does not answer.
+    pub fn of_open(file: impl AsFd, ask: Ask) -> Result<Self, Errno> {
+        stat_open(file, ask)
+    }
+}
+
 #[cfg(all(target_os = "linux", not(portable)))]
-pub(crate) fn stat_entry(dir: impl AsFd, name: &CStr, ask: Ask) -> Result<Fingerprint, Errno> {
+fn stat_entry(dir: impl AsFd, name: &CStr, ask: Ask) -> Result<Fingerprint, Errno> {
     let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     match ask {
         Ask::Kernel => Ok(Fingerprint::of(&statat(dir, name, how)?)),
@@ -28,7 +48,7 @@ pub(crate) fn stat_entry(dir: impl AsFd, name: &CStr, ask: Ask) -> Result<Finger
 }
 
 #[cfg(all(target_os = "linux", not(portable)))]
-pub(crate) fn stat_open(file: impl AsFd, ask: Ask) -> Result<Fingerprint, Errno> {
+fn stat_open(file: impl AsFd, ask: Ask) -> Result<Fingerprint, Errno> {
     match ask {
         Ask::Kernel => Ok(Fingerprint::of(&fstat(file)?)),
         Ask::Server => stat_at_server(file, c"", AtFlags::EMPTY_PATH),
@@ -55,12 +75,12 @@ fn stat_at_server(at: impl AsFd, name: &CStr, how: AtFlags) -> Result<Fingerprin
 // Others have no way to ask the server.
 
 #[cfg(any(not(target_os = "linux"), portable))]
-pub(crate) fn stat_entry(dir: impl AsFd, name: &CStr, _: Ask) -> Result<Fingerprint, Errno> {
+fn stat_entry(dir: impl AsFd, name: &CStr, _: Ask) -> Result<Fingerprint, Errno> {
     Ok(Fingerprint::of(&statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?))
 }
 
 #[cfg(any(not(target_os = "linux"), portable))]
-pub(crate) fn stat_open(file: impl AsFd, _: Ask) -> Result<Fingerprint, Errno> {
+fn stat_open(file: impl AsFd, _: Ask) -> Result<Fingerprint, Errno> {
     Ok(Fingerprint::of(&fstat(file)?))
 }
 

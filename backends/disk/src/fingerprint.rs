@@ -6,14 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rustix::{
-    fd::AsFd,
-    ffi::CStr,
-    fs::{FileType, RawMode, Stat, lstat},
-    io::Errno,
-};
-
-use crate::ask::{Ask, stat_entry, stat_open};
+use rustix::fs::{FileType, RawMode, Stat, lstat};
 
 /// Two writes this close may leave the same time stamp on a file system that counts nanoseconds: they
 /// are taken from a clock that ticks with the kernel's timer.
@@ -65,24 +58,6 @@ impl Fingerprint {
             links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
             mode: stat.st_mode as u32,
         }
-    }
-
-    /// Of an entry of a directory, links not followed and nothing mounted.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be seen.
-    pub fn of_entry(dir: impl AsFd, name: &CStr, ask: Ask) -> Result<Self, Errno> {
-        stat_entry(dir, name, ask)
-    }
-
-    /// Of an open file or directory.
-    ///
-    /// # Errors
-    ///
-    /// When its file system does not answer.
-    pub fn of_open(file: impl AsFd, ask: Ask) -> Result<Self, Errno> {
-        stat_open(file, ask)
     }
 
     /// Of what is at a path, links not followed.

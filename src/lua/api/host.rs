@@ -14,9 +14,8 @@ use std::{
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
 use super::{
-    hub::Shared,
-    native,
-    outside::{ReadFiles, Unfinished},
+    read_files::ReadFiles,
+    shared::Shared,
     timers::{TimerHandle, Timers},
 };
 use crate::{
@@ -68,6 +67,13 @@ pub(crate) struct HostState {
     held: Option<Vec<(String, String)>>,
     budget: Arc<BudgetConfig>,
     lines: Lines,
+}
+
+/// What a script has written and not ended by a line break.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    pub(super) level: String,
+    pub(super) text: Vec<u8>,
 }
 
 /// The lines that were logged in the second that began last.
@@ -342,7 +348,6 @@ pub(in crate::lua) fn files(lua: &Lua) -> mlua::Result<Table> {
     // A function of C: errors of what it calls come through it as they are.
     let watched = CFunction::once(deadline::watched).into_function(lua)?;
     files.raw_set("watched", watched)?;
-    native::functions(lua, &files)?;
     Ok(files)
 }
 

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `host` | what Rust knows of a state, and the functions of the prelude's table `P.host`: files, timers, log |
 //! | `outside` | what stands in for the machine: reading the site's files, `io.write`, `os.getenv` |
+//! | `read_files` | which files modules have read, to be run again when one is saved |
 //! | `native` | modules in C that the site's owner has named |
 //! | `timers` | when timers are due |
 //! | `hub` | `store`, and topics |
+//! | `shared` | what a state has of them |
 //! | `json` | `ui.json_encode` and `ui.json_decode` |
 //! | `definitions` | a test: what `lua/meta/` tells editors is what a session has |
 
@@ -15,6 +17,8 @@ mod definitions;
 pub(super) mod host;
 pub(super) mod hub;
 pub(super) mod json;
-mod native;
+pub(super) mod native;
 pub(super) mod outside;
+pub(super) mod read_files;
+pub(super) mod shared;
 pub(super) mod timers;

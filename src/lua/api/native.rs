@@ -18,7 +18,7 @@ const VERSION: &str = "5.4";
 #[cfg(feature = "lua55")]
 const VERSION: &str = "5.5";
 
-pub(super) fn functions(lua: &Lua, host: &Table) -> mlua::Result<()> {
+pub(in crate::lua) fn functions(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("native", lua.create_function(native)?)
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use mlua::ffi::{self, lua_State};
 
-use super::{Frame, Raise, Stack, steps::guarded};
+use super::{Frame, Raise, Stack, guarded::guarded};
 
 /// A coroutine that does not run.
 #[derive(Debug, Clone, Copy)]

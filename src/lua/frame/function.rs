@@ -15,8 +15,9 @@ use mlua::{
 
 use super::{
     Frame, Next, Raise, Stack,
+    guarded::guarded,
     next::After,
-    steps::{Steps, enter, guarded},
+    steps::{Steps, enter},
 };
 
 /// A function that takes several steps.

@@ -11,7 +11,7 @@ use mlua::{
     ffi::{self, lua_State},
 };
 
-use super::{Frame, Raise, Stack, steps::guarded};
+use super::{Frame, Raise, Stack, guarded::guarded};
 
 /// What is called every so many instructions of a script. Its frame has no values.
 pub(in crate::lua) trait Hook {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | this one | the [`Frame`] |
 //! | `looks` | what can be looked at in it: none of that raises errors |
+//! | `guarded` | a panic of Rust code does not unwind into Lua |
 //! | `steps` | enters Rust code, and asks it step by step |
 //! | `next` | what Lua can be told to do |
 //! | `execute`, `stack` | does it, after looking whether the values are there |
@@ -36,6 +37,7 @@
 mod coroutine;
 mod execute;
 mod function;
+mod guarded;
 mod hook;
 mod looks;
 mod module;

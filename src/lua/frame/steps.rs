@@ -1,17 +1,14 @@
 //! From Lua into Rust code and back, step by step.
 #![allow(unsafe_code, reason = "see the first page of `frame`")]
 
-use std::{
-    ffi::c_int,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::ffi::c_int;
 
 use mlua::{
     FromLuaMulti, IntoLuaMulti, Lua,
     ffi::{self, lua_State},
 };
 
-use super::{Frame, Next, Raise, Stack, coroutine};
+use super::{Frame, Next, Raise, Stack, coroutine, guarded::guarded};
 
 /// A function while it runs: what it keeps between two steps. It is `Copy`: an error of Lua's, which leaves in between,
 /// passes nothing that would have to be dropped.
@@ -38,17 +35,6 @@ where
     {
         self(frame)
     }
-}
-
-/// Rust code that must not unwind into Lua.
-///
-/// What it returns is written where it stays: handed on, the 128 bytes of a [`Next`] would be copied at each step,
-/// which took a tenth of the time of a handler that calls the library often.
-#[inline(always)]
-pub(super) fn guarded<R: Copy>(code: impl FnOnce() -> Result<R, Raise>) -> Result<R, Raise> {
-    let mut done = Err(Raise::Bug);
-    let _ = catch_unwind(AssertUnwindSafe(|| done = code()));
-    done
 }
 
 /// What Lua calls. The number of results.

@@ -13,16 +13,11 @@
 //! What limits a script is kept per thread and not per state: a thread runs one script at a time, and
 //! functions of the library, which have no other way to find it, look it up there.
 
-use std::{
-    cell::Cell,
-    ffi::c_int,
-    sync::{Arc, LazyLock},
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, ffi::c_int, sync::Arc, time::Duration};
 
 use mlua::Lua;
 
-use super::{place::Place, sighting::Sighting};
+use super::{clock::now, place::Place, sighting::Sighting};
 use crate::{
     config::BudgetConfig,
     lua::frame::{self, Coroutine, Frame, Hook, Main, Next, Raise},
@@ -92,14 +87,6 @@ thread_local! {
     /// How many until the next look of a function of the library. By itself: it is asked at each of their calls, and
     /// what has nothing to be dropped is found faster.
     static STEPS_LEFT: Cell<usize> = const { Cell::new(STEPS) };
-}
-
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Nanoseconds since the first call.
-pub(in crate::lua) fn now() -> u64 {
-    // 584 years fit.
-    u64::try_from(EPOCH.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What the watchdog can see of this thread.

@@ -6,8 +6,10 @@
 //! | `library` | what stands in place of library functions that could take for ever in one go |
 //! | `pattern` | Lua's patterns, on a matcher that heeds the deadline |
 //! | `memory` | when a session is told that its memory runs short |
+//! | `clock` | the time that deadlines are kept in |
 //! | `place`, `sighting` | where a script is; what a watchdog on another thread sees of it |
 
+mod clock;
 pub(super) mod deadline;
 pub(super) mod library;
 pub(super) mod memory;

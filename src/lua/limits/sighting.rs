@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{deadline::now, place::Place};
+use super::{clock::now, place::Place};
 
 /// A script whose time is up is stopped within microseconds, unless it is inside a library function. It
 /// gets that much more, since a busy machine may not run it for a while.

@@ -13,8 +13,8 @@ use crate::{
     lua::{
         api::{
             host::{HostState, LoadedFile},
-            hub::Heard,
-            outside::ReadFiles,
+            read_files::ReadFiles,
+            shared::Heard,
             timers::Timers,
         },
         failure::Failure,

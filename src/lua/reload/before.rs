@@ -1,12 +1,10 @@
 //! What the snapshot has of one table.
 
-use rustc_hash::FxHashMap;
-
-use super::{Reload, snapshot::Snapshot};
-use crate::lua::heap::{Kind, Value};
-
-/// By what tells their keys from others. Keys that are long strings are not found there; a source has none.
-pub(super) type Entries = FxHashMap<(Kind, u64), Value>;
+use super::{
+    Reload,
+    snapshot::{Entries, Snapshot},
+};
+use crate::lua::heap::Value;
 
 /// A table with more entries than these is not searched through each time.
 const FEW: usize = 32;

@@ -1,30 +1,11 @@
 //! Which locals of the new version are those of the old one. They go on as the variables that they are, so that
 //! old and new functions share them.
 
-use rustc_hash::FxHashMap;
-
 use super::{Reload, merge::Merging};
 use crate::{
     lua::heap::{Heap, Value},
     reload::source::{Key, Kind, Source},
 };
-
-/// A function that has the locals of a file, and which of its upvalues each is.
-pub(super) struct Capture {
-    pub(super) function: Value,
-    places: FxHashMap<Box<[u8]>, i32>,
-}
-
-impl Capture {
-    pub(super) fn new(heap: Heap<'_>, function: Value) -> Self {
-        let names = heap.upvalue_names(function).into_iter();
-        Self { function, places: names.map(|(index, name)| (name, index)).collect() }
-    }
-
-    pub(super) fn place(&self, name: &str) -> Option<i32> {
-        self.places.get(name.as_bytes()).copied()
-    }
-}
 
 /// The upvalue of that name: which it is, and its value.
 fn upvalue(heap: Heap<'_>, function: Value, name: &str) -> Option<(i32, Value)> {

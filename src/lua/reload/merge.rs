@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{ByIdentity, Reload, locals::Capture, plan::Plan, told::What};
+use super::{ByIdentity, Reload, capture::Capture, plan::Plan, told::What};
 use crate::{
     lua::heap::{Class, Value},
     reload::source::{Change, Definition, DefinitionId, Key, Kind, Source, Why},

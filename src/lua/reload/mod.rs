@@ -16,6 +16,7 @@
 //! | `plan` | what the sources say of a file: its definitions before and now, what is edited |
 //! | `merge` | after a file has run: which old object each new one stands for |
 //! | `made` | what the definitions of a file are at run time |
+//! | `capture` | the function by which the locals of a file are known |
 //! | `locals` | which locals go on |
 //! | `definitions` | decides for each definition: what it became at run time, or what the source says now |
 //! | `lists` | the same for the elements of a list |
@@ -38,6 +39,7 @@
 mod apply;
 mod before;
 mod beyond;
+mod capture;
 mod cells;
 mod definitions;
 mod failures;

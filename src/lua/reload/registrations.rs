@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{ByIdentity, Reload, before::Entries};
+use super::{ByIdentity, Reload, snapshot::Entries};
 use crate::{
     lua::heap::{Class, Value},
     reload::SourceFile,

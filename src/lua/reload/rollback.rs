@@ -2,7 +2,7 @@
 
 use super::{
     Reload,
-    before::Entries,
+    snapshot::Entries,
     snapshot::{TableBefore, UpvalueBefore},
 };
 use crate::lua::heap::Value;

@@ -2,8 +2,13 @@
 
 use std::ops::Range;
 
+use rustc_hash::FxHashMap;
+
 use super::{ByIdentity, Identities, cells::RecentCells, prelude::Prelude};
-use crate::lua::heap::{Class, Heap, Value};
+use crate::lua::heap::{Class, Heap, Kind, Value};
+
+/// By what tells keys from others. Keys that are long strings are not found there; a source has none.
+pub(super) type Entries = FxHashMap<(Kind, u64), Value>;
 
 /// Everything as it was.
 #[derive(Default)]
@@ -31,7 +36,7 @@ pub(super) struct Snapshot {
     /// Where each table is in `tables`, once somebody has asked.
     pub(super) index: ByIdentity<usize>,
     /// What was in large tables.
-    pub(super) maps: ByIdentity<super::before::Entries>,
+    pub(super) maps: ByIdentity<Entries>,
 }
 
 /// What was in a table.

@@ -17,7 +17,7 @@ fn budget(ms: u64) -> Budget {
 fn run(code: &str) -> (mlua::Result<()>, bool, Duration) {
     let (lua, deadline) = limited(64);
     library::guard(&lua).unwrap();
-    let began = Instant::now();
+    let began = std::time::Instant::now();
     let outer = deadline.start(budget(50));
     let result = lua.load(code).set_name("@a.lua").exec();
     (result, deadline.end(outer), began.elapsed())

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::lua::{
     frame::{Frame, Next, Op, Raise, Steps, Work},
-    limits::deadline::{now, spend},
+    limits::{clock::now, deadline::spend},
 };
 
 /// From so many elements on, a bad pivot is replaced by one chosen by chance.

@@ -1,6 +1,9 @@
 //! `string.find`, `match` and `gmatch`, on our matcher: what they take, give and raise is what Lua's own do.
 
-use super::matcher::{Capture, GoesOn, Matcher, Stop};
+use super::{
+    matcher::{Capture, GoesOn, Matcher},
+    stop::Stop,
+};
 use crate::lua::{
     frame::{CFunction, Frame, Next, Op, Raise, Steps, Work},
     limits::deadline::{look, may_go_on, spend},

@@ -2,7 +2,8 @@
 
 use super::{
     functions::{Captures, InTime, Matching, integer, push, raise, text_and_pattern},
-    matcher::{Capture, Matcher, Stop},
+    matcher::{Capture, Matcher},
+    stop::Stop,
 };
 use crate::lua::{
     frame::{Frame, Next, Op, Raise, Steps, Type, Work},

@@ -6,6 +6,7 @@
 
 use super::{
     item::{Item, Set},
+    stop::Stop,
     written::Written,
 };
 
@@ -17,23 +18,6 @@ const MAX_DEPTH: u32 = 200;
 const STEPS: usize = 10_000;
 /// Of a text that is compared as a whole, so many bytes are one step.
 const COMPARED: usize = 16;
-
-/// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// It may not go on.
-    Interrupted,
-    TooComplex,
-    TooManyCaptures,
-    /// A capture that there is not, or not yet, with its number.
-    NoSuchCapture(u8),
-    NothingToClose,
-    UnfinishedCapture,
-    EndsWithPercent,
-    SetWithoutEnd,
-    BalanceWithoutArguments,
-    FrontierWithoutSet,
-}
 
 /// What a pair of parentheses has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,10 @@ use std::time::{Duration, Instant};
 
 use mlua::{Function, Lua};
 
-use super::matcher::{Capture, Matcher, Stop};
+use super::{
+    matcher::{Capture, Matcher},
+    stop::Stop,
+};
 use crate::lua::frame::CFunction;
 
 /// A state in which `original` has Lua's own functions, and `string` has ours.

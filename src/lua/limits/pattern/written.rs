@@ -1,6 +1,6 @@
 //! A pattern as it is written.
 
-use super::{item::Item, matcher::Stop};
+use super::{item::Item, stop::Stop};
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written<'p>(pub(super) &'p [u8]);
