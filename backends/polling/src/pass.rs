@@ -177,7 +177,7 @@ impl Tree {
         mount_points: &MountPoints,
         questions: &Questions,
     ) -> Option<Outcome> {
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), processor_time());
         let lens: Vec<usize> = self.known.iter().map(Known::len).collect();
         let (parts, next) = questions.parts(&lens, self.ask_from);
         self.ask_from = next;
@@ -203,7 +203,7 @@ impl Tree {
             reports: &self.reports,
             pulse: &self.pulse,
         };
-        let mut outcome = thread::scope(|scope| {
+        let (mut outcome, others_used) = thread::scope(|scope| {
             let (first, others) = self.scouts.split_first_mut()?;
             let work = &work;
             // Where no further thread is to be had, those that there are do it all.
@@ -211,17 +211,22 @@ impl Tree {
                 .iter_mut()
                 .filter_map(|scout| {
                     let thread = thread::Builder::new().name("hotloader-poll".into()).stack_size(STACK);
-                    thread.spawn_scoped(scope, move || scout.work(work)).ok()
+                    // All that a thread of its own has used, which begins with its start.
+                    thread.spawn_scoped(scope, move || (scout.work(work), processor_time())).ok()
                 })
                 .collect();
             let mut outcome = first.work(work);
+            let mut used = Duration::ZERO;
             for other in others {
                 match other.join() {
-                    Ok(other) => outcome.add(other),
+                    Ok((other, all)) => {
+                        outcome.add(other);
+                        used += all;
+                    }
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             }
-            Some(outcome)
+            Some((outcome, used))
         })?;
         if self.pulse.stop.load(Ordering::Relaxed) {
             return None;
@@ -229,15 +234,17 @@ impl Tree {
         outcome.silent.tell();
         outcome.requests = questions.made();
         outcome.entries = self.known.iter().map(Known::len).sum();
-        let answers = outcome.entries + self.dirs.len();
-        self.in_flight.note(threads, answers, started.elapsed(), outcome.used);
-        outcome.answer = self.in_flight.answer();
         let skipped: Vec<_> =
             zip(&self.dirs, &self.known).filter_map(|(dir, known)| known.skipped(dir)).collect();
         if skipped != self.skipped {
             self.skipped.clone_from(&skipped);
             outcome.skipped = Some(skipped);
         }
+        // To begin threads and to sum up what they found counts as well.
+        outcome.used = processor_time().saturating_sub(before) + others_used;
+        let answers = outcome.entries + self.dirs.len();
+        self.in_flight.note(threads, answers, started.elapsed(), outcome.used);
+        outcome.answer = self.in_flight.answer();
         Some(outcome)
     }
 }
@@ -291,7 +298,6 @@ impl Scout {
     }
 
     fn work(&mut self, work: &Work<'_>) -> Outcome {
-        let before = processor_time();
         let mut outcome = Outcome::default();
         loop {
             let portion = work.left.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -306,7 +312,6 @@ impl Scout {
                 }
             }
         }
-        outcome.used = processor_time().saturating_sub(before);
         outcome
     }
 
@@ -333,7 +338,6 @@ impl Scout {
 impl Outcome {
     fn add(&mut self, other: Self) {
         self.changed |= other.changed;
-        self.used += other.used;
         self.silent.add(other.silent);
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     group::{Group, top},
     hold::Hold,
     lane::Done,
-    load::Load,
+    load::{Load, processor_time},
     mounts::{Device, Mount, Mounts},
     options::Options,
     pass::Outcome,
@@ -112,7 +112,10 @@ impl Poller {
 
     async fn work(&mut self) -> Result<(), BackendFailure> {
         loop {
-            match self.wake().await {
+            let wake = self.wake().await;
+            let (now, before) = (Instant::now(), processor_time());
+            let is_asked = matches!(wake, Wake::Plan | Wake::Barrier(_));
+            match wake {
                 Wake::Stop => return Ok(()),
                 Wake::Plan => self.take_plan()?,
                 Wake::Barrier(request) => self.take_barrier(request)?,
@@ -122,6 +125,9 @@ impl Poller {
                 Wake::Hold => {}
             }
             self.go_on();
+            // To deal out the work is a part of it.
+            let used = processor_time().saturating_sub(before);
+            self.load.add(now, now, used, is_asked);
         }
     }
 
