@@ -26,7 +26,7 @@ use crate::{
         VIEWDEF_ROOT,
     },
     session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
-    status::{Calendar, ReloadLog, Status},
+    status::{Calendar, OfFleet, ReloadLog, Status},
     telemetry::{HubMetrics, Metrics},
     watch::{Health, Registry, Root, WatchError},
     web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
@@ -115,12 +115,13 @@ impl Server {
         let host =
             ServerSessions { endpoint: endpoint.clone(), metrics: metrics.clone(), reloads: reloads.clone() };
         let (host, mut html, mut part) = (Arc::new(host), site.join(HTML_DIR), None);
+        let mut roster = None;
         let hot_loader = if is_of_fleet {
             let pool = sessions.clone();
             let counts = Arc::new(move || (pool.len(), pool.pool().stuck));
             let pulse = Pulse { sessions: counts, faults: faults.clone() };
             let joined = fleet::join(site, &config, published, host, pulse).await?;
-            (html, part) = (joined.html, Some(joined.fleet));
+            (html, part, roster) = (joined.html, Some(joined.fleet), Some(joined.roster));
             if !watch.allowed_roots.is_empty() {
                 watch.allowed_roots.push(joined.cache);
             }
@@ -150,6 +151,7 @@ impl Server {
             site: std::path::absolute(site).unwrap_or_else(|_| site.to_owned()),
             readiness: ready.clone(),
             health: hot_loader.as_ref().map(|loader| loader.watch().follow_health()),
+            fleet: of_fleet.clone().zip(roster).map(|(status, roster)| OfFleet { status, roster }),
             links: hot_loader.as_ref().map(|loader| loader.watch().follow_links()),
             reloads,
             hub: hub.clone(),

@@ -14,7 +14,7 @@ use super::{
     say,
 };
 use crate::{
-    fleet::{Answer, Outcome, Overview, Pointer, Publisher, Report, SecretKey, Stage, Wave, is_stalled},
+    fleet::{Overview, Publisher, SecretKey},
     telemetry,
 };
 
@@ -102,88 +102,11 @@ async fn roll_back(publisher: &Publisher) -> Result<(), CliError> {
 
 async fn status(overview: &Overview) -> Result<(), CliError> {
     match overview.newest().await.map_err(CliError::Publish)? {
-        Some((_, pointer)) => say(&of_pointer(&pointer)),
+        Some((_, pointer)) => say(&pointer.in_words()),
         None => say("nothing is published yet"),
     }
     for (report, is_there) in overview.census(CENSUS).await.map_err(CliError::Publish)? {
-        say(&telemetry::printable(&of_server(&report, is_there)));
+        say(&telemetry::printable(&report.in_words(is_there)));
     }
     Ok(())
-}
-
-fn of_pointer(pointer: &Pointer) -> String {
-    let stage = match pointer.stage {
-        Stage::Settled => "settled",
-        Stage::Paused => "paused",
-        Stage::Rolling if is_stalled(pointer) => {
-            "stalled: its publisher is gone; `fleet resume` goes on with it, `fleet rollback` undoes it"
-        }
-        Stage::Rolling => "under way",
-    };
-    let wave = match &pointer.wave {
-        Wave::All => "all servers".to_owned(),
-        Wave::Some { share: 0, names } => format!("{} servers", names.len()),
-        Wave::Some { share, .. } => format!("{} of 100 servers", share / 10),
-    };
-    let note = if pointer.note.is_empty() { String::new() } else { format!(" ({})", pointer.note) };
-    format!(
-        "generation {} of {}, release {}, for {wave}: {stage}{note}",
-        pointer.seq,
-        pointer.site,
-        pointer.root.short()
-    )
-}
-
-fn of_server(report: &Report, is_there: bool) -> String {
-    let Report { server, seen, running, sessions, .. } = report;
-    let runs = running.map_or_else(|| "nothing".to_owned(), |root| root.short());
-    let there = match (is_there, report.leaving) {
-        (true, _) => "",
-        (false, true) => ", stopped",
-        (false, false) => ", does not answer",
-    };
-    let failing = match &report.failing {
-        failing if failing.errors == 0 => String::new(),
-        failing => {
-            let usual = if failing.is_unusual() { ", more than with the release before" } else { "" };
-            format!("; {} errors since it runs it{usual}, the last: {}", failing.errors, failing.last)
-        }
-    };
-    let outcome = match report.answer.as_ref().map(|Answer { outcome, .. }| outcome) {
-        None | Some(Outcome::Accepted) => String::new(),
-        Some(Outcome::Applied { sessions, kept, diagnostics }) if *kept > 0 => {
-            let first = diagnostics.first().map(|text| format!(": {text}")).unwrap_or_default();
-            format!("; {kept} of {sessions} sessions keep the version before{first}")
-        }
-        Some(Outcome::Applied { .. }) => String::new(),
-        Some(Outcome::Refused { why }) => format!("; refused: {why}"),
-        Some(Outcome::Waiting { why }) => format!("; waiting: {why}"),
-    };
-    format!("{server}: generation {}, release {runs}, {sessions} sessions{there}{outcome}{failing}", seen.seq)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fleet::{Digest, Plan};
-
-    #[test]
-    fn a_rollout_past_its_deadline_is_said_to_be_stalled_and_what_helps() {
-        let pointer = |stage, deadline| Pointer {
-            site: "shop".into(),
-            seq: 7,
-            step: 0,
-            root: Digest::of(b"7"),
-            previous: None,
-            wave: Wave::of(["a".to_owned()]),
-            stage,
-            plan: Plan::default(),
-            deadline,
-            note: String::new(),
-        };
-        let told = of_pointer(&pointer(Stage::Rolling, 1));
-        assert!(told.contains("stalled: its publisher is gone; `fleet resume` goes on with it"), "{told}");
-        assert!(of_pointer(&pointer(Stage::Rolling, u64::MAX)).contains("under way"));
-        assert!(of_pointer(&pointer(Stage::Settled, 1)).ends_with("settled"));
-    }
 }

@@ -27,7 +27,7 @@ use crate::{
 /// How long stopping may take. What is published stays published.
 const STOPPING: Duration = Duration::from_millis(1500);
 /// Whether the depot still has what was published last is looked at so often.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -14,6 +14,7 @@
 //! | `depot` | [`Depot`]: where all of these are kept; `dir_depot`: in a directory; `nats_depot`: in NATS |
 //! | `rollout` | [`Rollout`]: from wave to wave, and back |
 //! | `overview` | [`Overview`]: what is published, and what servers say |
+//! | `roster`, `words` | [`Roster`]: all servers, as the status page of one shows them; in one line each |
 //! | `publisher` | [`Publisher`]: sends releases, and leads rollouts |
 //! | `cache` | [`Cache`]: what a server keeps |
 //! | `fetch`, `changes`, `loader`, `source` | a release on its way into a server: fetched, compared, handed over to a [`Loader`]; [`Fleet`] leads it |
@@ -48,6 +49,7 @@ mod report;
 mod rollout;
 #[cfg(test)]
 mod rollout_tests;
+mod roster;
 #[cfg(test)]
 mod simulation;
 mod source;
@@ -58,6 +60,7 @@ mod status;
 mod tests;
 mod tree;
 mod unpack;
+mod words;
 
 use std::{path::Path, sync::Arc};
 
@@ -77,6 +80,7 @@ pub use pointer::{MAX_POINTER, PATIENCE, Plan, Pointer, PointerError, Position, 
 pub use publisher::{Canaries, Progress, PublishError, Publisher, is_stalled};
 pub use report::{Answer, MAX_DIAGNOSTICS, Outcome, Report};
 pub use rollout::{Ended, GONE, Rollout, Step, Tally};
+pub use roster::{Roster, Seen};
 pub use source::{Fleet, FleetSettings, Pulse};
 pub use status::{FleetStatus, Link};
 pub use tree::PIECE;

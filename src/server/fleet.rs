@@ -10,7 +10,10 @@ use thiserror::Error;
 use super::{HTML_DIR, layout, roots};
 use crate::{
     config::Config,
-    fleet::{Cache, CacheError, DepotError, Fleet, FleetSettings, KeyError, Link, Pulse, open_depot},
+    fleet::{
+        Cache, CacheError, DepotError, Fleet, FleetSettings, KeyError, Link, Overview, Pulse, Roster,
+        open_depot,
+    },
     reload::{HotLoaderError, Published, ReleaseLoader, SessionHost},
     telemetry::FleetMetrics,
     web::Readiness,
@@ -45,6 +48,7 @@ pub(super) struct Joined {
     pub(super) fleet: Fleet,
     pub(super) html: PathBuf,
     pub(super) cache: PathBuf,
+    pub(super) roster: Roster,
 }
 
 /// Joins the fleet of `fleet.site`.
@@ -59,8 +63,9 @@ pub(super) async fn join<H: SessionHost>(
     if fleet.trust.is_empty() {
         return Err(FleetError::NoTrust);
     }
-    let trust = fleet.trust.iter().map(|key| key.parse()).collect::<Result<_, _>>()?;
+    let trust = fleet.trust.iter().map(|key| key.parse()).collect::<Result<Vec<_>, _>>()?;
     let depot = open_depot(site, config)?;
+    let roster = Roster::new(Overview::new(depot.clone(), fleet.site.clone(), trust.clone()));
     let cache = Cache::open(&site.join(&fleet.cache).join(&fleet.site))?;
     let tag = if fleet.tag.is_empty() { cache.tag()? } else { fleet.tag.clone() };
     let (current, dir) = (cache.current(), cache.dir().to_owned());
@@ -74,7 +79,7 @@ pub(super) async fn join<H: SessionHost>(
     };
     let loader = ReleaseLoader::new(layout(config), published, host)?;
     let fleet = Fleet::start(settings, cache, depot, loader, pulse).await?;
-    Ok(Joined { fleet, html: current.join(HTML_DIR), cache: dir })
+    Ok(Joined { fleet, html: current.join(HTML_DIR), cache: dir, roster })
 }
 
 /// The name of this machine, of letters that may stand in addresses of an engine.

@@ -5,11 +5,13 @@
 //! | `watching` | backends and their health; what is watched, and the links |
 //! | `reloads` | what the last reloads did, and where their time went |
 //! | `shared` | topics, and how large the store is |
+//! | `fleet` | what is published to the fleet, and what each of its servers does |
 //! | `sessions` | how each session is |
 //!
 //! Each part is a JSON value that stays the same while nothing happens: times are points in time and
 //! not ages, so that the page is sent nothing while it shows what is true.
 
+mod fleet;
 mod reloads;
 mod sessions;
 mod shared;
@@ -26,6 +28,7 @@ use std::{
 use serde_json::json;
 use tokio::sync::watch;
 
+pub use fleet::OfFleet;
 pub use reloads::ReloadLog;
 
 use crate::{
@@ -46,6 +49,8 @@ pub struct Status {
     pub readiness: watch::Receiver<Readiness>,
     /// How the watcher is, with hot loading on.
     pub health: Option<watch::Receiver<Health>>,
+    /// The part in a fleet, where there is one; then nothing is watched.
+    pub fleet: Option<OfFleet>,
     /// What is watched, with hot loading on.
     pub links: Option<watch::Receiver<Arc<LinkView>>>,
     /// The last reloads.
@@ -63,9 +68,13 @@ pub struct Status {
 impl StatusSource for Status {
     fn parts(&self) -> Pin<Box<dyn Future<Output = Vec<StatusPart>> + Send + '_>> {
         Box::pin(async {
+            let source = match &self.fleet {
+                Some(fleet) => ("fleet", fleet::describe(fleet, &self.calendar)),
+                None => ("backends", self.backends()),
+            };
             vec![
                 ("server", self.server()),
-                ("backends", self.backends()),
+                source,
                 ("places", self.places()),
                 ("reloads", self.reloads.to_json()),
                 ("shared", shared::describe(&self.hub)),

@@ -6,16 +6,21 @@ use std::{
     process::{Command, Stdio},
 };
 
+use futures_util::StreamExt;
 use hotloader_test_support::{
+    DEADLINE,
     client::Browser,
     http::get,
     server::Server,
     site::{MAIN, Site},
     until,
 };
+use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::client_async;
 
-use crate::SETUP;
+use crate::{SETUP, store_faults::SmallDisk};
 
 /// The developer's site, the depot, and directories for servers.
 struct Fleet {
@@ -310,6 +315,78 @@ async fn a_store_that_was_emptied_is_filled_again_and_goes_on_from_what_servers_
     fleet.site.edit("lua/main.lua", "second", "third");
     fleet.published().await;
     Browser::open_app(&server).await.sees("label()", "third").await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_emptied_while_a_publisher_watches_is_filled_again_by_it() {
+    let fleet = Fleet::new();
+    let one = fleet.serve("one").await;
+    let mut command = fleet.publish_command("key", &["--watch"]);
+    let mut publisher = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    ready(&one, "generation 1").await;
+    // The server writes its report now and then.
+    until("the depot to be removed", async || fs::remove_dir_all(fleet.path("depot")).ok()).await;
+    ready(&one, "generation 2").await;
+    let two = fleet.serve("two").await;
+    Browser::open_app(&two).await.sees("label()", "first").await;
+    publisher.kill().unwrap();
+    publisher.wait().unwrap();
+}
+
+#[tokio::test]
+async fn on_a_full_disk_a_release_waits_in_words_and_arrives_when_there_is_room() {
+    let fleet = Fleet::new();
+    let Some(disk) = SmallDisk::mount(&fleet.path("cache")) else { return };
+    let cache = format!("cache = {:?}", disk.0.join("of-one").to_str().unwrap());
+    let server = fleet.serve_with("one", &cache).await;
+    fleet.published().await;
+    let ballast = disk.0.join("ballast");
+    let written = fs::write(&ballast, vec![0; 2 << 20]);
+    assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    fleet.site.edit("lua/main.lua", "first", "second");
+    let (ok, last, told) = fleet.publish(&["--deadline", "1s"]).await;
+    assert!(!ok && last.contains("applied=0"), "{last}\n{told}");
+    assert!(told.contains("waits: ") && told.contains("the disk is full; free some space"), "{told}");
+    server.logged("generation 2 has to wait").await;
+    Browser::open_app(&server).await.sees("label()", "first").await;
+    fs::remove_file(&ballast).unwrap();
+    // Something to look for, sooner than by itself.
+    fs::write(fleet.path("depot/sites/shop/pointers/.hint"), "").unwrap();
+    ready(&server, "generation 2").await;
+    Browser::open_app(&server).await.sees("label()", "second").await;
+    drop(server);
+}
+
+#[tokio::test]
+async fn the_status_page_of_each_server_shows_all_servers_as_fleet_status_does() {
+    let fleet = Fleet::new();
+    let more = "[server]\ndebug_pages = true";
+    let one = fleet.serve_with("one", &format!("tag = \"0001\"\n{more}")).await;
+    let two = fleet.serve_with("two", "tag = \"0002\"\nmax_size = \"1KiB\"").await;
+    fleet.site.save("html/large.txt", &"x".repeat(2000));
+    fleet.publish(&[]).await;
+    let stream = TcpStream::connect(one.addr()).await.unwrap();
+    let (mut socket, _) = client_async(format!("ws://{}/_hot/ws", one.addr()), stream).await.unwrap();
+    let shows = async {
+        loop {
+            let message = socket.next().await.unwrap().unwrap();
+            let part: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+            let value = &part["value"];
+            if part["part"] == "fleet" && value["all"] == 2 && value["servers"][1]["well"] == false {
+                return value.clone();
+            }
+        }
+    };
+    let value = timeout(DEADLINE, shows).await.unwrap();
+    assert!(value["pointer"].as_str().unwrap().starts_with("generation 1 of shop"), "{value}");
+    let (first, second) = (value["servers"][0].clone(), value["servers"][1].clone());
+    assert!(
+        first["text"].as_str().unwrap().contains("-0001: generation 1") && first["well"] == true,
+        "{value}"
+    );
+    let text = second["text"].as_str().unwrap();
+    assert!(text.contains("-0002: ") && text.contains("refused: the release has"), "{value}");
+    drop(two);
 }
 
 #[tokio::test]

@@ -36,10 +36,10 @@ async fn what_a_page_has_shown_as_written_is_there_after_the_server_was_killed()
 }
 
 /// A small disk; `None` where the test may not mount one.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(pub(crate) PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
+    pub(crate) fn mount(at: &Path) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         if !geteuid().is_root() {
             eprintln!("not tested: only root may mount a small disk");

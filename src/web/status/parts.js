@@ -117,6 +117,20 @@ function backends(value) {
   ].filter(Boolean));
 }
 
+// ------------------------------------------------------------------ a fleet
+/** In the place of what is watched: a server of a fleet gets its files as releases. */
+function fleet(value) {
+  document.querySelector("#watching-title").textContent = "Fleet";
+  put("watching", [
+    h(value.ready ? "p" : "p.bad", value.summary),
+    value.away && h("p.bad", `The depot is away since ${clock.format(value.away.since)}: ${value.away.problem}`),
+    value.problem && !value.away && h("p.bad", value.problem),
+    value.pointer && h("p.faint", value.pointer),
+    h("ul.servers", ...value.servers.map((one) => h(one.well ? "li" : "li.warn", one.text))),
+    value.all > value.servers.length && h("p.faint", `and ${value.all - value.servers.length} more`),
+  ].filter(Boolean));
+}
+
 // ------------------------------------------------------------------ reloads
 const STAGES = ["settle", "reconcile", "compile", "apply", "refresh"];
 
@@ -286,6 +300,6 @@ function server(value) {
 }
 
 export const show = {
-  server, backends, reloads, sessions, shared, places, log,
+  server, backends, fleet, reloads, sessions, shared, places, log,
   offline: () => pill("offline", "bad"),
 };
