@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
+mod compose;
 mod packaging;
 mod proxies;
 

@@ -96,6 +96,12 @@ fn argument(name: &str) -> String {
     found[0].1.clone()
 }
 
+/// What a container runs, before what is added to it.
+#[cfg(feature = "nats")]
+pub(crate) fn entrypoint() -> Vec<String> {
+    words(&argument("ENTRYPOINT"))
+}
+
 /// The words of `["a", "b"]`, after what stands before.
 fn words(json: &str) -> Vec<String> {
     serde_json::from_str(&json[json.find('[').unwrap()..]).unwrap()
