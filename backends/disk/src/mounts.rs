@@ -77,6 +77,13 @@ impl MountTable {
         }
     }
 
+    /// The number of the file system that a path is on, if it waits for another machine or program, so that a call
+    /// into it may not return.
+    pub fn device_that_may_hang(&self, path: &Path) -> Option<u64> {
+        let mount = self.mount_of(path).filter(|mount| Kind::of(&mount.kind).is_remote())?;
+        Some(rustix::fs::makedev(mount.device.0, mount.device.1))
+    }
+
     /// Whether what is there is made up by the kernel when it is read, or a device: `/proc`, `/sys`, `/dev`.
     pub fn is_made_up(&self, path: &Path) -> bool {
         let at = self.file_system(path);

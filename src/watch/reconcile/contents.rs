@@ -23,7 +23,9 @@ use super::{
 };
 use crate::watch::{
     change::{Change, ChangeKind, Content, Unreadable},
-    disk::{Read, Signs, Unfinished, is_on_local_file_system, open_for_writing, read_all},
+    disk::{
+        Answers, Read, Signs, Unfinished, is_on_local_file_system, open_for_writing, read_all, read_stable,
+    },
 };
 
 /// How long a file must be gone to be believed so.
@@ -44,12 +46,27 @@ const STALE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 pub(super) struct Jobs(BTreeMap<PathBuf, BTreeSet<At>>);
 
 impl Jobs {
-    /// Reads each file once.
-    fn read(self, most: usize) -> Vec<ReadFile> {
-        let (paths, names): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
-        let read = read_all(&paths, most);
-        let file = |((path, names), read)| ReadFile { path, names, read };
-        paths.into_iter().zip(names).zip(read).map(file).collect()
+    /// Reads each file once. Those on file systems that may hang are left out if they take too long, and named.
+    fn read(self, tree: &Tree, answers: &mut Answers, most: usize) -> (Vec<ReadFile>, Vec<PathBuf>) {
+        let mut on: BTreeMap<Option<u64>, Vec<(PathBuf, BTreeSet<At>)>> = BTreeMap::new();
+        for (path, names) in self.0 {
+            on.entry(tree.device_that_may_hang(&path)).or_default().push((path, names));
+        }
+        let (mut files, mut late) = (Vec::new(), Vec::new());
+        for (device, jobs) in on {
+            let (paths, names): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+            let read: Vec<Option<Read>> = match device {
+                None => read_all(&paths, most).into_iter().map(Some).collect(),
+                Some(device) => answers.answer_each(device, &paths, move |path| read_stable(path, most)),
+            };
+            for ((path, names), read) in paths.into_iter().zip(names).zip(read) {
+                match read {
+                    Some(read) => files.push(ReadFile { path, names, read }),
+                    None => late.push(path),
+                }
+            }
+        }
+        (files, late)
     }
 }
 
@@ -121,15 +138,22 @@ impl Contents {
     }
 
     /// Reads the files that are new, those that are named, and those that look different where all are
-    /// covered.
-    pub(super) fn read(&self, tree: &Tree, new: Vec<At>, touched: &Touched, covers: bool) -> Vec<ReadFile> {
+    /// covered. Names those that take too long.
+    pub(super) fn read(
+        &self,
+        tree: &Tree,
+        answers: &mut Answers,
+        new: Vec<At>,
+        touched: &Touched,
+        covers: bool,
+    ) -> (Vec<ReadFile>, Vec<PathBuf>) {
         let mut jobs = Jobs::default();
         new.into_iter().for_each(|at| self.job(at, tree, &mut jobs));
         touched.files.iter().for_each(|file| self.named(file, tree, &mut jobs));
         if covers {
             self.covered(touched, tree, &mut jobs);
         }
-        jobs.read(self.max_file)
+        jobs.read(tree, answers, self.max_file)
     }
 
     fn job(&self, at: At, tree: &Tree, jobs: &mut Jobs) {

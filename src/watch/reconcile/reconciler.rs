@@ -149,7 +149,7 @@ impl Reconciler {
         if !hints.is_empty() {
             self.ask(hints);
         }
-        let touched = self.tree.touch(hints);
+        let touched = self.tree.touch(hints, &mut self.answers);
         self.touched.merge(touched);
         self.touched.structure |= self.contents.is_in_trouble(hints);
         let (mut found, mut prepared) = (None, None);
@@ -191,7 +191,8 @@ impl Reconciler {
         let begun = self.contents.clock.at(Instant::now());
         let moment = Moment { now, begun, is_first: self.is_new };
         let covers = touched.covers_any() && !self.is_new;
-        let files = self.contents.read(&self.tree, look.unwrap_or_default(), &touched, covers);
+        let (tree, new) = (&self.tree, look.unwrap_or_default());
+        let (files, late) = self.contents.read(tree, &mut self.answers, new, &touched, covers);
         if !self.is_new
             && let Some(age) = self.contents.youngest(&files)
             && let Some(rest) = calm.rest(age, Instant::now())
@@ -204,6 +205,9 @@ impl Reconciler {
         findings.unfinished = self.contents.unfinished.said();
         self.contents.expire(&mut findings, now);
         self.contents.tell_again(&mut findings, now);
+        for path in late.into_iter().chain(touched.late) {
+            findings.recheck(path, now + SILENT);
+        }
         for top in self.tree.silent() {
             findings.recheck(&**top, now + SILENT);
         }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use hotloader_backend::{DirSet, HintSet, Phase};
+use hotloader_disk::MountTable;
 
 use super::{
     cache::DiskCache,
@@ -27,7 +28,7 @@ use crate::{
     config::WatchConfig,
     watch::{
         change::Root,
-        disk::{Identity, Kind, Listing, is_absence},
+        disk::{Answers, Identity, Kind, Listing, is_absence},
     },
 };
 
@@ -43,6 +44,8 @@ pub(super) struct Tree {
     walked: Walked,
     /// The topmost directories on each file system that may hang, by its device.
     remote: Vec<(u64, Arc<Path>)>,
+    /// What was mounted at the last walk, if there are links to files.
+    mounts: MountTable,
 }
 
 /// What hints came to.
@@ -58,6 +61,8 @@ pub(super) struct Touched {
     pub(super) below: BTreeSet<PathBuf>,
     /// Any file may be another.
     pub(super) everywhere: bool,
+    /// Places that took too long to look at.
+    pub(super) late: BTreeSet<PathBuf>,
     /// What was said of the writers of each place.
     pub(super) phases: BTreeMap<PathBuf, Phase>,
 }
@@ -69,6 +74,7 @@ impl Touched {
         self.relist.extend(other.relist);
         self.files.extend(other.files);
         self.below.extend(other.below);
+        self.late.extend(other.late);
         self.phases.extend(other.phases);
     }
 
@@ -91,6 +97,7 @@ impl Tree {
             behind: BTreeMap::new(),
             walked: Walked::default(),
             remote: Vec::new(),
+            mounts: MountTable::default(),
         }
     }
 
@@ -191,24 +198,48 @@ impl Tree {
     }
 
     /// Marks what the hints touch as stale.
-    pub(super) fn touch(&mut self, hints: &HintSet) -> Touched {
+    pub(super) fn touch(&mut self, hints: &HintSet, answers: &mut Answers) -> Touched {
         let mut touched = Touched::default();
         if hints.is_everywhere() {
             self.cache.mark_all_stale();
             touched.structure = true;
             touched.everywhere = true;
         }
+        let mut elsewhere: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
         for (path, phase) in hints.iter() {
-            if !self.is_silent(path) {
-                self.touch_path(path, &mut touched);
-            }
             touched.phases.insert(path.to_owned(), phase);
+            match self.device_that_may_hang(path) {
+                _ if self.is_silent(path) => {}
+                Some(device) => elsewhere.entry(device).or_default().push(path.to_owned()),
+                None => self.touch_path(path, kind_at(path), &mut touched),
+            }
+        }
+        for (device, paths) in elsewhere {
+            let kinds = answers.answer_each(device, &paths, kind_at);
+            for (path, kind) in paths.into_iter().zip(kinds) {
+                match kind {
+                    Some(now) => self.touch_path(&path, now, &mut touched),
+                    None => drop(touched.late.insert(path)),
+                }
+            }
         }
         touched
     }
 
-    fn touch_path(&mut self, path: &Path, touched: &mut Touched) {
-        let now = fs::symlink_metadata(path).ok().map(|metadata| Kind::from(metadata.file_type()));
+    /// The file system that a place is on, if a call into it may not return.
+    pub(super) fn device_that_may_hang(&self, path: &Path) -> Option<u64> {
+        if self.remote.is_empty() && self.behind.is_empty() {
+            return None;
+        }
+        match path.parent().and_then(|dir| self.cache.dir(dir)) {
+            Some(dir) => dir.listing.may_hang.then_some(dir.listing.identity.0),
+            // Behind a link to a file that is in no directory of ours.
+            None if self.behind.contains_key(path) => self.mounts.device_that_may_hang(path),
+            None => None,
+        }
+    }
+
+    fn touch_path(&mut self, path: &Path, now: Option<Kind>, touched: &mut Touched) {
         if now == Some(Kind::File) && self.is_known_file(path) {
             // The usual case: a file was saved, and nothing else changed.
             touched.files.insert(path.to_owned());
@@ -284,6 +315,9 @@ impl Tree {
         }
         self.walked = walked;
         self.remote = self.cache.remote();
+        if !self.behind.is_empty() {
+            self.mounts = MountTable::read();
+        }
         found
     }
 }
@@ -299,4 +333,8 @@ fn below<'a, K: Borrow<Path> + Ord, T>(
 ) -> impl Iterator<Item = (&'a K, &'a T)> {
     map.range::<Path, _>((Bound::Included(path), Bound::Unbounded))
         .take_while(move |(below, _)| (*below).borrow().starts_with(path))
+}
+/// What is at a place now, if anything is.
+fn kind_at(path: &Path) -> Option<Kind> {
+    fs::symlink_metadata(path).ok().map(|metadata| Kind::from(metadata.file_type()))
 }

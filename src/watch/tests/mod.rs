@@ -3,6 +3,7 @@
 mod bare;
 mod faulty_backends;
 mod files;
+mod hangs;
 mod kernel_rows;
 mod links;
 mod random;
