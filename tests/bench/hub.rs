@@ -1,12 +1,15 @@
 //! Topics and the store: `cargo bench --bench hub` (`-- --few` for fewer sessions and rounds, `-- --only NAME`
-//! for one part of it: topics, throughput or store).
+//! for one part of it: topics, throughput, store, or, with `--features nats`, nats).
 //!
 //! The real server runs as a process of its own, on a site on the disk. This process is its browsers: real
 //! WebSockets on one thread. Both share the processors of the machine. Beside each figure stands the bare
-//! engine in the same run: a tokio channel, and rusqlite with the same settings.
+//! engine in the same run: a tokio channel, rusqlite with the same settings, and a core message of NATS.
 
 #[path = "hub/bare.rs"]
 mod bare;
+#[cfg(feature = "nats")]
+#[path = "fleet/bare.rs"]
+mod bare_nats;
 mod connect;
 mod flags;
 #[path = "hub/pages.rs"]
@@ -16,6 +19,9 @@ mod process;
 mod store;
 #[path = "hub/topics.rs"]
 mod topics;
+#[cfg(feature = "nats")]
+#[path = "hub/two_servers.rs"]
+mod two_servers;
 
 use std::{error::Error, time::Duration};
 
@@ -48,6 +54,12 @@ fn main() -> Fallible<()> {
         }
         if wanted("store") {
             store::measure(if few { 200 } else { 2_000 }, &mut verdicts).await?;
+        }
+        if wanted("nats") {
+            #[cfg(feature = "nats")]
+            two_servers::latency(if few { 20 } else { 200 }, &mut verdicts).await?;
+            #[cfg(not(feature = "nats"))]
+            println!("two servers on NATS are not measured: that takes --features nats");
         }
         Fallible::Ok(())
     })?;

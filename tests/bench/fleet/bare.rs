@@ -82,6 +82,7 @@ pub(crate) async fn core_message(
     Ok(medians)
 }
 
+#[allow(dead_code, reason = "the measurements of topics have no use for it")]
 /// Bytes a second that so many connections get, each all of these blobs, 50 at a time.
 pub(crate) async fn gets(nats: &NatsServer, receivers: usize, blobs: usize, bytes: usize) -> Fallible<f64> {
     let sender = Releases::connect(settings(nats, "gets")).await?;

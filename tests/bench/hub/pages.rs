@@ -38,12 +38,17 @@ pub(crate) enum Button {
 
 /// A running server with that site.
 pub(crate) async fn serve() -> (Site, Server) {
+    serve_with("").await
+}
+
+/// With more in its configuration.
+pub(crate) async fn serve_with(config: &str) -> (Site, Server) {
     let site = Site::with(
         SETUP,
         &[
             ("lua/main.lua", MAIN),
             ("viewdefs/App.DEFAULT.html", VIEWDEF),
-            ("config/config.toml", "hub.messages = 1000000"),
+            ("config/config.toml", &format!("hub.messages = 1000000\n{config}")),
         ],
     );
     let server = Server::with(SETUP, &site.dir(), &[]).await;
