@@ -10,6 +10,8 @@
 //! | `variable` | one of the variables of a browser |
 //! | `grant` | what has been found out of that for one variable |
 //! | `problem` | what the author has to know of a variable, while it is so |
+//! | `problems` | which variables have one |
+//! | `upload`, `pieces` | files that a person sends: what has come; taking the next piece |
 //! | `tree` | the variables of one browser: made, watched, written, destroyed |
 //! | `handler` | has the application do something, in its budget |
 //! | `describe` | the variables as people debug them |
@@ -40,7 +42,9 @@ mod known_names;
 mod missing;
 mod nodes;
 mod path;
+mod pieces;
 mod problem;
+mod problems;
 mod properties;
 mod tree;
 mod upload;
