@@ -4,11 +4,6 @@ use super::{
     client::{ClientId, URL},
     lua_session::LuaSession,
 };
-use crate::{variables::ROOT, wire::Incoming};
-
-/// Bytes of a longer one are too many.
-const MAX_ADDRESS: usize = 2000;
-
 impl LuaSession {
     /// A page was asked for at `/{session}{path}`, or a script leads there: browsers find that in the property
     /// `url` of variable 1, and scripts in `session.url`.
@@ -34,13 +29,4 @@ impl LuaSession {
             self.visit(&path);
         }
     }
-}
-
-/// Where the browser is by now, if that is what it says.
-pub(super) fn address_in(message: &Incoming) -> Option<String> {
-    let Incoming::Update { id: ROOT, properties, .. } = message else { return None };
-    let is_address = |url: &&String| {
-        url.starts_with('/') && url.len() <= MAX_ADDRESS && !url.chars().any(char::is_control)
-    };
-    properties.get(URL).filter(is_address).cloned()
 }

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     lua::Vm,
     reload::{Diagnostic, Generation, Telling, conceal},
-    variables::{Objects, View},
-    wire::{self, Account, Charge, ErrorCode, Outgoing},
+    variables::{Objects, ROOT, View},
+    wire::{self, Account, Charge, ErrorCode, Incoming, Outgoing},
 };
 
 /// Notices that may wait for a browser that does not take its frames.
@@ -18,6 +18,8 @@ pub(super) const MAX_PENDING: usize = 10_000;
 
 /// The property of variable 1 that says where in the site the page is.
 pub(super) const URL: &str = "url";
+/// Bytes of a longer one are too many.
+const MAX_ADDRESS: usize = 2000;
 
 /// A browser's socket, as sessions know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,4 +114,13 @@ fn conceal_error(session: &str, message: &mut Outgoing) {
         }
         NotFound | BadMessage => {}
     }
+}
+
+/// Where the browser is by now, if that is what it says.
+pub(super) fn address_in(message: &Incoming) -> Option<String> {
+    let Incoming::Update { id: ROOT, properties, .. } = message else { return None };
+    let is_address = |url: &&String| {
+        url.starts_with('/') && url.len() <= MAX_ADDRESS && !url.chars().any(char::is_control)
+    };
+    properties.get(URL).filter(is_address).cloned()
 }

@@ -8,9 +8,8 @@ use std::{
 };
 
 use super::{
-    address::address_in,
     batch::ReceivedBatch,
-    client::{Client, ClientId, MAX_PENDING, charged, view},
+    client::{Client, ClientId, MAX_PENDING, address_in, charged, view},
     id::SessionId,
     outbox::{Frame, Outbox, Over},
     pace::Pace,
@@ -18,8 +17,8 @@ use super::{
     refusals::Refusals,
     settings::SessionSettings,
     start::start,
+    unit::Waiting,
     upkeep::Upkeep,
-    waiting::Waiting,
 };
 use crate::{
     config::BindingRule,

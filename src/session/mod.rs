@@ -20,6 +20,7 @@
 //! | `start` | a fresh Lua state for it |
 //! | `client` | a browser that looks at it, and what that is told |
 //! | `address` | where in the site its browsers are |
+//! | `waiting`, `unit` | units of work that wait for the store; what these may be |
 //! | `upkeep` | when it cleans up behind itself |
 //! | `reload` | a generation in one session: all of it or none of it |
 //! | `problems` | what fails while pages use it: told to them and once to the log |
@@ -62,6 +63,7 @@ mod settings;
 mod slice;
 mod start;
 mod summary;
+mod unit;
 mod unopened;
 mod upkeep;
 mod waiting;

@@ -2,24 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{client::ClientId, lua_session::LuaSession};
-use crate::lua::{Failure, TimerHandle};
+use super::{lua_session::LuaSession, unit::Waiting};
+use crate::lua::Failure;
 
 /// How often a session says that it has dropped messages.
 const TELL: Duration = Duration::from_secs(1);
-
-/// What a unit of work is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waiting {
-    /// A browser has called it.
-    Handler(ClientId),
-    /// A timer.
-    Timer(TimerHandle),
-    /// A subscription, or a watch.
-    Subscription,
-    /// What files have sent while they were loaded.
-    Held,
-}
 
 impl LuaSession {
     /// Whether a unit of work waits for the store. Nothing else is done in the session meanwhile.
