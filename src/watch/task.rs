@@ -4,12 +4,14 @@
 //! in [`State`]. Change sets leave through a channel of one: while the consumer is busy, hints go on folding in the
 //! backends' sink, so nothing is lost and nothing grows.
 
+mod restart;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use hotloader_backend::{BackendFailure, Collected, HintSet, LostCause, Skipped};
+use hotloader_backend::{Collected, HintSet, LostCause, Skipped};
 use tokio::{
     sync::watch,
     time::{sleep, sleep_until, timeout},
@@ -41,9 +43,6 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// When a barrier that was not passed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// How long to wait before a failed supervisor is started again: at first, and at most.
-const RESTART: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 pub(super) struct Watcher {
     settings: watch::Receiver<Arc<WatchConfig>>,
@@ -476,49 +475,6 @@ impl Watcher {
                         return Ok(());
                     }
                 }
-            }
-        }
-    }
-
-    /// Starts the supervisor again, however often it takes, and then looks everywhere: nobody watched in
-    /// between. It ends only by a bug, since it handles the failures of backends itself.
-    async fn restart(&mut self, mut failure: BackendFailure) -> Result<(), End> {
-        let (mut delay, longest) = RESTART;
-        loop {
-            let why = failure.explain();
-            tracing::error!(target: "watch", failure = why,
-                retry_ms = delay.as_millis() as u64, "watching failed; changes are not seen until it works again");
-            self.ends.health.send_modify(|health| {
-                health.armed = false;
-                health.trouble = Some(why.clone());
-            });
-            self.pause(delay, &why).await?;
-            delay = (delay * 2).min(longest);
-            self.watches.restart();
-            match self.watched().await {
-                Ok(()) => break,
-                Err(End::Failed(why)) => failure = why,
-                Err(end) => return Err(end),
-            }
-        }
-        tracing::info!(target: "watch", "watching works again; looking everywhere");
-        self.look_everywhere();
-        Ok(())
-    }
-
-    /// Waits, and tells who asks meanwhile that there is no backend. A rescan need not be told: all is
-    /// looked at when there is one.
-    async fn pause(&mut self, delay: Duration, why: &str) -> Result<(), End> {
-        let pause = sleep(delay);
-        tokio::pin!(pause);
-        loop {
-            tokio::select! {
-                biased;
-                () = self.ends.stop.cancelled() => return Err(End::Stopped),
-                Some(command) = self.ends.commands.recv() => if let Command::Barrier(reply) = command {
-                    let _ = reply.send(Err(WatchError::Barrier(why.to_owned())));
-                },
-                () = &mut pause => return Ok(()),
             }
         }
     }

@@ -16,6 +16,7 @@ use hotloader_disk::Fingerprint;
 use super::{
     findings::Findings,
     hard_links::HardLinks,
+    jobs::{Jobs, ReadFile},
     name::{At, Name},
     names::{Clock, Names, Told},
     survey::survey,
@@ -23,9 +24,7 @@ use super::{
 };
 use crate::watch::{
     change::{Change, ChangeKind, Content, Unreadable},
-    disk::{
-        Answers, Read, Signs, Unfinished, is_on_local_file_system, open_for_writing, read_all, read_stable,
-    },
+    disk::{Answers, Read, Signs, Unfinished, is_on_local_file_system, open_for_writing},
 };
 
 /// How long a file must be gone to be believed so.
@@ -40,43 +39,6 @@ const TROUBLE: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// When a file is read again whose attributes are new and whose content is not, on a file system that
 /// may keep old content for a while: at first, and at most.
 const STALE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(16));
-
-/// Files to read, each for all its names.
-#[derive(Debug, Default)]
-pub(super) struct Jobs(BTreeMap<PathBuf, BTreeSet<At>>);
-
-impl Jobs {
-    /// Reads each file once. Those on file systems that may hang are left out if they take too long, and named.
-    fn read(self, tree: &Tree, answers: &mut Answers, most: usize) -> (Vec<ReadFile>, Vec<PathBuf>) {
-        let mut on: BTreeMap<Option<u64>, Vec<(PathBuf, BTreeSet<At>)>> = BTreeMap::new();
-        for (path, names) in self.0 {
-            on.entry(tree.device_that_may_hang(&path)).or_default().push((path, names));
-        }
-        let (mut files, mut late) = (Vec::new(), Vec::new());
-        for (device, jobs) in on {
-            let (paths, names): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
-            let read: Vec<Option<Read>> = match device {
-                None => read_all(&paths, most).into_iter().map(Some).collect(),
-                Some(device) => answers.answer_each(device, &paths, move |path| read_stable(path, most)),
-            };
-            for ((path, names), read) in paths.into_iter().zip(names).zip(read) {
-                match read {
-                    Some(read) => files.push(ReadFile { path, names, read }),
-                    None => late.push(path),
-                }
-            }
-        }
-        (files, late)
-    }
-}
-
-/// A file that was read.
-#[derive(Debug)]
-pub(super) struct ReadFile {
-    path: PathBuf,
-    names: BTreeSet<At>,
-    read: Read,
-}
 
 /// A look at the disk.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +127,7 @@ impl Contents {
         if tree.is_silent(&file) {
             return;
         }
-        jobs.0.entry(file).or_default().insert(at);
+        jobs.add(file, at);
     }
 
     /// Has a file read, and whatever else is the same file under another name.

@@ -7,7 +7,7 @@
 //! - `scope`: what is asked for. `cache`: what was seen of the disk. `walk`: from there to all logical directories.
 //!   `tree`: those, and what a hint touches of them.
 //! - `name`, `names`: logical names, and what was told of each. `contents`: which files have to be read, and what
-//!   they say. `survey`: files that look different. `hard_links`: those that have several names.
+//!   they say. `jobs`: reading them. `survey`: files that look different. `hard_links`: those that have several names.
 //! - `audit`: whether a hint was missing. `recheck`: whether files in use have changed without any. `vcs`: whether a checkout is under way.
 //! - `findings`: what a look came to.
 
@@ -16,6 +16,7 @@ mod cache;
 mod contents;
 mod findings;
 mod hard_links;
+mod jobs;
 mod name;
 mod names;
 mod recheck;
