@@ -13,6 +13,7 @@ use std::{
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+pub use crate::session::Drained;
 pub use fleet::FleetError;
 
 pub(crate) use crate::reload::leave_what_counts;
@@ -50,6 +51,9 @@ pub struct Server {
     /// The `watch.backend` that is in force.
     backend: watch::Sender<BackendChoice>,
     monitor: JoinHandle<()>,
+    /// Gives up sessions that other servers want.
+    handover: JoinHandle<()>,
+    draining: watch::Sender<bool>,
     site: PathBuf,
     /// Names that the watcher passes over, whatever else it is told.
     store_files: Vec<String>,
@@ -138,6 +142,8 @@ impl Server {
         let health = hot_loader.as_deref().map(|loader| loader.watch().follow_health());
         let (stuck, max_stuck) = (sessions.follow_stuck(), config.session.max_stuck);
         let of_fleet = part.as_ref().map(Fleet::follow);
+        let (draining, is_draining) = watch::channel(false);
+        let handover = tokio::spawn(sessions.clone().give_up_what_others_want());
         let now = readiness(
             health.as_ref().map(watch::Receiver::borrow).as_deref(),
             of_fleet.as_ref().map(watch::Receiver::borrow).as_deref(),
@@ -145,7 +151,8 @@ impl Server {
             max_stuck,
         );
         let (readiness, ready) = watch::channel(now);
-        let monitor = tokio::spawn(monitor(health, of_fleet.clone(), stuck, max_stuck, readiness));
+        let monitor =
+            tokio::spawn(monitor(health, of_fleet.clone(), stuck, max_stuck, is_draining, readiness));
         let backend = watch::Sender::new(watch.backend.clone());
         let status = Status {
             site: std::path::absolute(site).unwrap_or_else(|_| site.to_owned()),
@@ -186,6 +193,8 @@ impl Server {
             fleet: part,
             backend,
             monitor,
+            handover,
+            draining,
             site,
             store_files,
         })
@@ -226,10 +235,18 @@ impl Server {
         Ok(())
     }
 
+    /// Hands sessions on: none is begun any more, each is asked for its snapshot, which goes into the store, and its
+    /// sockets are closed. Takes `within` at most; the server is of no use afterwards, and is to be shut down.
+    pub async fn drain(&self, within: Duration) -> Drained {
+        self.draining.send_replace(true);
+        self.sessions.drain(within).await
+    }
+
     /// Stops: sockets are told, the watcher ends, sessions are freed. Takes less than 2 s unless a
     /// script is stuck where nothing can interrupt it.
     pub async fn shutdown(self) {
         self.monitor.abort();
+        self.handover.abort();
         let _ = self.monitor.await;
         let loader = async {
             if let Some(loader) = self.hot_loader.and_then(Arc::into_inner) {
@@ -337,10 +354,14 @@ async fn monitor(
     mut fleet: Option<watch::Receiver<FleetStatus>>,
     mut stuck: watch::Receiver<usize>,
     max_stuck: usize,
+    mut draining: watch::Receiver<bool>,
     readiness: watch::Sender<Readiness>,
 ) {
     loop {
-        let now = {
+        let now = if *draining.borrow_and_update() {
+            let detail = "draining: sessions are handed on, and the server ends then".into();
+            Readiness { ready: false, detail }
+        } else {
             let health = health.as_mut().map(watch::Receiver::borrow_and_update);
             let fleet = fleet.as_mut().map(watch::Receiver::borrow_and_update);
             self::readiness(health.as_deref(), fleet.as_deref(), *stuck.borrow_and_update(), max_stuck)
@@ -350,6 +371,7 @@ async fn monitor(
             changed = changed(&mut health) => changed,
             changed = changed(&mut fleet) => changed,
             changed = stuck.changed() => changed,
+            changed = draining.changed() => changed,
         };
         if changed.is_err() {
             return;

@@ -152,6 +152,16 @@ function Session:unloadDirectory(dir) end
 ---Begins anew in a new state, under the same id. The browsers render anew.
 function Session:restart() end
 
+---What is to go on at another server, or after a restart: a site defines it. Nil: nothing.
+---@return any data what JSON can have
+---@return any version of its form
+function Session:snapshot() end
+
+---The session goes on here: called after main.lua, if the site defines it.
+---@param data any what `snapshot` gave
+---@param version any
+function Session:restore(data, version) end
+
 ---@type Session
 session = session
 

@@ -29,6 +29,7 @@ mod doctor_limits;
 mod doctor_places;
 mod doctor_report;
 mod doctor_watchman;
+mod drain;
 mod error;
 mod fleet;
 mod keys;
@@ -79,6 +80,8 @@ enum Command {
     Watch(WatchArgs),
     /// Let sessions of the server on this machine begin anew; it has to run with --hotload
     Restart(RestartArgs),
+    /// Hand the sessions of a running server on to others, or to its next start, and end it
+    Drain(DrainArgs),
     /// Type Lua code into a session of a running server
     Console(ConsoleArgs),
     /// Read and write what outlives sessions, while the site is served or not
@@ -171,6 +174,16 @@ struct WatchArgs {
     /// Log more; up to -vvvv [logging.verbosity]
     #[arg(short, action = clap::ArgAction::Count)]
     verbosity: u8,
+}
+
+#[derive(Debug, Args)]
+struct DrainArgs {
+    /// Directory of the site that the server serves; the current one if it is not given
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// How long it may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    within: std::time::Duration,
 }
 
 #[derive(Debug, Args)]
@@ -310,6 +323,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Check(args) => check::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Restart(args) => restart::run(&args),
+        Command::Drain(args) => drain::run(&args),
         Command::Console(args) => console::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Publish(args) => publish::run(&args),

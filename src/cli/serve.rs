@@ -4,7 +4,10 @@ use std::{env, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
-use tokio::{runtime, sync::oneshot};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot},
+};
 
 use super::{
     CliError, ServeArgs, config_file, say, signals,
@@ -12,8 +15,8 @@ use super::{
 };
 use crate::{
     config::{self, Base, Config, ConfigError},
-    control::{Control, Served},
-    server::Server,
+    control::{Control, DrainRequest, Served},
+    server::{Drained, Server},
     telemetry,
     watch::Registry,
 };
@@ -31,7 +34,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), CliError> {
 
     raise_descriptor_limit();
 
-    let stop = signals::first(STOPPING).map_err(CliError::System)?;
+    let stop = signals::first(STOPPING.saturating_add(site.config.server.drain)).map_err(CliError::System)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::System)?;
     let file = args.config.clone().unwrap_or_else(|| site.path.join(config::FILE));
     let load = || config::load(&site.path, args.config.as_deref(), &flags, &backends);
@@ -66,8 +69,10 @@ async fn serve(
         _ = &mut stop => return Ok(()),
         started = Server::start(&site.path, site.config.clone()) => started.map_err(CliError::Start)?,
     };
+    let (drain, mut asked) = mpsc::channel::<DrainRequest>(1);
     let control = site.config.server.console.then(|| {
-        let served = Served::new(&site.path, server.lua_sessions().clone(), server.hub().clone());
+        let (sessions, hub) = (server.lua_sessions().clone(), server.hub().clone());
+        let served = Served::new(&site.path, sessions, hub, drain);
         Control::listen(server.local_addr(), served)
     });
     let control = control.and_then(|listens| {
@@ -79,15 +84,31 @@ async fn serve(
     });
     say(&format!("listening on {}", url(server.local_addr(), &site.config.server.base)));
     tell_systemd(NotifyState::Ready);
-    tokio::select! {
+    let request = tokio::select! {
         // An error means that the thread of the signals is gone; then the server stops, too.
-        _ = stop => {}
-        () = config_file::follow(config_file, load, site.config.clone(), &server) => {}
-    }
+        _ = stop => None,
+        () = config_file::follow(config_file, load, site.config.clone(), &server) => None,
+        Some(request) = asked.recv() => Some(request),
+    };
     tracing::info!("stopping");
     tell_systemd(NotifyState::Stopping);
-    drop(control);
+    let within = request.as_ref().map_or(site.config.server.drain, |request| request.within);
+    if !within.is_zero() {
+        let drained = server.drain(within).await;
+        let Drained { sessions, stored } = drained;
+        tracing::info!(
+            sessions,
+            stored,
+            "drained: these sessions ran, and of these the store has a snapshot"
+        );
+        if let Some(request) = request {
+            // Who asked may be gone.
+            let _ = request.done.send(drained);
+        }
+    }
     server.shutdown().await;
+    // Now: who asked for the drain has its answer.
+    drop(control);
     telemetry::finish();
     tracing::info!("stopped");
     Ok(())

@@ -171,6 +171,7 @@ pub(super) fn findings(config: &Config, backends: &[&str], is_set: impl Fn(&str)
 
     for (key, duration, zero_is_fine) in [
         ("server.send_timeout", server.send_timeout, false),
+        ("server.drain", server.drain, true),
         ("watch.quiet", watch.quiet, true),
         ("watch.max_hold", watch.max_hold, true),
         ("watch.recheck", watch.recheck, true),

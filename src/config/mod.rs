@@ -95,6 +95,9 @@ pub struct ServerConfig {
     pub base: Base,
     /// Four hexadecimal digits that session ids begin with, for a proxy before several servers; empty: none.
     pub tag: String,
+    /// How long SIGTERM may take to hand sessions on to their next server; zero: they end.
+    #[serde(with = "units::duration")]
+    pub drain: Duration,
     /// Host names a request may be addressed to, beside loopback names and `host`.
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://example.org`) a WebSocket may come from, beside the server's own.
@@ -414,6 +417,7 @@ impl Default for ServerConfig {
             port: 8080,
             base: Base::default(),
             tag: String::new(),
+            drain: Duration::ZERO,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),

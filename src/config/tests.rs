@@ -292,6 +292,7 @@ fn all_mistakes_of_all_layers_are_told_at_once_and_in_order() {
                 "console",
                 "content_security_policy",
                 "debug_pages",
+                "drain",
                 "host",
                 "max_connections",
                 "max_frame",

@@ -6,13 +6,14 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use rustix::process::geteuid;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
-    sync::{Semaphore, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -21,7 +22,7 @@ use super::{
     protocol::{Answer, Listed, Request, longest},
 };
 use crate::hub::{Hub, Write};
-use crate::session::{LuaSession, LuaSessions, NotASessionId, SessionHandle, SessionId, Typed};
+use crate::session::{Drained, LuaSession, LuaSessions, NotASessionId, SessionHandle, SessionId, Typed};
 
 /// So many clients are served at once; the next ones wait.
 const MAX_CLIENTS: usize = 8;
@@ -32,12 +33,22 @@ pub struct Served {
     site: Vec<PathBuf>,
     sessions: LuaSessions,
     hub: Hub,
+    drain: mpsc::Sender<DrainRequest>,
+}
+
+/// Somebody wants the server to be drained, and to end then.
+#[derive(Debug)]
+pub struct DrainRequest {
+    /// How long it may take.
+    pub within: Duration,
+    /// Where to say what came of it.
+    pub done: oneshot::Sender<Drained>,
 }
 
 impl Served {
     /// The site in that directory.
-    pub fn new(site: &Path, sessions: LuaSessions, hub: Hub) -> Self {
-        Self { site: names(site), sessions, hub }
+    pub fn new(site: &Path, sessions: LuaSessions, hub: Hub, drain: mpsc::Sender<DrainRequest>) -> Self {
+        Self { site: names(site), sessions, hub, drain }
     }
 }
 
@@ -164,9 +175,10 @@ async fn write_store(hub: &Hub, writes: Vec<Write>) -> Answer {
 type Work = Box<dyn FnOnce(&mut LuaSession) -> Answer + Send>;
 
 async fn answer(request: Request, served: &Served) -> Answer {
-    let Served { site, sessions, hub } = served;
+    let Served { site, sessions, hub, drain } = served;
     let (id, work): (_, Work) = match request {
         Request::Site => return Answer::Site { dirs: site.clone() },
+        Request::Drain { within } => return drained(drain, Duration::from_millis(within)).await,
         Request::Sessions => return Answer::Sessions { sessions: list(sessions).await },
         Request::Get { key } => {
             return hub.stored(&key).map_or_else(refused, |entry| Answer::Entry { entry });
@@ -202,6 +214,17 @@ async fn answer(request: Request, served: &Served) -> Answer {
             Some(why) => format!("the session is stuck: {why}"),
             None => "the session has ended".into(),
         }),
+    }
+}
+
+async fn drained(drain: &mpsc::Sender<DrainRequest>, within: Duration) -> Answer {
+    let (done, is_done) = oneshot::channel();
+    if drain.send(DrainRequest { within, done }).await.is_err() {
+        return refused("the server is stopping already");
+    }
+    match is_done.await {
+        Ok(Drained { sessions, stored }) => Answer::Drained { sessions, stored },
+        Err(_) => refused("the server is stopping already"),
     }
 }
 

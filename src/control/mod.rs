@@ -13,6 +13,6 @@ mod place;
 mod protocol;
 
 pub use client::{Client, ClientError, find, of_site};
-pub use listener::{Control, Served};
+pub use listener::{Control, DrainRequest, Served};
 pub use place::PlaceError;
 pub use protocol::{Answer, Listed, Request};

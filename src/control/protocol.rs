@@ -37,6 +37,11 @@ pub enum Request {
     },
     /// Say which site is served.
     Site,
+    /// Hand sessions on, and end.
+    Drain {
+        /// Milliseconds that it may take.
+        within: u64,
+    },
     /// What the store has of a key.
     Get {
         /// The key.
@@ -95,6 +100,13 @@ pub enum Answer {
     Site {
         /// Its directory, by each name that it has had.
         dirs: Vec<PathBuf>,
+    },
+    /// Sessions were handed on, and the server ends.
+    Drained {
+        /// Those that ran.
+        sessions: usize,
+        /// Those that the store has.
+        stored: usize,
     },
     /// What the store has.
     Entry {

@@ -17,7 +17,11 @@ pub(super) fn check_key(key: &str, config: &HubConfig) -> Result<(), StoreError>
 
 /// Whether a key may begin so.
 pub(super) fn check_prefix(prefix: &str, config: &HubConfig) -> Result<(), StoreError> {
-    check_length("the prefix's length in bytes", prefix.len(), config)
+    check_length("the prefix's length in bytes", prefix.len(), config)?;
+    if prefix.chars().any(char::is_control) {
+        return Err(StoreError::BadKey("a key has no control characters in it".into()));
+    }
+    Ok(())
 }
 
 fn check_length(what: &'static str, got: usize, config: &HubConfig) -> Result<(), StoreError> {

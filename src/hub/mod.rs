@@ -36,6 +36,9 @@ pub use topics::{Link, LocalTopics, TopicCount, Topics};
 
 use crate::config::{HubConfig, HubEngine, NatsConfig};
 
+/// What keys of the server's own begin with, which no site can name and none is shown.
+pub(crate) const OWN: char = '\u{1}';
+
 /// Topics and store of a site; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hub {

@@ -50,7 +50,8 @@ impl Replica {
         let table = self.read();
         let from = (Bound::Included(prefix), Bound::Unbounded);
         let range = table.entries.range::<str, _>(from).take_while(|(key, _)| key.starts_with(prefix));
-        range.map(|(key, entry)| (key.clone(), entry.clone())).collect()
+        let asked = range.filter(|(key, _)| !is_own(key) || is_own(prefix));
+        asked.map(|(key, entry)| (key.clone(), entry.clone())).collect()
     }
 
     /// How much it is.
@@ -72,6 +73,9 @@ impl Replica {
         }
         table.bytes += new;
         table.bytes -= had.map_or(0, |had| key.len() + had.value.len());
+        if is_own(key) {
+            return;
+        }
         let mut told: Vec<(Arc<Inbox>, Option<Handle>)> = Vec::new();
         let reader = |inbox: &Arc<Inbox>| (inbox.clone(), None);
         told.extend(table.keys.get(key).into_iter().flat_map(HashMap::values).map(reader));
@@ -141,6 +145,11 @@ impl Replica {
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a key is the server's own: no site can name one, as its keys have no control characters in them.
+fn is_own(key: &str) -> bool {
+    key.starts_with(super::OWN)
 }
 
 /// Takes out one, and its list with the last.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
 use super::{
     Done, Hub, StoreError, StoreResult, Write,
     limits::{check_key, check_value},
@@ -16,6 +18,20 @@ impl Hub {
         self.store().ok_or(StoreError::Off)?;
         check_key(key, &self.config)?;
         value.map_or(Ok(()), |value| check_value(value, &self.config))
+    }
+
+    /// Writes a key of the server's own, and waits for the answer.
+    ///
+    /// # Errors
+    /// If there is no store, or it refuses.
+    pub(crate) async fn write_own(&self, write: Write) -> Result<u64, StoreError> {
+        let (sender, answer) = oneshot::channel();
+        let done = move |result: Result<u64, StoreError>| {
+            // Who asked may be gone.
+            let _ = sender.send(result);
+        };
+        self.store().ok_or(StoreError::Off)?.write(write, Box::new(done));
+        answer.await.map_err(|_| StoreError::Failed("the store has ended; the log says why".into()))?
     }
 
     /// Begins to write; `done` is called with what came of it.

@@ -7,6 +7,7 @@
 //! | `failure` | [`Failure`]: why code did not come to its end |
 //! | `objects` | what others ask of its objects: the application, prototypes, what is exposed |
 //! | `unit` | a handler or timer that waits in the middle for the store |
+//! | `handover` | what a session hands on to its successor |
 //! | `console` | code that a developer types |
 //! | `reload/` | from one version of the files to the next, or back; an edited value is decided in `reload/definitions.rs` |
 //! | `api/` | what the prelude asks of Rust, and so what scripts can: files, timers, log, JSON |
@@ -42,6 +43,7 @@ mod console;
 mod failure;
 mod files;
 pub(crate) mod frame;
+mod handover;
 mod heap;
 mod limits;
 mod objects;
@@ -54,6 +56,7 @@ mod unit;
 pub(crate) use api::timers::TimerHandle;
 pub use console::Typed;
 pub(crate) use failure::Failure;
+pub(crate) use handover::Snapshot;
 pub(crate) use limits::{Budget, Pressure, Sighting, sighting};
 pub(crate) use reload::{Applied, Failures, Rules};
 pub(crate) use state::Vm;

@@ -16,6 +16,7 @@ use super::{
     batch::{ReceivedBatch, asks_for_restart},
     client::ClientId,
     clock::Clock,
+    handover::Parked,
     id::SessionId,
     lua_session::LuaSession,
     notice,
@@ -267,6 +268,30 @@ impl SessionHandle {
             queued?;
             receiver.await.map_err(|_| SessionGone)
         }
+    }
+
+    /// Ends the session after what it has been asked so far, and hands back what is to go on elsewhere. Nothing
+    /// is answered after that.
+    ///
+    /// # Errors
+    /// If the session has ended, or is stuck.
+    pub(super) fn park(&self) -> impl Future<Output = Result<Parked, SessionGone>> + Send + use<> {
+        let (sender, receiver) = oneshot::channel();
+        let mailbox = self.mailbox();
+        let is_gone = matches!(mailbox.slot, Slot::Ended) || mailbox.stuck.is_some();
+        if !is_gone {
+            self.push_work(mailbox, Work::Park(sender));
+        }
+        async move {
+            if is_gone {
+                return Err(SessionGone);
+            }
+            receiver.await.map_err(|_| SessionGone)
+        }
+    }
+
+    pub(super) fn secret_digest(&self) -> String {
+        Secret::digest(&self.0.secret.text())
     }
 
     /// Why `main.lua` failed, if it did, in the words that its readers may see

@@ -30,6 +30,10 @@ impl SessionId {
         Ok(Self(bytes))
     }
 
+    pub(super) fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// A number below 16 that differs between sessions.
     pub(crate) fn digit(&self) -> u32 {
         u32::from(self.0[15] & 0xf)

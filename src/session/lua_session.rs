@@ -23,7 +23,7 @@ use super::{
 use crate::{
     config::BindingRule,
     hub::Wake,
-    lua::{Failures, Vm},
+    lua::{Failures, Snapshot, Vm},
     reload::{Diagnostic, Generation, Refreshing, ReloadReport, Telling},
     variables::{Allowed, Objects},
     wire::{Account, ErrorCode, Incoming, Outgoing},
@@ -36,7 +36,7 @@ const CONGESTED: Duration = Duration::from_millis(50);
 
 /// When browsers hear of what has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Refresh {
+pub(super) enum Refresh {
     No,
     /// With what else changes in the next moment.
     Soon,
@@ -45,7 +45,7 @@ enum Refresh {
 
 /// One browser session: its Lua state and the browsers that look at it. One thread at a time has it.
 pub struct LuaSession {
-    id: SessionId,
+    pub(super) id: SessionId,
     pub(super) settings: Arc<SessionSettings>,
     /// Their variables hold Lua values, so they are dropped before the state.
     pub(super) clients: Vec<Client>,
@@ -57,14 +57,14 @@ pub struct LuaSession {
     /// For what is held for its browsers.
     pub(super) account: Account,
     /// What its browsers may ask for; and the version of what its scripts have exposed that is in there.
-    allowed: (Arc<Allowed>, u64),
+    pub(super) allowed: (Arc<Allowed>, u64),
     refusals: Refusals,
     pub(super) start_error: Option<Diagnostic>,
     pub(super) failures: Failures,
     pub(super) problems: Problems,
     /// Where in the site the browser is, below the session's own address; `None`: at its beginning.
     pub(super) url: Option<Box<str>>,
-    refresh: Refresh,
+    pub(super) refresh: Refresh,
     pace: Pace,
     refresh_at: Option<Instant>,
     /// Let go when browsers have been told.
@@ -77,6 +77,8 @@ pub struct LuaSession {
     pub(super) wake: Arc<dyn Wake>,
     /// The unit of work that waits for the store.
     pub(super) waiting: Option<Waiting>,
+    /// Of its life elsewhere, until `main.lua` has run well.
+    pub(super) arrived: Option<Snapshot>,
     /// When to say how many messages were dropped.
     pub(super) dropped_at: Option<Instant>,
     /// Last: everything above may hold values of it.
@@ -119,6 +121,7 @@ impl LuaSession {
             on_end: Some(on_end),
             wake,
             waiting: None,
+            arrived: None,
             dropped_at: None,
             vm,
         })
@@ -177,55 +180,6 @@ impl LuaSession {
             return Err(Diagnostic::about(path.to_string_lossy(), None, message));
         };
         self.vm.run_file(source, file).map(drop).map_err(|failure| failure.diagnostic)
-    }
-
-    /// Begins anew, with the newest good code. Browsers render anew.
-    pub(super) fn restart(&mut self, generation: Arc<Generation>, reason: &str) -> mlua::Result<()> {
-        let (vm, objects, error) =
-            start(&self.id, &self.settings, &self.account, generation, self.url.as_deref(), &self.wake)?;
-        self.replace(vm, objects, error.map(|failure| failure.diagnostic), reason);
-        Ok(())
-    }
-
-    /// Restarts with the newest good code. If that fails, the log tells.
-    pub(super) fn begin_anew(&mut self, reason: &str) {
-        if let Err(error) = self.restart(self.settings.published.good(), reason) {
-            tracing::error!(session = %self.id.short(), %error, "the session could not be restarted");
-        }
-    }
-
-    /// For the status page.
-    pub(super) fn remember_error(&mut self, error: &Diagnostic) {
-        self.last_error = Some(Box::new((Instant::now(), error.clone())));
-    }
-
-    /// Puts a fresh state in the place of the old one.
-    pub(super) fn replace(
-        &mut self,
-        vm: Vm,
-        objects: Objects,
-        start_error: Option<Diagnostic>,
-        reason: &str,
-    ) {
-        let telling = self.settings.published.telling();
-        let (reason, is_developing) =
-            (telling.reason(reason), !telling.is_concealing && start_error.is_none());
-        for client in &mut self.clients {
-            client.view = view(self.url.as_deref(), is_developing);
-            client.problems = PageProblems::default();
-            client.pending.clear();
-            client.waiting.clear();
-            client.held = None;
-            client.pending.push(Outgoing::Restart { reason: reason.to_owned() });
-        }
-        self.began = Instant::now();
-        self.last_error = start_error.clone().map(|error| Box::new((self.began, error)));
-        (self.objects, self.start_error, self.vm) = (objects, start_error, vm);
-        self.waiting = None;
-        self.allowed = Default::default();
-        self.failures = Failures::default();
-        self.problems = Problems::new(&self.id, self.settings.published.faults().clone());
-        self.refresh = Refresh::Now;
     }
 
     pub(super) fn attach(&mut self, id: ClientId, outbox: impl Into<Outbox>) {

@@ -17,6 +17,9 @@
 //! | `pace` | how often browsers are told of what none of them waits for |
 //! | `clock` | wakes sessions for their timers |
 //! | `lua_session` | [`LuaSession`]: units of work, browsers, AfterBatch |
+//! | `anew` | another state in the place of its own |
+//! | `handover` | sessions that go from one server to another, by way of the store |
+//! | `handover/record` | what the store has of them |
 //! | `start` | a fresh Lua state for it |
 //! | `client` | a browser that looks at it, and what that is told |
 //! | `address` | where in the site its browsers are |
@@ -38,6 +41,7 @@
 //! puts it back; so there is no lock around a Lua state, and no Lua on an async worker.
 
 mod address;
+mod anew;
 mod batch;
 mod cap;
 mod check;
@@ -45,6 +49,7 @@ mod client;
 mod clock;
 mod console;
 mod handle;
+mod handover;
 mod id;
 mod lines;
 mod lua_session;
@@ -72,6 +77,7 @@ mod worker;
 pub use crate::lua::Typed;
 pub use client::ClientId;
 pub use handle::{SessionGone, SessionHandle};
+pub use handover::{Drained, Found};
 pub use id::{NotASessionId, SessionId};
 pub use lua_session::LuaSession;
 pub use outbox::{Frame, Line, Outbox, Over};

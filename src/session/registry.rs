@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{
     clock::Clock,
     handle::SessionHandle,
+    handover::Handover,
     id::SessionId,
     lua_session::LuaSession,
     origin::Origin,
@@ -25,7 +26,8 @@ use super::{
 };
 use crate::{
     config::SessionConfig,
-    hub::Wake,
+    hub::{Hub, Wake},
+    lua::Snapshot,
     reload::{Generation, Telling},
     wire::Account,
 };
@@ -43,6 +45,9 @@ pub enum CreateError {
         /// `session.max`
         max: usize,
     },
+    /// The server is about to end.
+    #[error("the server is drained: it takes no new sessions and ends soon")]
+    Draining,
     /// Too many that no browser has connected to were begun from one address.
     #[error(
         "too many sessions were begun from one address that no browser has connected to; they end by themselves \
@@ -76,6 +81,7 @@ struct Shared {
     clock: Clock<SessionHandle>,
     /// What ids begin with.
     tag: Option<[u8; 2]>,
+    handover: Handover,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +113,7 @@ impl LuaSessions {
     pub fn start_tagged(settings: SessionSettings, tag: Option<[u8; 2]>) -> io::Result<Self> {
         let (pool, run_queue) = Pool::start(settings.session.threads, BESIDE, settings.session.max_stuck)?;
         let (table, settings, clock) = (RwLock::default(), Arc::new(settings), Clock::start()?);
-        Ok(Self(Arc::new(Shared { table, settings, pool, run_queue, clock, tag })))
+        Ok(Self(Arc::new(Shared { table, settings, pool, run_queue, clock, tag, handover: Handover::new() })))
     }
 
     /// Makes a session: its Lua state is made and `main.lua` run when this resolves. If `main.lua`
@@ -143,13 +149,12 @@ impl LuaSessions {
         &self,
         note: impl FnOnce(&mut Unopened, SessionId) -> Result<(), CreateError>,
     ) -> Result<SessionHandle, CreateError> {
+        if self.0.handover.is_draining() {
+            return Err(CreateError::Draining);
+        }
         let id = SessionId::tagged(self.0.tag)?;
         let max = self.0.settings.session.max;
-        let account = Account::new(self.0.settings.session.budget.browser.as_usize());
-        let (settings, registry) = (self.0.settings.clone(), Arc::downgrade(&self.0));
-        let origin = Registered { id, settings, account, registry };
-        let (run_queue, clock) = (self.0.run_queue.clone(), self.0.clock.clone());
-        let handle = SessionHandle::new(id, Secret::random()?, Arc::new(origin), run_queue, clock);
+        let handle = self.handle_of(id, Secret::random()?, None);
         let mut table = self.write();
         let full = table.sessions.len() >= max;
         let oldest = table.unopened.oldest().filter(|_| full);
@@ -164,6 +169,31 @@ impl LuaSessions {
             replaced.end();
         }
         Ok(handle)
+    }
+
+    fn handle_of(&self, id: SessionId, secret: Secret, arrived: Option<Snapshot>) -> SessionHandle {
+        let account = Account::new(self.0.settings.session.budget.browser.as_usize());
+        let (settings, registry) = (self.0.settings.clone(), Arc::downgrade(&self.0));
+        let origin = Registered { id, settings, account, registry, arrived: Mutex::new(arrived) };
+        let (run_queue, clock) = (self.0.run_queue.clone(), self.0.clock.clone());
+        SessionHandle::new(id, secret, Arc::new(origin), run_queue, clock)
+    }
+
+    /// A session that has come from elsewhere.
+    pub(super) fn settle(&self, id: SessionId, secret: Secret, arrived: Snapshot) -> SessionHandle {
+        let handle = self.handle_of(id, secret, Some(arrived));
+        self.write().sessions.insert(id, handle.clone());
+        // It ends by itself if no browser comes back to it.
+        handle.start();
+        handle
+    }
+
+    pub(super) fn handover(&self) -> &Handover {
+        &self.0.handover
+    }
+
+    pub(super) fn hub(&self) -> Option<&Hub> {
+        self.0.settings.hub.as_ref()
     }
 
     /// The session of that id.
@@ -251,6 +281,8 @@ struct Registered {
     settings: Arc<SessionSettings>,
     account: Account,
     registry: Weak<Shared>,
+    /// Of its life elsewhere.
+    arrived: Mutex<Option<Snapshot>>,
 }
 
 impl Origin for Registered {
@@ -258,7 +290,12 @@ impl Origin for Registered {
         let (id, registry) = (self.id, self.registry.clone());
         let (settings, account) = (self.settings.clone(), self.account.clone());
         let wake = Arc::new(Waker { id, registry: registry.clone() });
-        LuaSession::new(id, settings, account, Box::new(move || forget(&registry, id)), wake)
+        let mut session =
+            LuaSession::new(id, settings, account, Box::new(move || forget(&registry, id)), wake)?;
+        if let Some(arrived) = self.arrived.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            session.arrive(arrived);
+        }
+        Ok(session)
     }
 
     fn forget(&self) {

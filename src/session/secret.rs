@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use super::id::SessionId;
 
 /// 128 random bits, known only to the browser that began the session. The session's id is no secret: it
 /// stands in addresses, and in a cookie that goes to other ports of the host.
@@ -15,6 +18,17 @@ impl Secret {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
         Ok(Self(bytes))
+    }
+
+    /// What is known of it where it is kept: enough to tell whether a text is it, and no way back.
+    pub(super) fn digest(text: &str) -> String {
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The one that a cookie has; `None` if that is none.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let bytes = text.parse::<SessionId>().ok()?.bytes();
+        Some(Self(bytes))
     }
 
     /// As the cookie has it: 32 hexadecimal digits.

@@ -46,7 +46,7 @@ impl LuaSession {
         }
     }
 
-    fn tell_failed(&mut self, what: &str, ran: Result<(), Failure>) {
+    pub(super) fn tell_failed(&mut self, what: &str, ran: Result<(), Failure>) {
         let Err(Failure { diagnostic, .. }) = ran else { return };
         let session = self.vm.name();
         tracing::warn!(target: "lua", session, limited_by = session, "{what} failed: {diagnostic}");

@@ -65,7 +65,7 @@ pub(super) fn routes(
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<OnUpgrade>())
-        .map(open_socket);
+        .then(open_socket);
     let status_socket = warp::path!("_hot" / "ws")
         .and(state.clone())
         .and(warp::method())

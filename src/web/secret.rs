@@ -8,7 +8,7 @@
 use warp::http::{HeaderMap, header::COOKIE};
 
 use crate::config::Base;
-use crate::session::{LuaSessions, SessionHandle, SessionId};
+use crate::session::{Found, LuaSessions, SessionHandle, SessionId};
 
 /// The cookie that holds a session's secret.
 const NAME: &str = "hot-session";
@@ -28,6 +28,10 @@ pub(super) enum NotYours {
          everybody in)."
     )]
     SomebodyElses(SessionId),
+    #[error(
+        "Session {0} is not here just now: the server is about to end, or has no room. Try again in a moment."
+    )]
+    NotNow(SessionId),
 }
 
 /// The session of that id, if the request brings its secret. Every route to a session goes through here.
@@ -46,6 +50,29 @@ pub(super) fn open(
         return Ok(session);
     }
     Err(NotYours::SomebodyElses(id))
+}
+
+/// [`open`], also of a session that another server, or an earlier run of this one, has left in the store.
+///
+/// # Errors
+/// There is no such session, it was begun by another browser, or this is not the moment.
+pub(super) async fn find(
+    sessions: &LuaSessions,
+    id: SessionId,
+    headers: &HeaderMap,
+    is_tls: bool,
+) -> Result<SessionHandle, NotYours> {
+    match open(sessions, id, headers, is_tls) {
+        Err(NotYours::Unknown(_)) => {}
+        found => return found,
+    }
+    let brought: Vec<String> = secrets(headers, is_tls).map(str::to_owned).collect();
+    match sessions.fetch(id, &brought).await {
+        Found::Session(session) => Ok(session),
+        Found::SomebodyElses => Err(NotYours::SomebodyElses(id)),
+        Found::NotNow => Err(NotYours::NotNow(id)),
+        Found::Nowhere => Err(NotYours::Unknown(id)),
+    }
 }
 
 /// The values of `Set-Cookie` that give a browser the secret: one for the pages, one for the socket.

@@ -50,6 +50,7 @@ pub(super) async fn begin_session(visitor: Visitor, state: Arc<WebState>, header
 
 fn no_session(visitor: Visitor, error: &CreateError, telling: &Telling) -> Response {
     let (status, retry) = match error {
+        CreateError::Draining => (StatusCode::SERVICE_UNAVAILABLE, Some(1)),
         CreateError::TooMany { .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(10)),
         CreateError::Crowded { after, .. } => (StatusCode::TOO_MANY_REQUESTS, Some(after.as_secs().max(1))),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
@@ -59,6 +60,7 @@ fn no_session(visitor: Visitor, error: &CreateError, telling: &Telling) -> Respo
     }
     let why = match error {
         _ if !telling.is_concealing => error.to_string(),
+        CreateError::Draining => "This server is about to end; try again in a moment.".into(),
         CreateError::TooMany { .. } | CreateError::Crowded { .. } => {
             "Too many people are here just now; try again in a moment.".into()
         }
@@ -81,10 +83,11 @@ pub(super) async fn session_page(
     headers: HeaderMap,
     state: Arc<WebState>,
 ) -> Response {
-    let session = match secret::open(state.endpoint.sessions(), id, &headers, visitor.is_tls) {
+    let session = match secret::find(state.endpoint.sessions(), id, &headers, visitor.is_tls).await {
         Ok(session) => session,
         Err(error) => {
-            let forgotten = secret::forgotten(id, &headers, &state.base);
+            let is_gone = !matches!(error, NotYours::NotNow(_));
+            let forgotten = secret::forgotten(id, &headers, &state.base).filter(|_| is_gone);
             let response = not_yours(error, &state.base);
             return forgotten.iter().fold(response, |response, cookie| with(response, SET_COOKIE, cookie));
         }
@@ -147,7 +150,7 @@ pub(super) async fn send_variables(
     if !state.debug_pages {
         return not_found();
     }
-    let session = match secret::open(state.endpoint.sessions(), id, &headers, visitor.is_tls) {
+    let session = match secret::find(state.endpoint.sessions(), id, &headers, visitor.is_tls).await {
         Ok(session) => session,
         Err(error) => return not_yours(error, &state.base),
     };
@@ -170,6 +173,7 @@ fn not_yours(error: NotYours, base: &Base) -> Response {
     let page = match error {
         NotYours::Unknown(id) => pages::unknown_session(id, base),
         NotYours::SomebodyElses(id) => pages::somebody_elses(id, base),
+        NotYours::NotNow(_) => pages::plain("Just a moment", &error.to_string()),
     };
     html(status_of(error), page)
 }
@@ -178,5 +182,6 @@ pub(super) fn status_of(error: NotYours) -> StatusCode {
     match error {
         NotYours::Unknown(_) => StatusCode::NOT_FOUND,
         NotYours::SomebodyElses(_) => StatusCode::FORBIDDEN,
+        NotYours::NotNow(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::session::SessionId;
 
 /// `GET /ws/{session}`
-pub(super) fn open_socket(
+pub(super) async fn open_socket(
     id: SessionId,
     visitor: Visitor,
     state: Arc<WebState>,
@@ -31,7 +31,7 @@ pub(super) fn open_socket(
         Ok(accepted) => accepted,
         Err(refused) => return *refused,
     };
-    match secret::open(state.endpoint.sessions(), id, &headers, visitor.is_tls) {
+    match secret::find(state.endpoint.sessions(), id, &headers, visitor.is_tls).await {
         Ok(session) => {
             state.endpoint.adopt(upgrade, session);
             response

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its helpers cannot go on")]
 
 mod compose;
+mod handover;
 mod packaging;
 mod proxies;
 

@@ -6,7 +6,11 @@ use std::{
     time::Instant,
 };
 
-use super::super::{batch::ReceivedBatch, client::ClientId, lua_session::LuaSession, outbox::WeakOutbox};
+use tokio::sync::oneshot;
+
+use super::super::{
+    batch::ReceivedBatch, client::ClientId, handover::Parked, lua_session::LuaSession, outbox::WeakOutbox,
+};
 use crate::reload::{Diagnostic, Effects, Outcome, OutcomeSender, ReloadOutcome};
 
 /// One unit of work in a session.
@@ -16,6 +20,8 @@ pub(super) enum Work {
     Batch(Box<ReceivedBatch>),
     /// The unit of work that waits has its answer.
     GoOn,
+    /// The last: what is to be handed on is sent there.
+    Park(oneshot::Sender<Parked>),
 }
 
 /// A session, as others see it. The lock around it is never held while Lua runs: a thread takes the session

@@ -218,6 +218,12 @@ fn work_in(origin: &dyn Origin, slot: Slot, work: Option<Work>, until: Instant) 
             return done(session, Some(batch));
         }
         Some(Work::GoOn) => session.go_on(),
+        Some(Work::Park(asked)) => {
+            // Who asked may be gone; the session ends all the same.
+            let _ = asked.send(session.park());
+            origin.forget();
+            return Turn::Done(Slot::Ended, None);
+        }
         None => {}
     }
     done(session, None)
