@@ -121,7 +121,11 @@ pub(crate) fn follow(
             }
             reports.hint(dir, Phase::Complete);
         }
-        (Known::New, seen) => *known = seen.into_known(time),
+        // There is nothing to find more of: another look for that would be a second walk at the start.
+        (Known::New, seen) => {
+            *known = seen.into_known(time);
+            return false;
+        }
         (Known::Silent(_), seen) => {
             *known = seen.into_known(time);
             lost(reports, dir.to_owned());

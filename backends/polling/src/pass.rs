@@ -366,7 +366,8 @@ mod tests {
         let (here, late) = (keep.path().join("here"), keep.path().join("late"));
         fs::create_dir(&here).unwrap();
         let (mut tree, mut stream) = tree();
-        assert!(tree.take(set([here.clone()]), &MountPoints::new()).unwrap().skipped.is_none());
+        let outcome = tree.take(set([here.clone()]), &MountPoints::new()).unwrap();
+        assert!(outcome.skipped.is_none() && !outcome.changed, "what is seen for the first time is no find");
         fs::write(here.join("x"), "1").unwrap();
         let outcome = tree.take(set([here.clone(), late.clone()]), &MountPoints::new()).unwrap();
         assert_eq!(outcome.skipped.unwrap()[0].dir, late);
