@@ -64,7 +64,7 @@ async fn what_a_session_had_is_there_after_a_drain_and_only_for_its_own_browser(
     assert_eq!(old.drain(Duration::from_secs(5)).await, Drained { sessions: 1, stored: 1 });
     while frames.recv().await.is_some() {}
     assert!(matches!(old.begin(None), Err(super::super::CreateError::Draining)));
-    assert!(matches!(old.fetch(id, &[secret.clone()]).await, Found::NotNow));
+    assert!(matches!(old.fetch(id, std::slice::from_ref(&secret)).await, Found::NotNow));
 
     assert!(matches!(new.fetch(id, &["0".repeat(32)]).await, Found::SomebodyElses));
     let stored = hub.store().unwrap().get(&key(id)).unwrap().value;
