@@ -19,6 +19,9 @@ async fn the_status_page_follows_reloads_and_restarts_a_session() {
     let cell =
         |n: usize| format!("return document.querySelector('#sessions td:nth-child({n})')?.textContent");
     status.gives(&cell(3), "1").await;
+    let shared = "document.querySelector('#shared .body').innerText";
+    status.gives(&format!("return {shared}.startsWith('Store: ')"), true).await;
+    status.gives(&format!("return /null|false|undefined/.test({shared})"), false).await;
 
     site.edit("lua/main.lua", "Hello from Lua", "Edited");
     status.shows("#reloads .ok .files", "lua/main.lua").await;

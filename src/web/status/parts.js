@@ -15,14 +15,17 @@ function h(tag, ...children) {
 /** @param {string} section */
 const body = (section) => document.querySelector(`#${section} .body`);
 
-/** Keeps what is open and where it is scrolled to. @param {string} section @param {Node[]} children */
+/**
+ * Keeps what is open and where it is scrolled to. What is null or false is left out: it would be shown as that word.
+ * @param {string} section @param {any[]} children
+ */
 function put(section, children) {
   const into = body(section);
   const focused = into.contains(document.activeElement) && keyOf(document.activeElement);
   const open = new Set([...into.querySelectorAll("details[open]")].map((details) => details.dataset.key));
   const atEnd = into.scrollTop + into.clientHeight >= into.scrollHeight - 4;
   const top = into.scrollTop;
-  into.replaceChildren(...children);
+  into.replaceChildren(...children.filter(Boolean));
   for (const details of into.querySelectorAll("details")) details.open = open.has(details.dataset.key);
   into.scrollTop = section === "log" && atEnd ? into.scrollHeight : top;
   if (focused) [...into.querySelectorAll("summary, button, a")].find((one) => keyOf(one) === focused)?.focus({ preventScroll: true });
@@ -114,7 +117,7 @@ function backends(value) {
     ...value.backends.map(backend),
     value.unfinished.length > 0 && h("p.warn", `Somebody is still writing: ${value.unfinished.join(", ")}`),
     value.missed > 0 && h("p.warn", `${plural(value.missed, "change")} found that no backend had reported`),
-  ].filter(Boolean));
+  ]);
 }
 
 // ------------------------------------------------------------------ a fleet
@@ -128,7 +131,7 @@ function fleet(value) {
     value.pointer && h("p.faint", value.pointer),
     h("ul.servers", ...value.servers.map((one) => h(one.well ? "li" : "li.warn", one.text))),
     value.all > value.servers.length && h("p.faint", `and ${value.all - value.servers.length} more`),
-  ].filter(Boolean));
+  ]);
 }
 
 // ------------------------------------------------------------------ reloads
@@ -284,7 +287,7 @@ function places(value) {
     branch(tree(value.dirs), value.links, ""),
     orphans.length && h("ul", ...orphans.map(([link, target]) => h("li", link, h("span.faint", ` → ${target}`)))),
     more > 0 && h("p.faint", `and ${more} more`),
-  ].filter(Boolean));
+  ]);
 }
 
 // ------------------------------------------------------------------ log
