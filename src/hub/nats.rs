@@ -4,6 +4,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use hotloader_nats::{ConnectError, Copy, Nats, WriteError};
+use tokio::sync::watch;
 
 use super::{
     Done, Entry, Handle, Inbox, Interest, Link, LocalTopics, Pattern, Replica, Store, StoreError, StoreSize,
@@ -152,6 +153,10 @@ impl Store for NatsHub {
 
     fn forget(&self, inbox: &Inbox) {
         self.here.replica.forget(inbox);
+    }
+
+    fn follow_own(&self) -> watch::Receiver<()> {
+        self.here.replica.follow_own()
     }
 
     fn size(&self) -> StoreSize {

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use tokio::sync::watch;
+
 use super::{Delivery, Entry, Handle, Inbox, StoreSize};
 
 /// What a session wants to hear of.
@@ -21,7 +23,10 @@ pub enum Interest {
 
 /// What is in a store, in memory. An engine has one, and applies what it has written or heard.
 #[derive(Debug, Default)]
-pub struct Replica(RwLock<Table>);
+pub struct Replica {
+    table: RwLock<Table>,
+    own: watch::Sender<()>,
+}
 
 /// Who wants to hear of what, by what tells them apart.
 type Listeners<K> = HashMap<Arc<str>, HashMap<K, Arc<Inbox>>>;
@@ -74,6 +79,8 @@ impl Replica {
         table.bytes += new;
         table.bytes -= had.map_or(0, |had| key.len() + had.value.len());
         if is_own(key) {
+            drop(table);
+            self.own.send_replace(());
             return;
         }
         let mut told: Vec<(Arc<Inbox>, Option<Handle>)> = Vec::new();
@@ -93,6 +100,11 @@ impl Replica {
                 None => inbox.has_changed(),
             }
         }
+    }
+
+    /// Changes when a key of the server's own has another value, or is gone.
+    pub fn follow_own(&self) -> watch::Receiver<()> {
+        self.own.subscribe()
     }
 
     /// From now on the inbox hears of it. Whoever reads calls this first, and misses nothing.
@@ -139,11 +151,11 @@ impl Replica {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

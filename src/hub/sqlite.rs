@@ -15,6 +15,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use tokio::sync::watch;
 
 use super::{
     Done, Entry, Handle, HubError, Inbox, Interest, Replica, Store, StoreError, StoreSize, Write,
@@ -119,6 +120,10 @@ impl Store for SqliteStore {
 
     fn forget(&self, inbox: &Inbox) {
         self.replica.forget(inbox);
+    }
+
+    fn follow_own(&self) -> watch::Receiver<()> {
+        self.replica.follow_own()
     }
 
     fn size(&self) -> StoreSize {

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::sync::watch;
+
 use super::{Handle, Inbox, Interest, StoreError};
 
 /// A value of the store.
@@ -66,6 +68,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn unwatch(&self, inbox: &Inbox, handle: Handle);
     /// No longer of anything.
     fn forget(&self, inbox: &Inbox);
+    /// Changes when a key of the server's own has another value, or is gone.
+    fn follow_own(&self) -> watch::Receiver<()>;
     /// How large it is.
     fn size(&self) -> StoreSize;
 }

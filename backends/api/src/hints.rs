@@ -16,8 +16,8 @@ pub enum Phase {
     Writing,
     /// A writer has changed it and has closed it.
     Closed,
-    /// The backend has waited already until it was quiet, as Watchman and the poller do. It is looked at when what is left of
-    /// `watch.quiet` is over, which the time stamps on the disk tell.
+    /// The backend has waited already until it was quiet, as Watchman and the poller do. It is looked at when what is
+    /// left of `watch.quiet` is over, which the time stamps on the disk tell.
     Settled,
     /// Everything else.
     Complete,

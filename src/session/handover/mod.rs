@@ -19,7 +19,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, interval, sleep, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 use super::{
     handle::SessionHandle, id::SessionId, lua_session::LuaSession, outbox::Outbox, registry::LuaSessions,
@@ -30,10 +33,11 @@ use crate::{
     hub::{Hub, StoreError, Write},
     lua::Snapshot,
 };
-use record::{Record, key, read};
+use record::{Record, key, read, revision};
 
-/// How often it is looked whether another server wants one of ours, or is waited for an answer.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often it is looked at sessions of ours that have ended, and at how long another server may still take. What
+/// is written in the store is heard of.
+const LOOK: Duration = Duration::from_millis(200);
 /// What another server has written is there after this long.
 const LAG: Duration = Duration::from_secs(1);
 /// How long an owner may take to park what another server wants.
@@ -200,6 +204,7 @@ impl LuaSessions {
         snapshot: &Snapshot,
     ) -> Result<bool, StoreError> {
         for _ in 0..TRIES {
+            let mut changes = follow(hub);
             let there = read(hub, id);
             let (epoch, revision) = match &there {
                 // Another has taken it from us.
@@ -213,7 +218,8 @@ impl LuaSessions {
                 .write_record(hub, id, &Record::parked(secret.to_owned(), snapshot, epoch), revision)
                 .await
             {
-                Err(StoreError::Conflict) => sleep(LOOK).await,
+                // What the other has written is on its way here.
+                Err(StoreError::Conflict) => heard(&mut changes).await,
                 done => return done.map(|_| true),
             }
         }
@@ -251,6 +257,7 @@ impl LuaSessions {
         // What this server alone writes is there at once.
         let lag = if hub.config().engine == HubEngine::Nats { LAG } else { Duration::ZERO };
         let (began, me) = (Instant::now(), &self.handover().me);
+        let mut changes = follow(hub);
         loop {
             if self.is_draining() {
                 return Found::NotNow;
@@ -301,16 +308,16 @@ impl LuaSessions {
                     }
                 }
             }
-            sleep(LOOK).await;
+            heard(&mut changes).await;
         }
     }
 
     /// Gives up what other servers want or have taken, for as long as it is polled.
     pub async fn give_up_what_others_want(self) {
         let Some(hub) = self.hub().cloned() else { return };
-        let mut look = interval(LOOK);
+        let mut changes = follow(&hub);
         loop {
-            look.tick().await;
+            heard(&mut changes).await;
             let owned: Vec<(SessionId, u64)> =
                 self.handover().owned().iter().map(|(id, revision)| (*id, *revision)).collect();
             for (id, revision) in owned {
@@ -328,10 +335,10 @@ impl LuaSessions {
             }
             return;
         };
-        let Some((record, revision)) = read(hub, id) else { return };
-        if revision <= known {
+        if revision(hub, id).is_none_or(|revision| revision <= known) {
             return;
         }
+        let Some((record, _)) = read(hub, id) else { return };
         if record.owner.as_deref() != Some(&self.handover().me) {
             self.handover().owned().remove(&id);
             tracing::warn!(session = %id.short(), "another server has taken the session, as this one did not answer; it ends here");
@@ -340,4 +347,20 @@ impl LuaSessions {
             self.park(&session).await;
         }
     }
+}
+
+/// Hears of what is written of sessions, from here on.
+fn follow(hub: &Hub) -> Option<watch::Receiver<()>> {
+    hub.store().map(|store| store.follow_own())
+}
+
+/// Something was written, or it is time to look.
+async fn heard(changes: &mut Option<watch::Receiver<()>>) {
+    let change = async {
+        match changes {
+            Some(changes) => drop(changes.changed().await),
+            None => std::future::pending().await,
+        }
+    };
+    let _ = timeout(LOOK, change).await;
 }

@@ -55,6 +55,11 @@ pub(super) fn key(id: SessionId) -> Arc<str> {
     format!("{OWN}session/{id}").into()
 }
 
+/// The revision of what is there.
+pub(super) fn revision(hub: &Hub, id: SessionId) -> Option<u64> {
+    Some(hub.store()?.get(&key(id))?.revision)
+}
+
 /// What is there, and its revision.
 pub(super) fn read(hub: &Hub, id: SessionId) -> Option<(Record, u64)> {
     let Entry { value, revision, .. } = hub.store()?.get(&key(id))?;

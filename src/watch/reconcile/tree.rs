@@ -334,6 +334,7 @@ fn below<'a, K: Borrow<Path> + Ord, T>(
     map.range::<Path, _>((Bound::Included(path), Bound::Unbounded))
         .take_while(move |(below, _)| (*below).borrow().starts_with(path))
 }
+
 /// What is at a place now, if anything is.
 fn kind_at(path: &Path) -> Option<Kind> {
     fs::symlink_metadata(path).ok().map(|metadata| Kind::from(metadata.file_type()))
