@@ -309,6 +309,20 @@ fn who_has_read_a_key_or_a_prefix_is_told_of_each_change_and_nobody_else_is() {
     assert_eq!(changed(&mut ports), [true, true, false]);
 }
 
+#[tokio::test]
+async fn of_keys_of_the_servers_own_only_the_server_hears() {
+    let store = SqliteStore::in_memory(&config()).unwrap();
+    let mut own = store.follow_own();
+    write(&store, put("a", "1")).unwrap();
+    assert!(!own.has_changed().unwrap());
+    write(&store, put(&format!("{OWN}a"), "1")).unwrap();
+    assert!(own.has_changed().unwrap());
+    own.mark_unchanged();
+    write(&store, Write::delete(&format!("{OWN}a"))).unwrap();
+    assert!(own.has_changed().unwrap());
+    assert!(store.list("").iter().all(|(key, _)| **key == *"a"));
+}
+
 /// Where the process that is killed writes.
 const VICTIM: &str = "HOTLOADER_TEST_STORE";
 

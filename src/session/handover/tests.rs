@@ -128,6 +128,21 @@ async fn a_server_that_does_not_answer_is_overruled_and_gives_the_session_up_whe
 }
 
 #[tokio::test]
+async fn what_a_server_that_was_overruled_hands_on_takes_nothing_from_the_one_that_has_the_session() {
+    let hub = hub();
+    let [old, one, two] = [0; 3].map(|_| server(&hub, COUNTS));
+    let session = old.create().await.unwrap();
+    let (id, secret) = (session.id(), session.secret());
+    old.drain(Duration::from_secs(5)).await;
+    fetched(&one, id, &secret).await.unwrap();
+    fetched(&two, id, &secret).await.unwrap();
+    let there = read(&hub, id).unwrap();
+    // It is drained before it has heard that it was overruled.
+    assert_eq!(one.drain(Duration::from_secs(5)).await, Drained { sessions: 1, stored: 0 });
+    assert_eq!(read(&hub, id).unwrap(), there);
+}
+
+#[tokio::test]
 async fn a_session_whose_start_fails_elsewhere_keeps_what_it_had() {
     let hub = hub();
     let [old, broken, new] = [COUNTS, "error('no')", COUNTS].map(|main| server(&hub, main));

@@ -362,6 +362,10 @@ local proxy = function()
   return setmetatable({}, { __len = function() return #inner end, __index = inner, __newindex = function(_, k, v) inner[k] = v end }), inner
 end
 for _, library in ipairs { ours, original } do
+  -- It is asked for its length once: the second time it might have another.
+  local asked = 0
+  local long = setmetatable({ 'a', 'b', 'c' }, { __len = function() asked = asked + 1 return 4 - asked end })
+  assert(library.concat(long) == 'abc' and asked == 1)
   local p, inner = proxy()
   library.sort(p)
   library.insert(p, 2, 9)
