@@ -8,13 +8,17 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The link of a descriptor has the permissions that the file was opened with.
 const WRITE: u32 = 0o200;
 
-/// The search ends after so long, found or not: a save waits for it. It takes 0.3 ms among 80 processes.
+/// The search ends when it has had a processor for so long, found or not: a save waits for it. It takes 0.3 ms
+/// among 80 processes. Time in which others have the processor does not count, or a busy machine would have
+/// half-written files taken for finished ones.
 const SEARCH: Duration = Duration::from_millis(20);
 
 /// Those of some real files that a process has open for writing. No file system is asked but `/proc`.
@@ -23,10 +27,10 @@ pub(crate) fn open_for_writing<'a>(files: &BTreeSet<&'a Path>) -> BTreeSet<&'a P
     if files.is_empty() {
         return open;
     }
-    let begun = Instant::now();
+    let begun = processor_time();
     for process in processes() {
         for descriptor in entries(&Path::new("/proc").join(process.to_string()).join("fd")) {
-            if open.len() == files.len() || begun.elapsed() > SEARCH {
+            if open.len() == files.len() || processor_time().saturating_sub(begun) > SEARCH {
                 return open;
             }
             let Ok(target) = fs::read_link(&descriptor) else { continue };
@@ -38,6 +42,11 @@ pub(crate) fn open_for_writing<'a>(files: &BTreeSet<&'a Path>) -> BTreeSet<&'a P
         }
     }
     open
+}
+
+/// How long this thread has had a processor so far.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// Those with the highest numbers first: most that write a file began lately.
