@@ -31,8 +31,7 @@ function stick()
   session:getApp().state = 'stuck'
   local began = os.clock()
   while os.clock() - began < 0.1 do end -- long enough to be seen
-  hang()
-  session:getApp().state = 'returned'
+  hang(session:getApp())
 end";
 
 struct Site {
@@ -83,14 +82,15 @@ struct Browser {
 }
 
 impl Browser {
-    /// Calls a function of the main file, in which `hang` ends when something is sent.
+    /// Calls a function of the main file, in which `hang` ends when something is sent, and then notes that in the state.
     fn call(&self, function: &'static str) -> Sender<()> {
         let (end, ended) = channel();
         let ended: Mutex<Receiver<()>> = Mutex::new(ended);
         let work = move |lua: &mlua::Lua| {
-            let hang = lua.create_function(move |_, ()| {
+            // The state is written here: Lua may be stopped for its deadline as soon as it runs again.
+            let hang = lua.create_function(move |_, app: mlua::Table| {
                 let _ = ended.lock().unwrap().recv();
-                Ok(())
+                app.raw_set("state", "returned")
             })?;
             lua.globals().set("hang", hang)?;
             lua.globals().get::<Function>(function)?.call::<()>(())

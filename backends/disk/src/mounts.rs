@@ -78,10 +78,18 @@ impl MountTable {
     }
 
     /// The number of the file system that a path is on, if it waits for another machine or program, so that a call
-    /// into it may not return.
+    /// into it may not return. `None` on systems other than Linux, whose table says so.
     pub fn device_that_may_hang(&self, path: &Path) -> Option<u64> {
-        let mount = self.mount_of(path).filter(|mount| Kind::of(&mount.kind).is_remote())?;
-        Some(rustix::fs::makedev(mount.device.0, mount.device.1))
+        #[cfg(target_os = "linux")]
+        {
+            let mount = self.mount_of(path).filter(|mount| Kind::of(&mount.kind).is_remote())?;
+            Some(rustix::fs::makedev(mount.device.0, mount.device.1))
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = path;
+            None
+        }
     }
 
     /// Whether what is there is made up by the kernel when it is read, or a device: `/proc`, `/sys`, `/dev`.
