@@ -49,11 +49,12 @@ export const viewdefs = (map) => ({ type: "update", data: { varId: 1, properties
 export const template = (html) => `<template>${html}</template>`;
 export const text = (css) => browser.run("return document.querySelector(arguments[0])?.textContent ?? null", css);
 export const shows = (css, wanted) => until(`${css} to show ${wanted}`, async () => (await text(css)) === wanted);
-/** Waits until the body of a function gives this. */
+/** Waits until the body of a function gives this. That it raises is one of the things it does meanwhile. */
 export const gives = async (script, wanted) => {
   let last;
+  const given = () => browser.run(script).catch((error) => error.message);
   try {
-    await until(script, async () => JSON.stringify(last = await browser.run(script)) === JSON.stringify(wanted));
+    await until(script, async () => JSON.stringify(last = await given()) === JSON.stringify(wanted));
   } catch (error) {
     throw new Error(`${error.message} to give ${JSON.stringify(wanted)}; it gives ${JSON.stringify(last)}`);
   }
