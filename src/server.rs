@@ -1,6 +1,18 @@
 //! [`Server`]: all parts of a site, put together.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `settings` | what the parts are told, from the configuration |
+//! | `sessions` | the server's sessions, as the hot loader sees them |
+//! | `fleet` | the part that takes releases in place of saves |
+//! | `readiness` | what `/readyz` says |
+//! | `measured` | what `/metrics` says |
 
 mod fleet;
+mod measured;
+mod readiness;
+mod sessions;
+mod settings;
 
 use std::{
     io,
@@ -17,28 +29,20 @@ pub use crate::session::Drained;
 pub use fleet::FleetError;
 
 pub(crate) use crate::reload::leave_what_counts;
+pub(crate) use settings::{is_site, layout, roots, session_settings};
+
+use self::{readiness::Signs, sessions::ServerSessions, settings::HTML_DIR};
 use crate::{
-    config::{self, BackendChoice, Config, HotloadConfig, WatchConfig},
-    fleet::{Fleet, FleetStatus, Pulse},
-    hub::{Hub, HubError, Store, StoreResult},
-    reload::{
-        DATA_ROOT, EditorLink, Faulted, Generation, HTML_ROOT, HotLoader, HotLoaderError, LUA_ROOT,
-        OutcomeSender, PageFiles, Published, Refreshing, ReloadReport, SessionHost, SiteLayout, Telling,
-        VIEWDEF_ROOT,
-    },
-    session::{Frame, LuaSessions, SessionHandle, SessionId, SessionSettings},
+    config::{BackendChoice, Config, WatchConfig},
+    fleet::{Fleet, Pulse},
+    hub::{Hub, HubError},
+    reload::{HotLoader, HotLoaderError, Published},
+    session::LuaSessions,
     status::{Calendar, OfFleet, ReloadLog, Status},
     telemetry::{HubMetrics, Metrics},
-    watch::{Health, Registry, Root, WatchError},
-    web::{self, Readiness, WebServer, WebSettings, WebSocketEndpoint},
-    wire::Outgoing,
+    watch::{Registry, WatchError},
+    web::{self, WebServer, WebSettings, WebSocketEndpoint},
 };
-
-/// Where a site has its own page, and what that needs.
-const HTML_DIR: &str = "html";
-/// Extensions of what is read of the Lua directory: code, and what libraries have beside it. What editors write
-/// there for a moment while they save has others.
-const LUA_FILES: &[&str] = &["lua", "csv", "ini", "json", "toml", "tsv", "txt", "xml", "yaml", "yml"];
 
 /// A running server: a site, its sessions, and the browsers that look at them.
 pub struct Server {
@@ -99,7 +103,8 @@ impl Server {
     pub async fn start(site: &Path, config: Config) -> Result<Self, ServerError> {
         let listener = bind(&config).await?;
         let is_of_fleet = !config.fleet.site.is_empty();
-        let published = Arc::new(Published::new(telling(site, &config.hotload, !config.lua.hotload)));
+        let published =
+            Arc::new(Published::new(settings::telling(site, &config.hotload, !config.lua.hotload)));
         let faults = published.faults().follow();
         let hub = Hub::connect(site, &config.hub, &config.nats).await?;
         let metrics = Metrics::new(HubMetrics::new(hub.counters().latencies()));
@@ -139,20 +144,16 @@ impl Server {
             None
         };
 
-        let health = hot_loader.as_deref().map(|loader| loader.watch().follow_health());
-        let (stuck, max_stuck) = (sessions.follow_stuck(), config.session.max_stuck);
-        let of_fleet = part.as_ref().map(Fleet::follow);
         let (draining, is_draining) = watch::channel(false);
         let handover = tokio::spawn(sessions.clone().give_up_what_others_want());
-        let now = readiness(
-            health.as_ref().map(watch::Receiver::borrow).as_deref(),
-            of_fleet.as_ref().map(watch::Receiver::borrow).as_deref(),
-            0,
-            max_stuck,
-        );
-        let (readiness, ready) = watch::channel(now);
-        let monitor =
-            tokio::spawn(monitor(health, of_fleet.clone(), stuck, max_stuck, is_draining, readiness));
+        let of_fleet = part.as_ref().map(Fleet::follow);
+        let (ready, monitor) = readiness::follow(Signs {
+            health: hot_loader.as_ref().map(|loader| loader.watch().follow_health()),
+            fleet: of_fleet.clone(),
+            stuck: sessions.follow_stuck(),
+            max_stuck: config.session.max_stuck,
+            draining: is_draining,
+        });
         let backend = watch::Sender::new(watch.backend.clone());
         let status = Status {
             site: std::path::absolute(site).unwrap_or_else(|_| site.to_owned()),
@@ -172,7 +173,7 @@ impl Server {
             allowed_roots: watch.allowed_roots,
             server: config.server,
             readiness: ready,
-            metrics: metrics_text(
+            metrics: measured::text(
                 metrics,
                 endpoint.clone(),
                 hot_loader.as_deref(),
@@ -267,260 +268,4 @@ async fn bind(config: &Config) -> Result<TcpListener, ServerError> {
     let (host, port) = (config.server.host.as_str(), config.server.port);
     let failed = |source| ServerError::Bind { host: host.to_owned(), port, source };
     TcpListener::bind((host, port)).await.map_err(failed)
-}
-
-fn telling(site: &Path, hotload: &HotloadConfig, is_concealing: bool) -> Telling {
-    let site = std::path::absolute(site).unwrap_or_else(|_| site.to_owned());
-    let pattern = hotload.editor.clone();
-    let editor = (!pattern.is_empty()).then_some(EditorLink { pattern, site });
-    Telling { notes: hotload.notes, editor, is_concealing }
-}
-
-/// Whether a directory is that of a site: it has a main file, or a configuration.
-pub(crate) fn is_site(dir: &Path, config: &Config) -> bool {
-    dir.join(config::FILE).is_file() || dir.join(&config.lua.path).join(&config.lua.main).is_file()
-}
-
-/// What all sessions have in common.
-pub(crate) fn session_settings(config: &Config, published: Arc<Published>, hub: Hub) -> SessionSettings {
-    SessionSettings {
-        session: config.session.clone(),
-        lua: config.lua.clone(),
-        scope: config.hotload.scope,
-        bindings: config.server.bindings,
-        refused: Arc::default(),
-        hub: Some(hub),
-        published,
-    }
-}
-
-/// How people know the site's files.
-pub(crate) fn layout(config: &Config) -> SiteLayout {
-    SiteLayout {
-        lua: config.lua.path.clone(),
-        viewdefs: config.viewdefs.path.clone(),
-        files: config.lua.files.clone(),
-    }
-}
-
-/// What is watched of the site in a directory.
-pub(crate) fn roots(site: &Path, config: &Config) -> Vec<Root> {
-    let root = |id, path: &Path, extensions, recursive| Root {
-        id,
-        dir: site.join(path),
-        extensions,
-        recursive,
-        max_file: config.lua.max_file.as_usize(),
-        // Most sites have no page of their own, nor data.
-        optional: id == HTML_ROOT || id == DATA_ROOT,
-    };
-    vec![
-        root(LUA_ROOT, &config.lua.path, LUA_FILES, true),
-        root(VIEWDEF_ROOT, &config.viewdefs.path, &["html"], false),
-        root(DATA_ROOT, &config.lua.files, &[], true),
-        root(HTML_ROOT, Path::new(HTML_DIR), &[], true),
-    ]
-}
-
-fn readiness(
-    health: Option<&Health>,
-    fleet: Option<&FleetStatus>,
-    stuck: usize,
-    max_stuck: usize,
-) -> Readiness {
-    if stuck >= max_stuck {
-        let detail = format!(
-            "{stuck} sessions are stuck in library functions that nothing can interrupt (session.max_stuck is {max_stuck}); the log says which and where; those that are restarted wait until one is back, and a restart of the server frees their threads"
-        );
-        return Readiness { ready: false, detail };
-    }
-    if let Some(fleet) = fleet {
-        return fleet::readiness(fleet);
-    }
-    let Some(health) = health else {
-        return Readiness { ready: true, detail: "hot loading is off".into() };
-    };
-    let detail = match (health.armed, &health.trouble) {
-        (true, _) => format!("watching by {}", health.summary()),
-        (false, Some(trouble)) => format!("changes may go unseen: {trouble}"),
-        (false, None) => "not everything is watched yet".into(),
-    };
-    Readiness { ready: health.armed, detail }
-}
-
-/// Keeps `/readyz` true.
-async fn monitor(
-    mut health: Option<watch::Receiver<Health>>,
-    mut fleet: Option<watch::Receiver<FleetStatus>>,
-    mut stuck: watch::Receiver<usize>,
-    max_stuck: usize,
-    mut draining: watch::Receiver<bool>,
-    readiness: watch::Sender<Readiness>,
-) {
-    loop {
-        let now = if *draining.borrow_and_update() {
-            let detail = "draining: sessions are handed on, and the server ends then".into();
-            Readiness { ready: false, detail }
-        } else {
-            let health = health.as_mut().map(watch::Receiver::borrow_and_update);
-            let fleet = fleet.as_mut().map(watch::Receiver::borrow_and_update);
-            self::readiness(health.as_deref(), fleet.as_deref(), *stuck.borrow_and_update(), max_stuck)
-        };
-        readiness.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
-        let changed = tokio::select! {
-            changed = changed(&mut health) => changed,
-            changed = changed(&mut fleet) => changed,
-            changed = stuck.changed() => changed,
-            changed = draining.changed() => changed,
-        };
-        if changed.is_err() {
-            return;
-        }
-    }
-}
-
-async fn changed<T>(watched: &mut Option<watch::Receiver<T>>) -> Result<(), watch::error::RecvError> {
-    match watched {
-        Some(watched) => watched.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
-fn metrics_text(
-    metrics: Arc<Metrics>,
-    endpoint: WebSocketEndpoint,
-    loader: Option<&HotLoader>,
-    fleet: Option<watch::Receiver<FleetStatus>>,
-    faults: watch::Receiver<Faulted>,
-    hub: Hub,
-) -> web::MetricsText {
-    let health = loader.map(|loader| loader.watch().follow_health());
-    Arc::new(move || {
-        let pool = endpoint.sessions().pool();
-        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        metrics.sessions.set(gauge(endpoint.sessions().len()));
-        metrics.sockets.set(i64::try_from(endpoint.counters().open()).unwrap_or(i64::MAX));
-        metrics.vm_threads.set(gauge(pool.threads));
-        metrics.stuck_threads.set(gauge(pool.stuck));
-        let dropped = endpoint.counters().stalled() + endpoint.counters().over();
-        let counted = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        metrics.dropped_sockets.set(counted(dropped));
-        metrics.refused_connections.set(counted(endpoint.counters().refused()));
-        metrics.unread_answers.set(counted(endpoint.counters().unread()));
-        metrics.refused.set(counted(endpoint.sessions().refused()));
-        metrics.run_time_errors.set(counted(faults.borrow().count));
-        if let Some(health) = &health {
-            metrics.watching(&health.borrow());
-        }
-        if let Some(fleet) = &fleet {
-            fleet::count(&metrics.fleet, &fleet.borrow());
-        }
-        count_hub(&metrics.hub, &hub);
-        metrics.encode()
-    })
-}
-
-fn count_hub(metrics: &HubMetrics, hub: &Hub) {
-    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let counters = hub.counters();
-    metrics.published.set(number(counters.published()));
-    metrics.delivered.set(number(counters.delivered()));
-    metrics.dropped.set(number(counters.dropped()));
-    for result in StoreResult::ALL {
-        metrics.writes(result.name(), number(counters.writes(result)));
-    }
-    let size = hub.store().map(Store::size).unwrap_or_default();
-    metrics.keys.set(i64::try_from(size.keys).unwrap_or(i64::MAX));
-    metrics.bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
-    if let Some(link) = hub.topics().link() {
-        let away = link.away.map(|(since, _)| since.elapsed().unwrap_or_default());
-        metrics.link(link.engine, away);
-    }
-}
-
-/// The server's sessions, as the hot loader sees them.
-struct ServerSessions {
-    endpoint: WebSocketEndpoint,
-    metrics: Arc<Metrics>,
-    reloads: Arc<ReloadLog>,
-}
-
-impl SessionHost for ServerSessions {
-    type Session = SessionHandle;
-    type Id = SessionId;
-
-    fn lua_sessions(&self) -> Vec<SessionHandle> {
-        // Sessions that have not begun take the newest good code when they do.
-        self.endpoint.sessions().running()
-    }
-
-    fn id(&self, session: &SessionHandle) -> SessionId {
-        session.id()
-    }
-
-    fn is_idle(&self, session: &SessionHandle) -> bool {
-        session.is_idle()
-    }
-
-    fn reload(&self, session: &SessionHandle, target: &Arc<Generation>, outcomes: &OutcomeSender) {
-        // A session that has ended has no outcome: the sender is dropped, and nobody waits for it.
-        let _ = session.reload(target.clone(), outcomes.clone());
-    }
-
-    fn refresh(&self, session: &SessionHandle, done: Refreshing) {
-        // A session that has ended shows nothing.
-        let _ = self.endpoint.execute_in_session(session.id(), |session| session.refresh_until(done));
-    }
-
-    fn announce(&self, report: &ReloadReport) {
-        let frame = Frame::from(Outgoing::Reload(Box::new(report.clone())));
-        for session in self.endpoint.sessions().running() {
-            let frame = frame.clone();
-            let _ = session.execute(move |session| session.broadcast(&frame));
-        }
-    }
-
-    fn page_files(&self, saved: &PageFiles) {
-        let frame = Frame::from(Outgoing::Files(saved.clone()));
-        for session in self.endpoint.sessions().running() {
-            let frame = frame.clone();
-            let _ = session.execute(move |session| session.broadcast(&frame));
-        }
-    }
-
-    fn reloaded(&self, report: &ReloadReport) {
-        self.metrics.reload(report);
-        self.reloads.add(report);
-    }
-
-    fn refreshed(&self, generation: u64, took: Duration) {
-        self.reloads.refreshed(generation, took);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsStr;
-
-    use super::*;
-
-    #[test]
-    fn what_an_editor_writes_beside_a_file_for_a_moment_is_no_file_of_the_lua_directory() {
-        let roots = roots(Path::new("/site"), &Config::default());
-        let lua = roots.iter().find(|root| root.id == LUA_ROOT).unwrap();
-        for (name, wanted) in [
-            ("app.lua", true),
-            ("words.txt", true),
-            ("list.json", true),
-            ("sedAb12Cd", false),
-            ("app.lua.12345", false),
-            ("app.lua.new", false),
-            ("app.log", false),
-            ("README.md", false),
-        ] {
-            assert_eq!(lua.wants(OsStr::new(name)), wanted, "{name}");
-        }
-        let data = roots.iter().find(|root| root.id == DATA_ROOT).unwrap();
-        assert!(data.optional && data.wants(OsStr::new("GeoLite2.mmdb")));
-    }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use thiserror::Error;
 
-use super::{HTML_DIR, layout, roots};
+use super::settings::{HTML_DIR, layout, roots};
 use crate::{
     config::Config,
     fleet::{
