@@ -48,7 +48,7 @@ impl Vm {
         let run = |lua: &Lua| {
             let text = |path: &Path| lua.create_string(path.as_os_str().as_bytes());
             let load = how(self)?;
-            let chunk = host::load_chunk(lua, source)?;
+            let chunk = host::load_chunk(lua, &self.prelude, source)?;
             if is_known {
                 // The prelude has its names.
                 return load.call((text(&source.path)?, chunk, source.captures));

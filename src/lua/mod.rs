@@ -20,9 +20,11 @@
 //! | `prelude/outside.lua` | `io`, the rest of `os` and `package`, loaded at first use |
 //! | `prelude/base.lua` | the library, as it was before any script ran, for the code of ours |
 //! | `prelude/session.lua` | the global `session` |
-//! | `prelude/extras.lua` | the rest of it, `hot` and `ui`, loaded at first use: timers, variables, log, JSON |
+//! | `prelude/extras.lua` | more of it, `hot` and `ui`, loaded at first use: timers, log, JSON |
+//! | `prelude/variables.lua`, `prelude/unload.lua` | the rest of it, loaded at first use |
 //! | `prelude/expose.lua` | `session:expose`, loaded at first use |
-//! | `prelude/hub.lua` | `store` and topics, loaded at first use |
+//! | `prelude/store.lua` | reading from `store`, loaded at first use |
+//! | `prelude/hub.lua` | the rest of `store`, and topics, loaded at first use |
 //! | `prelude/viewlist.lua` | wrappers and `lua.ViewList`, loaded at first use |
 //! | `prelude/modules.lua` | `require` |
 //! | | loaded when a file is to run and let go some time after it: |

@@ -63,7 +63,7 @@ impl Vm {
         Ok(!table.raw_get::<Value>("__index")?.is_nil() && self.app().as_ref() != Some(table))
     }
 
-    /// What `session:createVariable` and its like have declared: see `prelude/extras.lua`.
+    /// What `session:createVariable` and its like have declared: see `prelude/variables.lua`.
     pub(crate) fn variables(&self) -> Option<Table> {
         self.prelude.raw_get("variables").ok()
     }

@@ -19,11 +19,22 @@ pub(super) fn load(lua: &Lua, prelude: &Table, part: &str, max_string: usize) ->
             outside::functions(lua, &host)?;
             &PRELUDE.outside
         }
+        "store" => {
+            host.raw_set("hub", hub::reading(lua)?)?;
+            &PRELUDE.store
+        }
         "hub" => {
-            host.raw_set("hub", hub::functions(lua)?)?;
+            hub::all_else(lua, &host.raw_get("hub")?)?;
             &PRELUDE.hub
         }
-        "expose" => &PRELUDE.expose,
+        "expose" => {
+            host::expose(lua, &host)?;
+            &PRELUDE.expose
+        }
+        "seldom" => {
+            host::seldom(lua, &host)?;
+            &PRELUDE.seldom
+        }
         "viewlist" => &PRELUDE.viewlist,
         _ => {
             host::extras(lua, &host)?;
@@ -40,7 +51,7 @@ pub(super) fn load_files(lua: &Lua, prelude: &Table) -> mlua::Result<()> {
         return Ok(());
     }
     let host: Table = prelude.raw_get("host")?;
-    let files = host::files(lua)?;
+    let files = host::files(lua, prelude)?;
     native::functions(lua, &files)?;
     files.raw_set("note_made", reload::note_made(lua, prelude)?)?;
     host.raw_set("files", files)?;

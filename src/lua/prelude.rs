@@ -40,8 +40,13 @@ pub(super) static PRELUDE: LazyLock<Prelude> = LazyLock::new(|| {
             compile("migrate", include_str!("prelude/migrate.lua")),
         ],
         extras: [compile("extras", include_str!("prelude/extras.lua"))],
+        seldom: [
+            compile("variables", include_str!("prelude/variables.lua")),
+            compile("unload", include_str!("prelude/unload.lua")),
+        ],
         outside: [compile("outside", include_str!("prelude/outside.lua"))],
         expose: [compile("expose", include_str!("prelude/expose.lua"))],
+        store: [compile("store", include_str!("prelude/store.lua"))],
         hub: [compile("hub", include_str!("prelude/hub.lua"))],
         viewlist: [compile("viewlist", include_str!("prelude/viewlist.lua"))],
     }
@@ -63,11 +68,15 @@ pub(super) struct Prelude {
     pub(super) follow: [Vec<u8>; 2],
     /// Loaded when user code asks for it.
     pub(super) extras: [Vec<u8>; 1],
+    /// Loaded after the above when user code asks for what few sessions use.
+    pub(super) seldom: [Vec<u8>; 2],
     /// Loaded when user code looks for something of the machine.
     pub(super) outside: [Vec<u8>; 1],
     /// Loaded when user code exposes something.
     pub(super) expose: [Vec<u8>; 1],
-    /// Loaded when user code asks for topics or the store.
+    /// Loaded when user code reads from the store.
+    pub(super) store: [Vec<u8>; 1],
+    /// Loaded after the above when user code writes to the store, or asks for topics.
     pub(super) hub: [Vec<u8>; 1],
     /// Loaded when a page, or user code, asks for it.
     pub(super) viewlist: [Vec<u8>; 1],

@@ -27,6 +27,7 @@ mod programs;
 mod quiet;
 mod reading;
 mod released_client;
+mod story;
 mod uploads;
 mod wrapper_types;
 mod wrappers;
@@ -41,6 +42,7 @@ use crate::{
     wire::{Account, Charge},
 };
 
+mod case_calls;
 mod case_collector;
 mod case_definitions;
 mod case_files;
@@ -50,10 +52,12 @@ mod case_libraries;
 mod case_merge;
 mod case_migration;
 mod case_notes;
+mod case_originals;
 mod case_reach;
 mod case_running;
 mod case_source;
 mod case_undo;
+mod case_unedited;
 mod case_whose;
 
 /// What a session has for its browsers by default.

@@ -15,11 +15,14 @@ use crate::{config::BudgetConfig, lua::Vm, reload::Generation};
 const UNCHANGED: [&str; 5] = ["coroutine", "math", "string", "table", "utf8"];
 const TAKEN_OUT: [&str; 1] = ["string.dump"];
 
-const PRELUDE: [&str; 5] = [
+const PRELUDE: [&str; 8] = [
     include_str!("../prelude/sandbox.lua"),
     include_str!("../prelude/session.lua"),
     include_str!("../prelude/modules.lua"),
     include_str!("../prelude/extras.lua"),
+    include_str!("../prelude/variables.lua"),
+    include_str!("../prelude/unload.lua"),
+    include_str!("../prelude/store.lua"),
     include_str!("../prelude/hub.lua"),
 ];
 
@@ -123,13 +126,13 @@ fn keys(table: &Table) -> BTreeSet<String> {
 
 /// Its own, and what its metatable adds.
 fn members(table: &Table) -> BTreeSet<String> {
+    // What is loaded at first use is there after it.
+    let _ = table.get::<Value>("no such name").unwrap();
     let mut names = keys(table);
-    if let Some(metatable) = table.metatable() {
-        // What is loaded at first use is there after it.
-        let _ = table.get::<Value>("no such name").unwrap();
-        if let Value::Table(more) = metatable.raw_get("__index").unwrap() {
-            names.extend(members(&more));
-        }
+    if let Some(metatable) = table.metatable()
+        && let Value::Table(more) = metatable.raw_get("__index").unwrap()
+    {
+        names.extend(members(&more));
     }
     names
 }

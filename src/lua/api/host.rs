@@ -14,6 +14,7 @@ use std::{
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, MultiValue, Table, chunk::ChunkMode};
 
 use super::{
+    originals,
     read_files::ReadFiles,
     shared::Shared,
     timers::{TimerHandle, Timers},
@@ -322,10 +323,12 @@ pub(crate) fn functions(lua: &Lua) -> mlua::Result<Table> {
 }
 
 /// What it takes to run files: `P.host.files`.
-pub(in crate::lua) fn files(lua: &Lua) -> mlua::Result<Table> {
+pub(in crate::lua) fn files(lua: &Lua, prelude: &Table) -> mlua::Result<Table> {
     let files = lua.create_table_with_capacity(0, 8)?;
     files.raw_set("resolve", lua.create_function(resolve)?)?;
-    files.raw_set("chunk", lua.create_function(|lua, file: LuaString| chunk(lua, &path(&file)))?)?;
+    let of = prelude.clone();
+    let chunk = move |lua: &Lua, file: LuaString| chunk(lua, &of, &path(&file));
+    files.raw_set("chunk", lua.create_function(chunk)?)?;
     let loaded = |lua: &Lua, (real, file): (LuaString, LuaString)| {
         with(lua, |state| state.loaded(path(&real), path(&file)));
         Ok(())
@@ -358,16 +361,6 @@ pub(in crate::lua) fn extras(lua: &Lua, host: &Table) -> mlua::Result<()> {
         Ok(())
     };
     host.raw_set("restart", lua.create_function(restart)?)?;
-    let navigate = |lua: &Lua, path: LuaString| {
-        with(lua, |state| state.destination = Some(path.to_string_lossy()));
-        Ok(())
-    };
-    host.raw_set("navigate", lua.create_function(navigate)?)?;
-    let exposed = |lua: &Lua, ()| {
-        with(lua, |state| state.exposed += 1);
-        Ok(())
-    };
-    host.raw_set("exposed", lua.create_function(exposed)?)?;
     let start_timer = |lua: &Lua, (ms, once): (f64, bool)| {
         let started = with(lua, |state| state.start_timer(ms, once));
         Ok(started.unwrap_or_else(|| Err("the session is ending".into())))
@@ -379,6 +372,24 @@ pub(in crate::lua) fn extras(lua: &Lua, host: &Table) -> mlua::Result<()> {
     };
     host.raw_set("clear_timer", lua.create_function(clear_timer)?)?;
     Ok(())
+}
+
+/// What `prelude/variables.lua` calls.
+pub(in crate::lua) fn seldom(lua: &Lua, host: &Table) -> mlua::Result<()> {
+    let navigate = |lua: &Lua, path: LuaString| {
+        with(lua, |state| state.destination = Some(path.to_string_lossy()));
+        Ok(())
+    };
+    host.raw_set("navigate", lua.create_function(navigate)?)
+}
+
+/// What `prelude/expose.lua` calls.
+pub(in crate::lua) fn expose(lua: &Lua, host: &Table) -> mlua::Result<()> {
+    let exposed = |lua: &Lua, ()| {
+        with(lua, |state| state.exposed += 1);
+        Ok(())
+    };
+    host.raw_set("exposed", lua.create_function(exposed)?)
 }
 
 pub(super) fn with<R>(lua: &Lua, f: impl FnOnce(&mut HostState) -> R) -> Option<R> {
@@ -402,14 +413,15 @@ fn resolve(
 }
 
 /// The function that runs a file, and whether it hands over the locals of the file.
-fn chunk(lua: &Lua, file: &Path) -> mlua::Result<(Function, bool)> {
+fn chunk(lua: &Lua, prelude: &Table, file: &Path) -> mlua::Result<(Function, bool)> {
     let source = with(lua, |state| state.generation.file(file).cloned()).flatten();
     let source = source.ok_or_else(|| mlua::Error::runtime(format!("{} is gone", file.display())))?;
-    Ok((load_chunk(lua, &source)?, source.captures))
+    Ok((load_chunk(lua, prelude, &source)?, source.captures))
 }
 
 /// The function that runs a file.
-pub(in crate::lua) fn load_chunk(lua: &Lua, source: &SourceFile) -> mlua::Result<Function> {
+pub(in crate::lua) fn load_chunk(lua: &Lua, prelude: &Table, source: &SourceFile) -> mlua::Result<Function> {
+    originals::keep(lua, prelude, &source.says)?;
     // Our own bytecode, made from this text in this process: it has the chunk's name inside.
     lua.load(source.bytecode.as_slice()).set_mode(ChunkMode::Binary).into_function()
 }

@@ -10,9 +10,16 @@ use crate::hub::{Handle, Port, StoreError, Write};
 /// What stands for "it went well" where Lua wants to know why not.
 type Problem = Option<String>;
 
-/// The table of functions that the prelude gets as `P.host.hub`.
-pub(in crate::lua) fn functions(lua: &Lua) -> mlua::Result<Table> {
-    let hub = lua.create_table_with_capacity(0, 17)?;
+/// The table of functions that the prelude gets as `P.host.hub`: those that read from the store.
+pub(in crate::lua) fn reading(lua: &Lua) -> mlua::Result<Table> {
+    let hub = lua.create_table_with_capacity(0, 2)?;
+    hub.raw_set("get", lua.create_function(get)?)?;
+    hub.raw_set("list", lua.create_function(list)?)?;
+    Ok(hub)
+}
+
+/// The others, into the same table.
+pub(in crate::lua) fn all_else(lua: &Lua, hub: &Table) -> mlua::Result<()> {
     let problem = |result: Result<(), String>| -> mlua::Result<Problem> { Ok(result.err()) };
 
     let publish = move |lua: &Lua, (topic, text): (LuaString, LuaString)| {
@@ -49,9 +56,6 @@ pub(in crate::lua) fn functions(lua: &Lua) -> mlua::Result<Table> {
     };
     hub.raw_set("is_watch", lua.create_function(is_watch)?)?;
 
-    hub.raw_set("get", lua.create_function(get)?)?;
-    hub.raw_set("list", lua.create_function(list)?)?;
-
     let check_write = move |lua: &Lua, (key, text): (LuaString, Option<LuaString>)| {
         let (key, text) = (key.to_string_lossy(), text.map(|text| text.to_string_lossy()));
         let check = |port: &mut Port| port.check_write(&key, text.as_deref()).map_err(said);
@@ -82,7 +86,7 @@ pub(in crate::lua) fn functions(lua: &Lua) -> mlua::Result<Table> {
         }))
     };
     hub.raw_set("hold", lua.create_function(hold)?)?;
-    Ok(hub)
+    Ok(())
 }
 
 /// With a handle that nothing else has.

@@ -6,6 +6,7 @@
 //! | `outside` | what stands in for the machine: reading the site's files, `io.write`, `os.getenv` |
 //! | `read_files` | which files modules have read, to be run again when one is saved |
 //! | `native` | modules in C that the site's owner has named |
+//! | `originals` | what a file replaces of Lua's library |
 //! | `timers` | when timers are due |
 //! | `hub` | `store`, and topics |
 //! | `shared` | what a state has of them |
@@ -18,6 +19,7 @@ pub(super) mod host;
 pub(super) mod hub;
 pub(super) mod json;
 pub(super) mod native;
+mod originals;
 pub(super) mod outside;
 pub(super) mod read_files;
 pub(super) mod shared;

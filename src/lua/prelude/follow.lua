@@ -9,7 +9,8 @@ local next, remove = next, table.remove
 function R.prune(paths)
   local pruned = {}
   R.hooks = R.hooks or {}
-  if not P.extras then P.host.need("extras", P) end
+  P.load_more()
+  if not P.unload then P.host.need("seldom", P) end
   repeat
     local before = #pruned
     for i = 1, #paths do

@@ -1,14 +1,15 @@
--- `store`, and what `session` has of topics. Loaded at first use. Subscriptions and watches stand among the timers:
--- they follow a reload in the same way.
+-- What `store` has beside reading, and what `session` has of topics. Loaded at first use, after store.lua.
+-- Subscriptions and watches stand among the timers: they follow a reload in the same way.
 local P = ...
 local host, json, log = P.host.hub, P.json, P.host.log
+local store, decode, present = P.store, P.decode, P.present
 local error, next, pcall, tostring, type = error, next, pcall, tostring, type
-local remove, setmetatable, sort, sub = table.remove, setmetatable, table.sort, string.sub
+local remove, sort = table.remove, table.sort
 local isyieldable, running, yield = coroutine.isyieldable, coroutine.running, coroutine.yield
 local math_type = math.type
 
 -- What a file that is being loaded sends waits until it is known that it has loaded well.
-local held = {}
+local held = P.held
 
 local function is_loading() return P.stack[1] or P.accepting or P.R and P.R.under_way end
 
@@ -22,10 +23,6 @@ local function encode(what, value, level)
   local text, problem = json.encode(value)
   if not text then error(what .. ": " .. problem, level) end
   return text
-end
-
-local function decode(text)
-  if text then return (json.decode(text)) end
 end
 
 ---------------------------------------------------------------- topics
@@ -95,76 +92,7 @@ function P.deliver(handle, name, text)
   entry.callback(value, name)
 end
 
----------------------------------------------------------------- reading
--- The tables that were read last, so that a page which shows one sees the same object until it is another. They keep
--- nothing alive.
-local last = setmetatable({}, { __mode = "v" })
-
-local function value_of(key, text)
-  local known = last[key]
-  -- Somebody may have changed it.
-  if known ~= nil and json.encode(known) == text then return known end
-  local value = decode(text)
-  last[key] = type(value) == "table" and value or nil
-  return value
-end
-
--- What is there, or will be when what is held back has gone.
-local function present(name, key)
-  local text, revision = host.get(key)
-  if revision == nil then error(name .. ": " .. text, 3) end
-  for i = 1, #held do
-    local op = held[i]
-    if op.key == key then text = op.text or false end
-  end
-  return text, revision
-end
-
-local store = {}
-P.store = store
-
-function store.get(key)
-  if type(key) ~= "string" then error("store.get: the key has to be a string", 2) end
-  local text = present("store.get", key)
-  if text then return value_of(key, text) end
-end
-
-function store.list(prefix)
-  if prefix == nil then prefix = "" end
-  if type(prefix) ~= "string" then error("store.list: the prefix has to be a string", 2) end
-  local flat, problem = host.list(prefix)
-  if not flat then error("store.list: " .. problem, 2) end
-  local texts, keys = {}, {}
-  for i = 1, #flat, 2 do
-    keys[#keys + 1], texts[flat[i]] = flat[i], flat[i + 1]
-  end
-  local grown = false
-  for i = 1, #held do
-    local key = held[i].key
-    if key and sub(key, 1, #prefix) == prefix then
-      if texts[key] == nil then keys[#keys + 1], grown = key, true end
-      texts[key] = held[i].text or false
-    end
-  end
-  if grown then sort(keys) end
-  local list = {}
-  for i = 1, #keys do
-    local key = keys[i]
-    if texts[key] then
-      local value = value_of(key, texts[key])
-      -- An entry is an object of a page, too.
-      local name = "\0" .. key
-      local entry = last[name]
-      if entry == nil or entry.key ~= key or entry.value ~= value then
-        entry = { key = key, value = value }
-        last[name] = entry
-      end
-      list[#list + 1] = entry
-    end
-  end
-  return list
-end
-
+---------------------------------------------------------------- changes of the store
 function store.watch(prefix, callback) return listen("store.watch", host.watch, prefix, callback) end
 
 function store.unwatch(handle) return P.unlisten(handle) end

@@ -83,7 +83,7 @@ function L.failed(record)
   -- First of all: what is forgotten waits for nothing.
   files.failed(record.path, record.file, by and by.path)
   L.forget(record)
-  if P.store then P.drop_held(record) end
+  if P.drop_held then P.drop_held(record) end
 end
 
 -- Runs a file that this session has not loaded, which is `chunk`.
@@ -210,7 +210,7 @@ function L.sweep()
   for _, record in next, records do
     if record.running then
       record.running = false
-      if P.store then P.drop_held(record) end
+      if P.drop_held then P.drop_held(record) end
       if record.exports == nil then L.forget(record) end
     end
   end

@@ -81,6 +81,7 @@ end
 function R.take_dispose(path)
   local record = records[path]
   local hooks = record and record.dispose
+  if hooks then record.disposed = true end
   if hooks and hooks[1] then return remove(hooks, 1), record.data, record.source end
 end
 

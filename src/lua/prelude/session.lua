@@ -76,7 +76,8 @@ P.variables = { version = 0 }
 function session:createAppVariable(object, properties)
   if type(object) ~= "table" then error("session:createAppVariable: the app has to be a table", 2) end
   if properties ~= nil then
-    if not P.set_app_properties then P.load_more() end
+    P.load_more()
+    if not P.set_app_properties then host.need("seldom", P) end
     P.set_app_properties(properties)
   end
   if P.app == nil or type_name(P.app) ~= type_name(object) then P.app = object end
@@ -117,14 +118,18 @@ setmetatable(session, more)
 _G.ui = setmetatable({}, more_ui)
 own[_G.ui] = true
 
--- Values that outlive the session; with topics, in hub.lua.
-function P.load_hub()
+-- Values that outlive the session, in store.lua; those that are written, and topics, in hub.lua.
+function P.load_store()
   P.load_more()
-  if not P.store then host.need("hub", P) end
+  if not P.store then host.need("store", P) end
+end
+function P.load_hub()
+  P.load_store()
+  if not P.publish then host.need("hub", P) end
 end
 local shared = { __metatable = false }
 function shared.__index(_, name)
-  P.load_hub()
+  P.load_store()
   shared.__index = P.store
   return P.store[name]
 end

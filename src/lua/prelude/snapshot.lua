@@ -10,7 +10,7 @@ P.R = R
 function R.begin()
   P.session.reloading, P.pending, P.inits = true, {}, {}
   R.extra, R.let_go, R.under_way, R.app = {}, {}, true, P.app or false
-  R.held = P.store and P.count_held() or 0
+  R.held = P.count_held and P.count_held() or 0
 end
 
 -- What runs is there for the first time: to the code it is no reload.
@@ -27,6 +27,6 @@ end
 function R.undone()
   P.app = R.app or nil
   if P.exposed then P.trim_exposed() end
-  if P.store then P.keep_held(R.held) end
+  if P.keep_held then P.keep_held(R.held) end
   R.finish()
 end

@@ -88,8 +88,10 @@ impl Reload<'_> {
         let (heap, prelude) = (self.heap, self.prelude);
         let now = heap.get(table, key);
         let is_prototype = prelude.is_prototype(heap, table);
+        let original = heap.get(heap.get(prelude.get(heap, prelude.names.originals), table), key);
         let is_its = match one.kind {
             Kind::Function => now.is(file.known_of(id)),
+            _ if original.is_function() => true,
             // Globals are everybody's: others may read it.
             _ if one.parent.is_none() => false,
             // Objects are migrated first, and may read it until then.
@@ -109,6 +111,9 @@ impl Reload<'_> {
                 self.assign(table, key, self.function_of(covered).unwrap_or(Value::NIL));
             }
             return;
+        }
+        if original.is_function() {
+            return heap.set(table, key, original);
         }
         let is_new = matches!(&one.key, Key::Field(name) if **name == *"new");
         if is_new && is_prototype && prelude.default_metatable(heap, table).is_nil() {

@@ -17,6 +17,6 @@ macro_rules! names {
     };
 }
 names! {
-    accept app callback capture data default_new dispose exported exports inits instances loaded locals made names
-    object owner path prototype prototype_info prototypes records source timers variables version weak
+    accept app callback capture data default_new dispose disposed exported exports inits instances loaded locals made names
+    object originals owner path prototype prototype_info prototypes records source timers variables version weak
 }

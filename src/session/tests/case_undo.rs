@@ -205,3 +205,28 @@ fn a_reload_is_undone_if_its_commit_fails() {
     assert_eq!(site.eval("return X .. v() .. tostring(session.reloading)"), "22false");
     assert_eq!(site.session.vm.state(|state| state.timers.len()), Some(1));
 }
+
+#[test]
+fn what_a_failed_save_is_the_first_to_use_is_there_for_the_next() {
+    let uses = "session:createVariable(1, {}, { path = 'x' }) session:removePrototype('none')";
+    let mut site = Site::new(&[("main.lua", &format!("{COUNTER}\nsession:setTimeout(print, 60000)"))]);
+    site.failure("main.lua", &format!("{COUNTER}\n{uses}\nerror('half way')"));
+    site.good("main.lua", &format!("{COUNTER}\n{uses}"));
+    assert_eq!(
+        site.eval("return type(session.destroyVariable) .. type(session.unloadModule)"),
+        "functionfunction"
+    );
+}
+
+#[test]
+fn what_a_failed_save_registered_with_its_own_file_is_gone() {
+    let main = "local on = {} local function add(name, f) on[name] = f end
+add('a', function() return 'a1' end)
+function call(name) return on[name] and on[name]() end";
+    let mut site = Site::new(&[("main.lua", main)]);
+    let broken = main.replace("a1", "a2") + "\nadd('b', function() return 'b' end)\nerror('half way')";
+    site.failure("main.lua", &broken);
+    assert_eq!(site.eval("return call('a') .. tostring(call('b'))"), "a1nil");
+    site.good("main.lua", &main.replace("a1", "a3"));
+    assert_eq!(site.eval("return call('a') .. tostring(call('b'))"), "a3nil");
+}
