@@ -115,6 +115,19 @@ impl Value {
         self.bits as usize
     }
 
+    /// `None` for anything else.
+    pub(in crate::lua) fn number(self) -> Option<f64> {
+        match self.kind {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a literal that large is not told from its neighbours"
+            )]
+            Kind::Integer => Some(self.bits.cast_signed() as f64),
+            Kind::Float => Some(f64::from_bits(self.bits)),
+            _ => None,
+        }
+    }
+
     /// 0 for anything else.
     pub(in crate::lua) fn integer(self) -> i64 {
         if self.kind == Kind::Integer { self.bits.cast_signed() } else { 0 }

@@ -65,6 +65,10 @@ impl Reload<'_> {
             }
             (_, None) => Decision::Keep,
             (_, Some(Change::Edited(Why::Source | Why::Uses(_)))) => Decision::Take,
+            (_, Some(Change::Edited(Why::Code))) if self.is_kept_with_new_code(current, fresh) => {
+                Decision::Keep
+            }
+            (_, Some(Change::Edited(Why::Code))) => Decision::Take,
             (_, Some(Change::Edited(Why::Calls(by)))) => {
                 if self.is_instance(current) || self.is_instance(fresh) {
                     return Decision::Keep;
@@ -74,6 +78,11 @@ impl Reload<'_> {
                 Decision::Take
             }
         }
+    }
+
+    /// Of something in which only functions are edited: an object, or a record that holds them, gets these.
+    pub(super) fn is_kept_with_new_code(&self, old: Value, fresh: Value) -> bool {
+        self.is_instance(old) || self.is_instance(fresh) || fresh.table().is_some() && self.holds_code(fresh)
     }
 
     /// Of a local that functions use: the old variable goes on, and the new functions get it (`find_cells`).
@@ -101,6 +110,9 @@ impl Reload<'_> {
         let Some(Place { table, key: written, is_set }) = self.place(file, one) else { return };
         // A key may be an object that stays.
         let key = self.lasting(written);
+        if is_set {
+            self.decided.insert((table.identity(), key.bit_pattern()));
+        }
         let set = heap.get(table, written);
         let now = heap.get(table, key);
         let current = if is_set { self.value_before(table, key) } else { now };
@@ -177,9 +189,17 @@ impl Reload<'_> {
         match self.stays_for(fresh) {
             Some(stays) => {
                 for (key, value) in heap.entries(fresh) {
-                    let is_new = is_edited || value.is_function() && heap.get(stays, key).is_nil();
+                    let before = heap.get(stays, key);
+                    let is_new = is_edited || value.is_function() && before.is_nil();
                     if !is_named(key) && is_new {
+                        self.pair_unnamed_at(before, value);
                         heap.set(stays, key, self.lasting(value));
+                    }
+                }
+                for (key, before) in heap.entries(stays) {
+                    let is_gone = is_edited && heap.get(fresh, key).is_nil() && !is_named(key);
+                    if is_gone && self.is_unnamed(before) {
+                        heap.set(stays, key, Value::NIL);
                     }
                 }
             }
@@ -198,6 +218,9 @@ impl Reload<'_> {
     fn fill_edited(&mut self, file: &Merging, id: DefinitionId, one: &Definition) {
         let is_edited = match file.plan.change(id) {
             Some(Change::Edited(Why::Source | Why::Uses(_))) => true,
+            Some(Change::Edited(Why::Code)) => {
+                !self.is_kept_with_new_code(file.before(id), file.fresh_of(id))
+            }
             Some(Change::Edited(Why::Calls(_))) => !self.is_instance(file.before(id)),
             _ => false,
         };

@@ -18,7 +18,13 @@ impl Reload<'_> {
     fn merge_kept(&mut self, old: Value, new: Value, source: &Source) {
         let heap = self.heap;
         self.pair_kept(heap.metatable(old), heap.metatable(new));
-        for (key, value) in heap.entries(new) {
+        let entries = heap.entries(new);
+        if self.merge.fills_lists
+            && entries.iter().any(|(key, value)| key.integer() > 0 && value.is_function())
+        {
+            return self.merge.lists.push([old, new]);
+        }
+        for (key, value) in entries {
             let before = heap.get(old, key);
             match (value.class(), before.class()) {
                 (Class::Function, Class::Function)

@@ -38,7 +38,7 @@ impl Reload<'_> {
         self.set_list(list, now.len(), &next);
     }
 
-    fn list(&self, table: Value) -> Vec<Value> {
+    pub(super) fn list(&self, table: Value) -> Vec<Value> {
         let at = |i| self.heap.get(table, Value::of(i));
         (1..).map(at).take_while(|value| !value.is_nil()).collect()
     }

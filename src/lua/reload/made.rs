@@ -79,6 +79,12 @@ impl Reload<'_> {
             Key::Local(name, _) if source.last_local(name).is_some_and(|id| id.index() == number) => {
                 heap.get(locals, heap.text(name))
             }
+            // An environment is known by nothing else.
+            Key::Local(name, _)
+                if **name == *"_ENV" && source.returned().is_some_and(|id| id.index() == number) =>
+            {
+                exports
+            }
             Key::Global(name) => heap.get(prelude.globals, heap.text(name)),
             Key::Returned => exports,
             Key::Module(name) => heap.get(prelude.get(heap, prelude.names.loaded), heap.text(name)),

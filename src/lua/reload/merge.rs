@@ -86,6 +86,10 @@ impl Reload<'_> {
             // It may have had another name.
             self.sources.insert(format!("@{}", plan.old.display));
         }
+        // What its hook has put back, the load puts there anew.
+        let is_disposed = heap.get(record, names.disposed).is_true();
+        heap.set(record, names.disposed, Value::NIL);
+        self.note_registered(plan.as_deref().filter(|_| !is_disposed));
         let Some(plan) = plan.filter(|plan| plan.is_known()) else {
             return self.merge_whole(record, returned, before, locals);
         };
@@ -103,11 +107,13 @@ impl Reload<'_> {
             hidden: FxHashMap::default(),
             hidden_cells: Vec::new(),
         };
+        self.merge.fills_lists = true;
         self.find_hidden(&mut file);
         self.pair_definitions(&file);
         self.find_cells(&file);
         self.merge_kept_objects(file.new_source());
         self.decide_definitions(&file);
+        self.merge_registered(&file);
         self.leave_out(&file);
         self.rebind_file(record, &file, returned);
         for cell in &file.hidden_cells {
@@ -175,6 +181,7 @@ impl Reload<'_> {
                 Key::Local(name, _) if old.last_local(name) == Some(id) => {
                     was.place(name).map_or(Value::NIL, |at| heap.upvalue(was.function, at))
                 }
+                Key::Local(name, _) if **name == *"_ENV" && old.returned() == Some(id) => before.exports,
                 Key::Global(name) => self.value_before(prelude.globals, heap.text(name)),
                 Key::Returned => before.exports,
                 Key::Prototype(name) => prelude.prototype(heap, name),
@@ -216,6 +223,7 @@ impl Reload<'_> {
             }
             match file.plan.change(id) {
                 Some(Change::Edited(Why::Source | Why::Uses(_))) => {}
+                Some(Change::Edited(Why::Code)) if !self.is_kept_with_new_code(old, new) => {}
                 Some(Change::Edited(Why::Calls(_))) if !self.is_instance(old) => {}
                 _ => self.merge.kept.push([old, new]),
             }

@@ -21,11 +21,14 @@
 //! | `definitions` | decides for each definition: what it became at run time, or what the source says now |
 //! | `lists` | the same for the elements of a list |
 //! | `left_out` | what the old version had and the new one has not |
+//! | `own_registrations` | what a load puts into tables of its own file by calls |
 //! | `kept` | objects of class libraries, of which the source does not tell |
 //! | `rebind` | what is new gets to see the tables and locals that stay |
 //! | `settle` | the end of a reload that went well: who holds an old function gets the new one |
 //! | `beyond` | the same in tables that the snapshot had no room for |
 //! | `registrations` | in it: what a load puts into tables of others is there once |
+//! | `records`, `unnamed` | in that: records that were made for a function, and functions without a name |
+//! | `unedited` | in it: data that statements have written which nobody has edited is what it was |
 //! | `stale` | who goes on running old code nevertheless |
 //! | `told` | what there is to tell of it |
 //! | `prelude` | what of the prelude's tables a reload uses; `names` are their fields |
@@ -51,9 +54,11 @@ mod made;
 mod merge;
 mod names;
 mod notes;
+mod own_registrations;
 mod plan;
 mod prelude;
 mod rebind;
+mod records;
 mod registrations;
 mod reloader;
 mod rollback;
@@ -62,9 +67,11 @@ mod snapshot;
 mod stale;
 mod told;
 mod transaction;
+mod unedited;
+mod unnamed;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::BuildHasherDefault,
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -81,7 +88,7 @@ pub(super) use self::{
     reloader::{Reloader, functions, note_made},
     told::{Told, What},
 };
-use super::heap::{Heap, Value};
+use super::heap::{Heap, Kind, Value};
 
 type Identities = HashSet<usize, BuildHasherDefault<FxHasher>>;
 type ByIdentity<V> = HashMap<usize, V, BuildHasherDefault<FxHasher>>;
@@ -120,8 +127,25 @@ struct Progress {
     /// By the chunk of a function: whether it is of a file that has run.
     is_changed: ByIdentity<bool>,
     merge: Merge,
+    /// Slots of tables that were there before, which definitions of files that ran have decided.
+    decided: HashSet<(usize, (Kind, u64)), BuildHasherDefault<FxHasher>>,
+    /// What the files that ran put into tables by calls, beside what their versions before have put there.
+    registered: Registered,
     /// What there is to tell since it was last asked for.
     told: Vec<Told>,
+}
+
+/// What files put into tables by calls: see `unedited`.
+#[derive(Default)]
+struct Registered {
+    /// Something else than before.
+    has_others: bool,
+    /// All of it: what was there has been put back by a hook, say.
+    is_anew: bool,
+    /// Texts and numbers of statements that have come.
+    come: BTreeSet<Box<str>>,
+    /// Those of statements that have left.
+    gone: BTreeSet<Box<str>>,
 }
 
 /// One merge, of a file or at the end.
@@ -133,6 +157,9 @@ struct Merge {
     source: String,
     /// Objects that stay, each with the one that the file made.
     kept: Vec<[Value; 2]>,
+    /// Lists of functions in these, if what the source says of them is known.
+    lists: Vec<[Value; 2]>,
+    fills_lists: bool,
     rebound: Identities,
     /// By table or function: the merge that has been through it last.
     visited: ByIdentity<u32>,
@@ -156,8 +183,12 @@ impl Progress {
             plans,
             is_changed,
             merge,
+            decided,
+            registered,
             told,
         } = self;
+        decided.clear();
+        *registered = Registered::default();
         snapshot.clear();
         replaced.clear();
         taken.clear();
@@ -182,6 +213,8 @@ impl Merge {
     fn clear(&mut self) {
         self.source.clear();
         self.kept.clear();
+        self.lists.clear();
+        self.fills_lists = false;
         self.rebound.clear();
         self.waiting.clear();
     }

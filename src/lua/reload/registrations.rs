@@ -1,24 +1,28 @@
 //! What a load puts into tables that were there before: handlers in somebody's list, classes in a registry. What
 //! the old version had put there is still there, so the new one's takes its place.
 
-use std::sync::Arc;
-
 use super::{ByIdentity, Reload, snapshot::Entries};
-use crate::{
-    lua::heap::{Class, Value},
-    reload::SourceFile,
-};
+use crate::lua::heap::{Class, Value};
 
 /// One table, with what was in it.
-struct Register<'a> {
-    table: Value,
-    was: &'a [(Value, Value)],
+pub(super) struct Register<'a> {
+    pub(super) table: Value,
+    pub(super) was: &'a [(Value, Value)],
     /// Of objects among the values, their keys.
     keys: ByIdentity<Value>,
     /// Entries that the new version has added and the old one had, too.
-    twice: Vec<Value>,
+    pub(super) twice: Vec<Value>,
     /// Fresh functions without a name, with their keys.
-    unnamed: Vec<(Value, Value)>,
+    pub(super) unnamed: Vec<(Value, Value)>,
+    /// Those that are keys.
+    pub(super) unnamed_keys: Vec<(Value, Value)>,
+}
+
+impl<'a> Register<'a> {
+    pub(super) fn new(table: Value, was: &'a [(Value, Value)]) -> Self {
+        let (keys, twice, unnamed, unnamed_keys) = Default::default();
+        Self { table, was, keys, twice, unnamed, unnamed_keys }
+    }
 }
 
 impl Reload<'_> {
@@ -27,7 +31,7 @@ impl Reload<'_> {
         let value_of = |key: Value| known.get(&key.bit_pattern()).copied().unwrap_or(Value::NIL);
         let objects = was.iter().filter(|(_, value)| value.is_object());
         let keys = objects.map(|(key, value)| (value.identity(), *key)).collect();
-        let mut register = Register { table, was, keys, twice: Vec::new(), unnamed: Vec::new() };
+        let mut register = Register { keys, ..Register::new(table, was) };
         let mut moved = Vec::new();
         for (key, value) in self.heap.entries(table) {
             let before = value_of(key);
@@ -37,6 +41,8 @@ impl Reload<'_> {
             if before.is_nil() && self.old_of(key).is_some_and(|old| !value_of(old).is_nil()) {
                 // A set of functions: the old one's key becomes the new one.
                 register.twice.push(key);
+            } else if before.is_nil() && self.is_fresh(key) && key.is_function() {
+                register.unnamed_keys.push((key, key));
             } else if self.stays_for(key).is_some() {
                 moved.push((key, value));
             }
@@ -45,11 +51,12 @@ impl Reload<'_> {
             self.move_key(table, key, value);
         }
         self.pair_unnamed(&mut register);
+        self.leave_out_registered(&mut register);
         self.drop_twice(&register);
     }
 
     /// The old object that a fresh one stands for.
-    fn old_of(&self, object: Value) -> Option<Value> {
+    pub(super) fn old_of(&self, object: Value) -> Option<Value> {
         if !object.is_object() {
             return None;
         }
@@ -60,7 +67,7 @@ impl Reload<'_> {
         if !matches!(value.class(), Class::Table | Class::Function) {
             return;
         }
-        let is_new = before.is_nil();
+        let (is_new, in_list) = (before.is_nil(), key.integer() > 0);
         if let Some(old) = self.old_of(value) {
             if is_new && register.keys.contains_key(&old.identity()) {
                 register.twice.push(key);
@@ -73,132 +80,36 @@ impl Reload<'_> {
             return;
         }
         if value.is_function() && before.is_function() && self.is_of_changed(before) {
-            if self.has_no_state(value) {
+            if self.has_no_state(value) || self.has_state_of(value, before) {
                 self.pair_functions(before, value);
             }
-        } else if value.is_function() && is_new {
+        } else if value.is_function() && is_new && in_list {
             register.unnamed.push((key, value));
         }
         self.rebind(value);
-        if is_new && value.class() == Class::Table {
-            self.find_record(register, key, value);
+        if value.class() == Class::Table {
+            if is_new && in_list {
+                self.find_record(register, key, value);
+            } else if !self.is_list(value) && self.takes_over(before, value) {
+                self.heap.set(register.table, key, before);
+            }
         }
     }
 
-    /// A record that was made for one function or object: `{ fn = M.hear, once = true }`.
-    fn find_record(&mut self, register: &mut Register<'_>, key: Value, value: Value) {
-        let heap = self.heap;
-        let parts = heap.entries(value);
-        for &(place, record) in register.was {
-            if record.table().is_none()
-                || self.is_fresh(record)
-                || self.prelude.is_foreign(heap, record)
-                || register.twice.iter().any(|known| known.is(place))
-            {
-                continue;
-            }
-            let (mut is_its, mut is_same) = (false, true);
-            for &(name, part) in &parts {
-                let was = heap.get(record, name);
-                let old = self.old_of(part).unwrap_or(part);
-                let holds_same = part.is_object() && was.is(old);
-                // Something that both hold and neither made says nothing of whose record it is.
-                is_its |= holds_same && (!part.is(was) || self.taken.contains(&was.identity()));
-                is_same &= holds_same || heap.equal(was, part);
-            }
-            if is_its {
+    /// What the last version had put there, by a statement that has left the source. Functions in a list are known
+    /// to have left by those beside them.
+    fn leave_out_registered(&mut self, register: &mut Register<'_>) {
+        let is_shared = register.table.is(self.prelude.globals);
+        for &(key, value) in register.was {
+            let may_leave =
+                value.is_function() && key.integer() <= 0 || value.table().is_some() && !is_shared;
+            if may_leave && self.has_left(value) && self.heap.has(register.table, key, value) {
                 register.twice.push(key);
-                if !is_same {
-                    heap.set(register.table, place, value);
-                }
-                return;
-            }
-        }
-        self.find_record_of_unnamed(register, key, value, &parts);
-    }
-
-    /// A record that was made for a function without a name: one with the same beside it, or else the next one.
-    fn find_record_of_unnamed(
-        &mut self,
-        register: &mut Register<'_>,
-        key: Value,
-        value: Value,
-        parts: &[(Value, Value)],
-    ) {
-        let heap = self.heap;
-        let unnamed = parts.iter().find(|(_, part)| part.is_function() && self.is_fresh(*part));
-        let Some(&(name, new)) = unnamed.filter(|(_, part)| self.old_of(*part).is_none()) else { return };
-        for has_same in [true, false] {
-            for &(place, record) in register.was {
-                if record.table().is_none()
-                    || self.is_fresh(record)
-                    || self.prelude.is_foreign(heap, record)
-                    || !self.is_unnamed(heap.get(record, name))
-                {
-                    continue;
-                }
-                let is_same = parts.iter().all(|&(other, part)| {
-                    let was = heap.get(record, other);
-                    part.is(new) || was.is(self.old_of(part).unwrap_or(part)) || heap.equal(was, part)
-                });
-                if has_same && !is_same {
-                    continue;
-                }
-                self.pair_functions(heap.get(record, name), new);
-                register.twice.push(key);
-                if !is_same {
-                    heap.set(register.table, place, value);
-                }
-                return;
             }
         }
     }
 
-    /// Functions without a name belong together in the order of the table.
-    fn pair_unnamed(&mut self, register: &mut Register<'_>) {
-        if register.unnamed.is_empty() {
-            return;
-        }
-        let mut olds = Vec::new();
-        for &(_, value) in register.was {
-            if self.is_unnamed(value) {
-                olds.push(value);
-            }
-        }
-        register.unnamed.sort_by_key(|(key, _)| key.integer());
-        let mut olds = olds.into_iter();
-        for &(key, new) in &register.unnamed {
-            let Some(old) = olds.next() else { break };
-            self.pair_functions(old, new);
-            register.twice.push(key);
-        }
-        for gone in olds {
-            self.left.insert(gone.identity(), Value::NIL);
-        }
-    }
-
-    /// An old function of a file's top level that no definition names, and that nothing follows yet.
-    fn is_unnamed(&mut self, function: Value) -> bool {
-        if !function.is_function() || self.follower(function).is_some() || !self.is_of_changed(function) {
-            return false;
-        }
-        let Some(origin) = self.heap.origin(function) else { return false };
-        let source = self.heap.source(function);
-        self.plans
-            .values()
-            .any(|plan| plan.old.is_chunk(&source) && plan.old.says.is_unnamed_function(origin.lines))
-    }
-
-    /// Whether a function of a file that has run uses only what stands at file level there. Any other has a state of
-    /// its own, which whoever holds it goes on using.
-    fn has_no_state(&self, function: Value) -> bool {
-        let source = self.heap.source(function);
-        let file: Option<Arc<SourceFile>> =
-            self.plans.values().map(|plan| &plan.new).find(|file| file.is_chunk(&source)).cloned();
-        file.is_none_or(|file| self.is_of_file_level(function, &file.says))
-    }
-
-    fn drop_twice(&mut self, register: &Register<'_>) {
+    pub(super) fn drop_twice(&mut self, register: &Register<'_>) {
         if register.twice.is_empty() {
             return;
         }

@@ -47,6 +47,7 @@ impl Reload<'_> {
             } else {
                 let was = was.to_vec();
                 self.find_changes_in(table, &was);
+                self.keep_unedited(table, &was);
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Two versions of a file become edits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-use super::{DefinitionId, How, Key, KeyPath, Kind, ROOT, Source, Use, pairs::Pairs};
+use super::{DefinitionId, Effect, How, Key, KeyPath, Kind, ROOT, Source, Use, pairs::Pairs};
 
 /// What became of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,9 @@ pub enum Change {
 pub enum Why {
     /// Its own tokens differ.
     Source,
+    /// Functions in it differ, and nothing else. Counts only for what has neither a metatable nor a prototype, nor
+    /// holds these functions.
+    Code,
     /// It is made of something that was edited: the path of that.
     Uses(String),
     /// It is made by a call of that, which is edited, or of a table of which a part is. Counts only for plain
@@ -45,6 +48,22 @@ pub struct Edits {
     removed: Vec<DefinitionId>,
     whole: bool,
     taken: Option<(String, String)>,
+    registers: Registers,
+}
+
+/// What a load puts into tables by calls, compared with what the load of the version before has put there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Registers {
+    /// The same: no statement that does so is edited, and nothing that it is made of.
+    #[default]
+    Same,
+    /// Something else, as far as the source tells.
+    Others {
+        /// Texts and numbers that stand in statements which were edited or added.
+        come: BTreeSet<Box<str>>,
+        /// Those of the statements that were edited or removed, if no statement has them any more.
+        gone: BTreeSet<Box<str>>,
+    },
 }
 
 /// Lines of the old version on which it read a file that is not as it was, with the name of that file.
@@ -82,9 +101,37 @@ impl Edits {
         let users = comparison.users(elsewhere);
         comparison.spread(&users);
         let Comparison { changes, strengths, .. } = comparison;
-        let mut edits = Self { changes, strengths, pairs, removed, whole: false, taken: None };
+        let registers = Registers::Same;
+        let mut edits = Self { changes, strengths, pairs, removed, whole: false, taken: None, registers };
         edits.taken = edits.takes(new, elsewhere);
+        edits.registers = edits.registers_of(old, new);
         edits
+    }
+
+    /// What a load puts into tables by calls.
+    pub fn registers(&self) -> &Registers {
+        &self.registers
+    }
+
+    fn registers_of(&self, old: &Source, new: &Source) -> Registers {
+        let (edited, replaced) = (new.effects_beyond(old), old.effects_beyond(new));
+        let is_made_of_edited = |used: &Use| {
+            let (at, rest) = new.locate(&used.place);
+            let Some(one) = new.get(at).filter(|_| rest.is_empty()) else { return false };
+            let is_code = one.kind == Kind::Function && used.how != How::Call;
+            !is_code && self.strengths.get(at.index()).is_some_and(|&strength| strength > Strength::Kept)
+        };
+        let is_same = edited.is_empty()
+            && replaced.is_empty()
+            && self.taken.is_none()
+            && !new.loads.iter().any(is_made_of_edited);
+        if is_same {
+            return Registers::Same;
+        }
+        let come = edited.into_iter().flat_map(Effect::literals).cloned().collect();
+        let stays = |literal: &str| new.effects.iter().any(|effect| effect.literals().contains(literal));
+        let gone = replaced.into_iter().flat_map(Effect::literals).filter(|&literal| !stays(literal));
+        Registers::Others { come, gone: gone.cloned().collect() }
     }
 
     /// Whether the file counts as edited as a whole, since one of the versions is not understood.
@@ -230,7 +277,12 @@ impl Comparison<'_> {
                 continue;
             };
             if before.own != one.own || before.kind != one.kind {
-                self.mark(id, Strength::Edited, Change::Edited(Why::Source));
+                let is_data = one.kind == Kind::Data && before.kind == Kind::Data;
+                if is_data && one.shape.is_some() && one.shape == before.shape {
+                    self.mark(id, Strength::IfPlain, Change::Edited(Why::Code));
+                } else {
+                    self.mark(id, Strength::Edited, Change::Edited(Why::Source));
+                }
             } else if before.called != one.called {
                 self.mark(id, Strength::IfPlain, Change::Edited(Why::Calls(self.new.name(id))));
             }
@@ -304,7 +356,7 @@ impl Comparison<'_> {
         // The name of a table that is filled anew is still its name.
         let strength =
             if used.how == How::Alias && strength == Strength::IfPlain { Strength::Kept } else { strength };
-        let name = format!("{module}.{}", path(keys));
+        let name = if keys.is_empty() { module.to_owned() } else { format!("{module}.{}", path(keys)) };
         let why = if strength == Strength::Edited { Why::Uses(name) } else { Why::Calls(name) };
         self.mark(id, strength, Change::Edited(why));
     }

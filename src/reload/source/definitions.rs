@@ -72,6 +72,7 @@ impl Reader<'_> {
             is_timer: false,
             own: 0,
             whole: 0,
+            shape: None,
             called: 0,
             uses: Vec::new(),
             alias: None,
@@ -111,6 +112,10 @@ impl Reader<'_> {
                 None => {
                     let uses = self.uses(&value);
                     self.give(id, Kind::Data, own, uses);
+                    let shape = self.shape(&value);
+                    if let Some(one) = self.source.definitions.get_mut(id.0 as usize) {
+                        one.shape = shape;
+                    }
                     let is_timer = self.starts_timer(&value);
                     if is_timer {
                         self.note_call(&value);
@@ -154,6 +159,15 @@ impl Reader<'_> {
                 let part = self.part(id, Key::Metatable, self.text.line_of(&metatable));
                 self.define(part, Some(&metatable), 0);
             }
+            (Some(table), Some(metatable)) if self.place(&table).is_some() => {
+                // Another name of the table.
+                let Some(place) = self.place(&table) else { return };
+                let line = self.text.line_of(&metatable);
+                if let Some(part) = self.ensure(&place.clone().then(Key::Metatable), line) {
+                    self.define(part, Some(&metatable), 0);
+                }
+                self.name_again(id, place, own);
+            }
             _ => {
                 let uses = self.uses(call);
                 self.give(id, Kind::Data, own, uses);
@@ -180,6 +194,10 @@ impl Reader<'_> {
             return self.give(id, Kind::Data, own, uses);
         }
         let own = if is_call(value) { xxh3_64(format!("{:?}", place.keys).as_bytes()) } else { own };
+        self.name_again(id, place, own);
+    }
+
+    fn name_again(&mut self, id: DefinitionId, place: KeyPath, own: u64) {
         let (at, rest) = self.source.locate(&place);
         if at == id && rest.is_empty() {
             return self.give(id, Kind::Data, own, Vec::new());

@@ -7,6 +7,7 @@
 //! | `text` | tokens, without comments and white space |
 //! | `statements` | what each statement defines, and where the file may end |
 //! | `definitions` | values → definitions |
+//! | `effects` | statements that put something into tables by calls |
 //! | `uses` | expressions and bodies of functions → what they read, call and assign |
 //! | `reader` | what a name or a path means where it stands |
 //! | `key_path` | where that is among the definitions |
@@ -25,6 +26,7 @@ mod batch;
 mod capture;
 mod compare;
 mod definitions;
+mod effects;
 mod key_path;
 mod pairs;
 mod parse;
@@ -42,7 +44,8 @@ use std::fmt;
 use rustc_hash::FxHashMap;
 
 pub use batch::{BatchEdits, RanAgain, ReadBy, Versions};
-pub use compare::{Change, Edits, ReadLines, Why};
+pub use compare::{Change, Edits, ReadLines, Registers, Why};
+pub use effects::{Effect, literal_of_number};
 pub use key_path::SharedPlace;
 pub use written::{Owner, Written};
 
@@ -62,14 +65,15 @@ pub struct Source {
     locals: Vec<(Box<str>, DefinitionId)>,
     /// Definitions that can be found again in another version: neither aliases, nor what statements compute.
     objects: Vec<DefinitionId>,
-    /// File-level functions that no definition names: the lines on which they begin and end.
-    unnamed: Vec<(u32, u32)>,
+    /// File-level functions that no definition names: the lines on which they begin and end, and their fingerprints.
+    unnamed: Vec<((u32, u32), u64)>,
     /// Functions that the file hands to others when it is loaded: `bus.on(M.hear)`.
     handed_over: Vec<DefinitionId>,
     /// Statements of the file that are calls, or start a timer.
     calls: Vec<Call>,
     /// Statements that call something, in which a file may be read.
     made: Vec<Made>,
+    effects: Vec<effects::Effect>,
     not_understood: Option<NotUnderstood>,
 }
 
@@ -102,6 +106,8 @@ pub struct Definition {
     own: u64,
     /// With its parts.
     whole: u64,
+    /// Of its own tokens without the functions in it, if there are some.
+    shape: Option<u64>,
     /// Of statements that call its methods.
     called: u64,
     uses: Vec<Use>,
@@ -215,6 +221,13 @@ pub struct Parsed {
     pub capturing: Option<Vec<u8>>,
 }
 
+impl Definition {
+    /// Whether it is another name of something that has one.
+    pub fn is_alias(&self) -> bool {
+        self.alias.is_some()
+    }
+}
+
 impl Source {
     /// Reads a file, and makes of it the text that hands over its locals.
     pub fn read(bytes: &[u8]) -> Parsed {
@@ -326,7 +339,18 @@ impl Source {
 
     /// Whether a function that begins and ends on these lines may be one of the file's top level without a name.
     pub fn is_unnamed_function(&self, lines: (u32, u32)) -> bool {
-        self.unnamed.contains(&lines)
+        self.unnamed.iter().any(|(known, _)| *known == lines)
+    }
+
+    /// Whether a function that a definition names begins on that line.
+    pub fn has_function_at(&self, line: u32) -> bool {
+        self.definitions.iter().any(|one| one.kind == Kind::Function && one.line == line)
+    }
+
+    /// The fingerprint of the function of the file's top level on these lines, if no other begins and ends there.
+    pub fn unnamed_function(&self, lines: (u32, u32)) -> Option<u64> {
+        let mut found = self.unnamed.iter().filter(|(known, _)| *known == lines);
+        found.next().filter(|_| found.next().is_none()).map(|(_, own)| *own)
     }
 
     /// The parts of a definition, in the order of the source.

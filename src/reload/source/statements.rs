@@ -70,6 +70,7 @@ impl<'a> Reader<'a> {
     fn statements(&mut self, block: &Node) {
         for statement in block.children() {
             let outer = std::mem::take(&mut self.given);
+            self.note_effect(&statement);
             self.statement(&statement);
             self.note_made(&statement, outer);
         }

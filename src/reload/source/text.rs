@@ -117,6 +117,25 @@ impl<'a> Text<'a> {
         xxh3_64(self.squeezed(node))
     }
 
+    /// The tokens of a node, without those of nodes in it.
+    pub(super) fn without(&self, node: &Node, others: &[Node]) -> Vec<u8> {
+        let spans: Vec<_> = others.iter().map(|other| self.span(other)).collect();
+        let (first, last) = self.span(node);
+        let mut rest = Vec::new();
+        let mut at = first;
+        while at < last {
+            if let Some((_, end)) = spans.iter().find(|(start, end)| *start == at && end > start) {
+                rest.extend_from_slice(b"function");
+                at = *end;
+                continue;
+            }
+            rest.extend_from_slice(self.token(at).as_bytes());
+            rest.push(0);
+            at += 1;
+        }
+        rest
+    }
+
     fn token(&self, index: usize) -> &'a str {
         let token = self.tokens.get(index).copied().unwrap_or_default();
         self.text.get(token.0 as usize..token.1 as usize).unwrap_or_default()

@@ -25,7 +25,7 @@ impl<'a> Reader<'a> {
             K::IndexExpr => self.walk_index(node, uses),
             K::ClosureExpr => {
                 if self.functions == 0 && !self.is_named(node) {
-                    self.source.unnamed.push(self.text.lines_of(node));
+                    self.source.unnamed.push((self.text.lines_of(node), self.text.fingerprint(node)));
                 }
                 self.functions += 1;
                 self.in_scope(node, uses);

@@ -1,0 +1,147 @@
+//! Functions without a name: `bus.on("x", function() … end)`. Which of the new version stands for which of the old one
+//! is told by where both were put.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Reload, plan::Plan, registrations::Register};
+use crate::{lua::heap::Value, reload::SourceFile};
+
+impl Reload<'_> {
+    /// Those in a list, in its order, and those that are keys, in the order of their lines.
+    pub(super) fn pair_unnamed(&mut self, register: &mut Register<'_>) {
+        let mut news = std::mem::take(&mut register.unnamed);
+        news.sort_by_key(|(key, _)| key.integer());
+        let in_list = register.was.iter().filter(|(key, _)| key.integer() > 0);
+        self.pair_in_order(register, news, in_list.map(|(_, value)| *value).collect());
+        let heap = self.heap;
+        let line = |function: Value| heap.origin(function).map(|origin| origin.lines);
+        let mut news = std::mem::take(&mut register.unnamed_keys);
+        news.sort_by_key(|(key, _)| line(*key));
+        let mut olds: Vec<_> =
+            register.was.iter().map(|(key, _)| *key).filter(|key| key.is_function()).collect();
+        olds.sort_by_key(|key| line(*key));
+        self.pair_in_order(register, news, olds);
+    }
+
+    /// The very same ones first.
+    fn pair_in_order(
+        &mut self,
+        register: &mut Register<'_>,
+        mut news: Vec<(Value, Value)>,
+        mut olds: Vec<Value>,
+    ) {
+        if news.is_empty() {
+            return;
+        }
+        olds.retain(|old| self.is_unnamed(*old));
+        for is_exact in [true, false] {
+            news.retain(|&(key, new)| {
+                let at = olds.iter().position(|&old| !is_exact || self.is_same_function(old, new));
+                let Some(at) = at else { return true };
+                self.pair_functions(olds.remove(at), new);
+                register.twice.push(key);
+                false
+            });
+        }
+        for gone in olds {
+            self.left.insert(gone.identity(), Value::NIL);
+        }
+    }
+
+    fn is_same_function(&self, old: Value, new: Value) -> bool {
+        let own = |function: Value, is_new: bool| {
+            let says = |plan: &Arc<Plan>| if is_new { plan.new.clone() } else { plan.old.clone() };
+            says(self.plan_around(function)?).says.unnamed_function(self.heap.origin(function)?.lines)
+        };
+        own(old, false).is_some_and(|old| own(new, true) == Some(old))
+    }
+
+    /// Of the file whose function it is.
+    fn plan_around(&self, function: Value) -> Option<&Arc<Plan>> {
+        let chunk = self.heap.source(function);
+        self.plans.values().find(|plan| plan.old.is_chunk(&chunk) || plan.new.is_chunk(&chunk))
+    }
+
+    /// Whether the statements around two versions of a function differ in something else. `None`: they stand in none.
+    pub(super) fn is_edited_around(&self, old: Value, new: Value) -> Option<bool> {
+        let heap = self.heap;
+        let was = self.plan_around(old)?.old.says.effect_around(heap.origin(old)?.lines)?;
+        let is = self.plan_around(new)?.new.says.effect_around(heap.origin(new)?.lines)?;
+        Some(!was.has_shape_of(is))
+    }
+
+    /// Texts and numbers in the statement around a function of the new version.
+    pub(super) fn literals_around(&self, function: Value) -> Option<BTreeSet<Box<str>>> {
+        let lines = self.heap.origin(function)?.lines;
+        Some(self.plan_around(function)?.new.says.effect_around(lines)?.literals().clone())
+    }
+
+    /// Whether it is a function, or a record of one, that a statement has made which has left the source.
+    pub(super) fn has_left(&mut self, value: Value) -> bool {
+        let heap = self.heap;
+        if value.table().is_some() {
+            // A record of it: nothing that a definition knows, or that a module is.
+            let is_record = !self.is_fresh(value)
+                && heap.metatable(value).is_nil()
+                && !self.taken.contains(&value.identity())
+                && !self.prelude.is_foreign(heap, value);
+            let mut parts = if is_record { heap.entries(value) } else { Vec::new() };
+            parts.retain(|(_, part)| part.is_function());
+            return !parts.is_empty() && parts.iter().all(|(_, part)| self.has_left(*part));
+        }
+        if !self.is_unnamed(value) {
+            return false;
+        }
+        let Some(lines) = heap.origin(value).map(|origin| origin.lines) else { return false };
+        self.plan_around(value).is_some_and(|plan| {
+            let effect = plan.old.says.effect_around(lines);
+            // Of several on one line nobody knows which it is.
+            let is_told =
+                plan.old.says.unnamed_function(lines).is_some() && !plan.old.says.has_function_at(lines.0);
+            is_told && effect.is_some_and(|effect| !plan.new.says.has_effect(effect))
+        })
+    }
+
+    /// An old function of a file's top level that no definition names, and that nothing follows yet.
+    pub(super) fn is_unnamed(&mut self, function: Value) -> bool {
+        let is_old = function.is_function() && !self.is_fresh(function);
+        if !is_old || self.follower(function).is_some() || !self.is_of_changed(function) {
+            return false;
+        }
+        let Some(origin) = self.heap.origin(function) else { return false };
+        let source = self.heap.source(function);
+        self.plans
+            .values()
+            .any(|plan| plan.old.is_chunk(&source) && plan.old.says.is_unnamed_function(origin.lines))
+    }
+
+    /// Whether a function of a file that has run uses only what stands at file level there. Any other has a state of
+    /// its own, which whoever holds it goes on using.
+    pub(super) fn has_no_state(&self, function: Value) -> bool {
+        let source = self.heap.source(function);
+        let file: Option<Arc<SourceFile>> =
+            self.plans.values().map(|plan| &plan.new).find(|file| file.is_chunk(&source)).cloned();
+        file.is_none_or(|file| self.is_of_file_level(function, &file.says))
+    }
+
+    /// What two loads of one file have put at the same place, where nobody's state is lost by that.
+    pub(super) fn pair_unnamed_at(&mut self, old: Value, new: Value) {
+        let is_pair = old.is_function() && new.is_function() && self.is_fresh(new) && self.is_unnamed(old);
+        if is_pair && (self.has_no_state(new) || self.has_state_of(new, old)) {
+            self.pair_functions(old, new);
+        }
+    }
+
+    /// Whether what a closure captures beside the file's locals is the same in the old one: the variable of a loop,
+    /// say.
+    pub(super) fn has_state_of(&self, new: Value, old: Value) -> bool {
+        let heap = self.heap;
+        let known: Vec<_> =
+            heap.upvalue_names(old).into_iter().map(|(at, name)| (name, heap.upvalue(old, at))).collect();
+        heap.upvalue_names(new).into_iter().all(|(at, name)| {
+            let value = self.lasting(heap.upvalue(new, at));
+            let was = known.iter().find(|(other, _)| *other == name).map(|(_, was)| *was);
+            was.is_some_and(|was| was.is(value) || heap.equal(was, value) || self.follower(was).is_some())
+        })
+    }
+}
