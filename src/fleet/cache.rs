@@ -3,14 +3,13 @@
 //! ```text
 //! state.json     what must not be forgotten: the newest generation seen, the release that runs, what was refused
 //! tag            what tells the server from others
-//! blobs/ab/cd…   by address; checked again whenever they are read
-//! trees/ROOT/    html/ of a release
+//! blobs/ab/cd…   by address; checked whenever they are read, which those of the release that runs are once
+//! trees/ROOT/    html/ of a release; files that are the same in two of them are links to one
 //! current        a link to one of them: browsers get their files through it, so all of them change at once
 //! lock           one server uses it
 //! ```
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::symlink,
@@ -22,7 +21,10 @@ use rustix::fs::{FlockOperation, flock};
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
-use super::{Digest, Memory, PIECE, Unpacked};
+use super::{
+    Digest, Memory, PIECE, Unpacked,
+    kept::{Sweep, Waste},
+};
 
 /// What browsers load by address.
 const HTML: &str = "html/";
@@ -152,23 +154,40 @@ impl Cache {
         self.write(&self.blob(address), bytes, false)
     }
 
-    /// Writes the files that browsers load, beside those that they load now.
+    /// Writes the files that browsers load, beside those that they load now. Those without content in `release` are
+    /// taken from [`current`](Self::current).
     ///
     /// # Errors
     /// If the disk is full, or does not take it.
     pub fn lay_out(&self, release: &Unpacked) -> Result<(), CacheError> {
         let tree = self.tree(release.root);
-        if tree.is_dir() {
+        let html = || release.listing.paths().filter(|path| path.starts_with(HTML));
+        // It may have been written by a server that the machine has ended with.
+        let is_whole = html().all(|path| {
+            let there = release.files.get(path).zip(fs::read(tree.join(path)).ok());
+            there.is_some_and(|(bytes, there)| bytes[..] == there[..])
+        });
+        if tree.is_dir() && is_whole {
             return Ok(());
         }
         let trees = self.dir.join("trees");
         fs::create_dir_all(&trees).map_err(failed(&trees))?;
         let fresh = tempfile::Builder::new().prefix(".new-").tempdir_in(&trees).map_err(failed(&trees))?;
-        for (path, bytes) in release.files.iter().filter(|(path, _)| path.starts_with(HTML)) {
+        for path in html() {
             let place = fresh.path().join(path);
             let dir = place.parent().unwrap_or(fresh.path());
             fs::create_dir_all(dir).map_err(failed(dir))?;
-            fs::write(&place, bytes).map_err(failed(&place))?;
+            if let Some(bytes) = release.files.get(path) {
+                fs::write(&place, bytes).map_err(failed(&place))?;
+            } else {
+                let same = self.current().join(path);
+                // Not every file system has links.
+                let linked = fs::hard_link(&same, &place).or_else(|_| fs::copy(&same, &place).map(drop));
+                linked.map_err(failed(&same))?;
+            }
+        }
+        if tree.is_dir() {
+            fs::remove_dir_all(&tree).map_err(failed(&tree))?;
         }
         fs::rename(fresh.keep(), &tree).map_err(failed(&tree))
     }
@@ -198,8 +217,22 @@ impl Cache {
         self.dir.join("trees").join(root.to_string())
     }
 
-    /// Deletes what these releases do not need.
-    pub fn sweep(&self, blobs: &BTreeSet<Digest>, trees: &[Digest]) {
+    /// Deletes what no release needs.
+    pub(super) fn sweep(&self, sweep: &Sweep) {
+        match sweep {
+            Sweep::Only(waste) => {
+                for root in &waste.trees {
+                    let _ = fs::remove_dir_all(self.tree(*root));
+                }
+                for address in &waste.blobs {
+                    let _ = fs::remove_file(self.blob(*address));
+                }
+            }
+            Sweep::AllBut(needed) => self.delete_all_but(needed),
+        }
+    }
+
+    fn delete_all_but(&self, Waste { blobs, trees }: &Waste) {
         for (name, path) in entries(&self.dir.join("trees")) {
             if !name.parse().is_ok_and(|root| trees.contains(&root)) {
                 let _ = fs::remove_dir_all(path);

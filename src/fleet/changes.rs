@@ -1,35 +1,29 @@
 //! From one release to the next: one [`ChangeSet`], as the watcher would make it of files that were saved together.
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
 
-use super::Files;
-use crate::watch::{Change, ChangeKind, ChangeSet, Content, ContentHash, Root, Timing, Unreadable};
+use super::{Listing, Unpacked};
+use crate::watch::{Change, ChangeKind, ChangeSet, Content, Root, Timing, Unreadable};
 
-/// What is known of the files that run: enough to see what is another.
-pub(super) type Known = BTreeMap<String, ContentHash>;
-
-/// What differs. `site` is the directory that stands for the site whatever release it is: with it, a module is the
+/// What differs from the files that run. `site` is the directory that stands for the site whatever release it is: with it, a module is the
 /// same module in each of them. The roots are those of a site there.
 pub(super) fn between(
-    known: &Known,
-    files: &Files,
+    known: &Listing,
+    release: &Unpacked,
     site: &Path,
     roots: &[Root],
     first_hint: Instant,
-) -> (ChangeSet, Known) {
+) -> ChangeSet {
     let mut changes = Vec::new();
-    let mut next = Known::new();
-    for (path, bytes) in files {
-        let content = Content::new(bytes.clone());
-        let before = known.get(path).copied();
-        next.insert(path.clone(), content.hash);
-        if before == Some(content.hash) {
+    for (path, bytes) in &release.files {
+        let before = known.get(path);
+        if before.is_some() && before == release.listing.get(path) {
             continue;
         }
+        let content = Content::new(bytes.clone());
         let kind = |max: usize| match (content.bytes.len() > max, before) {
             (true, _) => {
                 ChangeKind::Unreadable(Unreadable::TooLarge { size: content.bytes.len() as u64, limit: max })
@@ -41,12 +35,12 @@ pub(super) fn between(
             in_roots(path, site, roots).map(|(root, change)| Change { kind: kind(root.max_file), ..change }),
         );
     }
-    for path in known.keys().filter(|path| !files.contains_key(*path)) {
+    for path in known.paths().filter(|path| !release.listing.contains(path)) {
         changes.extend(in_roots(path, site, roots).map(|(_, change)| change));
     }
     changes.sort_by(|one, other| (one.root, &one.name).cmp(&(other.root, &other.name)));
     let timing = Timing { first_hint, settle: Duration::ZERO, reconcile: first_hint.elapsed() };
-    (ChangeSet { changes, initial: known.is_empty(), timing }, next)
+    ChangeSet { changes, initial: known.is_empty(), timing }
 }
 
 /// The names that a file has in the roots it belongs to, as of a file that is gone.

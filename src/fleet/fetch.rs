@@ -6,7 +6,9 @@ use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-use super::{Blobs, Cache, CacheError, Depot, DepotError, Digest, ReleaseError, Unpacked, Unpacking};
+use super::{
+    Blobs, Cache, CacheError, Depot, DepotError, Digest, Listing, ReleaseError, Unpacked, Unpacking,
+};
 
 /// So many blobs are asked for at a time.
 const AT_A_TIME: usize = 50;
@@ -39,15 +41,16 @@ impl FetchError {
 }
 
 /// A release, whole and checked; each blob that came is in the cache. What is neither there nor at hand comes from the
-/// depot, if there is one.
+/// depot, if there is one. Files that are the same in `before` are not read.
 pub(super) async fn fetch(
     root: Digest,
     max_size: u64,
     cache: &Arc<Cache>,
     at_hand: &Arc<Blobs>,
+    before: &Arc<Listing>,
     depot: Option<&dyn Depot>,
 ) -> Result<Unpacked, FetchError> {
-    let mut unpacking = Unpacking::new(root, max_size);
+    let mut unpacking = Unpacking::new(root, max_size).after(before.clone());
     loop {
         let (cached, missing);
         (unpacking, cached, missing) = from_here(unpacking, cache.clone(), at_hand.clone()).await?;
@@ -86,7 +89,7 @@ async fn from_here(
                 cache.put(address, bytes)?;
                 cached += 1;
             } else if let Some(bytes) = cache.get(address) {
-                unpacking.take(address, bytes)?;
+                unpacking.take_checked(address, bytes)?;
                 cached += 1;
             } else {
                 missing.push(address);

@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::symlink, sync::Arc, time::Duration};
 
-use super::*;
+use super::{
+    kept::{Sweep, Waste},
+    *,
+};
 
 fn blob(text: &str) -> (Digest, Arc<[u8]>) {
     (Digest::of(text.as_bytes()), text.as_bytes().into())
@@ -119,28 +122,73 @@ fn a_blob_that_is_damaged_in_the_cache_is_not_there() {
     assert_eq!(cache.get(address), None);
 }
 
+/// Puts the blobs of a release into the cache; the release as it comes after another.
+fn release(cache: &Cache, of: &[(&str, &str)], before: &Listing) -> Unpacked {
+    let file = |(path, text): &(&str, &str)| ((*path).to_owned(), Arc::from(text.as_bytes()));
+    let packed = pack(&of.iter().map(file).collect(), 1 << 20).unwrap();
+    packed.blobs.iter().for_each(|(address, bytes)| cache.put(*address, bytes).unwrap());
+    let mut unpacking = Unpacking::new(packed.root, 1 << 20).after(Arc::new(before.clone()));
+    while let [address, ..] = unpacking.needs(1)[..] {
+        unpacking.take(address, packed.blobs[&address].clone()).unwrap();
+    }
+    unpacking.done().unwrap()
+}
+
 #[test]
 fn browsers_get_all_files_of_one_release_or_all_of_the_other_and_what_is_not_needed_goes() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
-    let release = |text: &str| {
-        let files: Files = [("html/a.css", text), ("html/sub/b.js", text), ("lua/main.lua", text)]
-            .map(|(path, text)| (path.to_owned(), Arc::from(text.as_bytes())))
-            .into();
-        let packed = pack(&files, 1 << 20).unwrap();
-        packed.blobs.iter().for_each(|(address, bytes)| cache.put(*address, bytes).unwrap());
-        Unpacked { root: packed.root, files, blobs: packed.blobs.into_keys().collect() }
-    };
-    let (one, other) = (release("1"), release("2"));
-    for release in [&one, &other] {
+    let sites = ["1", "2"].map(|text| {
+        [("html/a.css", text), ("html/same.css", "same"), ("html/sub/b.js", text), ("lua/main.lua", text)]
+    });
+    let one = release(&cache, &sites[0], &Listing::default());
+    let other = release(&cache, &sites[1], &one.listing);
+    assert!(!other.files.contains_key("html/same.css"), "its content is not read again");
+    for (release, site) in [&one, &other].into_iter().zip(sites) {
         cache.lay_out(release).unwrap();
         cache.show(release.root).unwrap();
-        for (path, text) in release.files.iter().filter(|(path, _)| path.starts_with("html/")) {
-            assert_eq!(fs::read(cache.current().join(path)).unwrap(), text[..]);
+        for (path, text) in site.iter().filter(|(path, _)| path.starts_with("html/")) {
+            assert_eq!(fs::read_to_string(cache.current().join(path)).unwrap(), *text);
         }
     }
-    cache.sweep(&other.blobs, &[other.root]);
-    assert!(one.blobs.difference(&other.blobs).all(|address| cache.get(*address).is_none()));
+    let gone: Vec<Digest> = one.blobs.difference(&other.blobs).copied().collect();
+    assert!(gone.iter().all(|address| cache.get(*address).is_some()));
+    cache.sweep(&Sweep::Only(Waste { blobs: gone.iter().copied().collect(), trees: vec![one.root] }));
+    assert!(gone.iter().all(|address| cache.get(*address).is_none()));
+    assert!(other.blobs.iter().all(|address| cache.get(*address).is_some()));
+    assert_eq!(fs::read_to_string(cache.current().join("html/same.css")).unwrap(), "same");
+    // What nobody knows of: of another time.
+    let older = release(&cache, &[("html/old.css", "old")], &Listing::default());
+    cache.lay_out(&older).unwrap();
+    cache.sweep(&Sweep::AllBut(Waste { blobs: other.blobs.clone(), trees: vec![other.root] }));
+    assert!(older.blobs.iter().all(|address| cache.get(*address).is_none()));
     assert!(other.blobs.iter().all(|address| cache.get(*address).is_some()));
     assert_eq!(fs::read_dir(dir.path().join("trees")).unwrap().count(), 1);
+}
+
+#[test]
+fn what_browsers_load_is_mended_with_the_first_look_at_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let release = release(&cache, &[("html/a.css", "a"), ("html/b.css", "b")], &Listing::default());
+    cache.lay_out(&release).unwrap();
+    cache.show(release.root).unwrap();
+    fs::write(cache.current().join("html/a.css"), "").unwrap();
+    fs::remove_file(cache.current().join("html/b.css")).unwrap();
+    cache.lay_out(&release).unwrap();
+    for (path, bytes) in &release.files {
+        assert_eq!(fs::read(cache.current().join(path)).unwrap(), bytes[..], "{path}");
+    }
+}
+
+#[test]
+fn a_large_file_that_stays_is_neither_read_nor_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let large = "x".repeat(PIECE + 1);
+    let one = release(&cache, &[("html/large", &large), ("lua/main.lua", "1")], &Listing::default());
+    let other = release(&cache, &[("html/large", &large), ("lua/main.lua", "2")], &one.listing);
+    let alone = release(&cache, &[("html/large", &large), ("lua/main.lua", "2")], &Listing::default());
+    assert_eq!(other.files.keys().collect::<Vec<_>>(), ["lua/main.lua"]);
+    assert_eq!((&other.listing, &other.blobs), (&alone.listing, &alone.blobs));
 }

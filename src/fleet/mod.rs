@@ -16,7 +16,8 @@
 //! | `overview` | [`Overview`]: what is published, and what servers say |
 //! | `roster`, `words` | [`Roster`]: all servers, as the status page of one shows them; in one line each |
 //! | `publisher` | [`Publisher`]: sends releases, and leads rollouts |
-//! | `cache` | [`Cache`]: what a server keeps |
+//! | `cache` | [`Cache`]: what a server keeps; `kept`: of which releases, and what may go |
+//! | `listing` | [`Listing`]: which content the files of a release have |
 //! | `fetch`, `changes`, `loader`, `source` | a release on its way into a server: fetched, compared, handed over to a [`Loader`]; [`Fleet`] leads it |
 //! | `status` | [`FleetStatus`]: how a server is doing |
 //! | `error` | what is wrong with a release |
@@ -35,9 +36,11 @@ mod fetch;
 mod follower;
 #[cfg(test)]
 mod follower_tests;
+mod kept;
 #[cfg(test)]
 mod kept_tests;
 mod keys;
+mod listing;
 mod loader;
 #[cfg(feature = "nats")]
 mod nats_depot;
@@ -73,6 +76,7 @@ pub use error::ReleaseError;
 pub use failing::Failing;
 pub use follower::{Follower, Memory, Refusal, Stale};
 pub use keys::{KeyError, PublicKey, SecretKey};
+pub use listing::Listing;
 pub use loader::Loader;
 pub use overview::Overview;
 pub use pack::{Files, Packed, pack};

@@ -1,7 +1,6 @@
 //! [`Fleet`]: on a server, the task that reads the pointer, fetches, checks, hands over, and answers.
 
 use std::{
-    collections::BTreeSet,
     io,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -17,10 +16,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Announcement, Blobs, Cache, CacheError, Depot, Digest, Failing, Follower, Memory, News, Outcome, Pointer,
-    PublicKey, Report, changes,
+    Announcement, Blobs, Cache, CacheError, Depot, Digest, Failing, Follower, Listing, Memory, News, Outcome,
+    Pointer, PublicKey, Report, Unpacked, changes,
     failing::FaultCount,
     fetch::{self, FetchError, fetch},
+    kept::Kept,
     loader::Loader,
     report::bounded,
     status::{FleetStatus, Link},
@@ -101,8 +101,9 @@ impl Fleet {
             depot,
             loader,
             pulse,
-            known: changes::Known::new(),
-            kept: Vec::new(),
+            known: Arc::default(),
+            checked: Arc::default(),
+            kept: Kept::new(),
             record: None,
             outcomes,
             boot,
@@ -144,9 +145,11 @@ struct Source<L> {
     remembered: Memory,
     pulse: Pulse,
     /// The files that run.
-    known: changes::Known,
-    /// The last releases that ran, the newest last, with what they are made of.
-    kept: Vec<(Digest, BTreeSet<Digest>)>,
+    known: Arc<Listing>,
+    /// The same ones, which are in the cache, and were checked on their way there or out of it. None of them after a
+    /// failure: then the cache is looked at again.
+    checked: Arc<Listing>,
+    kept: Kept,
     /// The newest pointer, as it is kept.
     record: Option<Vec<u8>>,
     outcomes: mpsc::UnboundedSender<(Digest, ReloadReport)>,
@@ -199,6 +202,7 @@ impl<L: Loader> Source<L> {
                     if let Some((root, report)) = outcome {
                         self.applied(root, &report).await;
                         self.say().await;
+                        self.sweep().await;
                     }
                 }
                 _ = beats.tick() => self.say().await,
@@ -235,7 +239,8 @@ impl<L: Loader> Source<L> {
     async fn load_cache(&mut self) {
         let Some(root) = self.follower.memory().accepted else { return };
         let began = Instant::now();
-        let loaded = match fetch(root, self.settings.max_size, &self.cache, &Arc::default(), None).await {
+        let (max_size, cache, nothing) = (self.settings.max_size, &self.cache, Arc::default());
+        let loaded = match fetch(root, max_size, cache, &nothing, &self.checked, None).await {
             Ok(release) => self.take(root, release, began).await,
             Err(error) => Err(error.into()),
         };
@@ -342,7 +347,8 @@ impl<L: Loader> Source<L> {
     /// Breaks off if it has to be tried again with the next look.
     async fn change_to(&mut self, root: Digest, at_hand: &Arc<Blobs>, began: Instant) -> ControlFlow<()> {
         let depot = self.depot.clone();
-        let changed = match fetch(root, self.settings.max_size, &self.cache, at_hand, Some(&*depot)).await {
+        let (max_size, cache) = (self.settings.max_size, &self.cache);
+        let changed = match fetch(root, max_size, cache, at_hand, &self.checked, Some(&*depot)).await {
             Ok(release) => self.take(root, release, began).await,
             Err(error) => Err(error.into()),
         };
@@ -351,6 +357,9 @@ impl<L: Loader> Source<L> {
             Err(Failed::ForNow(_)) => ControlFlow::Break(()),
             Ok(()) | Err(Failed::ForGood(_)) => ControlFlow::Continue(()),
         };
+        if changed.is_err() {
+            self.kept.came_to_nothing();
+        }
         match changed {
             Ok(()) => {}
             Err(Failed::ForGood(why)) => {
@@ -359,6 +368,7 @@ impl<L: Loader> Source<L> {
             }
             Err(Failed::ForNow(why)) => {
                 tracing::warn!(target: "fleet", "[fleet] generation {seq} has to wait: {why}");
+                self.checked = Arc::default();
                 self.follower.wait(root, why);
             }
         }
@@ -367,8 +377,8 @@ impl<L: Loader> Source<L> {
     }
 
     /// Runs a release that is here: all of it, or none.
-    async fn take(&mut self, root: Digest, release: super::Unpacked, began: Instant) -> Result<(), Failed> {
-        if !release.files.keys().any(|path| Path::new(path) == self.settings.main) {
+    async fn take(&mut self, root: Digest, release: Unpacked, began: Instant) -> Result<(), Failed> {
+        if !release.listing.paths().any(|path| Path::new(path) == self.settings.main) {
             return Err(Failed::ForGood(format!(
                 "there is no {} in it; publish a site that has it, or set lua.path and lua.main alike where it is \
                  published and on every server",
@@ -376,18 +386,18 @@ impl<L: Loader> Source<L> {
             )));
         }
         let current = self.cache.current();
-        let (changes, known) =
-            changes::between(&self.known, &release.files, &current, &self.settings.roots, began);
+        let changes = changes::between(&self.known, &release, &current, &self.settings.roots, began);
         let checked = self.loader.check(changes).await.map_err(|wrong| Failed::ForGood(refusal(&wrong)))?;
-        let (cache, blobs) = (self.cache.clone(), release.blobs.clone());
+        let cache = self.cache.clone();
         let laid_out = spawn_blocking(move || {
             cache.lay_out(&release)?;
-            cache.show(root)
+            cache.show(root)?;
+            Ok::<_, CacheError>(release)
         });
-        laid_out.await.map_err(|error| Failed::ForNow(error.to_string()))??;
-        self.known = known;
-        self.kept.retain(|(known, _)| *known != root);
-        self.kept.push((root, blobs));
+        let release = laid_out.await.map_err(|error| Failed::ForNow(error.to_string()))??;
+        self.known = Arc::new(release.listing);
+        self.checked = self.known.clone();
+        self.kept.add(root, release.blobs);
         self.follower.accept(root);
         let faults = self.pulse.faults.borrow().count;
         self.fault_count.begin(faults, Instant::now());
@@ -408,26 +418,17 @@ impl<L: Loader> Source<L> {
         let diagnostics = bounded(report.errors.iter().map(|error| error.diagnostic.to_string()));
         self.follower.applied(root, is_good, Outcome::Applied { sessions, kept, diagnostics });
         self.remember().await;
-        self.sweep();
         let seq = self.follower.memory().seen.seq;
         tracing::info!(target: "fleet", "[fleet] generation {seq} runs in {} of {sessions} sessions", sessions - kept.min(sessions));
     }
 
-    /// Keeps what runs, what a restart begins with, and what a rollback would go back to.
-    fn sweep(&mut self) {
-        let memory = self.follower.memory();
-        let is_needed = |root: Digest| Some(root) == memory.accepted || Some(root) == self.follower.running();
-        let spare = self.kept.iter().rev().find(|(root, _)| !is_needed(*root)).map(|(root, _)| *root);
-        self.kept.retain(|(root, _)| {
-            Some(*root) == memory.accepted || Some(*root) == self.follower.running() || Some(*root) == spare
-        });
-        // What is not loaded has to be kept as well, and nobody knows its blobs.
-        let is_known = memory.accepted.is_none_or(|root| self.kept.iter().any(|(kept, _)| *kept == root));
-        if is_known {
-            let blobs = self.kept.iter().flat_map(|(_, blobs)| blobs.iter().copied()).collect();
-            let trees: Vec<Digest> = self.kept.iter().map(|(root, _)| *root).collect();
+    /// Deletes what is not needed. Nothing is fetched meanwhile, which might be what is deleted.
+    async fn sweep(&mut self) {
+        let accepted = self.follower.memory().accepted;
+        if let Some(sweep) = self.kept.sweep(accepted, self.follower.running()) {
             let cache = self.cache.clone();
-            spawn_blocking(move || cache.sweep(&blobs, &trees));
+            // What stays there is seen to after the next start.
+            let _ = spawn_blocking(move || cache.sweep(&sweep)).await;
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -24,6 +26,14 @@ struct Announcer {
     dir: DirDepot,
     listeners: Mutex<Vec<mpsc::Sender<News>>>,
     asked_for_blobs: AtomicUsize,
+}
+
+impl Announcer {
+    fn look(&self) {
+        for listener in self.listeners.lock().unwrap().iter() {
+            listener.try_send(News::Look).unwrap();
+        }
+    }
 }
 
 impl Depot for Announcer {
@@ -78,6 +88,9 @@ impl Depot for Announcer {
     }
 }
 
+/// What is in a file of every release.
+const SAME: &str = "stays";
+
 struct RunsNothing;
 
 impl Loader for RunsNothing {
@@ -124,6 +137,12 @@ impl World {
         }
     }
 
+    /// A blob in the cache.
+    fn cached(&self, address: Digest) -> PathBuf {
+        let digits = address.to_string();
+        self.dir.path().join("cache/blobs").join(&digits[..2]).join(&digits[2..])
+    }
+
     async fn serve(&self) -> Fleet {
         let settings = FleetSettings {
             site: "shop".into(),
@@ -143,7 +162,9 @@ impl World {
 
     async fn publish(&self, main: &str) -> Digest {
         let publisher = self.publisher(self.key.clone());
-        let files = Files::from([("lua/main.lua".to_owned(), Arc::from(main.as_bytes()))]);
+        let file = |(path, text): (&str, &str)| (path.to_owned(), Arc::from(text.as_bytes()));
+        let files =
+            [("lua/main.lua", main), ("lua/same.lua", SAME), ("html/same.css", SAME)].map(file).into();
         let packed = pack(&files, 1 << 20).unwrap();
         let fresh = publisher.send(&packed, |_| ()).await.unwrap();
         publisher.point(packed.root, Plan::default(), &Canaries::None, &fresh).await.unwrap();
@@ -174,9 +195,50 @@ async fn a_release_that_was_announced_with_its_blobs_is_run_without_asking_for_t
     assert_eq!(world.depot.asked_for_blobs.load(SeqCst), asked);
     fleet.stop().await;
     // What was announced is in the cache.
-    std::fs::remove_dir_all(world.dir.path().join("depot")).unwrap();
+    fs::remove_dir_all(world.dir.path().join("depot")).unwrap();
     let again = world.serve().await;
     assert_eq!(again.follow().borrow().running, Some(second));
+}
+
+#[tokio::test]
+async fn content_that_stays_is_read_once_after_a_start_and_damage_is_seen_then() {
+    let world = World::new();
+    let first = world.publish("x = 1").await;
+    let fleet = world.serve().await;
+    runs(&fleet, first).await;
+    let asked = world.depot.asked_for_blobs.load(SeqCst);
+    let same = world.cached(Digest::of(SAME.as_bytes()));
+    fs::write(&same, "damaged").unwrap();
+    let second = world.publish("x = 2").await;
+    runs(&fleet, second).await;
+    assert_eq!(world.depot.asked_for_blobs.load(SeqCst), asked, "nobody has looked at it");
+    let style = world.dir.path().join("cache/current/html/same.css");
+    assert_eq!(fs::read_to_string(style).unwrap(), SAME);
+    fleet.stop().await;
+    let fleet = world.serve().await;
+    runs(&fleet, second).await;
+    assert_eq!(world.depot.asked_for_blobs.load(SeqCst), asked + 1);
+    assert_eq!(fs::read_to_string(&same).unwrap(), SAME);
+}
+
+#[tokio::test]
+async fn a_release_that_cannot_be_laid_out_beside_what_is_there_is_read_anew_with_the_next_look() {
+    let world = World::new();
+    let first = world.publish("x = 1").await;
+    let fleet = world.serve().await;
+    runs(&fleet, first).await;
+    fs::remove_file(world.dir.path().join("cache/current/html/same.css")).unwrap();
+    let second = world.publish("x = 2").await;
+    let mut status = fleet.follow();
+    let waits = status.wait_for(|status| {
+        let outcome = status.answer.as_ref().map(|answer| &answer.outcome);
+        matches!(outcome, Some(Outcome::Waiting { why }) if why.contains("same.css"))
+    });
+    tokio::time::timeout(Duration::from_secs(20), waits).await.unwrap().unwrap();
+    world.depot.look();
+    runs(&fleet, second).await;
+    let style = world.dir.path().join("cache/current/html/same.css");
+    assert_eq!(fs::read_to_string(style).unwrap(), SAME);
 }
 
 #[tokio::test]

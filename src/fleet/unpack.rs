@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Digest, Files, MAX_DEPTH, MAX_ENTRIES, PIECE, ReleaseError, tree};
+use super::{Digest, Files, Listing, MAX_DEPTH, MAX_ENTRIES, PIECE, ReleaseError, listing::Listed, tree};
 
 /// What a blob is needed for.
 #[derive(Debug, Clone)]
@@ -15,13 +15,6 @@ enum Use {
     File { path: String, size: u64 },
     List { path: String, size: u64 },
     Piece { path: String, size: u64 },
-}
-
-/// Where the content of a file is.
-#[derive(Debug)]
-enum Place {
-    Whole(Digest),
-    Pieces(Vec<Digest>),
 }
 
 /// A release on its way in. It says which blobs it [`needs`](Self::needs), [`take`](Self::take)s them in any order,
@@ -34,7 +27,9 @@ pub struct Unpacking {
     entries: usize,
     needed: BTreeMap<Digest, Vec<Use>>,
     have: HashMap<Digest, Arc<[u8]>>,
-    files: BTreeMap<String, Place>,
+    listing: Listing,
+    /// The release that is here already.
+    before: Arc<Listing>,
 }
 
 impl Unpacking {
@@ -42,7 +37,22 @@ impl Unpacking {
     pub fn new(root: Digest, max_size: u64) -> Self {
         let first = Use::Dir { path: String::new(), depth: 0 };
         let needed = BTreeMap::from([(root, vec![first])]);
-        Self { root, max_size, size: 0, entries: 0, needed, have: HashMap::new(), files: BTreeMap::new() }
+        Self {
+            root,
+            max_size,
+            size: 0,
+            entries: 0,
+            needed,
+            have: HashMap::new(),
+            listing: Listing::default(),
+            before: Arc::default(),
+        }
+    }
+
+    /// Needs no content of files that are the same in a release that is here, and was checked.
+    #[must_use]
+    pub fn after(self, before: Arc<Listing>) -> Self {
+        Self { before, ..self }
     }
 
     /// Addresses of blobs that are needed and were not taken yet, at most so many.
@@ -61,8 +71,16 @@ impl Unpacking {
             let path = uses.first().map(|one| one.path().to_owned()).unwrap_or_default();
             return Err(ReleaseError::Address { path, expected: address, found });
         }
+        self.take_checked(address, bytes)
+    }
+
+    /// Takes a blob that is known to be what its address says.
+    pub(super) fn take_checked(&mut self, address: Digest, bytes: Arc<[u8]>) -> Result<(), ReleaseError> {
         let mut uses: Vec<(Digest, Use)> =
             self.needed.remove(&address).unwrap_or_default().into_iter().map(|one| (address, one)).collect();
+        if uses.is_empty() {
+            return Ok(());
+        }
         self.have.insert(address, bytes);
         while let Some((address, one)) = uses.pop() {
             let Some(bytes) = self.have.get(&address).cloned() else {
@@ -88,7 +106,8 @@ impl Unpacking {
             Use::Dir { path, depth } => self.follow_dir(&path, depth, bytes, more),
             Use::File { path, size } => {
                 check_size(&path, size, bytes)?;
-                self.files.insert(path, Place::Whole(address));
+                let node = tree::Node::File { content: address, size };
+                self.listing.insert(path, Listed { node, pieces: Vec::new() });
                 Ok(())
             }
             Use::Piece { path, size } => check_size(&path, size, bytes),
@@ -97,7 +116,9 @@ impl Unpacking {
                 let needed =
                     |&(piece, size): &(Digest, u64)| (piece, Use::Piece { path: path.clone(), size });
                 more.extend(pieces.iter().map(needed));
-                self.files.insert(path, Place::Pieces(pieces.into_iter().map(|(piece, _)| piece).collect()));
+                let node = tree::Node::Pieces { list: address, size };
+                let pieces = pieces.into_iter().map(|(piece, _)| piece).collect();
+                self.listing.insert(path, Listed { node, pieces });
                 Ok(())
             }
         }
@@ -120,16 +141,17 @@ impl Unpacking {
             if self.entries > MAX_ENTRIES {
                 return Err(ReleaseError::TooMany { path, max: MAX_ENTRIES });
             }
+            if let tree::Node::File { size, .. } | tree::Node::Pieces { size, .. } = node {
+                self.add(&path, size)?;
+            }
+            if let Some(same) = self.before.get(&path).filter(|before| before.node == node) {
+                self.listing.insert(path, same.clone());
+                continue;
+            }
             let (address, one) = match node {
                 tree::Node::Dir(list) => (list, Use::Dir { path, depth: depth + 1 }),
-                tree::Node::File { content, size } => {
-                    self.add(&path, size)?;
-                    (content, Use::File { path, size })
-                }
-                tree::Node::Pieces { list, size } => {
-                    self.add(&path, size)?;
-                    (list, Use::List { path, size })
-                }
+                tree::Node::File { content, size } => (content, Use::File { path, size }),
+                tree::Node::Pieces { list, size } => (list, Use::List { path, size }),
             };
             more.push((address, one));
         }
@@ -155,20 +177,27 @@ impl Unpacking {
             return None;
         }
         let mut files = Files::new();
-        for (path, place) in self.files {
-            let bytes = match place {
-                Place::Whole(address) => self.have.get(&address)?.clone(),
-                Place::Pieces(pieces) => {
+        let mut blobs: BTreeSet<Digest> = self.have.keys().copied().collect();
+        for (path, listed) in self.listing.iter() {
+            if self.before.get(path) == Some(listed) {
+                blobs.extend(listed.addresses());
+                continue;
+            }
+            let bytes = match listed.node {
+                tree::Node::Pieces { .. } => {
                     let mut whole = Vec::new();
-                    for piece in pieces {
-                        whole.extend_from_slice(self.have.get(&piece)?);
+                    for piece in &listed.pieces {
+                        whole.extend_from_slice(self.have.get(piece)?);
                     }
                     whole.into()
                 }
+                tree::Node::File { content: address, .. } | tree::Node::Dir(address) => {
+                    self.have.get(&address)?.clone()
+                }
             };
-            files.insert(path, bytes);
+            files.insert(path.to_owned(), bytes);
         }
-        Some(Unpacked { root: self.root, files, blobs: self.have.into_keys().collect() })
+        Some(Unpacked { root: self.root, listing: self.listing, files, blobs })
     }
 }
 
@@ -177,7 +206,9 @@ impl Unpacking {
 pub struct Unpacked {
     /// Its root.
     pub root: Digest,
-    /// Its files.
+    /// All of its files.
+    pub listing: Listing,
+    /// The content of those that are not the same in the release that was here before.
     pub files: Files,
     /// The addresses of all it is made of.
     pub blobs: BTreeSet<Digest>,
