@@ -54,6 +54,7 @@ mod case_migration;
 mod case_notes;
 mod case_originals;
 mod case_reach;
+mod case_registries;
 mod case_running;
 mod case_source;
 mod case_undo;

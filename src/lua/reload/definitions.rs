@@ -68,7 +68,12 @@ impl Reload<'_> {
             (_, Some(Change::Edited(Why::Code))) if self.is_kept_with_new_code(current, fresh) => {
                 Decision::Keep
             }
-            (_, Some(Change::Edited(Why::Code))) => Decision::Take,
+            (_, Some(Change::Edited(Why::Code))) => {
+                let old = file.plan.edits.old(id).and_then(|old| file.old_source().get(old));
+                let is_plain = !fresh.is_object() && !current.is_object();
+                let is_handle = is_plain && old.is_some_and(|old| self.is_handle(&file.plan, old.line));
+                if is_handle { Decision::Keep } else { Decision::Take }
+            }
             (_, Some(Change::Edited(Why::Calls(by)))) => {
                 if self.is_instance(current) || self.is_instance(fresh) {
                     return Decision::Keep;

@@ -35,22 +35,34 @@ impl Reload<'_> {
                     self.pair_functions(before, value);
                 }
                 (Class::Function, Class::Other) if before.is_nil() => heap.set(old, key, value),
-                (Class::Table, Class::Table) => self.pair_kept(before, value),
+                (Class::Table, Class::Table) => {
+                    let is_plain = heap.metatable(before).is_nil() && heap.metatable(value).is_nil();
+                    if !self.merge.fills_lists || !is_plain {
+                        self.pair_kept(before, value);
+                    } else if self.may_be_kept(before, value) && self.replaces(before, value) {
+                        // Calls have filled it.
+                        self.merge.lists.push([before, value]);
+                    }
+                }
                 _ => {}
             }
         }
     }
 
     fn pair_kept(&mut self, old: Value, new: Value) {
-        let is_pair = old.table().is_some()
+        if self.may_be_kept(old, new) && self.replaces(old, new) {
+            self.merge.kept.push([old, new]);
+        }
+    }
+
+    fn may_be_kept(&self, old: Value, new: Value) -> bool {
+        old.table().is_some()
             && new.table().is_some()
             && !old.is(new)
             && self.is_fresh(new)
             && !self.is_fresh(old)
-            && !self.prelude.is_own(self.heap, old);
-        if is_pair && !self.taken.contains(&old.identity()) && self.replaces(old, new) {
-            self.merge.kept.push([old, new]);
-        }
+            && !self.prelude.is_own(self.heap, old)
+            && !self.taken.contains(&old.identity())
     }
 
     /// Whether a function uses only what stands at file level. Any other is a closure, with a state of its own: it

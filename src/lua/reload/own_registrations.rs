@@ -45,7 +45,12 @@ impl Reload<'_> {
         named: &FxHashSet<(heap::Kind, u64)>,
     ) {
         let heap = self.heap;
-        given.retain(|(key, _)| !named.contains(&key.bit_pattern()));
+        let is_same = *file.plan.edits.registers() == Registers::Same;
+        let is_code = |(key, value): &(Value, Value)| key.is_function() || value.is_object();
+        given.retain(|entry| !named.contains(&entry.0.bit_pattern()) && (!is_same || is_code(entry)));
+        if is_same && given.is_empty() {
+            return;
+        }
         given.sort_by_key(|(key, _)| key.integer());
         let was = heap.entries(stays);
         let known = self.list(stays).len();
@@ -69,7 +74,7 @@ impl Reload<'_> {
             }
         }
         self.find_changes_in(stays, &was);
-        if *file.plan.edits.registers() == Registers::Same {
+        if is_same {
             self.drop_fresh(stays, known);
         } else {
             self.replace_left(stays, &was);

@@ -7,6 +7,14 @@ use crate::{
     reload::source::literal_of_number,
 };
 
+/// How a record is known to stand for an old one.
+#[derive(Clone, Copy)]
+enum By {
+    Content,
+    Shape,
+    Order,
+}
+
 impl Reload<'_> {
     /// Which record of a list this one stands for.
     pub(super) fn find_record(&mut self, register: &mut Register<'_>, key: Value, value: Value) {
@@ -30,7 +38,7 @@ impl Reload<'_> {
                 return;
             }
         }
-        self.find_record_of_unnamed(register, key, value, &parts);
+        register.records.push((key, value));
     }
 
     fn may_be_record(&self, register: &Register<'_>, place: Value, record: Value) -> bool {
@@ -40,35 +48,49 @@ impl Reload<'_> {
             && !register.twice.iter().any(|known| known.is(place))
     }
 
-    /// A record that was made for a function without a name: one with the same beside it, or one that a statement of
-    /// the same shape has made, or else the next one.
+    /// Records that were made for functions without a name: those with the same beside them, then those that a
+    /// statement of the same shape has made, and then those whose statements were edited, in the order of the list.
+    pub(super) fn pair_records(&mut self, register: &mut Register<'_>) {
+        let mut records = std::mem::take(&mut register.records);
+        records.sort_by_key(|(key, _)| key.integer());
+        for by in [By::Content, By::Shape, By::Order] {
+            records.retain(|&(key, value)| !self.find_record_of_unnamed(register, key, value, by));
+        }
+    }
+
     fn find_record_of_unnamed(
         &mut self,
         register: &mut Register<'_>,
         key: Value,
         value: Value,
-        parts: &[(Value, Value)],
-    ) {
+        by: By,
+    ) -> bool {
         let heap = self.heap;
+        let parts = heap.entries(value);
         let unnamed = parts.iter().find(|(_, part)| part.is_function() && self.is_fresh(*part));
-        let Some(&(name, new)) = unnamed.filter(|(_, part)| self.old_of(*part).is_none()) else { return };
-        for look in ["same", "shape", "next"] {
-            for &(place, record) in register.was {
-                if !self.may_be_record(register, place, record) || !self.is_unnamed(heap.get(record, name)) {
-                    continue;
-                }
-                let is_same = parts.iter().all(|&(other, part)| {
-                    let was = heap.get(record, other);
-                    part.is(new) || was.is(self.old_of(part).unwrap_or(part)) || heap.equal(was, part)
-                });
-                let has_shape = || self.is_edited_around(heap.get(record, name), new) == Some(false);
-                if look == "same" && !is_same || look == "shape" && !has_shape() {
-                    continue;
-                }
+        let Some(&(name, new)) = unnamed.filter(|(_, part)| self.old_of(*part).is_none()) else {
+            return false;
+        };
+        for &(place, record) in register.was {
+            let old = heap.get(record, name);
+            if !self.may_be_record(register, place, record) || !self.is_unnamed(old) {
+                continue;
+            }
+            let is_same = parts.iter().all(|&(other, part)| {
+                let was = heap.get(record, other);
+                part.is(new) || was.is(self.old_of(part).unwrap_or(part)) || heap.equal(was, part)
+            });
+            let is_it = match by {
+                By::Content => is_same,
+                By::Shape => self.is_edited_around(old, new) == Some(false),
+                By::Order => self.has_left(old) || self.is_edited_around(old, new).is_none(),
+            };
+            if is_it {
                 self.take_record(register, key, value, place, is_same);
-                return;
+                return true;
             }
         }
+        false
     }
 
     fn take_record(
@@ -93,8 +115,8 @@ impl Reload<'_> {
     /// edited, or what is edited in it has been put into the record.
     pub(super) fn takes_over(&mut self, record: Value, new: Value) -> bool {
         let heap = self.heap;
-        let is_plain = |table: Value| table.class() == Class::Table && heap.metatable(table).is_nil();
-        if !is_plain(record) || !is_plain(new) || self.is_fresh(record) || !self.holds_code(new) {
+        let are_tables = record.class() == Class::Table && new.class() == Class::Table;
+        if !are_tables || !self.has_class_of(record, new) || self.is_fresh(record) || !self.holds_code(new) {
             return false;
         }
         let parts = heap.entries(new);
@@ -120,6 +142,11 @@ impl Reload<'_> {
         }
         self.pair_parts(record, new);
         true
+    }
+
+    /// Whether what the load has made has the metatable of what was there.
+    pub(super) fn has_class_of(&self, old: Value, new: Value) -> bool {
+        self.heap.metatable(old).is(self.lasting(self.heap.metatable(new)))
     }
 
     /// Whether a table has elements: under a name it is a list of its own, and no record.

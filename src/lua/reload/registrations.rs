@@ -14,14 +14,16 @@ pub(super) struct Register<'a> {
     pub(super) twice: Vec<Value>,
     /// Fresh functions without a name, with their keys.
     pub(super) unnamed: Vec<(Value, Value)>,
+    /// Records of functions without a name.
+    pub(super) records: Vec<(Value, Value)>,
     /// Those that are keys.
     pub(super) unnamed_keys: Vec<(Value, Value)>,
 }
 
 impl<'a> Register<'a> {
     pub(super) fn new(table: Value, was: &'a [(Value, Value)]) -> Self {
-        let (keys, twice, unnamed, unnamed_keys) = Default::default();
-        Self { table, was, keys, twice, unnamed, unnamed_keys }
+        let (keys, twice, unnamed, records, unnamed_keys) = Default::default();
+        Self { table, was, keys, twice, unnamed, records, unnamed_keys }
     }
 }
 
@@ -50,6 +52,7 @@ impl Reload<'_> {
         for (key, value) in moved {
             self.move_key(table, key, value);
         }
+        self.pair_records(&mut register);
         self.pair_unnamed(&mut register);
         self.leave_out_registered(&mut register);
         self.drop_twice(&register);

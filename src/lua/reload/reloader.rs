@@ -142,6 +142,8 @@ impl Reloader {
         let source = source.and_then(|state| state.generation.file(file).cloned());
         let Some(source) = source.filter(|source| source.captures) else { return Ok(()) };
         let is_idle = self.anchors.len() == self.base;
+        // In a reload: it registers for the first time.
+        self.progress.registered.is_anew |= !is_idle;
         self.open::<()>(lua, (record, exports), |reload, arguments| {
             if let &[record, exports] = arguments {
                 let names = &reload.prelude.names;

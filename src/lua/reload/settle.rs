@@ -11,6 +11,9 @@ impl Reload<'_> {
     pub(super) fn settle(&mut self) {
         self.begin_merge();
         self.find_changes();
+        if self.registered.has_others {
+            self.note_left_unnamed();
+        }
         if !self.follows.is_empty() || !self.replaced.is_empty() || !self.left.is_empty() {
             self.exchange_in_slots();
             self.exchange_in_keys();
@@ -48,6 +51,17 @@ impl Reload<'_> {
                 let was = was.to_vec();
                 self.find_changes_in(table, &was);
                 self.keep_unedited(table, &was);
+            }
+        }
+    }
+
+    /// Functions without a name that are held where the load has put nothing, as their statements have left the source.
+    fn note_left_unnamed(&mut self) {
+        for at in 0.. {
+            let Some(&Slot { key, function, .. }) = self.snapshot.slots.get(at) else { return };
+            if self.has_left(function) {
+                let name = if key.integer() > 0 { Value::NIL } else { key };
+                self.left.insert(function.identity(), name);
             }
         }
     }

@@ -30,7 +30,8 @@ impl Reload<'_> {
     pub(super) fn keep_unedited(&mut self, table: Value, was: &[(Value, Value)]) {
         let written: Vec<_> =
             was.iter().filter(|(key, before)| self.is_written(table, *key, *before)).collect();
-        let more = self.added_data(table, was);
+        let mut more = self.added_data(table, was);
+        more.extend(self.added_code(table, was));
         if self.registered.is_anew || written.is_empty() && more.is_empty() || self.is_for_loads(table) {
             return;
         }
@@ -93,6 +94,21 @@ impl Reload<'_> {
         more
     }
 
+    /// Functions without a name, and records and sets of such, that the load has put there and that take no old one's
+    /// place: the program has taken that out.
+    fn added_code(&self, table: Value, was: &[(Value, Value)]) -> Vec<(Value, Value)> {
+        let mut more = self.heap.entries(table);
+        more.retain(|&(key, value)| {
+            let is_code = self.is_new_unnamed(key)
+                || self.is_new_unnamed(value)
+                || self.is_fresh(value)
+                    && value.table().is_some()
+                    && self.heap.entries(value).iter().any(|(_, part)| self.is_new_unnamed(*part));
+            is_code && !was.iter().any(|(known, _)| self.heap.equal(*known, key))
+        });
+        more
+    }
+
     /// Where loads are meant to write: what is ours, what modules export, what files hand to their next version, and
     /// prototypes, of which only what is edited is declared anew.
     fn is_for_loads(&self, table: Value) -> bool {
@@ -105,13 +121,14 @@ impl Reload<'_> {
             || prelude.records(heap).into_iter().any(is_handed_on)
     }
 
-    /// A plain value, or a table of such.
+    /// A plain value, or a table of such, which may be an object of a class that was there.
     fn is_data(&self, value: Value, depth: u32) -> bool {
         let heap = self.heap;
         let is_part = |(key, part): &(Value, Value)| !key.is_object() && self.is_data(*part, depth - 1);
         match value.class() {
             Class::Table => {
-                depth > 0 && heap.metatable(value).is_nil() && heap.entries(value).iter().all(is_part)
+                let class = self.lasting(heap.metatable(value));
+                depth > 0 && !self.is_fresh(class) && heap.entries(value).iter().all(is_part)
             }
             Class::Function | Class::Coroutine => false,
             Class::Other => !value.is_nil() && !value.is_object(),
@@ -138,7 +155,8 @@ impl Reload<'_> {
             return heap.equal(known, value) || known.is(self.lasting(value));
         }
         let parts = heap.entries(value);
-        parts.iter().all(|&(key, part)| self.has_same(heap.get(known, key), part, depth - 1))
+        self.has_class_of(known, value)
+            && parts.iter().all(|&(key, part)| self.has_same(heap.get(known, key), part, depth - 1))
     }
 
     /// Whether a record is what the program has made of this one, in which nothing is edited: some of it is as it was.

@@ -23,7 +23,7 @@ impl Reload<'_> {
         self.pair_in_order(register, news, olds);
     }
 
-    /// The very same ones first.
+    /// The very same ones first, then those in statements of the same shape.
     fn pair_in_order(
         &mut self,
         register: &mut Register<'_>,
@@ -34,9 +34,13 @@ impl Reload<'_> {
             return;
         }
         olds.retain(|old| self.is_unnamed(*old));
-        for is_exact in [true, false] {
+        for pass in 0..3 {
             news.retain(|&(key, new)| {
-                let at = olds.iter().position(|&old| !is_exact || self.is_same_function(old, new));
+                let at = olds.iter().position(|&old| match pass {
+                    0 => self.is_same_function(old, new),
+                    1 => self.is_edited_around(old, new) == Some(false),
+                    _ => true,
+                });
                 let Some(at) = at else { return true };
                 self.pair_functions(olds.remove(at), new);
                 register.twice.push(key);
@@ -76,29 +80,76 @@ impl Reload<'_> {
         Some(self.plan_around(function)?.new.says.effect_around(lines)?.literals().clone())
     }
 
-    /// Whether it is a function, or a record of one, that a statement has made which has left the source.
+    /// Whether it is a function that a statement has handed over which has left the source, or the record of it.
     pub(super) fn has_left(&mut self, value: Value) -> bool {
-        let heap = self.heap;
         if value.table().is_some() {
-            // A record of it: nothing that a definition knows, or that a module is.
-            let is_record = !self.is_fresh(value)
-                && heap.metatable(value).is_nil()
-                && !self.taken.contains(&value.identity())
-                && !self.prelude.is_foreign(heap, value);
-            let mut parts = if is_record { heap.entries(value) } else { Vec::new() };
-            parts.retain(|(_, part)| part.is_function());
-            return !parts.is_empty() && parts.iter().all(|(_, part)| self.has_left(*part));
+            self.has_record_left(value)
+        } else {
+            self.literals_of_left(value).is_some()
         }
-        if !self.is_unnamed(value) {
+    }
+
+    /// A record has a text or number of the statement in it: a thing of somebody else may have got a function, too.
+    fn has_record_left(&mut self, record: Value) -> bool {
+        let heap = self.heap;
+        if self.is_fresh(record)
+            || self.taken.contains(&record.identity())
+            || self.prelude.is_foreign(heap, record)
+        {
             return false;
         }
-        let Some(lines) = heap.origin(value).map(|origin| origin.lines) else { return false };
-        self.plan_around(value).is_some_and(|plan| {
-            let effect = plan.old.says.effect_around(lines);
-            // Of several on one line nobody knows which it is.
-            let is_told =
-                plan.old.says.unnamed_function(lines).is_some() && !plan.old.says.has_function_at(lines.0);
-            is_told && effect.is_some_and(|effect| !plan.new.says.has_effect(effect))
+        let parts = heap.entries(record);
+        let mut literals = BTreeSet::new();
+        for (_, part) in parts.iter().filter(|(_, part)| part.is_function()) {
+            let Some(of_statement) = self.literals_of_left(*part) else { return false };
+            literals.extend(of_statement);
+        }
+        parts.iter().any(|(_, part)| self.literal(*part).is_some_and(|literal| literals.contains(&literal)))
+    }
+
+    /// Texts and numbers in the statement that has handed over an old function, if it has left the source.
+    fn literals_of_left(&mut self, function: Value) -> Option<BTreeSet<Box<str>>> {
+        if !self.is_unnamed(function) {
+            return None;
+        }
+        let lines = self.heap.origin(function)?.lines;
+        let Plan { old, new, .. } = &**self.plan_around(function)?;
+        // Of several on one line nobody knows which it is.
+        let is_told = old.says.unnamed_function(lines).is_some() && !old.says.has_function_at(lines.0);
+        let effect =
+            old.says.effect_around(lines).filter(|effect| is_told && !new.says.has_effect(effect))?;
+        Some(effect.literals().clone())
+    }
+
+    /// A function of the new version's top level that no definition names.
+    pub(super) fn is_new_unnamed(&self, function: Value) -> bool {
+        if !function.is_function() || !self.is_fresh(function) {
+            return false;
+        }
+        let (Some(plan), Some(origin)) = (self.plan_around(function), self.heap.origin(function)) else {
+            return false;
+        };
+        let says = &plan.new.says;
+        says.is_unnamed_function(origin.lines) && !says.has_function_at(origin.lines.0)
+    }
+
+    /// Whether the old version of what a statement gives a value to was made of a function that somebody holds: it is
+    /// a handle then, and no result of that function.
+    pub(super) fn is_handle(&mut self, plan: &Plan, line: u32) -> bool {
+        let Some(statement) = plan.old.says.effect_around((line, line)) else { return false };
+        let held: Vec<Value> = self.snapshot.slots.iter().map(|slot| slot.function).collect();
+        held.into_iter().any(|function| {
+            self.is_of_changed(function)
+                && !self.is_fresh(function)
+                && plan.old.is_chunk(&self.heap.source(function))
+                && self.heap.origin(function).is_some_and(|origin| {
+                    plan.old.says.is_unnamed_function(origin.lines)
+                        && plan
+                            .old
+                            .says
+                            .effect_around(origin.lines)
+                            .is_some_and(|it| std::ptr::eq(it, statement))
+                })
         })
     }
 
