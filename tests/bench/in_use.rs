@@ -1,5 +1,5 @@
 //! Saves of files that are in use, on file systems whose changes nobody tells of: polling, beside notify's
-//! `PollWatcher`. Each measurement is a process of its own.
+//! `PollWatcher` and chokidar. Each measurement is a process of its own.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,11 @@ use notify::{PollWatcher, RecursiveMode, Watcher};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    Fallible, MS, QUIET, Verdict, ms, process,
+    Fallible, MS, QUIET, Verdict,
+    cached_mount::CachedMount,
+    ms,
+    others::Chokidar,
+    process,
     slow_mount::SlowMount,
     trees::{self, Saves, Tree},
 };
@@ -34,81 +38,116 @@ const TOGETHER: usize = 1000;
 /// What the others look as often as we look at what is in use.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// What another has not seen after so long counts as not seen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// After so many that it has not seen it is given up on.
 const MISSES: usize = 3;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// All of it: trees in memory, and the small one seen through a slow mount.
-pub(crate) fn measure(within: &Path, sizes: &[usize], saves: usize) -> Fallible<Vec<Verdict>> {
+/// All of it: trees in memory, and the same seen through mounts.
+pub(crate) fn measure(
+    within: &Path,
+    sizes: &[usize],
+    saves: usize,
+    chokidar: &Fallible<Chokidar>,
+) -> Fallible<Vec<Verdict>> {
     let mut verdicts = Vec::new();
     for &dirs in sizes {
         let tree = Tree::new(within, dirs)?;
         let files = tree.files();
         let walk = trees::bare_walk(&tree.dir, 3)?;
         println!("{files} files, {USED} of them in use; bare parallel walk {:.1} ms", ms(walk));
-        if let Some(median) = show(&tree.dir, &tree, saves) {
-            let what = format!("{files} files, polling: save of a file in use, median");
-            verdicts.push(Verdict::ms(&what, median, 150.0));
-        }
+        let row =
+            Row { what: format!("{files} files, polling"), front: &tree.dir, tree: &tree, saves, chokidar };
+        row.measure(150.0, &mut verdicts);
         match crate::others::watchman(&tree.dir, tree.dirs, saves) {
             Ok(figures) => {
                 println!("{:<34}{:>9.1} ms", "Watchman's own client", figures.median.map_or(f64::NAN, ms))
             }
-            Err(error) => println!("Watchman's own client: skipped, {error}"),
+            Err(error) => verdicts.push(Verdict::missing("Watchman's own client", &error)),
         }
         println!();
-        // Of a larger one the first look alone takes minutes.
-        if files > 10_000 {
-            continue;
-        }
-        match SlowMount::over(&tree.dir, MS) {
-            Ok(mount) => {
-                let walk = trees::bare_walk(&mount.front, 1)?;
-                println!(
-                    "{files} files on a FUSE mount, 1 ms for each request; saved behind it; bare parallel walk {:.1} ms",
-                    ms(walk)
-                );
-                if let Some(median) = show(&mount.front, &tree, saves) {
-                    let what = format!("{files} files, FUSE, polling: save of a file in use, median");
-                    verdicts.push(Verdict::ms(&what, median, 2.0 * ms(INTERVAL)));
-                }
-                println!("Watchman, chokidar: not measured; they see no save that is made behind a mount\n");
-            }
-            Err(error) => println!("a FUSE mount: skipped, {error}\n"),
+        // Of a large tree the first look alone takes minutes where each answer takes a millisecond.
+        let mounted = if files > 10_000 {
+            CachedMount::over(&tree.dir).map(|mount| {
+                let row = Row { what: format!("{files} files, bindfs, polling"), front: &mount.front, ..row };
+                row.measure_mounted("bindfs", &mut verdicts)
+            })
+        } else {
+            SlowMount::over(&tree.dir, MS).map(|mount| {
+                let row = Row { what: format!("{files} files, FUSE, polling"), front: &mount.front, ..row };
+                row.measure_mounted("a FUSE mount, 1 ms for each request", &mut verdicts)
+            })
+        };
+        match mounted {
+            Ok(measured) => measured?,
+            Err(error) => verdicts.push(Verdict::missing(&format!("{files} files on a FUSE mount"), &error)),
         }
     }
     Ok(verdicts)
 }
 
-/// Shows each row, and returns the median of ours.
-fn show(front: &Path, tree: &Tree, saves: usize) -> Option<Duration> {
-    let mut ours = None;
-    for who in [hotloader_polling::NAME, "PollWatcher"] {
-        match child(who, front, tree, saves) {
-            Ok((text, median)) => {
-                println!("{who:<22}{text}");
-                if who == hotloader_polling::NAME {
-                    ours = Some(median);
-                }
-            }
-            Err(error) => println!("{who:<22}{error}"),
-        }
-    }
-    ours
+/// A tree, seen at some place, by all who poll.
+struct Row<'a> {
+    what: String,
+    front: &'a Path,
+    tree: &'a Tree,
+    saves: usize,
+    chokidar: &'a Fallible<Chokidar>,
 }
 
-fn child(who: &str, front: &Path, tree: &Tree, saves: usize) -> Fallible<(String, Duration)> {
-    let output = Command::new(std::env::current_exe()?)
-        .args([CHILD, who])
-        .args([front, &tree.dir])
-        .args([&tree.dirs.to_string(), &saves.to_string()])
-        .stderr(Stdio::inherit())
-        .output()?;
-    let text = String::from_utf8(output.stdout)?;
-    let (median, text) =
-        text.trim_end().split_once(' ').ok_or_else(|| format!("no figures, but {text:?}"))?;
-    Ok((text.to_owned(), Duration::from_micros(median.parse()?)))
+impl Row<'_> {
+    fn measure_mounted(&self, on: &str, verdicts: &mut Vec<Verdict>) -> Fallible<()> {
+        let (files, walk) = (self.tree.files(), trees::bare_walk(self.front, 1)?);
+        println!("{files} files on {on}; saved behind it; bare parallel walk {:.1} ms", ms(walk));
+        self.measure(2.0 * ms(INTERVAL), verdicts);
+        println!("Watchman: not measured; it sees no save that is made behind a mount\n");
+        Ok(())
+    }
+
+    /// Prints each row; the median of ours is to be so many milliseconds at most.
+    fn measure(&self, target: f64, verdicts: &mut Vec<Verdict>) {
+        let what = &self.what;
+        match self.child(hotloader_polling::NAME) {
+            Ok(saved) => {
+                println!("{:<22}{}", hotloader_polling::NAME, saved.text);
+                let median = format!("{what}: save of a file in use, median");
+                verdicts.push(Verdict::ms(&median, saved.median, target));
+                let share = format!("{what}: processor meanwhile");
+                verdicts.push(Verdict::new(&share, saved.share * 100.0, 5.0, "%"));
+            }
+            Err(error) => verdicts.push(Verdict::missing(what, &error)),
+        }
+        match self.child("PollWatcher") {
+            Ok(saved) => println!("{:<22}{}", "PollWatcher", saved.text),
+            Err(error) => verdicts.push(Verdict::missing(&format!("{what}: PollWatcher"), &error)),
+        }
+        match self.chokidar.as_ref().map(|chokidar| self.by_chokidar(chokidar)) {
+            Ok(Ok(saved)) => println!("{:<22}{}", "chokidar, polling", saved.text),
+            Ok(Err(error)) => verdicts.push(Verdict::missing(&format!("{what}: chokidar"), &error)),
+            Err(error) => println!("chokidar: NOT MEASURED: {error}"),
+        }
+    }
+
+    fn child(&self, who: &str) -> Fallible<Saved> {
+        let output = Command::new(std::env::current_exe()?)
+            .args([CHILD, who])
+            .args([self.front, &self.tree.dir])
+            .args([&self.tree.dirs.to_string(), &self.saves.to_string()])
+            .stderr(Stdio::inherit())
+            .output()?;
+        let text = String::from_utf8(output.stdout)?;
+        Saved::parse(&text).ok_or_else(|| format!("no figures, but {text:?}").into())
+    }
+
+    fn by_chokidar(&self, chokidar: &Chokidar) -> Fallible<Saved> {
+        let watching = chokidar.watch(self.front, Some(INTERVAL))?;
+        let hears_of = |path: &Path, most| watching.hears_of(path, most);
+        let Tree { dir, dirs, .. } = self.tree;
+        saves_of_others((self.front, dir), *dirs, self.saves, watching.pid(), hears_of)
+    }
 }
 
 /// In that process: files are watched at `front` and saved at `back`.
@@ -119,14 +158,15 @@ pub(crate) async fn in_child(
     dirs: usize,
     saves: usize,
 ) -> Fallible<String> {
-    if who == hotloader_polling::NAME {
+    let saved = if who == hotloader_polling::NAME {
         ours(front, back, dirs, saves).await
     } else {
         poll_watcher(front, back, dirs, saves)
-    }
+    };
+    Ok(saved?.to_line())
 }
 
-async fn ours(front: &Path, back: &Path, dirs: usize, saves: usize) -> Fallible<String> {
+async fn ours(front: &Path, back: &Path, dirs: usize, saves: usize) -> Fallible<Saved> {
     let own = std::process::id();
     let root = Root {
         id: RootId("tree"),
@@ -171,54 +211,92 @@ async fn ours(front: &Path, back: &Path, dirs: usize, saves: usize) -> Fallible<
     seen(&mut many).await?;
     let together = saved.elapsed();
     handle.stop().await;
-    let text = row(&mut times, share);
-    Ok(format!("{text}; {TOGETHER} together after {:.0} ms", ms(together)))
+    Ok(Saved::new(times, share).and(&format!("{TOGETHER} together after {:.0} ms", ms(together))))
 }
 
-fn poll_watcher(front: &Path, back: &Path, dirs: usize, saves: usize) -> Fallible<String> {
-    let own = std::process::id();
+fn poll_watcher(front: &Path, back: &Path, dirs: usize, saves: usize) -> Fallible<Saved> {
     let (sender, events) = mpsc::channel();
     let config = notify::Config::default().with_poll_interval(INTERVAL);
     let mut watcher = PollWatcher::new(sender, config)?;
     watcher.watch(front, RecursiveMode::Recursive)?;
+    let hears_of = |path: &Path, most: Duration| {
+        let until = Instant::now() + most;
+        while let Ok(event) = events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if event?.paths.iter().any(|at| at == path) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    saves_of_others((front, back), dirs, saves, std::process::id(), hears_of)
+}
+
+/// Saves files, and asks of each whether it is heard of.
+fn saves_of_others(
+    (front, back): (&Path, &Path),
+    dirs: usize,
+    saves: usize,
+    pid: u32,
+    hears_of: impl Fn(&Path, Duration) -> Fallible<bool>,
+) -> Fallible<Saved> {
     std::thread::sleep(Duration::from_secs(2));
-    let (began, before) = (Instant::now(), process::processor(own)?);
+    let (began, before) = (Instant::now(), process::processor(pid)?);
     let mut times = Vec::new();
     let mut saver = Saves::new(back, dirs);
     let mut missed = 0;
     for number in 0..saves.min(USED) {
-        // It takes the kernel's word, which may be a minute old: that is seen by now.
+        // Who takes the kernel's word hears what may be a minute old: that is seen by now.
         if missed == MISSES {
             break;
         }
         std::thread::sleep(300 * MS + MS * u32::try_from(number * 137 % 700)?);
         let (path, saved) = saver.save()?;
-        let path = front.join(path.strip_prefix(back)?);
-        missed += 1;
-        while saved.elapsed() < 10_000 * MS {
-            let Ok(event) = events.recv_timeout(1000 * MS) else { continue };
-            if event?.paths.contains(&path) {
-                times.push(saved.elapsed());
-                missed -= 1;
-                break;
-            }
+        if hears_of(&front.join(path.strip_prefix(back)?), PATIENCE)? {
+            times.push(saved.elapsed());
+        } else {
+            missed += 1;
         }
     }
-    let share = (process::processor(own)? - before).as_secs_f64() / began.elapsed().as_secs_f64();
-    let text = row(&mut times, share);
-    Ok(format!("{text}; {missed} of {} not seen in 10 s", times.len() + missed))
+    let share = (process::processor(pid)? - before).as_secs_f64() / began.elapsed().as_secs_f64();
+    let asked = times.len() + missed;
+    Ok(Saved::new(times, share).and(&format!("{missed} of {asked} not seen in {} s", PATIENCE.as_secs())))
 }
 
-/// The median for the parent, and the row for people.
-fn row(times: &mut [Duration], share: f64) -> String {
-    times.sort();
-    let at = |at: usize| times.get(at).copied().unwrap_or_default();
-    let (median, most) = (at(times.len() / 2), at(times.len().saturating_sub(1)));
-    let (percent, count) = (share * 100.0, times.len());
-    format!(
-        "{} {:>9.1} ms at the median of {count}, {:.1} ms at most; {percent:.1} % of a processor",
-        median.as_micros(),
-        ms(median),
-        ms(most)
-    )
+/// How long saves took to be seen.
+struct Saved {
+    median: Duration,
+    /// Of a processor.
+    share: f64,
+    /// For people.
+    text: String,
+}
+
+impl Saved {
+    fn new(mut times: Vec<Duration>, share: f64) -> Self {
+        times.sort();
+        let at = |at: usize| times.get(at).copied().unwrap_or_default();
+        let (median, most) = (at(times.len() / 2), at(times.len().saturating_sub(1)));
+        let (percent, count) = (share * 100.0, times.len());
+        let text = format!(
+            "{:>9.1} ms at the median of {count}, {:.1} ms at most; {percent:.1} % of a processor",
+            ms(median),
+            ms(most)
+        );
+        Self { median, share, text }
+    }
+
+    fn and(mut self, more: &str) -> Self {
+        self.text += &format!("; {more}");
+        self
+    }
+
+    fn to_line(&self) -> String {
+        format!("{} {} {}", self.median.as_micros(), self.share, self.text)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.trim_end().splitn(3, ' ');
+        let median = Duration::from_micros(fields.next()?.parse().ok()?);
+        Some(Self { median, share: fields.next()?.parse().ok()?, text: fields.next()?.to_owned() })
+    }
 }

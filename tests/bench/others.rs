@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use crate::{Fallible, Figures, MS, process, trees::Saves};
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A process of ours that ends with it.
-struct Kept(Child);
+pub(crate) struct Kept(pub(crate) Child);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -121,8 +121,20 @@ impl Daemon {
     }
 }
 
-/// A daemon of its own, and a subscription by the client that comes with it.
+/// How often it is measured when Watchman is ready: the best counts, as for ours.
+const TRIES: usize = 3;
+
+/// Watchman by its own client, each time with a daemon of its own.
 pub(crate) fn watchman(dir: &Path, dirs: usize, saves: usize) -> Fallible<Figures> {
+    let mut figures = watchman_once(dir, dirs, saves)?;
+    for _ in 1..TRIES {
+        figures.ready = figures.ready.min(watchman_once(dir, dirs, 0)?.ready);
+    }
+    Ok(figures)
+}
+
+/// A daemon of its own, and a subscription by the client that comes with it.
+fn watchman_once(dir: &Path, dirs: usize, saves: usize) -> Fallible<Figures> {
     let daemon = Daemon::start()?;
     let pid = daemon.process.0.id();
     let memory_before = process::memory(pid)?;
@@ -158,7 +170,9 @@ pub(crate) struct Chokidar {
 
 const SCRIPT: &str = "
 const { watch } = await import('chokidar');
-const watcher = watch(process.argv[2], { ignoreInitial: true });
+const [dir, interval] = process.argv.slice(2);
+const polling = interval === undefined ? {} : { usePolling: true, interval: Number(interval) };
+const watcher = watch(dir, { ignoreInitial: true, ...polling });
 watcher.on('ready', () => console.log('READY'));
 watcher.on('all', (event, path) => console.log(event, path));
 ";
@@ -179,15 +193,50 @@ impl Chokidar {
 
     pub(crate) fn measure(&self, dir: &Path, dirs: usize, saves: usize) -> Fallible<Figures> {
         let began = Instant::now();
+        let watching = self.watch(dir, None)?;
+        let ready = began.elapsed();
+        let pid = watching.pid();
+        Measured { dir, dirs, saves, ready, pid, memory_before: 0 }.figures(&watching.lines)
+    }
+
+    /// Has it watch a directory, by polling if there is an interval; returns when it is ready.
+    pub(crate) fn watch(&self, dir: &Path, interval: Option<Duration>) -> Fallible<Watching> {
         let node = Command::new("node")
             .arg(self.dir.join("watch.mjs"))
             .arg(dir)
+            .args(interval.map(|interval| interval.as_millis().to_string()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut node = Kept(node);
         let lines = lines(node.0.stdout.take().ok_or("no output")?);
-        let ready = wait(&lines, |line| line == "READY")?.saturating_duration_since(began);
-        Measured { dir, dirs, saves, ready, pid: node.0.id(), memory_before: 0 }.figures(&lines)
+        wait(&lines, |line| line == "READY")?;
+        Ok(Watching { node, lines })
+    }
+}
+
+/// chokidar at work.
+pub(crate) struct Watching {
+    node: Kept,
+    lines: Receiver<(Instant, String)>,
+}
+
+impl Watching {
+    pub(crate) fn pid(&self) -> u32 {
+        self.node.0.id()
+    }
+
+    /// Waits for an event of a file, for so long at most.
+    pub(crate) fn hears_of(&self, path: &Path, most: Duration) -> Fallible<bool> {
+        let path = path.to_str().ok_or("not UTF-8")?;
+        let until = Instant::now() + most;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok((_, line)) if line.contains(path) => return Ok(true),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return Ok(false),
+                Err(RecvTimeoutError::Disconnected) => return Err("it has ended".into()),
+            }
+        }
     }
 }
