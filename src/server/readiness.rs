@@ -66,12 +66,12 @@ impl Signs {
 }
 
 fn of_watcher(health: &Health) -> Readiness {
-    let detail = match (health.armed, &health.trouble) {
+    let detail = match (health.covered, &health.trouble) {
         (true, _) => format!("watching by {}", health.summary()),
         (false, Some(trouble)) => format!("changes may go unseen: {trouble}"),
         (false, None) => "not everything is watched yet".into(),
     };
-    Readiness { ready: health.armed, detail }
+    Readiness { ready: health.covered, detail }
 }
 
 async fn changed<T>(watched: &mut Option<watch::Receiver<T>>) -> Result<(), RecvError> {

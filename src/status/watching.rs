@@ -41,7 +41,7 @@ impl Status {
             })
         };
         json!({
-            "armed": health.armed,
+            "covered": health.covered,
             "trouble": health.trouble,
             "missed": health.missed,
             "inUse": health.in_use,

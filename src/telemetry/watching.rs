@@ -77,7 +77,7 @@ impl WatchMetrics {
     }
 
     pub(super) fn set(&self, health: &Health) {
-        self.covered.set(health.armed.into());
+        self.covered.set(health.covered.into());
         self.missed.set(whole(health.missed));
         self.in_use.set(whole(health.in_use as u64));
         self.rechecks.set(whole(health.rechecked));

@@ -93,12 +93,12 @@ async fn finished<T>(
         tracing::error!(target: "watch", seconds = patience.as_secs(), "{why}");
         let before = health.borrow().clone();
         health.send_modify(|health| {
-            health.armed = false;
+            health.covered = false;
             health.trouble = Some(why.to_owned());
         });
         let done = look.await;
         tracing::info!(target: "watch", "the look at the disk has ended");
-        health.send_modify(|health| (health.armed, health.trouble) = (before.armed, before.trouble));
+        health.send_modify(|health| (health.covered, health.trouble) = (before.covered, before.trouble));
         done
     };
     tokio::select! {
@@ -120,13 +120,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_look_that_hangs_is_told_until_it_ends_and_does_not_hold_up_a_stop() {
-        let (health, mut seen) = watch::channel(Health { armed: true, ..Health::default() });
+        let (health, mut seen) = watch::channel(Health { covered: true, ..Health::default() });
         let stop = CancellationToken::new();
         let patience = Duration::from_millis(20);
         let (end, ended) = mpsc::channel::<u8>();
         let look = finished(spawn_blocking(move || ended.recv().unwrap()), patience, &health, &stop);
         let watching = async {
-            let told = seen.wait_for(|health| !health.armed);
+            let told = seen.wait_for(|health| !health.covered);
             let told = timeout(DEADLINE, told).await.expect("nobody is told").unwrap();
             assert!(told.trouble.as_ref().is_some_and(|why| why.contains("hangs")));
             drop(told);
@@ -134,7 +134,7 @@ mod tests {
         };
         let (done, ()) = tokio::join!(look, watching);
         assert_eq!(done.unwrap().unwrap(), 7);
-        assert!(seen.borrow().armed && seen.borrow().trouble.is_none());
+        assert!(seen.borrow().covered && seen.borrow().trouble.is_none());
 
         let (end, ended) = mpsc::channel::<u8>();
         stop.cancel();

@@ -11,7 +11,7 @@ use hotloader_backend::Vitals;
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     /// Whether everything that should be is watched, by backends that answer.
-    pub armed: bool,
+    pub covered: bool,
     /// What is in the way of that.
     pub trouble: Option<String>,
     /// Each backend that works or should.
@@ -100,7 +100,7 @@ impl Health {
         let Standing { covered, trouble, backends } = standing;
         let last_barrier = backends.iter().filter_map(|backend| backend.barrier).map(|(at, _)| at).max();
         self.last_barrier = self.last_barrier.max(last_barrier);
-        (self.armed, self.trouble, self.backends) = (covered, trouble, backends);
+        (self.covered, self.trouble, self.backends) = (covered, trouble, backends);
     }
 
     /// Which backends watch, and why, in one line: `inotify (12 directories; ext4: …)`.

@@ -26,7 +26,7 @@ impl Watcher {
             tracing::error!(target: "watch", failure = why,
                 retry_ms = delay.as_millis() as u64, "watching failed; changes are not seen until it works again");
             self.ends.health.send_modify(|health| {
-                health.armed = false;
+                health.covered = false;
                 health.trouble = Some(why.clone());
             });
             self.pause(delay, &why).await?;

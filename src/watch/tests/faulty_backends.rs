@@ -130,7 +130,7 @@ impl Site {
     /// Waits until these backends watch, and all is watched.
     async fn watched_by(&self, names: &[&str]) {
         let mut health = self.handle.follow_health();
-        let is_so = health.wait_for(|health| health.armed && health.names() == names);
+        let is_so = health.wait_for(|health| health.covered && health.names() == names);
         let is_so = timeout(DEADLINE, is_so).await.is_ok();
         assert!(is_so, "watched by {:?}", self.handle.health());
     }
@@ -262,7 +262,7 @@ async fn directories_beyond_a_limit_have_another_backend_and_the_others_stay() {
         site.each_save_is_told_once(round).await;
     }
     let health = site.handle.health();
-    assert!(health.armed && health.backends.iter().all(|backend| backend.failures == 0), "{health:?}");
+    assert!(health.covered && health.backends.iter().all(|backend| backend.failures == 0), "{health:?}");
     assert_eq!(health.backends[0].dirs, 2, "{health:?}");
     site.stop().await;
 }
@@ -293,7 +293,7 @@ async fn what_a_backend_drops_without_a_word_is_found_by_any_look_at_everything(
     let mut site = site("faulty,polling", |backend, _| Lossy::silent(backend, 1)).await;
     write(&site.root.join("x.lua"), "lost");
     assert_eq!(site.sync_soon().await, 0, "a barrier does not bring it");
-    assert!(site.handle.health().armed, "nor does anybody notice");
+    assert!(site.handle.health().covered, "nor does anybody notice");
     site.handle.rescan().await.unwrap();
     assert_eq!(site.told_until(|known| known["x.lua"] == "lost").await, 1);
     assert_eq!(site.known, site.on_disk().await);

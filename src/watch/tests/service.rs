@@ -10,7 +10,7 @@ async fn a_save_arrives_without_a_barrier_and_a_busy_consumer_gets_the_newest() 
         write(&file, &i.to_string());
     }
     site.wait_for(&[("x.lua", "50")]).await;
-    assert!(site.handle.health().armed);
+    assert!(site.handle.health().covered);
     site.handle.rescan().await.unwrap();
     assert!(site.sync().await.is_empty());
     site.stop().await;

@@ -79,7 +79,7 @@ async fn running(config: ServerConfig) -> Running {
 async fn running_with(config: ServerConfig, session: SessionConfig) -> Running {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let site = tempfile::tempdir().expect("a directory");
-    let starting = Readiness { ready: false, detail: "the watcher is not armed yet".into() };
+    let starting = Readiness { ready: false, detail: "not everything is watched yet".into() };
     let (readiness, receiver) = watch::channel(starting);
     let metrics: MetricsText = Arc::new(|| "# EOF\n".into());
     let status = Arc::new(FakeStatus::default());

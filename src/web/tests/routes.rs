@@ -223,8 +223,8 @@ async fn readiness_follows_the_watcher() {
     let web = running(ServerConfig::default()).await;
     assert_eq!(web.get("/healthz").await.body, "ok\n");
     let starting = web.get("/readyz").await;
-    assert_eq!((starting.status, starting.body.as_str()), (503, "the watcher is not armed yet\n"));
-    web.readiness.send_replace(Readiness { ready: true, detail: "armed".into() });
+    assert_eq!((starting.status, starting.body.as_str()), (503, "not everything is watched yet\n"));
+    web.readiness.send_replace(Readiness { ready: true, detail: "watching".into() });
     assert_eq!(web.get("/readyz").await.status, 200);
     let metrics = web.get("/metrics").await;
     assert_eq!((metrics.status, metrics.body.as_str()), (200, "# EOF\n"));
