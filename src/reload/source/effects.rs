@@ -28,26 +28,44 @@ pub struct Effect {
 impl Reader<'_> {
     /// Notes a statement of the file that is one.
     pub(super) fn note_effect(&mut self, node: &Node) {
-        let has_effect = match kind(node) {
-            K::CallExprStat | K::WhileStat | K::ForStat | K::ForRangeStat | K::RepeatStat => true,
-            K::LocalStat | K::ConstStat => calls(node),
-            K::AssignStat => calls(node) || self.sides(node).0.iter().any(|target| !self.has_path(target)),
-            // Those in a block are noted by themselves.
-            _ => false,
-        };
-        if !has_effect {
+        let is_loop = matches!(kind(node), K::WhileStat | K::ForStat | K::ForRangeStat | K::RepeatStat);
+        // Those in a block are noted by themselves.
+        if !is_loop && !matches!(kind(node), K::CallExprStat | K::LocalStat | K::ConstStat | K::AssignStat) {
+            return;
+        }
+        let mut seen = Seen::default();
+        self.look_through(node, &mut seen);
+        let has_no_path =
+            |target: &Node| self.target(target).is_none_or(|place| place.keys.last() == Some(&Key::Computed));
+        let assigns = || kind(node) == K::AssignStat && self.sides(node).0.iter().any(has_no_path);
+        if !seen.calls && !is_loop && !assigns() {
             return;
         }
         let outer = self.conditions.last().map_or(0, |(all, _)| *all);
-        let shape = mix(outer, xxh3_64(&self.text.without(node, &closures(node))));
-        let literals = node.descendants().filter_map(|node| self.literal(&node)).collect();
-        self.source.effects.push(Effect { lines: self.text.lines_of(node), shape, literals });
+        let shape = mix(outer, xxh3_64(&self.text.without(node, &seen.closures)));
+        let lines = self.text.lines_of(node);
+        self.source.effects.push(Effect { lines, shape, literals: seen.literals });
     }
 
     /// The fingerprint of all but the functions that an expression hands on, if there are some.
     pub(super) fn shape(&self, value: &Node) -> Option<u64> {
-        let closures = closures(value);
-        (!closures.is_empty()).then(|| xxh3_64(&self.text.without(value, &closures)))
+        let mut seen = Seen::default();
+        self.look_through(value, &mut seen);
+        (!seen.closures.is_empty()).then(|| xxh3_64(&self.text.without(value, &seen.closures)))
+    }
+
+    /// All of a statement but the functions that it hands to others. One that it calls itself is a part of it.
+    fn look_through(&self, node: &Node, seen: &mut Seen) {
+        let is_called = is_call(node) || kind(node) == K::ParenExpr;
+        seen.calls |= is_call(node);
+        seen.literals.extend(self.literal(node));
+        for child in node.children() {
+            if kind(&child) == K::ClosureExpr && !is_called {
+                seen.closures.push(child);
+            } else {
+                self.look_through(&child, seen);
+            }
+        }
     }
 
     /// As [`literal_of_number`] and the text itself have it.
@@ -60,34 +78,12 @@ impl Reader<'_> {
     }
 }
 
-impl Reader<'_> {
-    /// Whether a definition is all that comes of assigning to it.
-    fn has_path(&self, target: &Node) -> bool {
-        self.target(target).is_some_and(|place| place.keys.last() != Some(&Key::Computed))
-    }
-}
-
-/// Whether it calls something itself.
-fn calls(node: &Node) -> bool {
-    let within: Vec<_> = closures(node).iter().map(|closure| closure.text_range()).collect();
-    node.descendants()
-        .filter(is_call)
-        .any(|call| within.iter().all(|range| !range.contains_range(call.text_range())))
-}
-
-/// The functions in a statement that it hands to others. One that it calls itself is a part of it.
-fn closures(node: &Node) -> Vec<Node> {
-    let is_handed = |closure: &Node| {
-        let parent = closure.parent();
-        parent.is_some_and(|parent| !matches!(kind(&parent), K::ParenExpr) && !is_call(&parent))
-    };
-    let found: Vec<Node> =
-        node.descendants().filter(|one| kind(one) == K::ClosureExpr && is_handed(one)).collect();
-    let is_outer = |one: &Node| {
-        let range = one.text_range();
-        found.iter().all(|other| other == one || !other.text_range().contains_range(range))
-    };
-    found.iter().filter(|one| is_outer(one)).cloned().collect()
+/// What a statement has in it.
+#[derive(Default)]
+struct Seen {
+    calls: bool,
+    closures: Vec<Node>,
+    literals: BTreeSet<Box<str>>,
 }
 
 impl Source {
