@@ -5,7 +5,7 @@
 //! asks no file system anything: the server of a dead NFS mount would keep whoever asks waiting.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ffi::OsString,
     fs,
     os::unix::ffi::OsStringExt,
@@ -90,6 +90,13 @@ impl MountTable {
             let _ = path;
             None
         }
+    }
+
+    /// Where something is mounted that waits for another machine or program.
+    pub fn points_that_may_hang(&self) -> BTreeSet<PathBuf> {
+        let visible = self.visible().into_iter();
+        let remote = visible.filter(|(_, mount)| Kind::of(&mount.kind).is_remote());
+        remote.map(|(point, _)| point.to_owned()).collect()
     }
 
     /// Whether what is there is made up by the kernel when it is read, or a device: `/proc`, `/sys`, `/dev`.

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -105,10 +105,10 @@ impl Answers {
 
     /// What a question comes to at each of these places, which are on that file system. When no answer comes for
     /// long, the others are `None`, and so are all while somebody waits for that file system already.
-    pub(crate) fn answer_each<T: Send + 'static>(
+    pub(crate) fn answer_each<P: AsRef<Path> + Clone + Send + 'static, T: Send + 'static>(
         &mut self,
         device: u64,
-        places: &[PathBuf],
+        places: &[P],
         question: impl Fn(&Path) -> T + Send + Sync + 'static,
     ) -> Vec<Option<T>> {
         let mut found: Vec<Option<T>> = places.iter().map(|_| None).collect();
@@ -126,7 +126,8 @@ impl Answers {
             let (left, sender, question) = (left.clone(), sender.clone(), question.clone());
             let work = move || {
                 // Until nobody waits any more.
-                left.iter().all(|(at, place): (usize, PathBuf)| sender.send((at, question(&place))).is_ok());
+                left.iter()
+                    .all(|(at, place): (usize, P)| sender.send((at, question(place.as_ref()))).is_ok());
             };
             ask(work, alive.clone());
         }
@@ -203,6 +204,8 @@ fn ask(work: impl FnOnce() + Send + 'static, alive: crossbeam_channel::Sender<()
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]

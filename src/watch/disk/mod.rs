@@ -25,7 +25,7 @@ pub(super) use ignore::Ignore;
 pub(super) use links::{End, Identity, Resolved, is_absence, resolve_symlinks};
 pub(super) use listing::{Kind, Listing, by_components, is_on_local_file_system, join};
 pub(super) use parallel::{FEW_DIRS, in_parallel};
-pub(super) use prefetch::{Prefetched, list_again, list_below};
+pub(super) use prefetch::{Prefetched, list_again, list_below, subdirectories};
 pub(super) use read::{Read, read_all, read_stable};
 pub(super) use unfinished::{Signs, Unfinished};
 pub(super) use writers::open_for_writing;

@@ -18,14 +18,20 @@ pub(crate) enum Prefetched {
 }
 
 /// Lists every directory at and below `top` that `known` does not have or has as stale. What cannot be
-/// listed is left out: whoever asks for it next finds out why. It ends at `most` directories.
+/// listed is left out: whoever asks for it next finds out why. So is what is `beyond`. It ends at `most` directories.
 pub(crate) fn list_below(
     top: &Path,
     recursive: bool,
     ignore: &Ignore,
     most: usize,
+    beyond: impl Fn(&Path) -> bool + Sync,
     known: impl Fn(&Path) -> Option<(Arc<Listing>, bool)> + Sync,
 ) -> Vec<(Arc<Path>, Prefetched)> {
+    let more = |dir: &Path, listing: &Listing, into: &mut Vec<PathBuf>| {
+        if recursive {
+            into.extend(subdirectories(dir, listing, ignore).filter(|dir| !beyond(dir)));
+        }
+    };
     let look = |dir: PathBuf, into: &mut Vec<PathBuf>, memo: &mut FileSystemMemo| {
         let known = known(&dir);
         let (listing, found) = match known {
@@ -33,15 +39,11 @@ pub(crate) fn list_below(
             Some((listing, false)) if listing.is_current(&dir) => (listing, Some(Prefetched::AsBefore)),
             _ => {
                 let listing = Listing::read_with(&dir, memo).ok()?;
-                if recursive {
-                    subdirectories(&dir, &listing, ignore, into);
-                }
+                more(&dir, &listing, into);
                 return Some((dir.into(), Prefetched::New(Arc::new(listing))));
             }
         };
-        if recursive {
-            subdirectories(&dir, &listing, ignore, into);
-        }
+        more(&dir, &listing, into);
         found.map(|found| (dir.into(), found))
     };
     let (mut found, mut memo) = (Vec::new(), FileSystemMemo::default());
@@ -95,9 +97,14 @@ pub(crate) fn list_again<'a>(
     in_parallel(dirs, FEW_DIRS, look)
 }
 
-fn subdirectories(dir: &Path, listing: &Listing, ignore: &Ignore, into: &mut Vec<PathBuf>) {
+/// The directories that are wanted of those in a directory.
+pub(crate) fn subdirectories(
+    dir: &Path,
+    listing: &Listing,
+    ignore: &Ignore,
+) -> impl Iterator<Item = PathBuf> {
     let dirs = listing.iter().filter(|(_, name, kind)| *kind == Kind::Dir && !ignore.matches(name));
-    into.extend(dirs.map(|(_, name, _)| dir.join(name)));
+    dirs.map(|(_, name, _)| dir.join(name))
 }
 
 /// Directories that nobody has looked at yet.

@@ -208,7 +208,7 @@ mod tests {
         };
         let mut tree = Tree::new(&WatchConfig::default(), vec![root]);
         let mut names = Names::default();
-        names.update(tree.walk(), tree.scope(), Instant::now());
+        names.update(tree.walk(&mut Answers::default()), tree.scope(), Instant::now());
         let mut answers = Answers::default();
         let name: DirName = (id, Path::new("").into());
         assert!(may_look_into(&name, &names, &mut answers));

@@ -18,7 +18,8 @@ use rustc_hash::FxHashMap;
 
 use super::name::DirName;
 use crate::watch::disk::{
-    End, Ignore, Kind, Listing, Prefetched, Resolved, is_absence, list_again, list_below, resolve_symlinks,
+    Answers, End, Ignore, Kind, Listing, Prefetched, Resolved, is_absence, list_again, list_below,
+    resolve_symlinks, subdirectories,
 };
 
 /// Links between directories can multiply names without end; here it ends.
@@ -75,6 +76,16 @@ impl Dir {
 /// A real directory's path and listing.
 pub(super) type ListedDir = (Arc<Path>, Arc<Listing>);
 
+/// What came of listing a directory again.
+pub(super) enum Relisted {
+    /// Only files came or went.
+    Files(Arc<Listing>),
+    /// Nobody answered in time.
+    Late,
+    /// More than that is different.
+    Otherwise,
+}
+
 /// Something that cannot be seen, and why.
 pub(super) type Trouble = (PathBuf, io::Error);
 
@@ -95,6 +106,8 @@ pub(super) struct DiskCache {
     ways: BTreeMap<PathBuf, Way>,
     /// The topmost directories on each file system that does not answer now. Nobody looks into them.
     silent: Vec<Arc<Path>>,
+    /// Where listing took too long: the directory in which it began.
+    late: BTreeSet<Arc<Path>>,
 }
 
 impl DiskCache {
@@ -152,6 +165,19 @@ impl DiskCache {
         is_below_any(&self.silent, path)
     }
 
+    /// Nobody answered in time when this was listed: it and what is below it stay as they were seen, and it is
+    /// to be listed anew.
+    fn is_late(&mut self, top: &Path) {
+        let top: Arc<Path> = top.into();
+        self.silent.push(top.clone());
+        self.late.insert(top);
+    }
+
+    /// Whether listing took too long there. It is asked once.
+    pub(super) fn take_late(&mut self, top: &Path) -> bool {
+        self.late.remove(top)
+    }
+
     /// The topmost directories on each file system that may hang, by its device.
     pub(super) fn remote(&self) -> Vec<(u64, Arc<Path>)> {
         let device = |dir: &Path| self.dir(dir).map(|dir| dir.listing.identity.0);
@@ -172,9 +198,13 @@ impl DiskCache {
 
     /// Looks again at directories that were listed before they were watched, and at the ways that pass by
     /// them. Returns whether anything is different from what was seen.
-    pub(super) fn recheck(&mut self, dirs: &DirSet) -> bool {
-        let listed = |path: &Path| (!self.is_silent(path)).then_some(&*self.dir(path)?.listing);
-        let again = list_again(dirs.as_slice(), listed);
+    pub(super) fn recheck(&mut self, dirs: &DirSet, answers: &mut Answers) -> bool {
+        let listed = |path: &Path| {
+            let listing = &*self.dir(path)?.listing;
+            (!listing.may_hang && !self.is_silent(path)).then_some(listing)
+        };
+        let mut again = list_again(dirs.as_slice(), listed);
+        again.extend(self.list_far_again(dirs, answers));
         let mut changed = false;
         for (path, found) in again {
             changed = true;
@@ -194,28 +224,75 @@ impl DiskCache {
         changed
     }
 
-    /// Lists a directory again in which files came or went. `None`: more than that is different.
-    pub(super) fn relist(&mut self, path: &Path) -> Option<Arc<Listing>> {
-        let dir = self.dirs.get_mut(path.as_os_str())?;
+    /// The same for those on file systems that may hang.
+    fn list_far_again(&mut self, dirs: &DirSet, answers: &mut Answers) -> Vec<(Arc<Path>, Option<Listing>)> {
+        let mut far: BTreeMap<u64, Vec<Arc<Path>>> = BTreeMap::new();
+        for dir in dirs.iter().filter(|dir| !self.is_silent(dir)) {
+            if let Some(Dir { listing, .. }) = self.dir(dir)
+                && listing.may_hang
+            {
+                far.entry(listing.identity.0).or_default().push(dir.clone());
+            }
+        }
+        let mut changed = Vec::new();
+        for (device, dirs) in far {
+            let found = answers.answer_each(device, &dirs, Listing::read);
+            for (dir, found) in dirs.into_iter().zip(found) {
+                let Some(found) = found.map(Result::ok) else {
+                    self.is_late(&dir);
+                    continue;
+                };
+                let is_same = |now: &Listing| self.dir(&dir).is_some_and(|dir| now.is_same(&dir.listing));
+                if !found.as_ref().is_some_and(is_same) {
+                    changed.push((dir, found));
+                }
+            }
+        }
+        changed
+    }
+
+    /// Lists a directory again in which files came or went.
+    pub(super) fn relist(&mut self, path: &Path, answers: &mut Answers) -> Relisted {
+        let Some(dir) = self.dirs.get_mut(path.as_os_str()) else { return Relisted::Otherwise };
         if dir.is_fresh {
-            return Some(dir.listing.clone());
+            return Relisted::Files(dir.listing.clone());
         }
-        let listing = Arc::new(Listing::read(path).ok()?);
-        if !listing.differs_in_files_only(&dir.listing) {
-            return None;
+        let listing = if dir.listing.may_hang {
+            let answer = answers.answer_each(dir.listing.identity.0, &[path.to_owned()], Listing::read).pop();
+            match answer.flatten() {
+                Some(listing) => listing,
+                None => {
+                    self.is_late(path);
+                    return Relisted::Late;
+                }
+            }
+        } else {
+            Listing::read(path)
+        };
+        match listing {
+            Ok(listing) if listing.differs_in_files_only(&dir.listing) => {
+                let listing = Arc::new(listing);
+                (dir.listing, dir.is_fresh) = (listing.clone(), true);
+                Relisted::Files(listing)
+            }
+            _ => Relisted::Otherwise,
         }
-        (dir.listing, dir.is_fresh) = (listing.clone(), true);
-        Some(listing)
     }
 
     /// Reads what is stale or unknown at and below a directory, on several threads. Returns how many there
-    /// were.
-    pub(super) fn prefetch(&mut self, top: &Path, is_recursive: bool, ignore: &Ignore) -> usize {
+    /// were. What is `beyond` is left out.
+    pub(super) fn prefetch(
+        &mut self,
+        top: &Path,
+        is_recursive: bool,
+        ignore: &Ignore,
+        beyond: impl Fn(&Path) -> bool + Sync,
+    ) -> usize {
         let known = |path: &Path| {
             let dir = self.dir(path)?;
             Some((dir.listing.clone(), dir.is_fresh || self.is_silent(path)))
         };
-        let found = list_below(top, is_recursive, ignore, MAX_DIRS, known);
+        let found = list_below(top, is_recursive, ignore, MAX_DIRS, beyond, known);
         let count = found.len();
         self.dirs.reserve(count);
         for (path, found) in found {
@@ -231,7 +308,53 @@ impl DiskCache {
         count
     }
 
+    /// The same on a file system that may hang, on threads that may wait for it. If no answer comes for long, all of
+    /// it stays as it was seen.
+    pub(super) fn prefetch_far(
+        &mut self,
+        (device, top): (u64, &Path),
+        is_recursive: bool,
+        ignore: &Ignore,
+        beyond: impl Fn(&Path) -> bool,
+        answers: &mut Answers,
+    ) -> usize {
+        let mut listed = Vec::new();
+        let mut level: Vec<Arc<Path>> = vec![top.into()];
+        while !level.is_empty() && listed.len() < MAX_DIRS {
+            let mut next = Vec::new();
+            let mut more = |dir: &Path, listing: &Listing| {
+                if is_recursive {
+                    let dirs = subdirectories(dir, listing, ignore).filter(|dir| !beyond(dir));
+                    next.extend(dirs.map(Arc::from));
+                }
+            };
+            let known = |dir: &Arc<Path>| self.dir(dir).filter(|dir| dir.is_fresh);
+            let (fresh, stale): (Vec<_>, Vec<_>) = level.into_iter().partition(|dir| known(dir).is_some());
+            fresh.iter().for_each(|dir| known(dir).into_iter().for_each(|known| more(dir, &known.listing)));
+            let answered = answers.answer_each(device, &stale, Listing::read);
+            for (dir, listing) in stale.into_iter().zip(answered) {
+                match listing {
+                    Some(Ok(listing)) => {
+                        more(&dir, &listing);
+                        listed.push((dir, Arc::new(listing)));
+                    }
+                    // Whoever asks for it next finds out why.
+                    Some(Err(_)) => {}
+                    None => {
+                        self.is_late(top);
+                        return 0;
+                    }
+                }
+            }
+            level = next;
+        }
+        let count = listed.len();
+        listed.into_iter().for_each(|(dir, listing)| self.take_listing(dir, listing));
+        count
+    }
+
     fn take_listing(&mut self, path: Arc<Path>, listing: Arc<Listing>) {
+        self.late.remove(&path);
         match self.dirs.entry(DirPath(path)) {
             Entry::Occupied(mut dir) => {
                 let dir = dir.get_mut();
@@ -248,14 +371,17 @@ impl DiskCache {
         self.is_silent(dir) || self.dir(dir).is_some_and(|dir| dir.is_fresh)
     }
 
+    /// The path and listing of a real directory that need not be listed again.
+    pub(super) fn fresh(&self, path: &Path) -> Option<ListedDir> {
+        let (path, dir) = self.dirs.get_key_value(path.as_os_str())?;
+        dir.is_fresh.then(|| (path.0.clone(), dir.listing.clone()))
+    }
+
     /// The path and listing of a real directory, and the error if it cannot be had: then the listing is
     /// the last one that could.
     pub(super) fn listing(&mut self, path: &Path) -> (Option<ListedDir>, Option<io::Error>) {
-        // At the start all have been listed, so this is the way of nearly all.
-        if let Some((path, dir)) = self.dirs.get_key_value(path.as_os_str())
-            && dir.is_fresh
-        {
-            return (Some((path.0.clone(), dir.listing.clone())), None);
+        if let Some(listed) = self.fresh(path) {
+            return (Some(listed), None);
         }
         let mut error = None;
         if !self.is_silent(path) {
@@ -308,4 +434,59 @@ fn follow_again(link: &Path, is_root: bool, silent: &[Arc<Path>]) -> Resolved {
 
 fn is_below_any(tops: &[Arc<Path>], path: &Path) -> bool {
     tops.iter().any(|top| path.starts_with(top))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        time::{Duration, Instant},
+    };
+
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_whose_mount_does_not_answer_stays_as_it_was_and_is_listed_when_it_does() {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = fs::canonicalize(keep.path()).unwrap();
+        // As if it were on another machine.
+        let far = || {
+            let mut listing = Listing::read(&dir).unwrap();
+            listing.may_hang = true;
+            Arc::new(listing)
+        };
+        let (before, dirs) = (far(), DirSet::from_iter([Arc::from(&*dir)]));
+        let mut cache = DiskCache::default();
+        cache.take_listing(dir.as_path().into(), before.clone());
+        fs::write(dir.join("new.lua"), "").unwrap();
+        let mut answers = Answers::default();
+        let (answer, answered) = bounded::<()>(1);
+        assert!(!answers.answers_to(before.identity.0, move || answered.recv().unwrap()));
+
+        assert!(!cache.recheck(&dirs, &mut answers), "it is asked");
+        assert!(cache.is_silent(&dir) && cache.take_late(&dir) && !cache.take_late(&dir));
+        cache.silence(Vec::new());
+        cache.mark_stale_below(&dir);
+        assert!(matches!(cache.relist(&dir, &mut answers), Relisted::Late));
+        assert!(cache.is_silent(&dir) && cache.take_late(&dir));
+        assert!(Arc::ptr_eq(&cache.dir(&dir).unwrap().listing, &before));
+
+        answer.send(()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let listing = loop {
+            cache.silence(Vec::new());
+            match cache.relist(&dir, &mut answers) {
+                Relisted::Files(listing) => break listing,
+                _ => assert!(Instant::now() < deadline, "it is not listed"),
+            }
+            std::thread::yield_now();
+        };
+        assert!(listing.find("new.lua".as_ref()).is_some());
+        cache.take_listing(dir.as_path().into(), far());
+        assert!(!cache.recheck(&dirs, &mut answers));
+        fs::write(dir.join("newer.lua"), "").unwrap();
+        assert!(cache.recheck(&dirs, &mut answers));
+    }
 }

@@ -462,7 +462,7 @@ mod tests {
         let mut tree = Tree::new(&WatchConfig::default(), vec![root]);
         let mut contents = Contents::new(Root::MAX_FILE);
         let now = Instant::now();
-        assert_eq!(contents.names.update(tree.walk(), tree.scope(), now).len(), 1);
+        assert_eq!(contents.names.update(tree.walk(&mut Answers::default()), tree.scope(), now).len(), 1);
         let path = dir.join("x.lua");
         let mut look = |read: Read, is_first: bool| {
             let names = tree.names_of(&path).into_iter().collect();

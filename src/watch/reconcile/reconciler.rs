@@ -16,6 +16,7 @@ use hotloader_backend::{DirSet, HintSet};
 
 use super::{
     audit::{Audit, may_look_into},
+    cache::Relisted,
     contents::{Contents, Moment},
     findings::{Findings, LinkView, Look, Unwatched},
     name::At,
@@ -155,7 +156,7 @@ impl Reconciler {
         let (mut found, mut prepared) = (None, None);
         match unwatched {
             Some(before) => {
-                if self.tree.recheck(&before.dirs) || !self.touched.relist.is_empty() {
+                if self.tree.recheck(&before.dirs, &mut self.answers) || !self.touched.relist.is_empty() {
                     self.touched.structure = true;
                 }
                 if !self.touched.structure {
@@ -169,7 +170,7 @@ impl Reconciler {
         let mut findings = Findings::default();
         let mut look = if self.touched.structure || found.is_some() { None } else { self.relist(now) };
         if look.is_none() {
-            let found = found.unwrap_or_else(|| self.tree.walk());
+            let found = found.unwrap_or_else(|| self.tree.walk(&mut self.answers));
             let dirs = &self.tree.walked().dirs;
             // At the start there are a hundred thousand, and none of them is watched.
             let new =
@@ -220,7 +221,11 @@ impl Reconciler {
     fn relist(&mut self, now: Instant) -> Option<Vec<At>> {
         let mut look = Vec::new();
         for dir in self.touched.relist.clone() {
-            let listing = self.tree.relist(&dir)?;
+            let listing = match self.tree.relist(&dir, &mut self.answers) {
+                Relisted::Files(listing) => listing,
+                Relisted::Late => continue,
+                Relisted::Otherwise => return None,
+            };
             for name in self.tree.names_of_dir(&dir) {
                 look.extend(self.contents.names.relisted(name, listing.clone(), self.tree.scope(), now));
             }

@@ -19,7 +19,7 @@ use hotloader_backend::{DirSet, HintSet, Phase};
 use hotloader_disk::MountTable;
 
 use super::{
-    cache::DiskCache,
+    cache::{DiskCache, Relisted},
     name::{At, DirName},
     scope::Scope,
     walk::{Found, Walked, walk},
@@ -210,6 +210,8 @@ impl Tree {
             touched.phases.insert(path.to_owned(), phase);
             match self.device_that_may_hang(path) {
                 _ if self.is_silent(path) => {}
+                // The walk lists it again, on a thread that may wait.
+                _ if self.cache.take_late(path) => self.touch_below(path, &mut touched),
                 Some(device) => elsewhere.entry(device).or_default().push(path.to_owned()),
                 None => self.touch_path(path, kind_at(path), &mut touched),
             }
@@ -261,9 +263,7 @@ impl Tree {
             }
         }
         if self.is_above_a_tree(path) || self.cache.dir(path).is_some() {
-            self.cache.mark_stale_below(path);
-            touched.structure = true;
-            touched.below.insert(path.to_owned());
+            self.touch_below(path, touched);
         }
         for (_, ways) in below(&self.passing, path) {
             touched.structure = true;
@@ -276,25 +276,31 @@ impl Tree {
         touched.files.extend(below(&self.behind, path).map(|(real, _)| real.to_path_buf()));
     }
 
+    fn touch_below(&mut self, path: &Path, touched: &mut Touched) {
+        self.cache.mark_stale_below(path);
+        touched.structure = true;
+        touched.below.insert(path.to_owned());
+    }
+
     fn is_above_a_tree(&self, path: &Path) -> bool {
         self.walked.trees.iter().any(|tree| tree.starts_with(path))
     }
 
     /// Looks again at directories that were listed before they were watched. Returns whether anything is
     /// different from what the last walk saw.
-    pub(super) fn recheck(&mut self, dirs: &DirSet) -> bool {
-        self.cache.recheck(dirs)
+    pub(super) fn recheck(&mut self, dirs: &DirSet, answers: &mut Answers) -> bool {
+        self.cache.recheck(dirs, answers)
     }
 
-    /// Lists a directory again in which files came or went. `None`: it takes a walk.
-    pub(super) fn relist(&mut self, path: &Path) -> Option<Arc<Listing>> {
-        self.cache.relist(path)
+    /// Lists a directory again in which files came or went.
+    pub(super) fn relist(&mut self, path: &Path, answers: &mut Answers) -> Relisted {
+        self.cache.relist(path, answers)
     }
 
     /// Reads what is stale and finds all logical directories, in the order of their names.
-    pub(super) fn walk(&mut self) -> Vec<Found> {
+    pub(super) fn walk(&mut self, answers: &mut Answers) -> Vec<Found> {
         self.cache.dirs_mut().for_each(|dir| dir.names.clear());
-        let (walked, found) = walk(&self.scope, &mut self.cache);
+        let (walked, found) = walk(&self.scope, &mut self.cache, answers);
         self.behind.clear();
         for Found { name, real, links, .. } in &found {
             if let Some((_, dir)) = self.cache.dir_mut(real) {

@@ -15,13 +15,13 @@ use hotloader_backend::DirSet;
 use hotloader_disk::MountTable;
 
 use super::{
-    cache::{DiskCache, MAX_DIRS},
+    cache::{DiskCache, ListedDir, MAX_DIRS},
     name::DirName,
     scope::Scope,
 };
 use crate::watch::{
     change::Root,
-    disk::{End, Identity, Kind, Listing, Resolved, by_components, join},
+    disk::{Answers, End, Identity, Kind, Listing, Resolved, by_components, join},
 };
 
 /// Something a person should know, said once for as long as it lasts.
@@ -137,10 +137,11 @@ pub(super) struct Walked {
 
 /// Goes from the roots through directories and links to all directories, in the order of their names. Reads
 /// what is stale.
-pub(super) fn walk(scope: &Scope, cache: &mut DiskCache) -> (Walked, Vec<Found>) {
+pub(super) fn walk(scope: &Scope, cache: &mut DiskCache, answers: &mut Answers) -> (Walked, Vec<Found>) {
     let mut walk = Walk {
         scope,
         cache,
+        answers,
         allowed: None,
         root_dirs: Vec::new(),
         mounts: OnceCell::new(),
@@ -171,6 +172,7 @@ pub(super) fn walk(scope: &Scope, cache: &mut DiskCache) -> (Walked, Vec<Found>)
 struct Walk<'a> {
     scope: &'a Scope,
     cache: &'a mut DiskCache,
+    answers: &'a mut Answers,
     /// Where links may lead; `None`: anywhere.
     allowed: Option<Vec<PathBuf>>,
     /// Where the roots are: nobody asks for the file system of what is below them.
@@ -242,7 +244,7 @@ impl Walk<'_> {
     fn tree_of_dirs(&mut self, root: &Root, name: &Path, dir: &Path, stack: &mut Vec<Identity>) {
         self.walked.trees.insert(dir.to_owned());
         if !self.cache.is_fresh(dir) {
-            let count = self.cache.prefetch(dir, root.recursive, &self.scope.ignore);
+            let count = self.prefetch(root, dir);
             // What has to grow in many steps is copied at each of them.
             self.dirs.reserve(count);
             self.watch.reserve(count);
@@ -250,12 +252,39 @@ impl Walk<'_> {
         self.dir(root, name, dir, stack);
     }
 
+    /// Lists what is stale or unknown at and below a directory, up to other mounts that may hang. Returns how many
+    /// directories there were.
+    fn prefetch(&mut self, root: &Root, dir: &Path) -> usize {
+        let mounts = self.mounts.get_or_init(MountTable::read);
+        let points = mounts.points_that_may_hang();
+        let (beyond, ignore) = (|dir: &Path| points.contains(dir), &self.scope.ignore);
+        match mounts.device_that_may_hang(dir) {
+            Some(device) => {
+                self.cache.prefetch_far((device, dir), root.recursive, ignore, beyond, self.answers)
+            }
+            None => self.cache.prefetch(dir, root.recursive, ignore, beyond),
+        }
+    }
+
+    /// The listing of a directory, fresh if that can be had.
+    fn listing(&mut self, root: &Root, dir: &Path) -> (Option<ListedDir>, Option<io::Error>) {
+        // At a start all have been listed, so this is the way of nearly all.
+        if let Some(listed) = self.cache.fresh(dir) {
+            return (Some(listed), None);
+        }
+        let may_hang = || self.mounts.get_or_init(MountTable::read).device_that_may_hang(dir).is_some();
+        if !self.cache.is_silent(dir) && may_hang() {
+            self.prefetch(root, dir);
+        }
+        self.cache.listing(dir)
+    }
+
     fn dir(&mut self, root: &Root, name: &Path, dir: &Path, stack: &mut Vec<Identity>) {
         if self.dirs.len() >= MAX_DIRS {
             self.walked.warnings.insert(Warning::TooMany);
             return;
         }
-        let (listing, trouble) = self.cache.listing(dir);
+        let (listing, trouble) = self.listing(root, dir);
         self.walked.troubles.extend(trouble.map(|error| (dir.to_owned(), error)));
         // Also if it cannot be listed: it may become readable.
         self.watch.push(listing.as_ref().map_or_else(|| dir.into(), |(real, _)| real.clone()));
