@@ -19,7 +19,11 @@ const MOST: usize = 64 << 20;
 /// By their names relative to the site: `data/words.json`, `lua/words.txt`. Shared by the generations in which none
 /// of them changes.
 #[derive(Debug, Clone, Default)]
-pub struct DataFiles(Arc<BTreeMap<PathBuf, Result<Content, String>>>);
+pub struct DataFiles {
+    files: Arc<BTreeMap<PathBuf, Result<Content, String>>>,
+    /// Bytes of all that can be read. Kept, as a change may bring thousands of files.
+    bytes: usize,
+}
 
 impl DataFiles {
     /// Whether a file of the Lua directory is data, and no code.
@@ -28,21 +32,17 @@ impl DataFiles {
     }
 
     pub(super) fn clear(&mut self) {
-        self.0 = Arc::default();
+        *self = Self::default();
     }
 
     pub(super) fn take(&mut self, name: PathBuf, change: &Change) {
+        let files = Arc::make_mut(&mut self.files);
+        self.bytes -= files.remove(&name).map_or(0, |before| size(&before));
         let content = match &change.kind {
-            ChangeKind::Removed => {
-                Arc::make_mut(&mut self.0).remove(&name);
-                return;
-            }
+            ChangeKind::Removed => return,
             ChangeKind::Unreadable(why) => Err(unreadable(why)),
             ChangeKind::Added(content) | ChangeKind::Modified(content) => {
-                let others = self.0.iter().filter(|(known, _)| **known != name);
-                let size = |content: &Content| content.bytes.len();
-                let others: usize = others.filter_map(|(_, file)| file.as_ref().ok()).map(size).sum();
-                if others + size(content) > MOST {
+                if self.bytes + content.bytes.len() > MOST {
                     let most = ByteSize::bytes(MOST as u64);
                     Err(format!(
                         "left out: the files that scripts may read have more than {most} together (lua.files)"
@@ -55,8 +55,13 @@ impl DataFiles {
         if let Err(why) = &content {
             tracing::warn!(target: "hot", "[hot] {}: {why}", name.display());
         }
-        Arc::make_mut(&mut self.0).insert(name, content);
+        self.bytes += size(&content);
+        files.insert(name, content);
     }
+}
+
+fn size(file: &Result<Content, String>) -> usize {
+    file.as_ref().map_or(0, |content| content.bytes.len())
 }
 
 fn unreadable(why: &Unreadable) -> String {
@@ -82,7 +87,7 @@ impl Generation {
         {
             return Ok(Content { bytes: source.source.clone(), hash: source.hash });
         }
-        match self.data.0.get(&name).filter(|_| is_plain) {
+        match self.data.files.get(&name).filter(|_| is_plain) {
             Some(Ok(content)) => Ok(content.clone()),
             Some(Err(why)) => Err(why.clone()),
             None => Err(format!(
