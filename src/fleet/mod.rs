@@ -19,6 +19,7 @@
 //! | `cache` | [`Cache`]: what a server keeps; `kept`: of which releases, and what may go |
 //! | `listing` | [`Listing`]: which content the files of a release have |
 //! | `fetch`, `changes`, `loader`, `source` | a release on its way into a server: fetched, compared, handed over to a [`Loader`]; [`Fleet`] leads it |
+//! | `settings` | [`FleetSettings`], [`Pulse`]: what that has to know of the server |
 //! | `status` | [`FleetStatus`]: how a server is doing |
 //! | `error` | what is wrong with a release |
 //!
@@ -53,6 +54,7 @@ mod rollout;
 #[cfg(test)]
 mod rollout_tests;
 mod roster;
+mod settings;
 #[cfg(test)]
 mod simulation;
 mod source;
@@ -85,7 +87,8 @@ pub use publisher::{Canaries, Progress, PublishError, Publisher, is_stalled};
 pub use report::{Answer, MAX_DIAGNOSTICS, Outcome, Report};
 pub use rollout::{Ended, GONE, Rollout, Step, Tally};
 pub use roster::{Roster, Seen};
-pub use source::{Fleet, FleetSettings, Pulse};
+pub use settings::{FleetSettings, Pulse};
+pub use source::Fleet;
 pub use status::{FleetStatus, Link};
 pub use tree::PIECE;
 pub use unpack::{Unpacked, Unpacking};

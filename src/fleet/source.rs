@@ -3,7 +3,7 @@
 use std::{
     io,
     ops::ControlFlow,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,8 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Announcement, Blobs, Cache, CacheError, Depot, Digest, Failing, Follower, Listing, Memory, News, Outcome,
-    Pointer, PublicKey, Report, Unpacked, changes,
+    Announcement, Blobs, Cache, CacheError, Depot, Digest, Failing, FleetSettings, Follower, Listing, Memory,
+    News, Outcome, Pointer, Pulse, Report, Unpacked, changes,
     failing::FaultCount,
     fetch::{self, FetchError, fetch},
     kept::Kept,
@@ -25,43 +25,19 @@ use super::{
     report::bounded,
     status::{FleetStatus, Link},
 };
-use crate::{
-    reload::{Diagnostic, Faulted, ReloadReport},
-    watch::Root,
-};
+use crate::reload::{Diagnostic, ReloadReport};
 
 /// The pointer is read so often without a hint, and a little more or less: not by all servers at once.
 const LOOK: Duration = Duration::from_secs(30);
+/// So long the next hint waits after one that has brought nothing new, and twice as long after each further one:
+/// whoever can write to the depot can send hints.
+const PAUSE: Duration = Duration::from_millis(10);
+/// It waits no longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a server says that it is there.
 const BEAT: Duration = Duration::from_secs(10);
 /// Ending waits no longer for the depot.
 const GOODBYE: Duration = Duration::from_millis(500);
-
-/// What a server has to know of its fleet.
-#[derive(Debug, Clone)]
-pub struct FleetSettings {
-    /// The name of the site.
-    pub site: String,
-    /// The name of the server.
-    pub server: String,
-    /// Who may publish.
-    pub trust: Vec<PublicKey>,
-    /// Bytes of a release.
-    pub max_size: u64,
-    /// The file that a session begins with: `lua/main.lua`.
-    pub main: PathBuf,
-    /// The roots of a site in the directory that stands for it: [`Cache::current`].
-    pub roots: Vec<Root>,
-}
-
-/// How the server is.
-#[derive(Clone)]
-pub struct Pulse {
-    /// Sessions, and those that are stuck.
-    pub sessions: Arc<dyn Fn() -> (usize, usize) + Send + Sync>,
-    /// What fails in them.
-    pub faults: watch::Receiver<Faulted>,
-}
 
 /// A server's part in its fleet.
 #[derive(Debug)]
@@ -192,6 +168,7 @@ impl<L: Loader> Source<L> {
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_look = self.next_look();
+        let (mut is_hinted, mut pause, mut not_before) = (false, Duration::ZERO, Instant::now());
         let mut has_news = true;
         let mut faults = self.pulse.faults.clone();
         let mut has_faults = true;
@@ -213,13 +190,27 @@ impl<L: Loader> Source<L> {
                         self.say().await;
                     }
                 }
-                heard = news.recv(), if has_news => match heard {
-                    Some(News::Announced(announcement)) => self.hear(announcement).await,
-                    Some(News::Look) => self.look().await,
-                    None => has_news = false,
-                },
+                heard = news.recv(), if has_news => {
+                    has_news = heard.is_some();
+                    let is_hint = match heard {
+                        Some(News::Announced(announcement)) => !self.hear(announcement).await,
+                        Some(News::Look) => true,
+                        None => false,
+                    };
+                    if is_hint {
+                        is_hinted = true;
+                        next_look = next_look.min(not_before);
+                    }
+                }
                 () = sleep_until(next_look.into()) => {
+                    let seen = self.follower.memory().seen;
                     self.look().await;
+                    if self.follower.memory().seen > seen {
+                        pause = Duration::ZERO;
+                    } else if is_hinted {
+                        pause = (pause * 2).clamp(PAUSE, LONGEST_PAUSE);
+                    }
+                    (is_hinted, not_before) = (false, Instant::now() + pause);
                     next_look = self.next_look();
                 }
             }
@@ -262,15 +253,15 @@ impl<L: Loader> Source<L> {
         self.follow(record.map(|record| record.bytes), &Arc::default()).await;
     }
 
-    /// An announcement of somebody who is trusted saves reading the pointer.
-    async fn hear(&mut self, announcement: Announcement) {
+    /// An announcement of somebody who is trusted saves reading the pointer. Whether it is one.
+    async fn hear(&mut self, announcement: Announcement) -> bool {
         let Announcement { pointer, blobs } = announcement;
         let read = Pointer::read(&pointer, &self.settings.site, &self.settings.trust);
-        if read.is_ok_and(|pointer| pointer.position() > self.follower.memory().seen) {
+        let is_newer = read.is_ok_and(|pointer| pointer.position() > self.follower.memory().seen);
+        if is_newer {
             self.follow(Some(pointer), &Arc::new(blobs)).await;
-        } else {
-            self.look().await;
         }
+        is_newer
     }
 
     /// Does what a pointer asks for, with blobs that have come with it.

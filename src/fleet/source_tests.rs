@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ struct Announcer {
     dir: DirDepot,
     listeners: Mutex<Vec<mpsc::Sender<News>>>,
     asked_for_blobs: AtomicUsize,
+    asked_for_pointers: AtomicUsize,
 }
 
 impl Announcer {
@@ -51,6 +52,7 @@ impl Depot for Announcer {
     }
 
     fn pointer<'a>(&'a self, site: &'a str) -> Answered<'a, Option<Record>> {
+        self.asked_for_pointers.fetch_add(1, SeqCst);
         self.dir.pointer(site)
     }
 
@@ -125,6 +127,7 @@ impl World {
             dir: DirDepot::new(dir.path().join("depot")),
             listeners: Mutex::default(),
             asked_for_blobs: AtomicUsize::new(0),
+            asked_for_pointers: AtomicUsize::new(0),
         };
         let (faults, followed) = watch::channel(Faulted::default());
         let pulse = Pulse { sessions: Arc::new(|| (0, 0)), faults: followed };
@@ -259,4 +262,24 @@ async fn what_a_stranger_announces_is_not_followed_and_leads_to_the_pointer_that
     world.depot.announce("shop", Announcement::new(forged, &packed.blobs)).await.unwrap();
     runs(&fleet, good).await;
     assert_eq!(fleet.follow().borrow().seq, 2, "nothing of the stranger was seen");
+}
+
+#[tokio::test]
+async fn however_many_hints_a_stranger_sends_they_soon_lead_to_one_look_a_second() {
+    let world = World::new();
+    let first = world.publish("x = 1").await;
+    let fleet = world.serve().await;
+    runs(&fleet, first).await;
+    let listener = world.depot.listeners.lock().unwrap()[0].clone();
+    let (before, began) = (world.depot.asked_for_pointers.load(SeqCst), Instant::now());
+    while began.elapsed() < Duration::from_millis(500) {
+        listener.send(News::Announced(Announcement::default())).await.unwrap();
+        listener.send(News::Look).await.unwrap();
+    }
+    let all_are_heard = listener.reserve_many(listener.max_capacity()).await;
+    all_are_heard.unwrap();
+    let looks = world.depot.asked_for_pointers.load(SeqCst) - before;
+    // Seven pauses of less than a second, and one may have come by itself.
+    let most = 9 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!(looks <= most, "{looks} looks, and not more than {most}");
 }

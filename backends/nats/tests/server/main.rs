@@ -11,6 +11,7 @@ mod connect;
 mod faults;
 mod harness;
 mod model;
+mod permissions;
 mod proxy;
 mod releases;
 mod store;
