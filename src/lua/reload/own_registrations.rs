@@ -31,7 +31,8 @@ impl Reload<'_> {
             let named: FxHashSet<_> = keys.map(Value::bit_pattern).collect();
             self.fill_registered(file, stays, given, &named);
         }
-        for [stays, fresh] in std::mem::take(&mut self.merge.lists) {
+        // However deep they are in each other.
+        while let Some([stays, fresh]) = self.merge.lists.pop() {
             let given = self.heap.entries(fresh);
             self.fill_registered(file, stays, given, &FxHashSet::default());
         }
@@ -55,7 +56,6 @@ impl Reload<'_> {
         let was = heap.entries(stays);
         let known = self.list(stays).len();
         let mut length = known;
-        let mut nested = Vec::new();
         for (key, value) in given {
             let in_list = key.integer() > 0;
             let before = if in_list { Value::NIL } else { heap.get(stays, key) };
@@ -65,7 +65,7 @@ impl Reload<'_> {
             } else if self.is_same_part(before, value) {
                 let is_record = !self.is_list(value) && self.takes_over(before, value);
                 if self.replaces(before, value) && !is_record {
-                    nested.push([before, value]);
+                    self.merge.lists.push([before, value]);
                 }
             } else if self.is_registered(file, &was, key, value, before) {
                 length += usize::from(in_list);
@@ -75,18 +75,19 @@ impl Reload<'_> {
         }
         self.find_changes_in(stays, &was);
         if is_same {
-            self.drop_fresh(stays, known);
+            self.drop_fresh(stays, known, &was);
         } else {
             self.replace_left(stays, &was);
-        }
-        for [stays, fresh] in nested {
-            let given = heap.entries(fresh);
-            self.fill_registered(file, stays, given, &FxHashSet::default());
         }
     }
 
     /// What has found no old one whose place it takes: the program has taken that out, and no edit brings it back.
-    fn drop_fresh(&self, list: Value, known: usize) {
+    fn drop_fresh(&self, list: Value, known: usize, was: &[(Value, Value)]) {
+        for (key, _) in self.heap.entries(list) {
+            if key.is_function() && self.is_fresh(key) && !was.iter().any(|(old, _)| old.is(key)) {
+                self.heap.set(list, key, Value::NIL);
+            }
+        }
         let elements = self.list(list);
         let is_kept = |(at, value): &(usize, &Value)| *at < known || !self.is_fresh(**value);
         let kept: Vec<Value> = elements.iter().enumerate().filter(is_kept).map(|(_, value)| *value).collect();

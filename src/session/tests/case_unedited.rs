@@ -426,3 +426,37 @@ return M",
     story.edit("main.lua", "hp = 10", "hp = 20");
     story.gives(r#"hit("orc")"#, "think2 19 1 4");
 }
+
+#[test]
+fn what_a_load_nests_deeply_is_gone_through_and_kept() {
+    let mut story = Story::new(&[(
+        "main.lua",
+        "local chain = {}
+local function build(n) local at = chain for i = 1, n do at.next = { f = function() return i end } at = at.next end at.n = n end
+build(5000)
+function last() local at = chain while at.next do at = at.next end return at end
+function label() return 'a' .. last().n end",
+    )]);
+    story.gives("last().n", "5000");
+    story.edit("main.lua", "'a'", "'b'");
+    story.gives("label()", "b5000");
+}
+
+#[test]
+fn a_listener_that_the_program_has_taken_out_of_a_set_of_the_file_stays_out() {
+    let mut story = Story::new(&[(
+        "main.lua",
+        "local set = {}
+local function on(f) set[f] = true return function() set[f] = nil end end
+local off = on(function() return 'one' end)
+on(function() return 'two' end)
+function fire() local r = {} for f in pairs(set) do r[#r + 1] = f() end table.sort(r) return table.concat(r, ' ') end
+function stop() off() end",
+    )]);
+    story.gives("fire()", "one two");
+    story.edit("main.lua", "'two'", "'zwei'");
+    story.gives("fire()", "one zwei");
+    story.gives("stop() return fire()", "zwei");
+    story.edit("main.lua", "'zwei'", "'drei'");
+    story.gives("fire()", "drei");
+}
