@@ -1,7 +1,10 @@
 //! Records that a load puts into tables, made for a function or an object: `{ fn = M.hear, once = true }`. What became
 //! of the one that the last load has put there stays, but for what its author has edited.
 
-use super::{Reload, registrations::Register};
+use super::{
+    Reload,
+    registrations::{MANY, Register},
+};
 use crate::{
     lua::heap::{Class, Value},
     reload::source::literal_of_number,
@@ -20,7 +23,8 @@ impl Reload<'_> {
     pub(super) fn find_record(&mut self, register: &mut Register<'_>, key: Value, value: Value) {
         let heap = self.heap;
         let parts = heap.entries(value);
-        for &(place, record) in register.was {
+        for at in register.places() {
+            let (place, record) = register.was[at];
             if !self.may_be_record(register, place, record) {
                 continue;
             }
@@ -34,6 +38,7 @@ impl Reload<'_> {
                 is_same &= holds_same || heap.equal(was, part);
             }
             if is_its {
+                register.next = at + 1;
                 self.take_record(register, key, value, place, is_same);
                 return;
             }
@@ -45,7 +50,7 @@ impl Reload<'_> {
         record.class() == Class::Table
             && !self.is_fresh(record)
             && !self.prelude.is_foreign(self.heap, record)
-            && !register.twice.iter().any(|known| known.is(place))
+            && !register.twice.contains(place)
     }
 
     /// Records that were made for functions without a name: those with the same beside them, then those that a
@@ -53,7 +58,16 @@ impl Reload<'_> {
     pub(super) fn pair_records(&mut self, register: &mut Register<'_>) {
         let mut records = std::mem::take(&mut register.records);
         records.sort_by_key(|(key, _)| key.integer());
-        for by in [By::Content, By::Shape, By::Order] {
+        let ways = [By::Content, By::Shape, By::Order];
+        register.next = 0;
+        if register.was.len() > MANY {
+            // Each is near the one that was found last.
+            for (key, value) in records {
+                let _ = ways.into_iter().any(|by| self.find_record_of_unnamed(register, key, value, by));
+            }
+            return;
+        }
+        for by in ways {
             records.retain(|&(key, value)| !self.find_record_of_unnamed(register, key, value, by));
         }
     }
@@ -71,7 +85,8 @@ impl Reload<'_> {
         let Some(&(name, new)) = unnamed.filter(|(_, part)| self.old_of(*part).is_none()) else {
             return false;
         };
-        for &(place, record) in register.was {
+        for at in register.places() {
+            let (place, record) = register.was[at];
             let old = heap.get(record, name);
             if !self.may_be_record(register, place, record) || !self.is_unnamed(old) {
                 continue;
@@ -86,6 +101,7 @@ impl Reload<'_> {
                 By::Order => self.has_left(old) || self.is_edited_around(old, new).is_none(),
             };
             if is_it {
+                register.next = at + 1;
                 self.take_record(register, key, value, place, is_same);
                 return true;
             }

@@ -1,8 +1,18 @@
 //! What a load puts into tables that were there before: handlers in somebody's list, classes in a registry. What
 //! the old version had put there is still there, so the new one's takes its place.
 
+use std::ops::Range;
+
+use rustc_hash::FxHashSet;
+
 use super::{ByIdentity, Reload, snapshot::Entries};
-use crate::lua::heap::{Class, Value};
+use crate::lua::heap::{Class, Kind, Value};
+
+/// A list with more is not searched through for each of its elements: loads fill it in the same order, so what is
+/// looked for is near.
+pub(super) const MANY: usize = 1000;
+/// How near.
+pub(super) const NEAR: usize = 64;
 
 /// One table, with what was in it.
 pub(super) struct Register<'a> {
@@ -11,19 +21,47 @@ pub(super) struct Register<'a> {
     /// Of objects among the values, their keys.
     keys: ByIdentity<Value>,
     /// Entries that the new version has added and the old one had, too.
-    pub(super) twice: Vec<Value>,
+    pub(super) twice: Keys,
     /// Fresh functions without a name, with their keys.
     pub(super) unnamed: Vec<(Value, Value)>,
     /// Records of functions without a name.
     pub(super) records: Vec<(Value, Value)>,
     /// Those that are keys.
     pub(super) unnamed_keys: Vec<(Value, Value)>,
+    /// Behind the record that was found last.
+    pub(super) next: usize,
+}
+
+/// Keys of a table.
+#[derive(Default)]
+pub(super) struct Keys {
+    list: Vec<Value>,
+    patterns: FxHashSet<(Kind, u64)>,
+}
+
+impl Keys {
+    pub(super) fn push(&mut self, key: Value) {
+        self.list.push(key);
+        self.patterns.insert(key.bit_pattern());
+    }
+
+    pub(super) fn contains(&self, key: Value) -> bool {
+        self.patterns.contains(&key.bit_pattern())
+    }
 }
 
 impl<'a> Register<'a> {
     pub(super) fn new(table: Value, was: &'a [(Value, Value)]) -> Self {
         let (keys, twice, unnamed, records, unnamed_keys) = Default::default();
-        Self { table, was, keys, twice, unnamed, records, unnamed_keys }
+        Self { table, was, keys, twice, unnamed, records, unnamed_keys, next: 0 }
+    }
+
+    /// Which of the entries to search through.
+    pub(super) fn places(&self) -> Range<usize> {
+        match self.was.len() {
+            few @ ..=MANY => 0..few,
+            many => self.next.min(many)..many.min(self.next + NEAR),
+        }
     }
 }
 
@@ -113,16 +151,16 @@ impl Reload<'_> {
     }
 
     pub(super) fn drop_twice(&mut self, register: &Register<'_>) {
-        if register.twice.is_empty() {
+        if register.twice.list.is_empty() {
             return;
         }
         let (heap, table) = (self.heap, register.table);
         let values = (1..).map(|i| heap.get(table, Value::of(i))).take_while(|value| !value.is_nil());
         let values: Vec<Value> = values.collect();
-        let is_twice = |key: Value| register.twice.iter().any(|known| known.is(key));
+        let is_twice = |key: Value| register.twice.contains(key);
         let list: Vec<Value> =
             (1..).zip(&values).filter(|(i, _)| !is_twice(Value::of(*i))).map(|(_, value)| *value).collect();
-        for &key in &register.twice {
+        for &key in &register.twice.list {
             heap.set(table, key, Value::NIL);
         }
         if list.len() < values.len() {

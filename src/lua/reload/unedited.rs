@@ -2,7 +2,13 @@
 //! it. Where no statement that does so is edited, the load has written what the last one had, and what became of that
 //! is kept. Where one is, what is new comes, and what has left the source leaves.
 
-use super::{Reload, plan::Plan, registrations::Register};
+use rustc_hash::FxHashSet;
+
+use super::{
+    Reload,
+    plan::Plan,
+    registrations::{MANY, Register},
+};
 use crate::{
     lua::heap::{Class, Value},
     reload::source::Registers,
@@ -42,7 +48,7 @@ impl Reload<'_> {
             self.heap.set(table, key, before);
         }
         let mut register = Register::new(table, was);
-        register.twice.extend(more.iter().map(|(key, _)| *key));
+        more.iter().for_each(|(key, _)| register.twice.push(*key));
         self.drop_twice(&register);
     }
 
@@ -53,8 +59,9 @@ impl Reload<'_> {
         let mut known = listed(was);
         let mut more = self.added_data(table, was);
         more.retain(|&(key, value)| {
-            let same = known.iter().position(|(_, known)| self.has_same(*known, value, DEEPEST));
-            let at = same.or_else(|| known.iter().position(|(_, known)| self.became(*known, value)));
+            let near = || known.iter().take(MANY);
+            let same = near().position(|(_, known)| self.has_same(*known, value, DEEPEST));
+            let at = same.or_else(|| near().position(|(_, known)| self.became(*known, value)));
             if let Some(at) = at {
                 known.remove(at);
                 register.twice.push(key);
@@ -98,13 +105,14 @@ impl Reload<'_> {
     /// place: the program has taken that out.
     fn added_code(&self, table: Value, was: &[(Value, Value)]) -> Vec<(Value, Value)> {
         let mut more = self.heap.entries(table);
+        let known: FxHashSet<_> = was.iter().map(|(key, _)| key.bit_pattern()).collect();
         more.retain(|&(key, value)| {
             let is_code = self.is_new_unnamed(key)
                 || self.is_new_unnamed(value)
                 || self.is_fresh(value)
                     && value.table().is_some()
                     && self.heap.entries(value).iter().any(|(_, part)| self.is_new_unnamed(*part));
-            is_code && !was.iter().any(|(known, _)| self.heap.equal(*known, key))
+            is_code && !known.contains(&key.bit_pattern())
         });
         more
     }

@@ -3,7 +3,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Reload, plan::Plan, registrations::Register};
+use super::{
+    Reload,
+    plan::Plan,
+    registrations::{NEAR, Register},
+};
 use crate::{lua::heap::Value, reload::SourceFile};
 
 impl Reload<'_> {
@@ -36,7 +40,7 @@ impl Reload<'_> {
         olds.retain(|old| self.is_unnamed(*old));
         for pass in 0..3 {
             news.retain(|&(key, new)| {
-                let at = olds.iter().position(|&old| match pass {
+                let at = olds.iter().take(NEAR).position(|&old| match pass {
                     0 => self.is_same_function(old, new),
                     1 => self.is_edited_around(old, new) == Some(false),
                     _ => true,

@@ -460,3 +460,22 @@ function stop() off() end",
     story.edit("main.lua", "'zwei'", "'drei'");
     story.gives("fire()", "drei");
 }
+
+#[test]
+fn thousands_of_records_are_matched_in_their_order() {
+    let mut story = Story::new(&[
+        (
+            "main.lua",
+            "local list = require 'list'
+local own = {}
+local function add(t, n) t[#t + 1] = { n = n, f = function() return 'a' .. n end, hits = 0 } end
+for n = 1, 3000 do list[#list + 1] = { n = n, f = function() return 'x1' .. n end, hits = 0 } end
+for n = 1, 3000 do add(own, n) end
+function hit(n) list[n].hits = list[n].hits + 1 return list[n].f(), list[n].hits, #list, #own end",
+        ),
+        ("list.lua", "return {}"),
+    ]);
+    story.gives("hit(2500)", "x12500 1 3000 3000");
+    story.edit("main.lua", "'x1'", "'x2'");
+    story.gives("hit(2500)", "x22500 2 3000 3000");
+}
