@@ -193,6 +193,7 @@ impl Publisher {
         loop {
             // Away: the publisher has all it needs to go on when it is back.
             if let Ok(reports) = self.overview.reports().await {
+                rollout.asked(begun.elapsed());
                 reports.into_iter().for_each(|report| rollout.hear(report, begun.elapsed()));
             }
             match self.overview.depot.pointer(&self.overview.site).await {

@@ -27,6 +27,8 @@ pub struct Rollout {
     servers: BTreeMap<String, Server>,
     /// When the wave began, by the clock of who leads it.
     began: Duration,
+    /// When reports were read first.
+    asked: Option<Duration>,
     /// Since when all of the wave is well.
     well_since: Option<Duration>,
     state: State,
@@ -111,7 +113,7 @@ impl Rollout {
     /// Follows a pointer that was just written.
     pub fn new(pointer: Pointer, now: Duration) -> Self {
         let state = State::Going;
-        Self { pointer, servers: BTreeMap::new(), began: now, well_since: None, state }
+        Self { pointer, servers: BTreeMap::new(), began: now, asked: None, well_since: None, state }
     }
 
     /// Goes on with one that stands still: the step to write first.
@@ -143,6 +145,11 @@ impl Rollout {
     /// What it has written last.
     pub fn pointer(&self) -> &Pointer {
         &self.pointer
+    }
+
+    /// All reports that there are have been read, which may be none. Before that, nobody knows that there is no server.
+    pub fn asked(&mut self, now: Duration) {
+        self.asked.get_or_insert(now);
     }
 
     /// A report of a server, perhaps an old one.
@@ -246,11 +253,14 @@ impl Rollout {
         let is_well = tally.applied == tally.servers && tally.servers > 0;
         if !is_well {
             self.well_since = None;
-            let waited = now.saturating_sub(self.began);
+            let asked_for = self.asked.map(|first| now.saturating_sub(first));
             if !self.has_waves() && tally.is_answered() {
                 return self.fail(lateness(&tally));
             }
-            if !self.has_waves() && self.servers.is_empty() && waited >= NOBODY {
+            if !self.has_waves()
+                && self.servers.is_empty()
+                && asked_for.is_some_and(|waited| waited >= NOBODY)
+            {
                 self.state = State::Ended(Ended::Alone);
                 return Step::Done(Ended::Alone);
             }

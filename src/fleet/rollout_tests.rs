@@ -58,6 +58,18 @@ fn written(step: Step) -> Pointer {
 }
 
 #[test]
+fn that_there_is_no_server_is_said_only_when_reports_were_read_and_none_came() {
+    let plan = Plan::default();
+    let mut rollout = Rollout::new(Pointer { plan, ..pointer(2, root("2"), None) }, secs(0));
+    // The depot does not answer.
+    assert_eq!(rollout.next(secs(10)), Step::Wait);
+    rollout.asked(secs(10));
+    assert_eq!(rollout.next(secs(12)), Step::Wait);
+    rollout.asked(secs(12));
+    assert_eq!(rollout.next(secs(13)), Step::Done(Ended::Alone));
+}
+
+#[test]
 fn what_fails_while_it_bakes_is_undone_and_what_fails_as_often_as_before_is_not() {
     let usual = Failing { errors: 3, ms: 6000, errors_before: 600, ms_before: 600_000, last: "boom".into() };
     let unusual = Failing { errors: 13, ..usual.clone() };
