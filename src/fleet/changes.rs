@@ -8,8 +8,8 @@ use std::{
 use super::{Listing, Unpacked};
 use crate::watch::{Change, ChangeKind, ChangeSet, Content, Root, Timing, Unreadable};
 
-/// What differs from the files that run. `site` is the directory that stands for the site whatever release it is: with it, a module is the
-/// same module in each of them. The roots are those of a site there.
+/// What differs from the files that run. `site` is the directory that stands for the site whatever release it is: with
+/// it, a module is the same module in each of them. The roots are those of a site there.
 pub(super) fn between(
     known: &Listing,
     release: &Unpacked,

@@ -1,5 +1,5 @@
-//! What a file replaces of Lua's library: `function print(…)`, `math.floor = …`. It is kept in `P.originals`, by table
-//! and name, so that it is back when the file does not replace it any more.
+//! What files replace of Lua's library: `function print(…)`, `math.floor = …`. It is kept in `P.originals`, by table
+//! and name, so that it is back when no file replaces it any more.
 
 use mlua::{Function, Lua, Table, Value};
 
@@ -10,8 +10,11 @@ use crate::reload::{
 
 const LIBRARIES: [&str; 8] = ["string", "table", "math", "utf8", "coroutine", "os", "io", "debug"];
 
-/// Before a file runs.
+/// Before a file runs. Without hot loading nothing ever comes back.
 pub(super) fn keep(lua: &Lua, prelude: &Table, source: &Source) -> mlua::Result<()> {
+    if !prelude.raw_get::<bool>("hot")? {
+        return Ok(());
+    }
     let globals = lua.globals();
     for (id, one) in source.definitions().filter(|(_, one)| one.parent.is_none()) {
         let Key::Global(name) = &one.key else { continue };
@@ -52,11 +55,12 @@ fn keep_one(lua: &Lua, prelude: &Table, of: &Table, name: &str, one: &Definition
             known
         }
     };
-    known.raw_set(name, original)
+    // Another function of the library may stand there by now.
+    if known.contains_key(name)? { Ok(()) } else { known.raw_set(name, original) }
 }
 
-/// A function of C, or one of ours that stands for one.
+/// A function of C, or one of ours that stands for one: ours are without debug information.
 fn is_of_library(function: &Function) -> bool {
     let info = function.info();
-    info.what != "Lua" || info.source.is_some_and(|source| source.starts_with("=[hot] ") || source == "=?")
+    info.what != "Lua" || info.source.is_some_and(|source| source == "=?")
 }

@@ -89,7 +89,7 @@ impl Reload<'_> {
         // What its hook has put back, the load puts there anew.
         let is_disposed = heap.get(record, names.disposed).is_true();
         heap.set(record, names.disposed, Value::NIL);
-        self.note_registered(plan.as_deref().filter(|_| !is_disposed));
+        self.note_registered(plan.as_deref().filter(|plan| plan.is_known() && !is_disposed));
         let Some(plan) = plan.filter(|plan| plan.is_known()) else {
             return self.merge_whole(record, returned, before, locals);
         };

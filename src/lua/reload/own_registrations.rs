@@ -2,6 +2,8 @@
 //! Such a table is made anew by each load, and the old one stays. So what the new one got is put into the old one, as
 //! a load does with a table of another file, and goes the same way from there.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashSet;
 
 use super::{Reload, merge::Merging};
@@ -22,7 +24,7 @@ impl Reload<'_> {
             let given = self.heap.entries(fresh);
             let parts: Vec<_> = source.parts(id).filter(|(_, part)| part.key != Key::Metatable).collect();
             let there = parts.iter().filter(|(id, _)| !file.fresh_of(*id).is_nil()).count();
-            let is_same = *file.plan.edits.registers() == Registers::Same;
+            let is_same = self.come_of(file).is_none();
             if is_same && given.len() == there || parts.iter().any(|(_, part)| part.key == Key::Computed) {
                 // Nothing but parts, or what statements of the file compute, which is a definition.
                 continue;
@@ -46,7 +48,7 @@ impl Reload<'_> {
         named: &FxHashSet<(heap::Kind, u64)>,
     ) {
         let heap = self.heap;
-        let is_same = *file.plan.edits.registers() == Registers::Same;
+        let is_same = self.come_of(file).is_none();
         let is_code = |(key, value): &(Value, Value)| key.is_function() || value.is_object();
         given.retain(|entry| !named.contains(&entry.0.bit_pattern()) && (!is_same || is_code(entry)));
         if is_same && given.is_empty() {
@@ -78,6 +80,16 @@ impl Reload<'_> {
             self.drop_fresh(stays, known, &was);
         } else {
             self.replace_left(stays, &was);
+        }
+    }
+
+    /// Texts and numbers of statements of the file that put something else there than the last version has put; `None`
+    /// if none does.
+    fn come_of<'m>(&self, file: &'m Merging) -> Option<&'m BTreeSet<Box<str>>> {
+        static NONE: BTreeSet<Box<str>> = BTreeSet::new();
+        match file.plan.edits.registers() {
+            Registers::Others { come, .. } => Some(come),
+            Registers::Same => self.registered.is_anew.then_some(&NONE),
         }
     }
 
@@ -119,30 +131,24 @@ impl Reload<'_> {
         value: Value,
         before: Value,
     ) -> bool {
-        let heap = self.heap;
         let in_list = key.integer() > 0;
-        let others = match file.plan.edits.registers() {
-            Registers::Same => None,
-            Registers::Others { come, .. } => Some(come),
-        };
+        let come = self.come_of(file);
         // To a list it may belong in the place of an old one.
-        let may_come = before.is_nil() && (in_list || others.is_some());
+        let may_come = before.is_nil() && (in_list || come.is_some());
         let is_there = |value: Value| was.iter().any(|(_, known)| known.is(value));
         match value.class() {
             Class::Function if self.is_fresh(value) => {
-                let is_of_file = heap.origin(value).is_some_and(|origin| {
-                    file.new_source().is_unnamed_function(origin.lines) || self.old_of(value).is_some()
-                });
+                let is_of_top_level = self.is_of_top_level(value) || self.old_of(value).is_some();
                 // Made by another function: where nobody's state is lost.
                 let is_free = || !in_list && (self.has_no_state(value) || before.is_nil());
-                (is_of_file || is_free()) && (may_come || before.is_function())
+                (is_of_top_level || is_free()) && (may_come || before.is_function())
             }
             Class::Table if self.is_fresh(value) && self.holds_code(value) => may_come,
             Class::Table | Class::Function if self.is_fresh(value) => {
-                others.is_some() && may_come && !is_there(self.lasting(value))
+                come.is_some() && may_come && !is_there(self.lasting(value))
             }
-            Class::Table | Class::Function => others.is_some() && may_come && !is_there(value),
-            _ => others.is_some_and(|come| {
+            Class::Table | Class::Function => come.is_some() && may_come && !is_there(value),
+            _ => come.is_some_and(|come| {
                 let is_edited = |value: Value| self.literal(value).is_some_and(|it| come.contains(&it));
                 !in_list && is_edited(key) || before.is_nil()
             }),

@@ -1,10 +1,7 @@
 //! Records that a load puts into tables, made for a function or an object: `{ fn = M.hear, once = true }`. What became
 //! of the one that the last load has put there stays, but for what its author has edited.
 
-use super::{
-    Reload,
-    registrations::{MANY, Register},
-};
+use super::{Reload, registrations::Register};
 use crate::{
     lua::heap::{Class, Value},
     reload::source::literal_of_number,
@@ -58,33 +55,28 @@ impl Reload<'_> {
     pub(super) fn pair_records(&mut self, register: &mut Register<'_>) {
         let mut records = std::mem::take(&mut register.records);
         records.sort_by_key(|(key, _)| key.integer());
-        let ways = [By::Content, By::Shape, By::Order];
-        register.next = 0;
-        if register.was.len() > MANY {
-            // Each is near the one that was found last.
-            for (key, value) in records {
-                let _ = ways.into_iter().any(|by| self.find_record_of_unnamed(register, key, value, by));
+        let mut found: Vec<Option<usize>> = vec![None; records.len()];
+        for by in [By::Content, By::Shape, By::Order] {
+            register.next = 0;
+            for (&(key, value), found) in records.iter().zip(&mut found) {
+                *found = found.or_else(|| self.find_record_of_unnamed(register, key, value, by));
+                register.next = found.map_or(register.next, |at| at + 1);
             }
-            return;
-        }
-        for by in ways {
-            records.retain(|&(key, value)| !self.find_record_of_unnamed(register, key, value, by));
         }
     }
 
+    /// Which of the entries it stands for.
     fn find_record_of_unnamed(
         &mut self,
         register: &mut Register<'_>,
         key: Value,
         value: Value,
         by: By,
-    ) -> bool {
+    ) -> Option<usize> {
         let heap = self.heap;
         let parts = heap.entries(value);
         let unnamed = parts.iter().find(|(_, part)| part.is_function() && self.is_fresh(*part));
-        let Some(&(name, new)) = unnamed.filter(|(_, part)| self.old_of(*part).is_none()) else {
-            return false;
-        };
+        let &(name, new) = unnamed.filter(|(_, part)| self.old_of(*part).is_none())?;
         for at in register.places() {
             let (place, record) = register.was[at];
             let old = heap.get(record, name);
@@ -101,12 +93,11 @@ impl Reload<'_> {
                 By::Order => self.has_left(old) || self.is_edited_around(old, new).is_none(),
             };
             if is_it {
-                register.next = at + 1;
                 self.take_record(register, key, value, place, is_same);
-                return true;
+                return Some(at);
             }
         }
-        false
+        None
     }
 
     fn take_record(

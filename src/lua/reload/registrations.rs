@@ -8,10 +8,8 @@ use rustc_hash::FxHashSet;
 use super::{ByIdentity, Reload, snapshot::Entries};
 use crate::lua::heap::{Class, Kind, Value};
 
-/// A list with more is not searched through for each of its elements: loads fill it in the same order, so what is
-/// looked for is near.
-pub(super) const MANY: usize = 1000;
-/// How near.
+/// A list is not searched through for each of its elements, which may be thousands: loads fill it in the same order, so
+/// what is looked for is so near to what was found last.
 pub(super) const NEAR: usize = 64;
 
 /// One table, with what was in it.
@@ -24,7 +22,7 @@ pub(super) struct Register<'a> {
     pub(super) twice: Keys,
     /// Fresh functions without a name, with their keys.
     pub(super) unnamed: Vec<(Value, Value)>,
-    /// Records of functions without a name.
+    /// Records of functions without a name, with their keys.
     pub(super) records: Vec<(Value, Value)>,
     /// Those that are keys.
     pub(super) unnamed_keys: Vec<(Value, Value)>,
@@ -58,10 +56,7 @@ impl<'a> Register<'a> {
 
     /// Which of the entries to search through.
     pub(super) fn places(&self) -> Range<usize> {
-        match self.was.len() {
-            few @ ..=MANY => 0..few,
-            many => self.next.min(many)..many.min(self.next + NEAR),
-        }
+        self.next.saturating_sub(NEAR)..self.was.len().min(self.next + NEAR)
     }
 }
 

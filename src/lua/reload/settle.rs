@@ -50,7 +50,10 @@ impl Reload<'_> {
             } else {
                 let was = was.to_vec();
                 self.find_changes_in(table, &was);
-                self.keep_unedited(table, &was);
+                // What a merge has filled has been decided.
+                if !self.taken.contains(&table.identity()) {
+                    self.keep_unedited(table, &was);
+                }
             }
         }
     }

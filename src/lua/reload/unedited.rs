@@ -4,11 +4,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{
-    Reload,
-    plan::Plan,
-    registrations::{MANY, Register},
-};
+use super::{Reload, plan::Plan, registrations::Register};
 use crate::{
     lua::heap::{Class, Value},
     reload::source::Registers,
@@ -16,6 +12,8 @@ use crate::{
 
 /// Records are nested no deeper; what is may have a circle in it.
 const DEEPEST: u32 = 8;
+/// So many elements of a list are looked at for each that a load has added: there may be tens of thousands.
+const SEARCHED: usize = 1000;
 
 impl Reload<'_> {
     /// What the source says of a file that has run. `None`: nothing.
@@ -59,7 +57,7 @@ impl Reload<'_> {
         let mut known = listed(was);
         let mut more = self.added_data(table, was);
         more.retain(|&(key, value)| {
-            let near = || known.iter().take(MANY);
+            let near = || known.iter().take(SEARCHED);
             let same = near().position(|(_, known)| self.has_same(*known, value, DEEPEST));
             let at = same.or_else(|| near().position(|(_, known)| self.became(*known, value)));
             if let Some(at) = at {

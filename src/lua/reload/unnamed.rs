@@ -125,16 +125,22 @@ impl Reload<'_> {
         Some(effect.literals().clone())
     }
 
-    /// A function of the new version's top level that no definition names.
-    pub(super) fn is_new_unnamed(&self, function: Value) -> bool {
-        if !function.is_function() || !self.is_fresh(function) {
-            return false;
-        }
-        let (Some(plan), Some(origin)) = (self.plan_around(function), self.heap.origin(function)) else {
-            return false;
+    /// A fresh function that may be one of its file's top level that no definition names.
+    pub(super) fn is_of_top_level(&self, function: Value) -> bool {
+        let is_it = |plan: &Arc<Plan>| {
+            let origin = self.heap.origin(function);
+            origin.is_some_and(|origin| plan.new.says.is_unnamed_function(origin.lines))
         };
-        let says = &plan.new.says;
-        says.is_unnamed_function(origin.lines) && !says.has_function_at(origin.lines.0)
+        function.is_function() && self.is_fresh(function) && self.plan_around(function).is_some_and(is_it)
+    }
+
+    /// One that is that for sure: no other begins on its line.
+    pub(super) fn is_new_unnamed(&self, function: Value) -> bool {
+        let is_named = || {
+            let line = self.heap.origin(function).map_or(0, |origin| origin.lines.0);
+            self.plan_around(function).is_some_and(|plan| plan.new.says.has_function_at(line))
+        };
+        self.is_of_top_level(function) && !is_named()
     }
 
     /// Whether the old version of what a statement gives a value to was made of a function that somebody holds: it is

@@ -109,6 +109,10 @@ impl<'a> Text<'a> {
     /// The tokens of a node, as they are compared.
     pub(super) fn squeezed(&self, node: &Node) -> &[u8] {
         let (first, last) = self.span(node);
+        self.squeezed_between(first, last)
+    }
+
+    fn squeezed_between(&self, first: usize, last: usize) -> &[u8] {
         let at = |index| self.starts.get(index).map_or(0, |&start| start as usize);
         self.squeezed.get(at(first)..at(last)).unwrap_or_default()
     }
@@ -117,21 +121,14 @@ impl<'a> Text<'a> {
         xxh3_64(self.squeezed(node))
     }
 
-    /// The tokens of a node, without those of nodes in it.
+    /// The tokens of a node, with a word in the place of each of these nodes in it, which come in their order.
     pub(super) fn without(&self, node: &Node, others: &[Node]) -> Vec<u8> {
-        let spans: Vec<_> = others.iter().map(|other| self.span(other)).collect();
-        let (first, last) = self.span(node);
+        let (mut at, last) = self.span(node);
         let mut rest = Vec::new();
-        let mut at = first;
-        while at < last {
-            if let Some((_, end)) = spans.iter().find(|(start, end)| *start == at && end > start) {
-                rest.extend_from_slice(b"function");
-                at = *end;
-                continue;
-            }
-            rest.extend_from_slice(self.token(at).as_bytes());
-            rest.push(0);
-            at += 1;
+        for (start, end) in others.iter().map(|other| self.span(other)).chain([(last, last)]) {
+            rest.extend_from_slice(self.squeezed_between(at, start));
+            rest.extend_from_slice(b"function\0");
+            at = end;
         }
         rest
     }

@@ -124,6 +124,23 @@ app:get("/about","#,
     story.gives(r#"req("/about")"#, "about1 2");
 }
 
+/// `command` is what registers one.
+fn commands_are_edited(story: &mut Story, command: &str) {
+    story.gives(r#"exec("look")"#, "dark1 1 look around");
+    story.edit("main.lua", r#""dark1""#, r#""dark2""#);
+    story.gives(r#"exec("look")"#, "dark2 2 look around");
+    story.edit("main.lua", r#""look around""#, r#""look about""#);
+    story.gives(r#"exec("look")"#, "dark2 3 look about");
+    let sit = format!(r#"{command}("sit", "sit down", function(c) return "ok" end)"#);
+    story.edit("main.lua", "function exec", &format!("{sit}\nfunction exec"));
+    story.gives(r#"exec("sit")"#, "ok 0 sit down");
+    story.gives(r#"exec("look")"#, "dark2 4 look about");
+    let go = format!(r#"{command}("go", "walk", function(c) c.used = c.used + 1 return "north1" end)"#);
+    story.edit("main.lua", &go, "");
+    story.gives(r#"exec("go")"#, "?");
+    story.gives(r#"exec("look")"#, "dark2 5 look about");
+}
+
 #[test]
 fn commands_by_name_keep_what_they_counted_and_take_what_is_edited() {
     let mut story = Story::new(&[(
@@ -134,25 +151,7 @@ command("look", "look around", function(c) c.used = c.used + 1 return "dark1" en
 command("go", "walk", function(c) c.used = c.used + 1 return "north1" end)
 function exec(n) local c = commands[n] if not c then return "?" end return c.run(c), c.used, c.help end"#,
     )]);
-    story.gives(r#"exec("look")"#, "dark1 1 look around");
-    story.edit("main.lua", r#""dark1""#, r#""dark2""#);
-    story.gives(r#"exec("look")"#, "dark2 2 look around");
-    story.edit("main.lua", r#""look around""#, r#""look about""#);
-    story.gives(r#"exec("look")"#, "dark2 3 look about");
-    story.edit(
-        "main.lua",
-        "function exec",
-        r#"command("sit", "sit down", function(c) return "ok" end)
-function exec"#,
-    );
-    story.gives(r#"exec("sit")"#, "ok 0 sit down");
-    story.gives(r#"exec("look")"#, "dark2 4 look about");
-    story.edit(
-        "main.lua",
-        r#"command("go", "walk", function(c) c.used = c.used + 1 return "north1" end)"#,
-        "",
-    );
-    story.gives(r#"exec("go")"#, "?");
+    commands_are_edited(&mut story, "command");
 }
 
 #[test]
@@ -161,8 +160,8 @@ fn commands_in_a_registry_of_another_file_do_so_too() {
         (
             "main.lua",
             r#"local c = require("commands")
-c.add("look", "look around", function(s) s.used = s.used + 1 return "dark1" end)
-c.add("go", "walk", function(s) s.used = s.used + 1 return "north1" end)
+c.add("look", "look around", function(c) c.used = c.used + 1 return "dark1" end)
+c.add("go", "walk", function(c) c.used = c.used + 1 return "north1" end)
 function exec(n) local s = c.all[n] if not s then return "?" end return s.run(s), s.used, s.help end"#,
         ),
         (
@@ -172,40 +171,28 @@ function M.add(n, help, run) M.all[n] = { help = help, run = run, used = 0 } end
 return M",
         ),
     ]);
-    story.gives(r#"exec("look")"#, "dark1 1 look around");
-    story.edit("main.lua", r#""dark1""#, r#""dark2""#);
-    story.gives(r#"exec("look")"#, "dark2 2 look around");
-    story.edit("main.lua", r#""look around""#, r#""look about""#);
-    story.gives(r#"exec("look")"#, "dark2 3 look about");
-    story.edit(
-        "main.lua",
-        "function exec",
-        r#"c.add("sit", "sit down", function(s) return "ok" end)
-function exec"#,
-    );
-    story.gives(r#"exec("sit")"#, "ok 0 sit down");
-    story.gives(r#"exec("look")"#, "dark2 4 look about");
-    story.edit("main.lua", r#"c.add("go", "walk", function(s) s.used = s.used + 1 return "north1" end)"#, "");
-    story.gives(r#"exec("go")"#, "?");
-    story.gives(r#"exec("look")"#, "dark2 5 look about");
+    commands_are_edited(&mut story, "c.add");
 }
+
+/// Another file, and two handlers that are registered with it.
+const TWO_HANDLERS: [(&str, &str); 2] = [
+    (
+        "main.lua",
+        r#"local bus = require("bus")
+bus.set("x", function() return "x1" end)
+bus.set("y", function() return "y1" end)"#,
+    ),
+    (
+        "bus.lua",
+        "local M = { h = {} }
+function M.set(n, f) M.h[n] = f end
+return M",
+    ),
+];
 
 #[test]
 fn a_handler_that_is_registered_by_another_name_leaves_the_old_one() {
-    let mut story = Story::new(&[
-        (
-            "main.lua",
-            r#"local bus = require("bus")
-bus.set("x", function() return "x1" end)
-bus.set("y", function() return "y1" end)"#,
-        ),
-        (
-            "bus.lua",
-            "local M = { h = {} }
-function M.set(n, f) M.h[n] = f end
-return M",
-        ),
-    ]);
+    let mut story = Story::new(&TWO_HANDLERS);
     story.gives(r#"require("bus").h.y()"#, "y1");
     story.edit("main.lua", r#"bus.set("y""#, r#"bus.set("z""#);
     story.gives(r#"require("bus").h.y, require("bus").h.z(), require("bus").h.x()"#, "nil y1 x1");
@@ -213,20 +200,7 @@ return M",
 
 #[test]
 fn a_handler_whose_line_left_is_gone_from_another_file() {
-    let mut story = Story::new(&[
-        (
-            "main.lua",
-            r#"local bus = require("bus")
-bus.set("x", function() return "x1" end)
-bus.set("y", function() return "y1" end)"#,
-        ),
-        (
-            "bus.lua",
-            "local M = { h = {} }
-function M.set(n, f) M.h[n] = f end
-return M",
-        ),
-    ]);
+    let mut story = Story::new(&TWO_HANDLERS);
     story.gives(r#"require("bus").h.x()"#, "x1");
     story.edit("main.lua", r#""x1""#, r#""x2""#);
     story.gives(r#"require("bus").h.x(), require("bus").h.y()"#, "x2 y1");

@@ -40,6 +40,16 @@ fn a_global_of_the_library_is_back() {
 }
 
 #[test]
+fn a_function_of_the_library_that_took_the_place_of_another_is_not_taken_for_it() {
+    let mut story = Story::new(&[("main.lua", "string.upper = string.lower\nfunction f() return 1 end")]);
+    story.gives("('Ab'):upper()", "ab");
+    story.edit("main.lua", "return 1", "return 2");
+    story.gives("('Ab'):upper(), f()", "ab 2");
+    story.edit("main.lua", "string.upper = string.lower", "");
+    story.gives("('Ab'):upper()", "AB");
+}
+
+#[test]
 fn what_was_added_to_the_library_leaves() {
     let mut story = Story::new(&[(
         "main.lua",

@@ -51,6 +51,18 @@ fn case_03_beyond_the_limit_code_is_undone_and_the_report_says_so() {
 }
 
 #[test]
+fn case_06_beyond_the_limit_an_edited_value_is_taken_and_no_other() {
+    let main = "local M = { limit = 10, count = 0, big = {} } for i = 1, 25000 do M.big[i] = {} end
+function M.f() return 1 end m = M";
+    let mut site =
+        Site::with(&[("main.lua", main)], |settings| settings.session.budget.load = Duration::from_secs(5));
+    site.eval("m.count = 7");
+    site.good("main.lua", &main.replace("limit = 10", "limit = 20"));
+    assert!(site.notes()[0].contains("more than 20000 tables"), "{:?}", site.notes());
+    assert_eq!(site.eval("return m.limit .. ' ' .. m.count"), "20 7");
+}
+
+#[test]
 fn case_11_what_a_file_requires_anew_runs_before_it() {
     let mut site = Site::new(&[
         ("main.lua", "require 'a' require 'b'"),

@@ -479,3 +479,28 @@ function hit(n) list[n].hits = list[n].hits + 1 return list[n].f(), list[n].hits
     story.edit("main.lua", "'x1'", "'x2'");
     story.gives("hit(2500)", "x22500 2 3000 3000");
 }
+
+#[test]
+fn what_a_dispose_hook_has_taken_out_of_the_files_own_table_is_there_again() {
+    let mut story = Story::new(&[(
+        "main.lua",
+        "local handlers = {}
+local function on(name, f) handlers[name] = f end
+on('a', function() return 'a1' end)
+hot.dispose(function() handlers.a = nil end)
+function fire() return handlers.a and handlers.a() end",
+    )]);
+    story.gives("fire()", "a1");
+    story.edit("main.lua", "a1", "a2");
+    story.gives("fire()", "a2");
+}
+
+#[test]
+fn what_a_file_writes_that_counts_as_edited_as_a_whole_stands() {
+    let sum = " + 1".repeat(2000);
+    let main =
+        format!("local reg = require 'reg'\nreg.names[#reg.names + 1] = 'one' n = 1{sum}\nreturn {{}}");
+    let mut site = super::Site::new(&[("main.lua", &main), ("reg.lua", "return { names = {} }")]);
+    site.good("main.lua", &main.replace("'one'", "'two'"));
+    assert_eq!(site.eval("return require('reg').names[2]"), "two");
+}
